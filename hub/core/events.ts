@@ -1,0 +1,108 @@
+// All that may happen to the hub. Named in the past; made by links, fronts and the engine's own timer.
+import type { Digest } from "../../proto/wire/digest.ts"
+import type { BlobRef, CampaignId, LinkId, Needs, NodeId, Phase, Result } from "./model.ts"
+
+/** Ties an answer to who asked; chosen by the engine. */
+export type RequestId = number & { readonly brand: "RequestId" }
+
+export interface CampaignSubmitted {
+  readonly kind: "CampaignSubmitted"
+  readonly request: RequestId
+  readonly owner: string
+  readonly key: string
+  readonly specDigest: Digest
+  readonly name: string
+  readonly spec: Uint8Array
+  readonly stagein: BlobRef | null
+  readonly needs: Needs
+  readonly walltimeMs: number
+  readonly priority: number
+  readonly total: number
+  /** One line a job, or null: the jobs differ by their index only. */
+  readonly lines: readonly string[] | null
+}
+
+export interface JobsCancelled {
+  readonly kind: "JobsCancelled"
+  readonly request: RequestId
+  readonly campaign: CampaignId
+  /** Both ends included, within the campaign. */
+  readonly ranges: readonly { readonly first: number; readonly last: number }[]
+}
+
+export interface NodeHello {
+  readonly kind: "NodeHello"
+  readonly link: LinkId
+  readonly node: NodeId
+  readonly account: string
+  readonly publicKey: Uint8Array
+  readonly agentVersion: string
+  readonly bootId: string
+  readonly name: string
+  readonly slots: number
+  readonly memoryBytes: number
+  readonly diskBytes: number
+  readonly properties: Readonly<Record<string, string>>
+  readonly holding: readonly {
+    readonly campaign: CampaignId
+    readonly index: number
+    readonly attempt: number
+    readonly phase: Phase
+  }[]
+}
+
+/** The link is closed. */
+export interface NodeGone {
+  readonly kind: "NodeGone"
+  readonly node: NodeId
+  readonly epoch: number
+}
+
+export interface HeartbeatReceived {
+  readonly kind: "HeartbeatReceived"
+  readonly node: NodeId
+  readonly epoch: number
+  readonly sequence: number
+}
+
+/** Every blob that the result names is on disk: the link has made sure before. */
+export interface AttemptReported {
+  readonly kind: "AttemptReported"
+  readonly node: NodeId
+  readonly epoch: number
+  readonly campaign: CampaignId
+  readonly index: number
+  readonly attempt: number
+  readonly phase: "staging" | "running" | "returning" | "ended"
+  /** With phase ended, and then always. */
+  readonly result: Result | null
+}
+
+export interface NodeDrained {
+  readonly kind: "NodeDrained"
+  readonly request: RequestId
+  readonly node: NodeId
+  readonly drained: boolean
+}
+
+export interface NodeRevoked {
+  readonly kind: "NodeRevoked"
+  readonly request: RequestId
+  readonly node: NodeId
+}
+
+/** The last event of every tick: deadlines are looked at and work is placed. */
+export interface Ticked {
+  readonly kind: "Ticked"
+}
+
+export type Event =
+  | CampaignSubmitted
+  | JobsCancelled
+  | NodeHello
+  | NodeGone
+  | HeartbeatReceived
+  | AttemptReported
+  | NodeDrained
+  | NodeRevoked
+  | Ticked

@@ -1,0 +1,150 @@
+// What the hub knows, in its own words. Only live work is here: what has ended is in the store alone.
+// Times are monotonic milliseconds of this process (nowMs); wall time is stamped where rows are written.
+import type { Digest } from "../../proto/wire/digest.ts"
+
+export type CampaignId = number & { readonly brand: "CampaignId" }
+/** "12.7": campaign 12, index 7. */
+export type JobId = string & { readonly brand: "JobId" }
+export type NodeId = string & { readonly brand: "NodeId" }
+/** One WebSocket, numbered by the link server while the process lives. */
+export type LinkId = number & { readonly brand: "LinkId" }
+
+export type Phase = "queued" | "held" | "offered" | "staging" | "running" | "returning" | "ended"
+export type Outcome = "finished" | "failed" | "timedout" | "lost" | "refused" | "cancelled"
+export type Verdict = "unchecked" | "agreed" | "disputed" | "rejected"
+
+export function jobId(campaign: CampaignId, index: number): JobId {
+  return `${campaign}.${index}` as JobId
+}
+
+export interface Needs {
+  readonly slots: number
+  readonly memoryBytes: number
+  readonly diskBytes: number
+}
+
+export interface BlobRef {
+  readonly digest: Digest
+  readonly sizeBytes: number
+}
+
+/** One output stream: inline while it is small, else a blob. Both null: it was empty. */
+export interface LogRef {
+  readonly inline: Uint8Array | null
+  readonly blob: BlobRef | null
+  readonly droppedBytes: number
+}
+
+/** What an attempt left behind. Opaque to decisions but for its outcome. */
+export interface Result {
+  readonly outcome: Exclude<Outcome, "cancelled">
+  readonly exitCode: number
+  readonly message: string
+  readonly stageout: BlobRef | null
+  readonly stdout: LogRef
+  readonly stderr: LogRef
+  readonly runMs: number
+  readonly cpuMs: number
+  readonly peakMemoryBytes: number
+}
+
+/** How many jobs of a campaign stand where; the first seven by phase, ended ones by outcome. Sums to `total`. */
+export interface Counts {
+  queued: number
+  held: number
+  offered: number
+  staging: number
+  running: number
+  returning: number
+  finished: number
+  failed: number
+  timedout: number
+  lost: number
+  refused: number
+  cancelled: number
+}
+
+export interface Campaign {
+  readonly id: CampaignId
+  readonly owner: string
+  readonly key: string
+  /** Of spec and parameters together: the same key with another digest is refused. */
+  readonly specDigest: Digest
+  readonly name: string
+  /** A CampaignSpec in bytes, opaque here. */
+  readonly spec: Uint8Array
+  readonly stagein: BlobRef | null
+  readonly needs: Needs
+  readonly walltimeMs: number
+  readonly priority: number
+  readonly total: number
+  readonly hasParameters: boolean
+  /**
+   * Jobs with an index below it have a row of their own; those from it on are one range, queued as they were
+   * submitted. A million-job array is this number.
+   */
+  cursor: number
+  /** Jobs at or above the cursor that got a row out of turn (cancelled one by one). The cursor steps over them. */
+  readonly ahead: Set<number>
+  /** Queued again after an attempt that did not end them, by index, ready to be offered. */
+  readonly again: number[]
+  counts: Counts
+}
+
+/** One line of a job's story. */
+export interface StoryLine {
+  /** Wall time, ms since 1970; 0 until the row is written, when the writer stamps it. */
+  at: number
+  readonly event: string
+  readonly phase: Phase
+  readonly attempt: number
+  readonly node: NodeId | null
+}
+
+export interface Job {
+  readonly campaign: CampaignId
+  readonly index: number
+  phase: Phase
+  outcome: Outcome | null
+  verdict: Verdict
+  /** The current or last attempt, from 1; 0 before the first. The fence. */
+  attempt: number
+  /** Who has or had that attempt. */
+  node: NodeId | null
+  failures: number
+  losses: number
+  /** The last STORY_MAX transitions, oldest first. */
+  story: StoryLine[]
+}
+
+/** What a node holds of one job, whether or not it is still wanted. */
+export interface Held {
+  readonly campaign: CampaignId
+  readonly index: number
+  readonly attempt: number
+  readonly needs: Needs
+  /** The hub wants it stopped; it takes room until the node says that it has. */
+  stopping: string | null
+}
+
+export interface Node {
+  readonly id: NodeId
+  readonly account: string
+  name: string
+  /** Raw ed25519 key. */
+  readonly publicKey: Uint8Array
+  agentVersion: string
+  bootId: string
+  /** One session per node: a new hello raises it and fences the older link. */
+  epoch: number
+  link: LinkId | null
+  slots: number
+  memoryBytes: number
+  diskBytes: number
+  properties: Readonly<Record<string, string>>
+  drained: boolean
+  revoked: boolean
+  /** The lease of all it holds. Meaningful while it holds something. */
+  leaseUntilMs: number
+  readonly held: Map<JobId, Held>
+}

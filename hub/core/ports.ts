@@ -1,0 +1,324 @@
+// What the hub needs from the world, as interfaces. Adapters implement them and do not know each other; main.ts
+// alone names concrete ones. Every implementation of a port passes that port's one suite (*.suite.ts).
+import type { Digest } from "../../proto/wire/digest.ts"
+import type { AttemptName, Speech } from "./effects.ts"
+import type { CampaignSubmitted, Event } from "./events.ts"
+import type {
+  BlobRef,
+  Campaign,
+  CampaignId,
+  Counts,
+  Job,
+  LinkId,
+  Node,
+  NodeId,
+  Outcome,
+  Phase,
+  Result,
+  StoryLine,
+  Verdict,
+} from "./model.ts"
+
+// ---- store ----------------------------------------------------------------------------------------------------
+
+export interface CampaignRow {
+  id: CampaignId
+  owner: string
+  key: string
+  specDigest: Digest
+  name: string
+  spec: Uint8Array
+  stagein: BlobRef | null
+  slots: number
+  memoryBytes: number
+  diskBytes: number
+  walltimeMs: number
+  priority: number
+  total: number
+  hasParameters: boolean
+  cursor: number
+  counts: Counts
+  /** Wall time, ms. On a write, 0 means: stamp it now, keep it if there already. */
+  submittedAt: number
+  /** Null until every job has ended. On a write: 0 means stamp it now. */
+  endedAt: number | null
+}
+
+export interface JobRow {
+  campaign: CampaignId
+  index: number
+  phase: Phase
+  outcome: Outcome | null
+  verdict: Verdict
+  attempt: number
+  node: NodeId | null
+  failures: number
+  losses: number
+  /** On a write, lines with at = 0 are stamped with the wall time of the transaction. */
+  story: StoryLine[]
+}
+
+export interface ResultRow extends Result {
+  campaign: CampaignId
+  index: number
+  attempt: number
+  node: NodeId
+}
+
+export interface NodeRow {
+  id: NodeId
+  account: string
+  name: string
+  publicKey: Uint8Array
+  agentVersion: string
+  bootId: string
+  epoch: number
+  slots: number
+  memoryBytes: number
+  diskBytes: number
+  properties: Record<string, string>
+  drained: boolean
+  revoked: boolean
+  /** Wall time, ms. On a write, 0 means: stamp it now. */
+  lastSeenAt: number
+}
+
+export type ScopeName = "read" | "submit" | "cancel" | "admin"
+
+export interface TokenRow {
+  id: string
+  /** SHA-256 of the whole secret. The secret itself is nowhere. */
+  hash: Uint8Array
+  principal: string
+  scopes: ScopeName[]
+  createdAt: number
+  expiresAt: number | null
+  revokedAt: number | null
+  lastUsedAt: number | null
+}
+
+export interface EnrolmentRow {
+  id: string
+  hash: Uint8Array
+  account: string
+  usesLeft: number
+  expiresAt: number
+}
+
+/** One change of the store. A batch of them is one transaction, applied in order. */
+export type Write =
+  /** Inserted, or replaced in its mutable columns (cursor, counts, endedAt). */
+  | { kind: "campaign"; row: CampaignRow }
+  /** Parameters of jobs first … first + lines.length - 1. */
+  | { kind: "parameters"; campaign: CampaignId; first: number; lines: string[] }
+  /** Inserted or replaced whole. */
+  | { kind: "job"; row: JobRow }
+  /** `count` jobs from `first` on, none of which has a row, ended as cancelled: stored as a range. */
+  | { kind: "cancelledRange"; campaign: CampaignId; first: number; count: number }
+  /** Inserted; a second result for the same job is our own bug and throws. */
+  | { kind: "result"; row: ResultRow }
+  | { kind: "node"; row: NodeRow }
+  /** A blob that is whole and on disk. A repeated one changes nothing. */
+  | { kind: "blob"; digest: Digest; sizeBytes: number }
+  /** This owner has shown that they have the bytes. Deduplication is per owner for those who ask, global on disk. */
+  | { kind: "blobOwner"; digest: Digest; owner: string }
+  | { kind: "forgetBlob"; digest: Digest }
+  | { kind: "token"; row: TokenRow }
+  | { kind: "enrolment"; row: EnrolmentRow }
+
+export interface JobFilter {
+  fromIndex: number
+  limit: number
+  phase?: Phase
+  outcome?: Outcome
+}
+
+export interface ErrorSummaryRow {
+  outcome: Outcome
+  exitCode: number
+  message: string
+  count: number
+  exampleIndex: number
+}
+
+/** Everything that can be asked of the store. Synchronous, small, on the reader's own handle. */
+export interface StoreReader {
+  hubId(): string
+  /** Highest campaign id ever given, 0 if none. */
+  lastCampaign(): number
+  liveCampaigns(): CampaignRow[]
+  /** Rows of jobs that have not ended. */
+  liveJobs(): JobRow[]
+  /** Indices at or above the campaign's cursor that have a row or lie in a cancelled range. */
+  jobsAhead(campaign: CampaignId): number[]
+  nodes(): NodeRow[]
+  campaign(id: CampaignId): CampaignRow | null
+  campaignByKey(owner: string, key: string): CampaignRow | null
+  campaigns(filter: { owner: string | null; before: number; limit: number; live: boolean }): CampaignRow[]
+  job(campaign: CampaignId, index: number): JobRow | null
+  /** Only jobs that have a row; the caller fills in the untouched range. */
+  jobs(campaign: CampaignId, filter: JobFilter): JobRow[]
+  result(campaign: CampaignId, index: number): ResultRow | null
+  parameters(campaign: CampaignId, index: number): string | null
+  errors(campaign: CampaignId, limit: number): ErrorSummaryRow[]
+  hasBlob(digest: Digest): number | null
+  ownsBlob(digest: Digest, owner: string): boolean
+  blobs(): Iterable<BlobRef>
+  /** Blobs that no campaign and no result names. */
+  unreferencedBlobs(): BlobRef[]
+  tokens(): TokenRow[]
+  token(id: string): TokenRow | null
+  enrolment(id: string): EnrolmentRow | null
+}
+
+export interface StoreHealth {
+  /** Open database connections: the same with one agent and with ten thousand. */
+  handles: number
+  walBytes: number
+  /** Batches given and not yet on disk. */
+  queued: number
+}
+
+export interface Store extends StoreReader {
+  /**
+   * One transaction. `done(null)` once it is on disk, `done(error)` if nothing of it is. Batches are committed
+   * in the order given. After an error every later batch fails too, until reopen().
+   */
+  commit(writes: Write[], done: (error: Error | null) => void): void
+  /** After a failed commit: opens the database anew. Rejects while the cause (a full disk, say) is still there. */
+  reopen(): Promise<void>
+  health(): StoreHealth
+  close(): Promise<void>
+}
+
+// ---- blobs ----------------------------------------------------------------------------------------------------
+
+/** A blob on its way in. Bytes after `offsetBytes` are still to come; one writer at a time for an upload. */
+export interface BlobWriter {
+  readonly blob: BlobRef
+  /** Bytes that are here. Where to go on. */
+  readonly offsetBytes: number
+  /** Appends at offsetBytes. CahError resource_exhausted on a full disk, invalid_argument beyond the declared size. */
+  write(data: Uint8Array): Promise<void>
+  /**
+   * Checks size and digest, makes file and directory durable, and gives the blob its name. CahError data_loss if the digest does not
+   * match: what was there is thrown away, and the upload begins at 0 again.
+   */
+  finish(): Promise<void>
+  /** Keeps what is here for a later resume. */
+  suspend(): Promise<void>
+}
+
+export interface BlobStore {
+  /**
+   * Goes on with an unfinished upload of this blob under this name, or begins one. `upload` separates uploads of the same
+   * digest by different senders, so that none can spoil another's. CahError aborted if it is being written.
+   */
+  openWriter(upload: string, blob: BlobRef): Promise<BlobWriter>
+  /** Bytes of an unfinished upload. 0 if there is none. */
+  partialBytes(upload: string, digest: Digest): Promise<number>
+  has(digest: Digest): Promise<boolean>
+  /**
+   * The bytes from an offset on, in pieces of at most 64 KiB. CahError not_found; data_loss when the bytes no longer match the digest
+   * (checked on every whole read; a blob found bad is moved aside and never served).
+   */
+  read(digest: Digest, offsetBytes: number): AsyncIterable<Uint8Array>
+  remove(digest: Digest): Promise<void>
+  /** Every blob on disk. */
+  list(): AsyncIterable<BlobRef>
+  /** Removes temporary files and unfinished uploads that nobody touched for this long. Returns bytes freed. */
+  sweep(olderThanMs: number): Promise<number>
+  /** Free bytes on the blobs' file system. */
+  freeBytes(): Promise<number>
+}
+
+// ---- the engine, as fronts and links see it -------------------------------------------------------------------
+
+export interface Clock {
+  /** Monotonic ms: durations and deadlines. */
+  nowMs(): number
+  /** Wall time ms: rows and people. */
+  wallMs(): number
+}
+
+export type LogFields = Record<string, unknown>
+
+export interface Log {
+  debug(fields: LogFields, message: string): void
+  info(fields: LogFields, message: string): void
+  warn(fields: LogFields, message: string): void
+  error(fields: LogFields, message: string): void
+}
+
+/** What the front checked and the core will decide about. Shapes and units as in CampaignSubmitted. */
+export type Order = Omit<CampaignSubmitted, "kind" | "request">
+
+export interface CampaignNews {
+  /** Jobs that ended since the last news. */
+  readonly ended: readonly { readonly index: number; readonly outcome: Outcome }[]
+}
+
+/** The engine, as fronts and links see it. Promises resolve once what they ask for is on disk; they reject with CahError. */
+export interface Engine {
+  submit(order: Order): Promise<{ campaign: CampaignId; jobs: number; existed: boolean }>
+  /** Number of jobs it ended. */
+  cancel(campaign: CampaignId, ranges: readonly { first: number; last: number }[]): Promise<number>
+  drainNode(node: NodeId, drained: boolean): Promise<void>
+  revokeNode(node: NodeId): Promise<void>
+  /** Rows that no decision depends on (tokens, enrolments, blobs), in the next transaction. */
+  commit(writes: Write[]): Promise<void>
+  /** For links. Applied in the order posted. */
+  post(event: Event): void
+
+  /** Live work as it stands in memory, at most one tick ahead of the disk. Null: ended, or never was; ask the store. */
+  campaign(id: CampaignId): Readonly<Campaign> | null
+  job(campaign: CampaignId, index: number): Readonly<Job> | null
+  nodes(): Iterable<Readonly<Node>>
+  node(id: NodeId): Readonly<Node> | null
+  /** Calls back after each commit that touched the campaign. Returns the way to stop it. */
+  watch(campaign: CampaignId, listener: (news: CampaignNews) => void): () => void
+  health(): EngineHealth
+}
+
+export interface EngineHealth {
+  /** Null while all is well; else what is wrong, for people ("the disk is full: …"). */
+  readonly trouble: string | null
+  readonly draining: boolean
+  readonly liveCampaigns: number
+  readonly liveJobs: number
+  /** Sums over live campaigns. */
+  readonly counts: Readonly<Counts>
+}
+
+// ---- links, as the engine and fronts see them -----------------------------------------------------------------
+
+/** An offer with all that the agent needs, which the core has no reason to know. */
+export interface FullOffer extends AttemptName {
+  readonly owner: string
+  readonly spec: Uint8Array
+  readonly line: string | null
+  readonly total: number
+}
+
+export type LinkSpeech = Exclude<Speech, { kind: "Offer" | "Reply" | "CampaignChanged" | "JobEnded" }>
+
+/** Sends what was decided. A link that is gone by now is no error: the next hello settles it. */
+export interface Links {
+  offer(link: LinkId, offer: FullOffer): void
+  speak(speech: LinkSpeech): void
+  health(): { links: number; streams: number; bufferedBytes: number }
+}
+
+/** Live output of a running attempt. */
+export interface LogTap {
+  /**
+   * Asks the node for the attempt's output and passes it on until the attempt ends, the link does, or stop() is called.
+   * Bytes before the follower came are sent too, as far as the node kept them.
+   */
+  follow(
+    node: NodeId,
+    attempt: AttemptName,
+    output: "stdout" | "stderr",
+    on: { data(bytes: Uint8Array): void; end(): void },
+  ): { stop(): void }
+}
