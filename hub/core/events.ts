@@ -1,6 +1,6 @@
 // All that may happen to the hub. Named in the past; made by links, fronts and the engine's own timer.
 import type { Digest } from "../../proto/wire/digest.ts"
-import type { BlobRef, CampaignId, LinkId, Needs, NodeId, Phase, Result } from "./model.ts"
+import type { BlobRef, CampaignId, IndexRange, LinkId, Needs, NodeId, Phase, Result } from "./model.ts"
 
 /** Ties an answer to who asked; chosen by the engine. */
 export type RequestId = number & { readonly brand: "RequestId" }
@@ -26,8 +26,8 @@ export interface JobsCancelled {
   readonly kind: "JobsCancelled"
   readonly request: RequestId
   readonly campaign: CampaignId
-  /** Both ends included, within the campaign. */
-  readonly ranges: readonly { readonly first: number; readonly last: number }[]
+  /** Within the campaign, in any order; they may overlap. */
+  readonly ranges: readonly IndexRange[]
 }
 
 export interface NodeHello {

@@ -17,6 +17,12 @@ export function jobId(campaign: CampaignId, index: number): JobId {
   return `${campaign}.${index}` as JobId
 }
 
+/** Both ends included. */
+export interface IndexRange {
+  readonly first: number
+  readonly last: number
+}
+
 export interface Needs {
   readonly slots: number
   readonly memoryBytes: number
@@ -84,8 +90,8 @@ export interface Campaign {
    * submitted. A million-job array is this number.
    */
   cursor: number
-  /** Jobs at or above the cursor that got a row out of turn (cancelled one by one). The cursor steps over them. */
-  readonly ahead: Set<number>
+  /** Cancelled before they began, at or above the cursor, sorted and disjoint. The cursor steps over them. */
+  skipped: IndexRange[]
   /** Queued again after an attempt that did not end them, by index, ready to be offered. */
   readonly again: number[]
   counts: Counts

@@ -8,6 +8,7 @@ import type {
   Campaign,
   CampaignId,
   Counts,
+  IndexRange,
   Job,
   LinkId,
   Node,
@@ -113,8 +114,8 @@ export type Write =
   | { kind: "parameters"; campaign: CampaignId; first: number; lines: string[] }
   /** Inserted or replaced whole. */
   | { kind: "job"; row: JobRow }
-  /** `count` jobs from `first` on, none of which has a row, ended as cancelled: stored as a range. */
-  | { kind: "cancelledRange"; campaign: CampaignId; first: number; count: number }
+  /** Jobs none of which has a row, ended as cancelled before they began: stored as a range. */
+  | { kind: "cancelledRange"; campaign: CampaignId; range: IndexRange }
   /** Inserted; a second result for the same job is our own bug and throws. */
   | { kind: "result"; row: ResultRow }
   | { kind: "node"; row: NodeRow }
@@ -149,14 +150,14 @@ export interface StoreReader {
   liveCampaigns(): CampaignRow[]
   /** Rows of jobs that have not ended. */
   liveJobs(): JobRow[]
-  /** Indices at or above the campaign's cursor that have a row or lie in a cancelled range. */
-  jobsAhead(campaign: CampaignId): number[]
+  /** Ranges of jobs cancelled before they began, by first index. job() and jobs() show them as rows all the same. */
+  cancelledRanges(campaign: CampaignId): IndexRange[]
   nodes(): NodeRow[]
   campaign(id: CampaignId): CampaignRow | null
   campaignByKey(owner: string, key: string): CampaignRow | null
   campaigns(filter: { owner: string | null; before: number; limit: number; live: boolean }): CampaignRow[]
   job(campaign: CampaignId, index: number): JobRow | null
-  /** Only jobs that have a row; the caller fills in the untouched range. */
+  /** Only jobs that have a row or lie in a cancelled range; the caller fills in those still untouched (index >= cursor, no row). */
   jobs(campaign: CampaignId, filter: JobFilter): JobRow[]
   result(campaign: CampaignId, index: number): ResultRow | null
   parameters(campaign: CampaignId, index: number): string | null
@@ -262,7 +263,7 @@ export interface CampaignNews {
 export interface Engine {
   submit(order: Order): Promise<{ campaign: CampaignId; jobs: number; existed: boolean }>
   /** Number of jobs it ended. */
-  cancel(campaign: CampaignId, ranges: readonly { first: number; last: number }[]): Promise<number>
+  cancel(campaign: CampaignId, ranges: readonly IndexRange[]): Promise<number>
   drainNode(node: NodeId, drained: boolean): Promise<void>
   revokeNode(node: NodeId): Promise<void>
   /** Rows that no decision depends on (tokens, enrolments, blobs), in the next transaction. */
