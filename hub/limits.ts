@@ -25,3 +25,8 @@ export const WALLTIME_MAX_MS = 30 * 24 * 3_600_000
 export const HELD_MAX = 1_024
 /** Events taken in one tick, so that a flood cannot keep the loop from its timers. */
 export const TICK_EVENTS_MAX = 4_096
+
+// ---- fronts ----
+
+/** How finely the event loop's delay is sampled: 50 times a second costs nothing that can be measured. */
+export const EVENT_LOOP_RESOLUTION_MS = 20
