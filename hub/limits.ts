@@ -14,6 +14,13 @@ export const LOSS_MAX = 10
 /** After a loss the job waits, doubling from here to the maximum, so that a poison job cannot spin through nodes. */
 export const BACKOFF_MIN_MS = 1_000
 export const BACKOFF_MAX_MS = 5 * 60_000
+/**
+ * What an attempt may take beyond its walltime, for staging, returning and pauses: six hours carry 2 GiB each way over a slow
+ * home line. A guess. After it a node that only heartbeats has lost the attempt.
+ */
+export const ATTEMPT_SLACK_MS = 6 * 3_600_000
+/** Lines in one stored page of parameters: a page is what one offer reads. */
+export const PARAMETER_PAGE_LINES = 1_000
 /** Transitions kept per job for its story. Enough for three attempts in full. */
 export const STORY_MAX = 24
 /** Jobs in one campaign. */
@@ -30,3 +37,25 @@ export const TICK_EVENTS_MAX = 4_096
 
 /** How finely the event loop's delay is sampled: 50 times a second costs nothing that can be measured. */
 export const EVENT_LOOP_RESOLUTION_MS = 20
+/** A peer that has not said by then what it speaks is closed. As HELLO_MS of agents: slow is not silent. */
+export const SNIFF_MS = 5_000
+/** Handshakes and HTTP/1 heads: the same patience. */
+export const HEADERS_MS = 5_000
+/** HTTP heads, either version. Our longest real one is under 2 KiB. */
+export const HEADER_BYTES_MAX = 16 * 1024
+/** Streams of one HTTP/2 connection at once. */
+export const HTTP2_STREAMS_MAX = 100
+/** Bytes on their way on one HTTP/2 stream and on one connection: 100 Mbit/s at 80 ms. The default 64 KiB gives 6. */
+export const HTTP2_STREAM_WINDOW_BYTES = 512 * 1024
+export const HTTP2_SESSION_WINDOW_BYTES = 1024 * 1024
+/** Memory one HTTP/2 session may hold, in MB (Node's unit). */
+export const HTTP2_SESSION_MEMORY_MB = 8
+/** Connections on the port. The file-handle limit here is 20,000; blobs and the database need some of it. */
+export const SOCKETS_MAX = 16_384
+/** Connections from one address, loopback excepted (reverse proxies). A campus behind one NAT still fits. */
+export const SOCKETS_PER_PEER_MAX = 1_024
+/** A connection on which nothing moves is closed. Watches and followed logs say something every KEEP_ALIVE_MS. */
+export const IDLE_MS = 2 * 60_000
+export const KEEP_ALIVE_MS = 30_000
+/** At the end, open calls may finish until then. Longer than an ordinary call, shorter than systemd's 90 s. */
+export const DRAIN_MS = 10_000

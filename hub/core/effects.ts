@@ -1,8 +1,8 @@
 // All that the core may ask for. Writes go to disk first, as one transaction a tick; the rest is spoken after.
 // Every effect is idempotent or derivable again from the store, so a crash between the two costs a delay, never a job.
 import type { CahError } from "./errors.ts"
-import type { RequestId } from "./events.ts"
-import type { CampaignId, LinkId, NodeId, Outcome } from "./model.ts"
+import type { ReportPhase, RequestId } from "./events.ts"
+import type { Campaign, CampaignId, Job, LinkId, Node, NodeId, Outcome } from "./model.ts"
 import type { Write } from "./ports.ts"
 
 export type ReconcileAnswer = "continue" | "kill" | "discard" | "accepted"
@@ -31,13 +31,12 @@ export type Speech =
   | ({
       readonly kind: "AnswerReport"
       readonly link: LinkId
-      readonly phase: "staging" | "running" | "returning" | "ended"
+      readonly phase: ReportPhase
       readonly answer: ReportAnswer
     } & AttemptName)
   | { readonly kind: "AnswerHeartbeat"; readonly link: LinkId; readonly sequence: number; readonly leaseMs: number }
-  /** For good: the node was revoked, or another session took its place. */
-  | { readonly kind: "CloseLink"; readonly link: LinkId; readonly why: "superseded" | "revoked" }
-  | { readonly kind: "CampaignChanged"; readonly campaign: CampaignId }
+  /** Another session took its place, the node was revoked, or its lease ran out in silence. */
+  | { readonly kind: "CloseLink"; readonly link: LinkId; readonly why: "superseded" | "revoked" | "silent" }
   | { readonly kind: "JobEnded"; readonly campaign: CampaignId; readonly index: number; readonly outcome: Outcome }
 
 export type Reply =
@@ -46,7 +45,16 @@ export type Reply =
   | { readonly kind: "done" }
   | { readonly kind: "error"; readonly error: CahError }
 
+/** What one tick asks for. Rows are made at its end, so that a job that changed three times is written once. */
 export interface Effects {
-  readonly writes: Write[]
   readonly speech: Speech[]
+  /** Writes that are not the latest state of something: inserted in this order, after the rows. */
+  readonly writes: Write[]
+  readonly campaigns: Set<Campaign>
+  readonly jobs: Set<Job>
+  readonly nodes: Set<Node>
+}
+
+export function noEffects(): Effects {
+  return { speech: [], writes: [], campaigns: new Set(), jobs: new Set(), nodes: new Set() }
 }

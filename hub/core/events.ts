@@ -1,6 +1,9 @@
 // All that may happen to the hub. Named in the past; made by links, fronts and the engine's own timer.
 import type { Digest } from "../../proto/wire/digest.ts"
-import type { BlobRef, CampaignId, IndexRange, LinkId, Needs, NodeId, Phase, Result } from "./model.ts"
+import type { BlobRef, CampaignId, IndexRange, LinkId, Needs, NodeId, Result } from "./model.ts"
+
+/** Where an agent can say that an attempt is. */
+export type ReportPhase = "staging" | "running" | "returning" | "ended"
 
 /** Ties an answer to who asked; chosen by the engine. */
 export type RequestId = number & { readonly brand: "RequestId" }
@@ -47,7 +50,7 @@ export interface NodeHello {
     readonly campaign: CampaignId
     readonly index: number
     readonly attempt: number
-    readonly phase: Phase
+    readonly phase: ReportPhase
   }[]
 }
 
@@ -73,7 +76,7 @@ export interface AttemptReported {
   readonly campaign: CampaignId
   readonly index: number
   readonly attempt: number
-  readonly phase: "staging" | "running" | "returning" | "ended"
+  readonly phase: ReportPhase
   /** With phase ended, and then always. */
   readonly result: Result | null
 }

@@ -1,6 +1,7 @@
 // What the hub knows, in its own words. Only live work is here: what has ended is in the store alone.
 // Times are monotonic milliseconds of this process (nowMs); wall time is stamped where rows are written.
 import type { Digest } from "../../proto/wire/digest.ts"
+import type { Deadlines } from "./deadlines.ts"
 
 export type CampaignId = number & { readonly brand: "CampaignId" }
 /** "12.7": campaign 12, index 7. */
@@ -92,15 +93,18 @@ export interface Campaign {
   cursor: number
   /** Cancelled before they began, at or above the cursor, sorted and disjoint. The cursor steps over them. */
   skipped: IndexRange[]
-  /** Queued again after an attempt that did not end them, by index, ready to be offered. */
-  readonly again: number[]
+  /** Jobs below the cursor that are queued again after a lost attempt and may be offered now, by index. */
+  readonly again: Set<number>
+  /** The live jobs that have a row, by index. */
+  readonly jobs: Map<number, Job>
   counts: Counts
+  readonly submittedAt: number
 }
 
 /** One line of a job's story. */
 export interface StoryLine {
-  /** Wall time, ms since 1970; 0 until the row is written, when the writer stamps it. */
-  at: number
+  /** Wall time, ms since 1970. For people; nothing is decided by it. */
+  readonly at: number
   readonly event: string
   readonly phase: Phase
   readonly attempt: number
@@ -150,7 +154,37 @@ export interface Node {
   properties: Readonly<Record<string, string>>
   drained: boolean
   revoked: boolean
-  /** The lease of all it holds. Meaningful while it holds something. */
+  /** The lease of all it holds. Renewed by each heartbeat and report. */
   leaseUntilMs: number
+  /** A deadline for the lease is in the heap. */
+  leaseArmed: boolean
   readonly held: Map<JobId, Held>
+}
+
+/** The moment an event is stepped at: decisions use nowMs, stories are stamped with wallMs. */
+export interface Now {
+  /** Monotonic ms. */
+  readonly nowMs: number
+  /** ms since 1970. */
+  readonly wallMs: number
+}
+
+export type Deadline =
+  | { readonly kind: "lease"; readonly node: NodeId }
+  /** An offer nobody answered, or an attempt that outlived its walltime and all slack. */
+  | { readonly kind: "offer" | "age"; readonly campaign: CampaignId; readonly index: number; readonly attempt: number }
+  /** The back-off after a loss is over. */
+  | { readonly kind: "again"; readonly campaign: CampaignId; readonly index: number; readonly attempt: number }
+
+export interface State {
+  readonly campaigns: Map<CampaignId, Campaign>
+  /** Owner and idempotency key of live campaigns; of ended ones the store knows. */
+  readonly keys: Map<string, CampaignId>
+  lastCampaign: number
+  readonly nodes: Map<NodeId, Node>
+  /** Connected nodes that may have room. */
+  readonly room: Set<NodeId>
+  /** Campaigns with jobs ready to be offered, by owner; each lane by priority, then age. */
+  readonly lanes: Map<string, Campaign[]>
+  readonly deadlines: Deadlines<Deadline>
 }

@@ -39,9 +39,9 @@ export interface CampaignRow {
   hasParameters: boolean
   cursor: number
   counts: Counts
-  /** Wall time, ms. On a write, 0 means: stamp it now, keep it if there already. */
+  /** Wall time, ms. */
   submittedAt: number
-  /** Null until every job has ended. On a write: 0 means stamp it now. */
+  /** Null until every job has ended. */
   endedAt: number | null
 }
 
@@ -55,7 +55,6 @@ export interface JobRow {
   node: NodeId | null
   failures: number
   losses: number
-  /** On a write, lines with at = 0 are stamped with the wall time of the transaction. */
   story: StoryLine[]
 }
 
@@ -80,7 +79,7 @@ export interface NodeRow {
   properties: Record<string, string>
   drained: boolean
   revoked: boolean
-  /** Wall time, ms. On a write, 0 means: stamp it now. */
+  /** Wall time, ms. */
   lastSeenAt: number
 }
 
@@ -301,12 +300,14 @@ export interface FullOffer extends AttemptName {
   readonly total: number
 }
 
-export type LinkSpeech = Exclude<Speech, { kind: "Offer" | "Reply" | "CampaignChanged" | "JobEnded" }>
+export type LinkSpeech = Exclude<Speech, { kind: "Offer" | "Reply" | "JobEnded" }>
 
 /** Sends what was decided. A link that is gone by now is no error: the next hello settles it. */
 export interface Links {
   offer(link: LinkId, offer: FullOffer): void
   speak(speech: LinkSpeech): void
+  /** Closes every link; the agents come back and reconcile. For when the engine starts anew from the store. */
+  drop(reason: string): void
   health(): { links: number; streams: number; bufferedBytes: number }
 }
 

@@ -1,0 +1,193 @@
+// Nodes come, go, and fall silent. The hello is the whole recovery protocol: hub and node compare what each believes
+// the node holds, and every difference has one answer. It survives a crash of either side at any moment.
+import { HEARTBEAT_MS, HELD_MAX, LEASE_MS } from "../limits.ts"
+import { currentAttempt, expectStop, lose, release, revive, speakOffer } from "./attempts.ts"
+import { move, type Stage, updateRoom } from "./change.ts"
+import type { ReconcileAnswer } from "./effects.ts"
+import { CahError } from "./errors.ts"
+import type { HeartbeatReceived, NodeDrained, NodeGone, NodeHello, NodeRevoked } from "./events.ts"
+import { arm, renew } from "./lease.ts"
+import { type Held, jobId, type Node, type NodeId } from "./model.ts"
+import type { NodeRow } from "./ports.ts"
+import { onNode } from "./transitions.ts"
+
+export function onNodeHello(stage: Stage, event: NodeHello): void {
+  const { state, effects, now } = stage
+  const node = state.nodes.get(event.node) ?? newNode(stage, event)
+  if (node.revoked) {
+    effects.speech.push({ kind: "CloseLink", link: event.link, why: "revoked" })
+    return
+  }
+  if (node.link !== null) effects.speech.push({ kind: "CloseLink", link: node.link, why: "superseded" })
+  node.epoch++
+  node.link = event.link
+  node.name = event.name
+  node.agentVersion = event.agentVersion
+  node.slots = event.slots
+  node.memoryBytes = event.memoryBytes
+  node.diskBytes = event.diskBytes
+  node.properties = event.properties
+  renew(node, now.nowMs)
+  effects.nodes.add(node)
+
+  const unanswered = settleHeld(stage, node, event)
+  node.bootId = event.bootId
+  const reconciled = event.holding.slice(0, HELD_MAX).map(holding => {
+    const { campaign, index, attempt } = holding
+    return { campaign, index, attempt, answer: reconcile(stage, node, holding) }
+  })
+  if (node.held.size > 0) arm(state, node)
+  updateRoom(state, node)
+  const { link, id, epoch } = { ...node, link: event.link }
+  effects.speech.push({
+    kind: "Welcome",
+    link,
+    node: id,
+    epoch,
+    leaseMs: LEASE_MS,
+    heartbeatMs: HEARTBEAT_MS,
+    reconciled,
+  })
+  for (const held of unanswered) speakOffer(stage, node, held)
+}
+
+/** What we believe it holds and it does not name: an offer that never arrived is said again, anything else is lost. */
+function settleHeld(stage: Stage, node: Node, event: NodeHello): Held[] {
+  const named = new Map(event.holding.map(holding => [jobId(holding.campaign, holding.index), holding.attempt]))
+  const unanswered: Held[] = []
+  for (const [id, held] of [...node.held]) {
+    if (named.get(id) === held.attempt) continue
+    const found = currentAttempt(stage, node, held.campaign, held.index, held.attempt)
+    if (found?.job.phase === "offered" && held.stopping === null) {
+      unanswered.push(held)
+      continue
+    }
+    release(stage, node, id)
+    if (found === null || !onNode(found.job.phase)) continue
+    const why = node.bootId === event.bootId ? "lost: the node no longer has it" : "lost: the node started anew"
+    lose(stage, found.campaign, found.job, why)
+  }
+  return unanswered
+}
+
+function reconcile(stage: Stage, node: Node, holding: NodeHello["holding"][number]): ReconcileAnswer {
+  const { campaign, index, attempt, phase } = holding
+  const id = jobId(campaign, index)
+  const found = currentAttempt(stage, node, campaign, index, attempt)
+  if (found !== null && node.held.get(id)?.stopping == null) {
+    if (found.job.phase === "queued") revive(stage, node, found.campaign, found.job)
+    const trigger = phase === "ended" ? "returning" : phase
+    move(stage, found.campaign, found.job, trigger, `${trigger}; the node came back with it`)
+    return "continue"
+  }
+  if (phase === "staging" || phase === "running") {
+    expectStop(stage, node, holding)
+    return "kill"
+  }
+  if (node.held.get(id)?.attempt === attempt) release(stage, node, id)
+  return "discard"
+}
+
+function newNode(stage: Stage, event: NodeHello): Node {
+  const node: Node = {
+    id: event.node,
+    account: event.account,
+    name: event.name,
+    publicKey: event.publicKey,
+    agentVersion: event.agentVersion,
+    bootId: event.bootId,
+    epoch: 0,
+    link: null,
+    slots: 0,
+    memoryBytes: 0,
+    diskBytes: 0,
+    properties: {},
+    drained: false,
+    revoked: false,
+    leaseUntilMs: 0,
+    leaseArmed: false,
+    held: new Map(),
+  }
+  stage.state.nodes.set(node.id, node)
+  return node
+}
+
+export function onNodeGone(stage: Stage, event: NodeGone): void {
+  const node = stage.state.nodes.get(event.node)
+  if (node === undefined || node.epoch !== event.epoch) return
+  node.link = null
+  updateRoom(stage.state, node)
+  stage.effects.nodes.add(node)
+}
+
+export function onHeartbeat(stage: Stage, event: HeartbeatReceived): void {
+  const { state, effects, now } = stage
+  const node = state.nodes.get(event.node)
+  if (node === undefined || node.link === null || node.epoch !== event.epoch) return
+  renew(node, now.nowMs)
+  const { link } = node
+  effects.speech.push({ kind: "AnswerHeartbeat", link, sequence: event.sequence, leaseMs: LEASE_MS })
+  // A kill is repeated until the node says that the attempt has ended.
+  for (const { campaign, index, attempt, stopping } of node.held.values()) {
+    if (stopping !== null) effects.speech.push({ kind: "Kill", link, reason: stopping, campaign, index, attempt })
+  }
+}
+
+/** The lease deadline came. If the node was heard since, look again later; else all it holds is lost. */
+export function onLeaseDue(stage: Stage, id: NodeId): void {
+  const { state, effects, now } = stage
+  const node = state.nodes.get(id)
+  if (node === undefined) return
+  node.leaseArmed = false
+  if (node.held.size === 0) return
+  if (node.leaseUntilMs > now.nowMs) {
+    arm(state, node)
+    return
+  }
+  loseAll(stage, node, "lost: the node fell silent and its lease ran out")
+  if (node.link === null) return
+  effects.speech.push({ kind: "CloseLink", link: node.link, why: "silent" })
+  node.link = null
+  updateRoom(state, node)
+}
+
+function loseAll(stage: Stage, node: Node, event: string): void {
+  for (const [id, held] of [...node.held]) {
+    release(stage, node, id)
+    const found = currentAttempt(stage, node, held.campaign, held.index, held.attempt)
+    if (found !== null) lose(stage, found.campaign, found.job, event)
+  }
+}
+
+export function onNodeDrained(stage: Stage, event: NodeDrained): void {
+  const node = stage.state.nodes.get(event.node)
+  if (node === undefined) return notFound(stage, event)
+  node.drained = event.drained
+  updateRoom(stage.state, node)
+  stage.effects.nodes.add(node)
+  stage.effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "done" } })
+}
+
+export function onNodeRevoked(stage: Stage, event: NodeRevoked): void {
+  const { state, effects } = stage
+  const node = state.nodes.get(event.node)
+  if (node === undefined) return notFound(stage, event)
+  node.revoked = true
+  node.epoch++
+  loseAll(stage, node, "lost: the node was revoked")
+  if (node.link !== null) effects.speech.push({ kind: "CloseLink", link: node.link, why: "revoked" })
+  node.link = null
+  updateRoom(state, node)
+  effects.nodes.add(node)
+  effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "done" } })
+}
+
+function notFound(stage: Stage, event: NodeDrained | NodeRevoked): void {
+  const error = new CahError("not_found", `there is no node ${event.node}: see "cah nodes" for those there are`)
+  stage.effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "error", error } })
+}
+
+export function nodeRow(node: Node, wallMs: number): NodeRow {
+  const { link: _link, leaseUntilMs: _until, leaseArmed: _armed, held: _held, ...row } = node
+  return { ...row, properties: { ...node.properties }, lastSeenAt: wallMs }
+}

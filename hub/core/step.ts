@@ -1,0 +1,61 @@
+// The hub's decisions: (state, event, now) in, effects out. The only place where state changes. No I/O, clock, chance or
+// logger in here or in anything it calls; the same code runs in production and in the simulator.
+import { onAttemptDue, onAttemptReported, placeWork } from "./attempts.ts"
+import { campaignRow, onCampaignSubmitted, onJobsCancelled } from "./campaigns.ts"
+import type { Stage } from "./change.ts"
+import type { Effects } from "./effects.ts"
+import type { Event } from "./events.ts"
+import type { Job, Now, State } from "./model.ts"
+import { nodeRow, onHeartbeat, onLeaseDue, onNodeDrained, onNodeGone, onNodeHello, onNodeRevoked } from "./nodes.ts"
+import type { JobRow, Write } from "./ports.ts"
+
+/** Applies one event; what it asks for is added to the effects of the tick. */
+export function step(state: State, event: Event, now: Now, effects: Effects): void {
+  const stage: Stage = { state, now, effects }
+  switch (event.kind) {
+    case "CampaignSubmitted":
+      return onCampaignSubmitted(stage, event)
+    case "JobsCancelled":
+      return onJobsCancelled(stage, event)
+    case "NodeHello":
+      return onNodeHello(stage, event)
+    case "NodeGone":
+      return onNodeGone(stage, event)
+    case "HeartbeatReceived":
+      return onHeartbeat(stage, event)
+    case "AttemptReported":
+      return onAttemptReported(stage, event)
+    case "NodeDrained":
+      return onNodeDrained(stage, event)
+    case "NodeRevoked":
+      return onNodeRevoked(stage, event)
+    case "Ticked":
+      onDeadlines(stage)
+      return placeWork(stage)
+    default:
+      return event satisfies never
+  }
+}
+
+function onDeadlines(stage: Stage): void {
+  const { state, now } = stage
+  for (let due = state.deadlines.take(now.nowMs); due !== null; due = state.deadlines.take(now.nowMs)) {
+    if (due.kind === "lease") onLeaseDue(stage, due.node)
+    else onAttemptDue(stage, due)
+  }
+}
+
+/** What is to be on disk before the tick's speech: the latest state of all that changed, then results and the like. */
+export function writesOf(effects: Effects, now: Now): Write[] {
+  const writes: Write[] = []
+  for (const node of effects.nodes) writes.push({ kind: "node", row: nodeRow(node, now.wallMs) })
+  for (const campaign of effects.campaigns) writes.push({ kind: "campaign", row: campaignRow(campaign, now.wallMs) })
+  for (const job of effects.jobs) writes.push({ kind: "job", row: jobRow(job) })
+  writes.push(...effects.writes)
+  return writes
+}
+
+function jobRow(job: Job): JobRow {
+  // move() replaces the story and never changes one in place, so the row may share it.
+  return { ...job }
+}
