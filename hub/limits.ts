@@ -30,6 +30,8 @@ export const WALLTIME_DEFAULT_MS = 2 * 3_600_000
 export const WALLTIME_MAX_MS = 30 * 24 * 3_600_000
 /** Attempts one node may name in a hello or hold at once: bounds what a stranger can make us remember. */
 export const HELD_MAX = 1_024
+/** Between tries to open a store that failed: a full disk is not freed any faster. */
+export const REOPEN_MS = 2_000
 /** Events taken in one tick, so that a flood cannot keep the loop from its timers. */
 export const TICK_EVENTS_MAX = 4_096
 

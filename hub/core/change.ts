@@ -24,12 +24,17 @@ export function move(
 ): boolean {
   const phase = after(job.phase, trigger)
   if (phase === null) return false
+  const from = job.phase
   campaign.counts[countOf(job)]--
   job.phase = phase
   job.outcome = phase === "ended" ? outcome : null
   campaign.counts[countOf(job)]++
-  const line = { at: stage.now.wallMs, event, phase, attempt: job.attempt, node: job.node }
+  const { wallMs } = stage.now
+  const tookMs = wallMs - (job.story.at(-1)?.at ?? campaign.submittedAt)
+  const line = { at: wallMs, event, phase, attempt: job.attempt, node: job.node }
   job.story = [...job.story.slice(-(STORY_MAX - 1)), line]
+  const name = { campaign: campaign.id, index: job.index, attempt: job.attempt, node: job.node }
+  stage.effects.moves.push({ ...name, event, from, to: job.outcome ?? phase, tookMs })
   touch(stage, campaign, job)
   if (phase === "ended") {
     campaign.jobs.delete(job.index)

@@ -2,7 +2,7 @@
 // Every effect is idempotent or derivable again from the store, so a crash between the two costs a delay, never a job.
 import type { CahError } from "./errors.ts"
 import type { ReportPhase, RequestId } from "./events.ts"
-import type { Campaign, CampaignId, Job, LinkId, Node, NodeId, Outcome } from "./model.ts"
+import type { Campaign, CampaignId, Job, LinkId, Node, NodeId, Outcome, Phase } from "./model.ts"
 import type { Write } from "./ports.ts"
 
 export type ReconcileAnswer = "continue" | "kill" | "discard" | "accepted"
@@ -45,16 +45,31 @@ export type Reply =
   | { readonly kind: "done" }
   | { readonly kind: "error"; readonly error: CahError }
 
-/** What one tick asks for. Rows are made at its end, so that a job that changed three times is written once. */
+/** One change of a job, for logs, metrics and the simulator's trace. */
+export interface Move extends AttemptName {
+  readonly node: NodeId | null
+  readonly event: string
+  readonly from: Phase
+  /** The phase, or the outcome of a job that ended. */
+  readonly to: Phase | Outcome
+  /** How long the job had been where it was. Wall time: for people. */
+  readonly tookMs: number
+}
+
+/**
+ * What the ticks of one transaction ask for. Rows are made when it is committed, so that a job that changed three times is
+ * written once.
+ */
 export interface Effects {
   readonly speech: Speech[]
-  /** Writes that are not the latest state of something: inserted in this order, after the rows. */
+  /** Writes that are not the latest state of something: in this order, after the rows. */
   readonly writes: Write[]
   readonly campaigns: Set<Campaign>
   readonly jobs: Set<Job>
   readonly nodes: Set<Node>
+  readonly moves: Move[]
 }
 
 export function noEffects(): Effects {
-  return { speech: [], writes: [], campaigns: new Set(), jobs: new Set(), nodes: new Set() }
+  return { speech: [], writes: [], campaigns: new Set(), jobs: new Set(), nodes: new Set(), moves: [] }
 }

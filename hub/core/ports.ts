@@ -241,6 +241,14 @@ export interface Clock {
   wallMs(): number
 }
 
+/** When the engine is called next. Virtual in the simulator. */
+export interface Timer {
+  /** After what is going on now, before anything that waits for time. */
+  soon(run: () => void): void
+  /** At a moment of the clock's nowMs. Returns the way to call it off. */
+  at(nowMs: number, run: () => void): () => void
+}
+
 export type LogFields = Record<string, unknown>
 
 export interface Log {

@@ -1,0 +1,317 @@
+// The hub's one loop: events in, the core steps, one transaction, and only then anything is said. Commit, then speak.
+// While a transaction is under way further events are stepped; all they changed goes into the next one, so that a
+// transaction is as large as the one before it took. It owns the one timer, set to the core's earliest deadline.
+
+import { liveCount, noCounts } from "./core/change.ts"
+import type { AttemptName, Effects, Move, Reply, Speech } from "./core/effects.ts"
+import { noEffects } from "./core/effects.ts"
+import { CahError } from "./core/errors.ts"
+import type { Event, RequestId } from "./core/events.ts"
+import type { Campaign, CampaignId, Counts, IndexRange, Job, Node, NodeId, Now, Outcome, State } from "./core/model.ts"
+import type { CampaignNews, Clock, Engine, EngineHealth, Links, Log, Order, Store, Timer, Write } from "./core/ports.ts"
+import { emptyState, restore } from "./core/restore.ts"
+import { step, writesOf } from "./core/step.ts"
+import { REOPEN_MS, TICK_EVENTS_MAX } from "./limits.ts"
+
+export interface EngineParts {
+  readonly store: Store
+  readonly clock: Clock
+  readonly timer: Timer
+  readonly log: Log
+  /** Told of each tick after it was decided, for metrics and traces. */
+  observe?(tick: { readonly moves: readonly Move[]; readonly tookMs: number }): void
+  /** Told of each transaction. */
+  committed?(commit: { readonly writes: number; readonly tookMs: number }): void
+}
+
+interface Waiter {
+  resolve(value: never): void
+  reject(error: CahError): void
+}
+
+export class HubEngine implements Engine {
+  private readonly parts: EngineParts
+  private links: Links | null = null
+  private state: State = emptyState()
+  private queue: Event[] = []
+  private ticking = false
+  private effects: Effects = noEffects()
+  /** Rows that no decision depends on, and who waits for them. */
+  private rows: Write[] = []
+  private rowWaiters: Waiter[] = []
+  private committing = false
+  private readonly requests = new Map<RequestId, Waiter>()
+  private lastRequest = 0
+  private readonly watchers = new Map<CampaignId, Set<(news: CampaignNews) => void>>()
+  private callOff: () => void = () => {}
+  private trouble: string | null = null
+  private draining = false
+  private idle: (() => void)[] = []
+
+  constructor(parts: EngineParts) {
+    this.parts = parts
+  }
+
+  /** Loads what is live and begins. The links must be there, because the first tick may have something to say. */
+  start(links: Links): void {
+    this.links = links
+    this.load()
+    this.wake()
+  }
+
+  /** Takes no more orders, and resolves when all that was promised is on disk and said. */
+  async drain(): Promise<void> {
+    this.draining = true
+    if (this.busy()) await new Promise<void>(resolve => this.idle.push(resolve))
+    this.callOff()
+  }
+
+  // ---- what fronts and links ask --------------------------------------------------------------------------
+
+  submit(order: Order): Promise<{ campaign: CampaignId; jobs: number; existed: boolean }> {
+    return this.ask<"submitted">(request => ({ kind: "CampaignSubmitted", request, ...order }))
+  }
+
+  async cancel(campaign: CampaignId, ranges: readonly IndexRange[]): Promise<number> {
+    return (await this.ask<"cancelled">(request => ({ kind: "JobsCancelled", request, campaign, ranges }))).jobs
+  }
+
+  async drainNode(node: NodeId, drained: boolean): Promise<void> {
+    await this.ask<"done">(request => ({ kind: "NodeDrained", request, node, drained }))
+  }
+
+  async revokeNode(node: NodeId): Promise<void> {
+    await this.ask<"done">(request => ({ kind: "NodeRevoked", request, node }))
+  }
+
+  commit(writes: Write[]): Promise<void> {
+    if (this.trouble !== null) return Promise.reject(this.unavailable())
+    this.rows.push(...writes)
+    const promise = new Promise<void>((resolve, reject) => this.rowWaiters.push({ resolve: () => resolve(), reject }))
+    this.wake()
+    return promise
+  }
+
+  post(event: Event): void {
+    // In trouble every link was dropped: what they still say will be said again after their next hello.
+    if (this.trouble !== null) return
+    this.queue.push(event)
+    this.wake()
+  }
+
+  campaign(id: CampaignId): Readonly<Campaign> | null {
+    return this.state.campaigns.get(id) ?? null
+  }
+
+  job(campaign: CampaignId, index: number): Readonly<Job> | null {
+    return this.state.campaigns.get(campaign)?.jobs.get(index) ?? null
+  }
+
+  nodes(): Iterable<Readonly<Node>> {
+    return this.state.nodes.values()
+  }
+
+  node(id: NodeId): Readonly<Node> | null {
+    return this.state.nodes.get(id) ?? null
+  }
+
+  watch(campaign: CampaignId, listener: (news: CampaignNews) => void): () => void {
+    const listeners = this.watchers.get(campaign) ?? new Set()
+    this.watchers.set(campaign, listeners.add(listener))
+    return () => {
+      listeners.delete(listener)
+      if (listeners.size === 0 && this.watchers.get(campaign) === listeners) this.watchers.delete(campaign)
+    }
+  }
+
+  health(): EngineHealth {
+    const counts = noCounts()
+    for (const campaign of this.state.campaigns.values()) addCounts(counts, campaign.counts)
+    const { trouble, draining } = this
+    return { trouble, draining, liveCampaigns: this.state.campaigns.size, liveJobs: liveCount(counts), counts }
+  }
+
+  /** For invariants, in tests and the simulator. */
+  peek(): State {
+    return this.state
+  }
+
+  private ask<K extends Reply["kind"]>(event: (request: RequestId) => Event): Promise<Extract<Reply, { kind: K }>> {
+    if (this.trouble !== null) return Promise.reject(this.unavailable())
+    if (this.draining) return Promise.reject(new CahError("unavailable", "the hub is stopping: try again in a minute"))
+    const request = ++this.lastRequest as RequestId
+    return new Promise((resolve, reject) => {
+      this.requests.set(request, { resolve, reject })
+      this.post(event(request))
+    })
+  }
+
+  // ---- the loop -------------------------------------------------------------------------------------------
+
+  private wake(): void {
+    if (this.ticking || this.trouble !== null) return
+    this.ticking = true
+    this.parts.timer.soon(() => this.tick())
+  }
+
+  private tick(): void {
+    this.ticking = false
+    if (this.trouble !== null) return
+    const { clock, observe } = this.parts
+    const now: Now = { nowMs: clock.nowMs(), wallMs: clock.wallMs() }
+    const events = this.queue.splice(0, TICK_EVENTS_MAX)
+    const movesBefore = this.effects.moves.length
+    try {
+      for (const event of events) step(this.state, event, now, this.effects)
+      step(this.state, { kind: "Ticked" }, now, this.effects)
+    } catch (error) {
+      // Our own bug. What is on disk is right: go on from there, without the event that hit it.
+      this.parts.log.error({ error, events: events.map(event => event.kind) }, "a decision failed")
+      this.beginAgain("the hub hit an error of its own and is loading its state anew")
+      return
+    }
+    const moves = this.effects.moves.slice(movesBefore)
+    this.tell(moves)
+    observe?.({ moves, tookMs: clock.nowMs() - now.nowMs })
+    if (this.queue.length > 0) this.wake()
+    else this.arm()
+    this.flush()
+  }
+
+  private tell(moves: readonly Move[]): void {
+    for (const { campaign, index, attempt, node, event, from, to, tookMs } of moves) {
+      const fields = { campaign, job: `${campaign}.${index}`, attempt, node, event, from, to, tookMs }
+      this.parts.log.debug(fields, `${campaign}.${index} ${event}`)
+    }
+  }
+
+  private arm(): void {
+    this.callOff()
+    const next = this.state.deadlines.next()
+    this.callOff = next === null ? () => {} : this.parts.timer.at(next, () => this.wake())
+  }
+
+  private flush(): void {
+    if (this.committing) return
+    const { clock, store, committed } = this.parts
+    const { effects, rows, rowWaiters } = this
+    const now: Now = { nowMs: clock.nowMs(), wallMs: clock.wallMs() }
+    const writes = [...writesOf(effects, now), ...rows]
+    const changed = [...effects.campaigns].map(campaign => campaign.id)
+    this.effects = noEffects()
+    this.rows = []
+    this.rowWaiters = []
+    const speak = () => {
+      for (const waiter of rowWaiters) waiter.resolve(undefined as never)
+      this.perform(effects.speech, changed)
+    }
+    if (writes.length === 0) {
+      speak()
+      this.rest()
+      return
+    }
+    this.committing = true
+    store.commit(writes, error => {
+      this.committing = false
+      if (error !== null) {
+        for (const waiter of rowWaiters) waiter.reject(this.unavailable(error))
+        this.beginAgain(error.message)
+        return
+      }
+      committed?.({ writes: writes.length, tookMs: clock.nowMs() - now.nowMs })
+      speak()
+      this.flush()
+    })
+  }
+
+  private busy(): boolean {
+    return this.committing || this.queue.length > 0 || this.rows.length > 0 || this.requests.size > 0
+  }
+
+  private rest(): void {
+    if (this.idle.length === 0 || this.busy()) return
+    for (const resolve of this.idle.splice(0)) resolve()
+  }
+
+  // ---- saying what was decided ----------------------------------------------------------------------------
+
+  private perform(speech: readonly Speech[], changed: readonly CampaignId[]): void {
+    const ended = new Map<CampaignId, { index: number; outcome: Outcome }[]>()
+    for (const said of speech) {
+      if (said.kind === "Reply") this.reply(said.request, said.reply)
+      else if (said.kind === "Offer") this.offer(said)
+      else if (said.kind === "JobEnded") {
+        const list = ended.get(said.campaign) ?? []
+        ended.set(said.campaign, list)
+        list.push({ index: said.index, outcome: said.outcome })
+      } else this.links!.speak(said)
+    }
+    for (const campaign of changed) {
+      for (const listener of [...(this.watchers.get(campaign) ?? [])]) listener({ ended: ended.get(campaign) ?? [] })
+    }
+  }
+
+  private reply(request: RequestId, reply: Reply): void {
+    const waiter = this.requests.get(request)
+    this.requests.delete(request)
+    if (reply.kind === "error") waiter?.reject(reply.error)
+    else waiter?.resolve(reply as never)
+  }
+
+  private offer(said: AttemptName & Extract<Speech, { kind: "Offer" }>): void {
+    const campaign = this.state.campaigns.get(said.campaign)
+    // Cancelled since: the kill that follows, or the next hello, settles it.
+    if (campaign === undefined) return
+    const line = campaign.hasParameters ? this.parts.store.parameters(said.campaign, said.index) : null
+    const { owner, spec, total } = campaign
+    this.links!.offer(said.link, { ...said, owner, spec, line, total })
+  }
+
+  // ---- trouble --------------------------------------------------------------------------------------------
+
+  /** Memory is ahead of a disk that did not follow. Nothing of it was said: forget it, and load what is on disk. */
+  private beginAgain(why: string): void {
+    this.trouble = why
+    this.parts.log.error({ why }, "the store failed; what was not on disk is forgotten, nobody was told of it")
+    const error = this.unavailable()
+    for (const waiter of [...this.requests.values(), ...this.rowWaiters]) waiter.reject(error)
+    this.requests.clear()
+    this.rowWaiters = []
+    this.rows = []
+    this.queue = []
+    this.effects = noEffects()
+    this.callOff()
+    this.links!.drop(why)
+    this.reopen()
+  }
+
+  private reopen(): void {
+    this.parts.store.reopen().then(
+      () => {
+        this.load()
+        this.trouble = null
+        this.parts.log.info({}, "the store is open again")
+        this.wake()
+        this.rest()
+      },
+      error => {
+        this.trouble = String(error instanceof Error ? error.message : error)
+        this.parts.timer.at(this.parts.clock.nowMs() + REOPEN_MS, () => this.reopen())
+      },
+    )
+  }
+
+  private load(): void {
+    const { clock, store } = this.parts
+    this.state = restore(store, { nowMs: clock.nowMs(), wallMs: clock.wallMs() })
+  }
+
+  private unavailable(cause?: Error): CahError {
+    const why = cause?.message ?? this.trouble
+    return new CahError("unavailable", `the hub can't write to its disk now (${why}): try again later`, { cause })
+  }
+}
+
+function addCounts(sum: Counts, counts: Readonly<Counts>): void {
+  for (const key of Object.keys(sum) as (keyof Counts)[]) sum[key] += counts[key]
+}
