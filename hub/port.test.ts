@@ -1,0 +1,311 @@
+import assert from "node:assert/strict"
+import { execFileSync } from "node:child_process"
+import { once } from "node:events"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { request as requestHttp1 } from "node:http"
+import { connect as connectHttp2 } from "node:http2"
+import { request as requestHttps } from "node:https"
+import { connect, type Socket } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { after, before, describe, it } from "node:test"
+import { connect as connectTls } from "node:tls"
+import type { Log } from "./core/ports.ts"
+import { isLoopback, type OnePort, openPort, type PortOptions, whoIsCalling } from "./port.ts"
+
+const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} }
+const HTTP1_REQUEST = "POST /echo HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+/** The preface and an empty SETTINGS frame. */
+const HTTP2_BEGIN = Buffer.concat([
+  Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+  Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
+])
+
+let tls: { cert: Buffer; key: Buffer }
+const opened: OnePort[] = []
+
+before(() => {
+  const directory = mkdtempSync(join(tmpdir(), "cah-port-"))
+  const [key, cert] = [join(directory, "key.pem"), join(directory, "cert.pem")]
+  const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+  const output = ["-nodes", "-keyout", key, "-out", cert]
+  execFileSync("openssl", ["req", "-x509", ...curve, "-days", "2", ...subject, ...output], { stdio: "ignore" })
+  tls = { cert: readFileSync(cert), key: readFileSync(key) }
+  rmSync(directory, { recursive: true })
+})
+after(() => Promise.all(opened.map(port => port.close(0))))
+
+async function open(options: Partial<PortOptions> = {}): Promise<OnePort> {
+  const port = await openPort({
+    host: "127.0.0.1",
+    port: 0,
+    tls,
+    plainText: "loopback",
+    log: quiet,
+    onRequest(request, response) {
+      response.setHeader("x-version", request.httpVersion)
+      request.toArray().then(
+        pieces => response.end(Buffer.concat(pieces)),
+        () => response.destroy(),
+      )
+    },
+    onUpgrade(_request, socket, head) {
+      socket.end(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n${head}`)
+    },
+    ...options,
+  })
+  opened.push(port)
+  return port
+}
+
+async function everything(socket: Socket): Promise<string> {
+  const pieces: Buffer[] = []
+  socket.on("data", piece => pieces.push(piece))
+  socket.on("error", () => {})
+  if (!socket.closed) await new Promise(resolve => socket.once("close", resolve))
+  return Buffer.concat(pieces).toString("latin1")
+}
+
+/** Each byte in a segment of its own: the next is written when the system has taken the last, and Nagle is off. */
+async function dribble(socket: Socket, bytes: Buffer): Promise<void> {
+  socket.setNoDelay(true)
+  for (const byte of bytes) {
+    await new Promise<void>(resolve => socket.write(Buffer.of(byte), () => setImmediate(resolve)))
+  }
+}
+
+describe("who is calling", () => {
+  for (const [text, caller] of [
+    ["", null],
+    ["P", null],
+    ["PR", null],
+    ["PRI", null],
+    ["PRI ", "http2"],
+    ["PRI * HTTP/2.0", "http2"],
+    ["PO", "http1"],
+    ["PU", "http1"],
+    ["PROP", "http1"],
+    ["G", "http1"],
+    ["\x16", "tls"],
+    ["\x16\x03\x01", "tls"],
+    ["\0", "http1"],
+  ] as const) {
+    it(`takes ${JSON.stringify(text)} for ${caller ?? "not yet known"}`, () => {
+      assert.equal(whoIsCalling(Buffer.from(text, "latin1")), caller)
+    })
+  }
+})
+
+describe("loopback", () => {
+  it("is 127/8 and ::1, also when IPv4 is mapped, and nothing else", () => {
+    for (const address of ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"]) assert.ok(isLoopback(address))
+    for (const address of ["10.0.0.1", "::", "::ffff:10.0.0.1", "127.evil.example", undefined]) {
+      assert.ok(!isLoopback(address))
+    }
+  })
+})
+
+describe("one port", () => {
+  it("answers HTTP/1 methods that begin like the HTTP/2 preface", async () => {
+    const { port } = await open()
+    for (const method of ["GET", "POST", "PUT", "PATCH", "PROPFIND"]) {
+      const request = requestHttp1({ port, method, host: "127.0.0.1", agent: false }).end()
+      const [response] = await once(request, "response")
+      assert.equal(response.headers["x-version"], "1.1", method)
+      response.resume()
+    }
+  })
+
+  it("answers HTTP/2 in plain text and by ALPN over TLS, and HTTP/1 over TLS", async () => {
+    const { port } = await open()
+    for (const origin of [`http://127.0.0.1:${port}`, `https://127.0.0.1:${port}`]) {
+      const session = connectHttp2(origin, { ca: tls.cert })
+      const stream = session.request({ ":path": "/" })
+      const [headers] = await once(stream, "response")
+      assert.equal(headers["x-version"], "2.0", origin)
+      stream.resume()
+      session.close()
+    }
+    const request = requestHttps({ port, host: "127.0.0.1", ca: tls.cert, agent: false }).end()
+    const [response] = await once(request, "response")
+    assert.equal(response.headers["x-version"], "1.1")
+    response.resume()
+  })
+
+  it("understands an HTTP/1 request that comes byte by byte", async () => {
+    const { port } = await open()
+    const socket = connect(port, "127.0.0.1")
+    const answer = everything(socket)
+    await dribble(socket, Buffer.from(HTTP1_REQUEST))
+    assert.match(await answer, /^HTTP\/1\.1 200 OK.*hello/s)
+  })
+
+  it("understands an HTTP/2 preface that comes byte by byte", async () => {
+    const { port } = await open()
+    const socket = connect(port, "127.0.0.1")
+    const first = once(socket, "data")
+    await dribble(socket, HTTP2_BEGIN)
+    const [answer] = await first
+    assert.equal((answer as Buffer)[3], 4, "the hub's first frame is SETTINGS")
+    socket.destroy()
+  })
+
+  it("understands a TLS hello that comes byte by byte", async () => {
+    const { port } = await open()
+    const raw = connect(port, "127.0.0.1")
+    raw.setNoDelay(true)
+    // Everything the TLS client writes goes through one-byte segments.
+    const { Duplex } = await import("node:stream")
+    const slow = new Duplex({
+      read() {},
+      write(chunk: Buffer, _encoding, done) {
+        dribble(raw, chunk).then(() => done(), done)
+      },
+    })
+    raw.on("data", chunk => slow.push(chunk))
+    const socket = connectTls({ socket: slow, ca: tls.cert, host: "127.0.0.1", ALPNProtocols: ["http/1.1"] })
+    await once(socket, "secureConnect")
+    const answer = once(socket, "data")
+    socket.write(HTTP1_REQUEST)
+    assert.match(String((await answer)[0]), /^HTTP\/1\.1 200 OK/)
+    raw.destroy()
+  })
+
+  for (const first of ["P", "G", "\x16"]) {
+    it(`goes on with its work after a first packet of one byte, ${JSON.stringify(first)}`, async () => {
+      const { port } = await open({ sniffMs: 60_000, headersMs: 60_000 })
+      const socket = connect(port, "127.0.0.1")
+      socket.setNoDelay(true)
+      await once(socket, "connect")
+      socket.write(first)
+      // If the port span, neither the immediates nor another caller would get a turn, nor would the processor rest.
+      const before = process.cpuUsage()
+      const begun = performance.now()
+      let turns = 0
+      while (turns < 20) {
+        await new Promise(resolve => setTimeout(resolve, 5))
+        turns += 1
+      }
+      const used = process.cpuUsage(before)
+      const busy = (used.user + used.system) / 1e3 / (performance.now() - begun)
+      assert.ok(busy < 0.8, `the processor was ${Math.round(busy * 100)} % busy while nothing happened`)
+      const request = requestHttp1({ port, host: "127.0.0.1", agent: false }).end()
+      const [response] = await once(request, "response")
+      response.resume()
+      socket.destroy()
+    })
+  }
+
+  it("closes a peer that says nothing, and one that begins and stops", async () => {
+    const { port } = await open({ sniffMs: 50 })
+    for (const said of ["", "PRI"]) {
+      const socket = connect(port, "127.0.0.1")
+      if (said !== "") socket.write(said)
+      assert.equal(await everything(socket), "")
+    }
+  })
+
+  it("answers 408 to a head that does not end, although its HTTP server never listens itself", async () => {
+    const { port } = await open({ headersMs: 100 })
+    const socket = connect(port, "127.0.0.1")
+    socket.write("GET / HTTP/1.1\r\nHost: hub\r\n")
+    assert.match(await everything(socket), /^HTTP\/1\.1 408 /)
+  })
+
+  it("answers 431 to a head above its limit and 400 to what is no HTTP", async () => {
+    const { port } = await open()
+    const long = connect(port, "127.0.0.1")
+    long.write(`GET / HTTP/1.1\r\nHost: hub\r\nX: ${"x".repeat(17 * 1024)}\r\n\r\n`)
+    assert.match(await everything(long), /^HTTP\/1\.1 431 /)
+    const odd = connect(port, "127.0.0.1")
+    odd.write("\0\0\0\0 what\r\n\r\n")
+    assert.match(await everything(odd), /^HTTP\/1\.1 400 /)
+  })
+
+  it("hands upgrades on with what follows them", async () => {
+    const { port } = await open()
+    const socket = connect(port, "127.0.0.1")
+    socket.write("GET /agent HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nrest")
+    assert.match(await everything(socket), /^HTTP\/1\.1 101 .*\r\n\r\nrest$/s)
+  })
+
+  it("answers a TLS hello with an alert when it has no certificate", async () => {
+    const { port } = await open({ tls: null })
+    const socket = connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false })
+    const [error] = await once(socket, "error")
+    assert.match(String(error), /handshake failure/i)
+  })
+
+  it("offers neither TLS below 1.2 nor a cipher without forward secrecy and AEAD", async () => {
+    const { port } = await open()
+    for (const old of [
+      { maxVersion: "TLSv1.1", minVersion: "TLSv1", ciphers: "DEFAULT@SECLEVEL=0" },
+      { maxVersion: "TLSv1.2", ciphers: "ECDHE-ECDSA-AES128-SHA256" },
+    ] as const) {
+      const socket = connectTls({ port, host: "127.0.0.1", ca: tls.cert, ...old })
+      await once(socket, "error")
+    }
+  })
+
+  it("survives a request handler that throws", async () => {
+    const { port } = await open({
+      onRequest() {
+        throw new Error("ours")
+      },
+    })
+    const request = requestHttp1({ port, host: "127.0.0.1", agent: false }).end()
+    const [response] = await once(request, "response")
+    assert.equal(response.statusCode, 500)
+    response.resume()
+  })
+
+  it("says in one sentence that the port is in use", async () => {
+    const { port } = await open()
+    await assert.rejects(open({ port }), /port \d+ on 127\.0\.0\.1 is in use: .* --port/)
+  })
+
+  it("lets a call under way end before it closes, and takes no other", async () => {
+    let finish = () => {}
+    const begun = deferred()
+    const one = await open({
+      onRequest(_request, response) {
+        begun.resolve()
+        finish = () => response.end("done")
+      },
+    })
+    const session = connectHttp2(`http://127.0.0.1:${one.port}`)
+    const goaway = once(session, "goaway")
+    const stream = session.request({ ":path": "/" })
+    stream.setEncoding("utf8")
+    await begun.promise
+    const closed = one.close(60_000)
+    await goaway
+    const late = connect(one.port, "127.0.0.1")
+    const [error] = await once(late, "error")
+    assert.equal((error as NodeJS.ErrnoException).code, "ECONNREFUSED")
+    finish()
+    assert.deepEqual(await stream.toArray(), ["done"])
+    await closed
+  })
+
+  it("cuts what is still open at the deadline", async () => {
+    const one = await open({ onRequest() {} })
+    const request = requestHttp1({ port: one.port, host: "127.0.0.1", agent: false }).end()
+    request.on("error", () => {})
+    await once(request, "socket")
+    const idle = connect(one.port, "127.0.0.1")
+    await once(idle, "connect")
+    const cut = everything(idle)
+    await one.close(30)
+    await cut
+  })
+})
+
+function deferred(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = () => {}
+  const promise = new Promise<void>(done => {
+    resolve = done
+  })
+  return { promise, resolve }
+}
