@@ -1,0 +1,109 @@
+// Runs the tests: every *.test.ts of ours, two files at a time, one line per file, failures in full, and at the end what was
+// skipped and why. Node 20's own runner neither expands globs nor finds .ts files, and its reporters bury skips.
+// Arguments are parts of paths: `npm test -- wire link` runs the tests whose path contains either.
+import { join, relative } from "node:path"
+import { run } from "node:test"
+import { inspect } from "node:util"
+import { projectFiles, root, sourceFolders } from "./files.ts"
+
+/** Two cores are the smallest machine we promise to be green on, and tests that start processes suffer from more. */
+const CONCURRENCY = 2
+/** One test file. The longest of ours takes seconds; a file that hangs must not hold up the rest for ever. */
+const FILE_MAX_MS = 5 * 60_000
+
+interface FileReport {
+  passed: number
+  failed: number
+  tookMs: number
+  /** What the file wrote; shown only if something in it failed. */
+  output: string
+  shown: boolean
+}
+
+export function testFiles(filters: readonly string[]): string[] {
+  return projectFiles()
+    .filter(path => path.endsWith(".test.ts") && sourceFolders.some(folder => path.startsWith(`${folder}/`)))
+    .filter(path => filters.length === 0 || filters.some(filter => path.includes(filter)))
+}
+
+/** True if everything that ran passed, and something ran. */
+export async function runTests(filters: readonly string[]): Promise<boolean> {
+  const files = testFiles(filters)
+  if (files.length === 0) {
+    console.error(`no test file's path contains ${filters.map(filter => `"${filter}"`).join(" or ")}`)
+    return false
+  }
+  const reports = new Map<string, FileReport>(
+    files.map(path => [path, { passed: 0, failed: 0, tookMs: 0, output: "", shown: false }]),
+  )
+  const failures: string[] = []
+  const skips: string[] = []
+  const startedMs = performance.now()
+
+  // Node reports file after file, so the first word about one is the last about the one before.
+  let current: string | null = null
+  for await (const { type, data } of run({
+    files: files.map(file => join(root, file)),
+    concurrency: CONCURRENCY,
+    timeout: FILE_MAX_MS,
+  })) {
+    if (!("file" in data) || data.file === undefined) continue
+    const path = relative(root, data.file)
+    const report = reports.get(path)
+    if (report === undefined) continue
+    if (type === "test:stdout" || type === "test:stderr") {
+      report.output += data.message
+    } else if (type === "test:pass" || type === "test:fail") {
+      if (current !== null && current !== path) show(current, reports.get(current))
+      current = path
+      const name = `${path} › ${data.name}`
+      if (data.nesting === 0) report.tookMs += data.details.duration_ms
+      if (type === "test:fail") {
+        report.failed += 1
+        const { error } = data.details
+        // A parent fails because its subtests did, and they have told.
+        if (!/subtests? failed/.test(error.message))
+          failures.push(`✗ ${name}\n${indent(explain(error.cause ?? error))}`)
+      } else if (data.skip !== undefined && data.skip !== false) {
+        skips.push(`${name}: ${typeof data.skip === "string" ? data.skip : "no reason given"}`)
+      } else {
+        report.passed += 1
+      }
+    }
+  }
+
+  for (const [path, report] of reports) show(path, report)
+  for (const failure of failures) console.log(`\n${failure}`)
+  if (skips.length > 0) console.log(`\nskipped, with the reason:\n${skips.map(skip => `  - ${skip}`).join("\n")}`)
+  let [passed, failed] = [0, 0]
+  for (const report of reports.values()) {
+    passed += report.passed
+    failed += report.failed
+  }
+  const took = ((performance.now() - startedMs) / 1000).toFixed(1)
+  console.log(`\n${passed} passed, ${failed} failed, ${skips.length} skipped in ${files.length} files, ${took} s`)
+  return failed === 0 && passed > 0
+}
+
+function show(path: string, report: FileReport | undefined): void {
+  if (report === undefined || report.shown) return
+  report.shown = true
+  const mark = report.failed > 0 ? "✗" : report.passed > 0 ? "✓" : "-"
+  const failed = report.failed > 0 ? `, ${report.failed} failed` : ""
+  console.log(`${mark} ${path}  ${report.passed} passed${failed}, ${(report.tookMs / 1000).toFixed(1)} s`)
+  if (report.failed > 0 && report.output.trim() !== "") console.log(indent(report.output.trimEnd()))
+}
+
+/** The error with our own lines of its stack. */
+function explain(error: unknown): string {
+  return inspect(error, { colors: process.stdout.isTTY, depth: 6 })
+    .split("\n")
+    .filter(line => !/^\s+at .*node:(internal|async_hooks)/.test(line))
+    .join("\n")
+}
+
+function indent(text: string): string {
+  return text.replace(/^/gm, "    ")
+}
+
+if (import.meta.filename === process.argv[1]) process.exitCode = (await runTests(process.argv.slice(2))) ? 0 : 1
