@@ -80,30 +80,38 @@ export interface Result {
  *
  *     staging --StageinReady--> running --CommandEnded--> packing --ResultPacked--> uploading --Uploaded--> reporting
  *        |                         |                         |                          |                      |
- *        +--------- stopping (told to kill; waits for what is under way to end) -------+                   forgotten
+ *        |                     told to stop                  |                          |                  answered:
+ *        |                         v                         |                          |                  forgotten
+ *        |                     stopping --CommandEnded--+    |                          |
+ *        +---------------- told to stop ----------------+----+--------------------------+---> reporting "lost"
  *
- * `reporting` ends when the hub has answered the report: accepted, already or stale.
+ * The answer to the last report (accepted, already or stale) ends it here; until then it is in the journal.
  */
-export type Step = "staging" | "running" | "packing" | "uploading" | "reporting" | "stopping"
+export type Step = "staging" | "running" | "stopping" | "packing" | "uploading" | "reporting"
 
 export interface Attempt {
   readonly name: AttemptName
   readonly spec: RunSpec
   step: Step
-  /** In stopping: what is still under way and must end first. */
+  /** The engine is at work on this step. False in staging and uploading: it waits to try again. */
   underway: boolean
   /** Killed at its walltime, not by the hub: its result counts, as timedout. */
   overtime: boolean
+  /** Why it is being stopped, in stopping. */
+  stopReason: string
+  /** From the end of the command on. */
+  exit: Exit | null
+  /** From the end of packing on. */
   result: Result | null
   /** When the command must be over. Null while it does not run. */
   deadlineMs: number | null
-  /** The last step that the hub acknowledged; reports are repeated until it is the present one. */
-  acknowledged: "nothing" | "staging" | "running" | "returning"
-  /** When the present report is to be repeated. */
+  /** The hub has answered the report of the present step. */
+  acknowledged: boolean
+  /** When that report is to be repeated. */
   repeatAtMs: number
-  /** Tries of an upload or a stagein so far: backs off. */
+  /** Tries of a stagein or an upload that failed: backs off. */
   tries: number
-  /** When to try again, if waiting for that. */
+  /** When to try again. */
   retryAtMs: number | null
 }
 
