@@ -61,3 +61,64 @@ export const IDLE_MS = 2 * 60_000
 export const KEEP_ALIVE_MS = 30_000
 /** At the end, open calls may finish until then. Longer than an ordinary call, shorter than systemd's 90 s. */
 export const DRAIN_MS = 10_000
+
+// ---- link ----
+
+/** From the upgrade to the hello. An honest agent signs in a millisecond; the rest is its network. */
+export const HELLO_MS = 5_000
+/** A challenge's nonce is good for this long, and for one hello. */
+export const NONCE_MS = 30_000
+/** From the hello to the engine's welcome: a commit, usually of milliseconds. Beyond it the agent is sent away to try again. */
+export const WELCOME_MS = 30_000
+/** Silence after which a link is pinged, and again; it is dead after two such pings without any answer. */
+export const PING_MS = 15_000
+export const PING_MISSES_MAX = 2
+/** How often deadlines of links are looked at. One timer for all of them. */
+export const LINK_WATCH_MS = 1_000
+/** A peer that takes nothing of what is sent for this long, or moves nothing on a stream it opened, is given up. */
+export const STUCK_MS = 60_000
+/** Links in all. Below the 20,000 file handles of a process, with room for blobs. */
+export const LINKS_MAX = 15_000
+/** From one address, or one /64 of IPv6: a lab behind one router. Loopback is exempt: it is the operator or a proxy. */
+export const LINKS_PER_ADDRESS_MAX = 256
+/** Links that have not said a proper hello yet: signatures being checked, and slow lorises. */
+export const PENDING_HELLOS_MAX = 500
+/** Upgrades a second, and at once. Ten thousand agents are back in half a minute after a restart. */
+export const ACCEPTS_PER_SECOND = 300
+export const ACCEPTS_BURST = 1_000
+/** A loop later than this takes no new links. */
+export const LOOP_LAG_MAX_MS = 200
+/** An agent sent away for overload comes back after this and at most twice this. */
+export const OVERLOAD_RETRY_MS = 5_000
+/** At a drain agents are told to come back after between these: longer than a restart, spread enough to be no storm. */
+export const DRAIN_RETRY_MIN_MS = 5_000
+export const DRAIN_RETRY_MAX_MS = 30_000
+/** A drained link that has not taken its goodbye by then is cut. */
+export const CLOSE_MS = 5_000
+/** Frames of one link: 500 jobs a second with four reports each, five times over. A full chunk costs nothing here. */
+export const FRAMES_PER_SECOND = 10_000
+export const FRAMES_BURST = 20_000
+/** Bytes of one link outside of streams, where credit is the bound. */
+export const CONTROL_BYTES_PER_SECOND = 16 * 1024 * 1024
+export const CONTROL_BYTES_BURST = 64 * 1024 * 1024
+/** WebSocket fragments of one message. Our agents never fragment; a proxy may. */
+export const FRAGMENTS_MAX = 64
+/** Waiting to be sent, over all links: above it no more blobs are read. */
+export const LINKS_BUFFER_MAX_BYTES = 256 * 1024 * 1024
+/** Transfers over all links: each holds a file open. */
+export const LINKS_STREAMS_MAX = 4_096
+/** One stageout. */
+export const STAGEOUT_MAX_BYTES = 2 * 1024 * 1024 * 1024
+/** Kept free on the blobs' file system: the database and its log live there too. */
+export const DISK_RESERVE_BYTES = 256 * 1024 * 1024
+/** Of a followed log, kept for those who begin to follow later. */
+export const LOG_REPLAY_MAX_BYTES = 256 * 1024
+/** People who follow one output of one attempt at once. */
+export const FOLLOWERS_MAX = 32
+/** An agent asked to serve a log opens its stream by then. */
+export const FOLLOW_OPEN_MS = 15_000
+/** What a node may say it has. Far above any machine; bounds what arithmetic must bear. */
+export const NODE_SLOTS_MAX = 4_096
+export const NODE_BYTES_MAX = 2 ** 50
+/** Longest measured time in a result: ten years of processor time. */
+export const RESULT_TIME_MAX_MS = 10 * 365 * 24 * 3_600_000
