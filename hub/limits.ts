@@ -122,3 +122,53 @@ export const NODE_SLOTS_MAX = 4_096
 export const NODE_BYTES_MAX = 2 ** 50
 /** Longest measured time in a result: ten years of processor time. */
 export const RESULT_TIME_MAX_MS = 10 * 365 * 24 * 3_600_000
+/** Tokens the hub knows, ended ones too: all are in memory, at some 300 bytes each. */
+export const TOKENS_MAX = 10_000
+/** When a token was last used is for people, not for decisions: one write a minute and token at most. */
+export const LAST_USED_EVERY_MS = 60_000
+/** Enrolment tokens live long enough to carry one to the next machine by hand. */
+export const ENROLMENT_DEFAULT_MS = 15 * 60_000
+export const ENROLMENT_MAX_MS = 30 * 24 * 3_600_000
+export const ENROLMENT_USES_MAX = 10_000
+/** Failed logins of one address: so many at once, then one every so often. A guess at a patient human. */
+export const AUTH_FAILURES_MAX = 20
+export const AUTH_FAILURE_REFILL_MS = 6_000
+/** Addresses whose failures are remembered; the oldest is forgotten first. About 100 bytes each. */
+export const AUTH_PEERS_MAX = 10_000
+/** After a revocation a stream whose reader does not read is cut. The promise is 5 s (I16). */
+export const REVOKED_CUT_MS = 1_000
+
+// ---- store and blobs ----
+
+/** How long a statement waits for another process's lock on the database: a backup or a curious sqlite3 shell. */
+export const SQLITE_BUSY_MS = 5_000
+/** Pages (4 KiB) in the WAL before its content moves into the database: 16 MiB, some hundred milliseconds of copying. */
+export const WAL_CHECKPOINT_PAGES = 4_096
+/** The WAL file is cut back to this after a checkpoint, so that one burst does not keep its disk for ever. */
+export const WAL_KEPT_BYTES = 64 * 1024 * 1024
+/** A failed store counts as well again once this much could be written: more than a tick, so that it does not fail at the next. */
+export const REOPEN_PROBE_BYTES = 1024 * 1024
+/** UTF-16 units in one page of parameters, beside PARAMETER_PAGE_LINES: long lines must not make a page slow to parse. */
+export const PARAMETER_PAGE_BYTES = 256 * 1024
+/** Pages of parameters kept parsed, last used first: offers go through a campaign in order. At most 32 MiB. */
+export const PARAMETER_PAGES_KEPT = 64
+/** Distinct errors of one campaign that a summary looks at. Messages are strangers' text, so there may be any number. */
+export const ERROR_GROUPS_READ = 10_000
+/** Rows of blobs read at once while walking over all of them: about a millisecond. */
+export const BLOB_ROWS_PAGE = 1_000
+/** A blob is read in pieces of this: a chunk of a stream. */
+export const BLOB_PIECE_BYTES = 64 * 1024
+/** An unfinished upload is hashed anew in pieces of this when it is resumed: 0.15 ms of the loop each. */
+export const BLOB_REHASH_BYTES = 256 * 1024
+/** An upload is made durable each time so much has come, so that finishing it does not wait for gigabytes. */
+export const BLOB_SYNC_BYTES = 4 * 1024 * 1024
+/** Files whose size is asked for at once while listing blobs: Node has four threads for it. */
+export const BLOB_STATS_AT_ONCE = 64
+/** has() marks the file as used at most so often: a mark is a write. Far below BLOB_UNUSED_MS. */
+export const BLOB_TOUCH_MS = 3_600_000
+/** Blobs that nothing names, and unfinished uploads that nobody goes on with, are garbage after this. */
+export const BLOB_UNUSED_MS = 24 * 3_600_000
+/** Blobs that went bad stay for a person to look at, then make room. */
+export const BLOB_QUARANTINE_MS = 30 * 24 * 3_600_000
+/** Violations that the check at start lists one by one; of the others it gives the number. */
+export const BLOB_VIOLATIONS_LISTED = 20

@@ -118,11 +118,12 @@ export type Write =
   /** Inserted; a second result for the same job is our own bug and throws. */
   | { kind: "result"; row: ResultRow }
   | { kind: "node"; row: NodeRow }
-  /** A blob that is whole and on disk. A repeated one changes nothing. */
+  /** A blob that is whole and on disk. A repeated one only says that it is used. */
   | { kind: "blob"; digest: Digest; sizeBytes: number }
   /** This owner has shown that they have the bytes. Deduplication is per owner for those who ask, global on disk. */
   | { kind: "blobOwner"; digest: Digest; owner: string }
-  | { kind: "forgetBlob"; digest: Digest }
+  /** Unless something names it, or used it since that wall time (ms): then nothing happens. */
+  | { kind: "forgetBlob"; digest: Digest; usedBefore: number }
   | { kind: "token"; row: TokenRow }
   | { kind: "enrolment"; row: EnrolmentRow }
 
@@ -163,9 +164,10 @@ export interface StoreReader {
   errors(campaign: CampaignId, limit: number): ErrorSummaryRow[]
   hasBlob(digest: Digest): number | null
   ownsBlob(digest: Digest, owner: string): boolean
+  /** All rows, by digest. */
   blobs(): Iterable<BlobRef>
-  /** Blobs that no campaign and no result names. */
-  unreferencedBlobs(): BlobRef[]
+  /** Blobs that no campaign and no result names, last used before that wall time (ms). */
+  unreferencedBlobs(usedBefore: number): BlobRef[]
   tokens(): TokenRow[]
   token(id: string): TokenRow | null
   enrolment(id: string): EnrolmentRow | null
@@ -217,14 +219,16 @@ export interface BlobStore {
   openWriter(upload: string, blob: BlobRef): Promise<BlobWriter>
   /** Bytes of an unfinished upload. 0 if there is none. */
   partialBytes(upload: string, digest: Digest): Promise<number>
+  /** Counts as a touch: whoever is told yes may name the blob in the store, and it stays for that long. */
   has(digest: Digest): Promise<boolean>
   /**
    * The bytes from an offset on, in pieces of at most 64 KiB. CahError not_found; data_loss when the bytes no longer match the digest
    * (checked on every whole read; a blob found bad is moved aside and never served).
    */
   read(digest: Digest, offsetBytes: number): AsyncIterable<Uint8Array>
-  remove(digest: Digest): Promise<void>
-  /** Every blob on disk. */
+  /** Removes it if nobody wrote it or asked has() for so long. False: it was touched, or is not there. */
+  remove(digest: Digest, untouchedForMs: number): Promise<boolean>
+  /** Every blob on disk, by digest. */
   list(): AsyncIterable<BlobRef>
   /** Removes temporary files and unfinished uploads that nobody touched for this long. Returns bytes freed. */
   sweep(olderThanMs: number): Promise<number>
