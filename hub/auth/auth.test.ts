@@ -1,0 +1,255 @@
+import assert from "node:assert/strict"
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { describe, it } from "node:test"
+import type { EnrolmentRow, Log, TokenRow, Write } from "../core/ports.ts"
+import { AUTH_FAILURE_REFILL_MS, AUTH_FAILURES_MAX, AUTH_PEERS_MAX, LAST_USED_EVERY_MS } from "../limits.ts"
+import { ensureAdminToken } from "./admin.ts"
+import { Enrolments } from "./enrolments.ts"
+import { Failures } from "./failures.ts"
+import { idOfSecret, mintSecret, secretMatches } from "./secret.ts"
+import { allows, type Caller, Tokens } from "./tokens.ts"
+
+const log: Log = { debug() {}, info() {}, warn() {}, error() {} }
+
+/** Tables in memory that change when a commit resolves, as the store's do. */
+class World {
+  wall = 1_000_000
+  readonly clock = { nowMs: () => this.wall, wallMs: () => this.wall }
+  readonly tokenRows = new Map<string, TokenRow>()
+  readonly enrolmentRows = new Map<string, EnrolmentRow>()
+  readonly commits: Write[][] = []
+  broken: Error | null = null
+  readonly engine = {
+    commit: async (writes: Write[]) => {
+      await Promise.resolve()
+      if (this.broken) throw this.broken
+      this.commits.push(writes)
+      for (const write of writes) {
+        if (write.kind === "token") this.tokenRows.set(write.row.id, write.row)
+        if (write.kind === "enrolment") this.enrolmentRows.set(write.row.id, write.row)
+      }
+    },
+  }
+  readonly store = {
+    tokens: () => [...this.tokenRows.values()],
+    enrolment: (id: string) => this.enrolmentRows.get(id) ?? null,
+  }
+  tokens() {
+    return new Tokens({ store: this.store, engine: this.engine, clock: this.clock, log })
+  }
+  enrolments() {
+    return new Enrolments({ store: this.store, engine: this.engine, clock: this.clock })
+  }
+}
+
+function callerOf(answer: ReturnType<Tokens["authenticate"]>): Caller {
+  assert.ok(typeof answer !== "string", `denied: ${answer}`)
+  return answer
+}
+
+describe("a secret", () => {
+  it("names its row, matches its hash, and has 256 random bits", () => {
+    const { id, secret, hash } = mintSecret("cah")
+    assert.match(secret, /^cah_[0-9a-f]{16}_[0-9a-f]{64}_[0-9a-f]{8}$/)
+    assert.equal(idOfSecret("cah", secret), id)
+    assert.ok(secretMatches(secret, hash))
+    assert.ok(!secretMatches(mintSecret("cah").secret, hash))
+    assert.ok(!Buffer.from(hash).toString("hex").includes(secret.slice(21, 40)))
+  })
+
+  it("is recognised as mistyped when one character differs anywhere", () => {
+    const { secret } = mintSecret("cah")
+    for (let at = 0; at < secret.length; at += 1) {
+      const wrong = secret.slice(0, at) + (secret[at] === "0" ? "1" : "0") + secret.slice(at + 1)
+      assert.equal(idOfSecret("cah", wrong), null, `character ${at}`)
+    }
+  })
+
+  it("of one kind is none of the other", () => {
+    assert.equal(idOfSecret("cahjoin", mintSecret("cah").secret), null)
+    assert.equal(idOfSecret("cah", mintSecret("cahjoin").secret), null)
+  })
+})
+
+describe("tokens", () => {
+  it("let in who has one, from memory, also after a restart", async () => {
+    const world = new World()
+    const { secret } = await world.tokens().create("ada", ["read", "submit"], null)
+    const tokens = world.tokens()
+    const caller = callerOf(tokens.authenticate(secret))
+    assert.deepEqual([caller.principal, caller.scopes], ["ada", ["read", "submit"]])
+    assert.ok(allows(caller, "read") && !allows(caller, "cancel") && !allows(caller, "admin"))
+    const stored = JSON.stringify(world.commits, (_key, value) =>
+      value instanceof Uint8Array ? Buffer.from(value).toString("hex") : value,
+    )
+    assert.ok(!stored.includes(secret) && !stored.includes(secret.split("_")[2] ?? "?"))
+  })
+
+  it("of an admin may do everything", async () => {
+    const tokens = new World().tokens()
+    const { secret } = await tokens.create("root", ["admin"], null)
+    const caller = callerOf(tokens.authenticate(secret))
+    for (const scope of ["read", "submit", "cancel", "admin"] as const) assert.ok(allows(caller, scope))
+  })
+
+  it("do not exist before they are on disk", async () => {
+    const world = new World()
+    const tokens = world.tokens()
+    world.broken = new Error("disk full")
+    await assert.rejects(tokens.create("ada", ["read"], null), /disk full/)
+    assert.deepEqual(tokens.list(), [])
+  })
+
+  it("expire", async () => {
+    const world = new World()
+    const tokens = world.tokens()
+    const { secret } = await tokens.create("ada", ["read"], 1_000)
+    callerOf(tokens.authenticate(secret))
+    world.wall += 1_000
+    assert.equal(tokens.authenticate(secret), "expired")
+  })
+
+  it("end when they are revoked, and tell every open stream", async () => {
+    const world = new World()
+    const tokens = world.tokens()
+    const { row, secret } = await tokens.create("ada", ["read"], null)
+    const caller = callerOf(tokens.authenticate(secret))
+    const revoking = tokens.revoke(row.id)
+    assert.ok(caller.revoked.aborted, "before the disk answered")
+    assert.equal(tokens.authenticate(secret), "revoked")
+    await revoking
+    assert.equal(world.tokens().authenticate(secret), "revoked", "after a restart")
+    await assert.rejects(tokens.revoke("feedfeedfeedfeed"), { code: "not_found" })
+  })
+
+  it("stay closed in memory when the revocation cannot be written", async () => {
+    const world = new World()
+    const tokens = world.tokens()
+    const { row, secret } = await tokens.create("ada", ["read"], null)
+    world.broken = new Error("disk full")
+    await assert.rejects(tokens.revoke(row.id), /disk full/)
+    assert.equal(tokens.authenticate(secret), "revoked")
+  })
+
+  it("note their use once a minute at most", async () => {
+    const world = new World()
+    const tokens = world.tokens()
+    const { secret } = await tokens.create("ada", ["read"], null)
+    const before = world.commits.length
+    for (let call = 0; call < 50; call += 1) tokens.authenticate(secret)
+    assert.equal(tokens.list()[0]?.lastUsedAt, world.wall)
+    world.wall += LAST_USED_EVERY_MS
+    tokens.authenticate(secret)
+    await new Promise(setImmediate)
+    assert.equal(world.commits.length - before, 2)
+  })
+})
+
+describe("the first admin token", () => {
+  it("is written to a file that only the hub's user can read, once", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "cah-admin-"))
+    const world = new World()
+    const tokens = world.tokens()
+    const made = await ensureAdminToken(tokens, directory)
+    assert.ok(made !== null)
+    assert.equal((await stat(made.path)).mode & 0o777, 0o600)
+    assert.equal((await readFile(made.path, "utf8")).trim(), made.secret)
+    assert.ok(allows(callerOf(tokens.authenticate(made.secret)), "admin"))
+    assert.equal(await ensureAdminToken(world.tokens(), directory), null)
+    await rm(directory, { recursive: true })
+  })
+
+  it("is made anew if the hub died before it was kept", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "cah-admin-"))
+    const world = new World()
+    world.broken = new Error("power cut")
+    await assert.rejects(ensureAdminToken(world.tokens(), directory), /power cut/)
+    world.broken = null
+    const tokens = world.tokens()
+    await ensureAdminToken(tokens, directory)
+    const secret = (await readFile(join(directory, "admin.token"), "utf8")).trim()
+    callerOf(tokens.authenticate(secret))
+    await rm(directory, { recursive: true })
+  })
+})
+
+describe("an enrolment token", () => {
+  it("is good for one use, also across a restart", async () => {
+    const world = new World()
+    const enrolments = world.enrolments()
+    const { secret } = await enrolments.create("ada")
+    assert.deepEqual(await enrolments.spend(secret), { account: "ada" })
+    assert.equal(await enrolments.spend(secret), null)
+    assert.equal(await world.enrolments().spend(secret), null)
+  })
+
+  it("is spent by one of many who try at the same moment", async () => {
+    const world = new World()
+    const { secret } = await world.enrolments().create("ada", 3)
+    const enrolments = world.enrolments()
+    const spent = await Promise.all(Array.from({ length: 10 }, () => enrolments.spend(secret)))
+    assert.equal(spent.filter(account => account !== null).length, 3)
+    assert.equal([...world.enrolmentRows.values()][0]?.usesLeft, 0)
+  })
+
+  it("is given back when the commit fails", async () => {
+    const world = new World()
+    const enrolments = world.enrolments()
+    const { secret } = await enrolments.create("ada")
+    world.broken = new Error("disk full")
+    await assert.rejects(enrolments.spend(secret), /disk full/)
+    world.broken = null
+    assert.deepEqual(await enrolments.spend(secret), { account: "ada" })
+    assert.equal(await enrolments.spend(secret), null)
+  })
+
+  it("expires, by default after a quarter of an hour", async () => {
+    const world = new World()
+    const enrolments = world.enrolments()
+    const { secret, expiresAt } = await enrolments.create("ada")
+    assert.equal(expiresAt - world.wall, 15 * 60_000)
+    world.wall = expiresAt
+    assert.equal(await enrolments.spend(secret), null)
+  })
+
+  it("is refused with bad numbers", async () => {
+    const enrolments = new World().enrolments()
+    for (const uses of [0, -1, 1.5, 1e9]) {
+      await assert.rejects(enrolments.create("ada", uses), { code: "invalid_argument" })
+    }
+    for (const lifetime of [0, -1, Infinity, NaN]) {
+      await assert.rejects(enrolments.create("ada", 1, lifetime), { code: "invalid_argument" })
+    }
+  })
+})
+
+describe("failed logins", () => {
+  it("are counted by address and refilled with time", () => {
+    const world = new World()
+    const failures = new Failures(world.clock)
+    for (let n = 0; n < AUTH_FAILURES_MAX; n += 1) assert.ok(failures.count("192.0.2.1"))
+    assert.ok(!failures.count("192.0.2.1"))
+    assert.ok(failures.count("192.0.2.2"), "another address has a bucket of its own")
+    world.wall += AUTH_FAILURE_REFILL_MS
+    assert.ok(failures.count("192.0.2.1"))
+    assert.ok(!failures.count("192.0.2.1"))
+  })
+
+  it("count one customer's IPv6 network as one address", () => {
+    const failures = new Failures(new World().clock)
+    for (let n = 0; n < AUTH_FAILURES_MAX; n += 1) failures.count(`2001:db8:0:1::${n.toString(16)}`)
+    assert.ok(!failures.count("2001:db8:0:1:a:b:c:d"))
+    assert.ok(failures.count("2001:db8:0:2::1"))
+  })
+
+  it("remember a bounded number of addresses", () => {
+    const world = new World()
+    const failures = new Failures(world.clock)
+    for (let n = 0; n < AUTH_FAILURES_MAX; n += 1) failures.count("first")
+    assert.ok(!failures.count("first"))
+    for (let n = 0; n < AUTH_PEERS_MAX; n += 1) failures.count(`peer ${n}`)
+    assert.ok(failures.count("first"), "the oldest was forgotten")
+  })
+})

@@ -1,0 +1,73 @@
+// Tokens with which new agents join. Each is good for a number of uses and a short time. A use is taken in memory before it is
+// committed, so that two agents that spend the last one at the same moment cannot both have it; if the commit
+// fails, the use is given back.
+import { CahError } from "../core/errors.ts"
+import type { Clock, Engine, EnrolmentRow, StoreReader } from "../core/ports.ts"
+import { ENROLMENT_DEFAULT_MS, ENROLMENT_MAX_MS, ENROLMENT_USES_MAX } from "../limits.ts"
+import { idOfSecret, mintSecret, secretMatches } from "./secret.ts"
+
+export interface EnrolmentParts {
+  readonly store: Pick<StoreReader, "enrolment">
+  readonly engine: Pick<Engine, "commit">
+  readonly clock: Clock
+}
+
+export class Enrolments {
+  private readonly parts: EnrolmentParts
+  /** Rows as they will be on disk once all commits under way are. Only those made or spent since the start. */
+  private readonly rows = new Map<string, EnrolmentRow>()
+
+  constructor(parts: EnrolmentParts) {
+    this.parts = parts
+  }
+
+  async create(
+    account: string,
+    uses = 1,
+    lifetimeMs = ENROLMENT_DEFAULT_MS,
+  ): Promise<{ secret: string; expiresAt: number }> {
+    if (!Number.isInteger(uses) || uses < 1 || uses > ENROLMENT_USES_MAX) {
+      throw new CahError("invalid_argument", `uses must be between 1 and ${ENROLMENT_USES_MAX}`)
+    }
+    if (!(lifetimeMs > 0 && lifetimeMs <= ENROLMENT_MAX_MS)) {
+      throw new CahError(
+        "invalid_argument",
+        `lifetime must be above 0 and at most ${ENROLMENT_MAX_MS / 86_400_000} days`,
+      )
+    }
+    this.forgetSpent()
+    const { id, secret, hash } = mintSecret("cahjoin")
+    const expiresAt = this.parts.clock.wallMs() + lifetimeMs
+    await this.parts.engine.commit([{ kind: "enrolment", row: { id, hash, account, usesLeft: uses, expiresAt } }])
+    return { secret, expiresAt }
+  }
+
+  /**
+   * Takes one use. Resolves to whose node it will be once that is on disk, or to null: unknown, expired, or used up, which
+   * a stranger has no need to tell apart.
+   */
+  async spend(secret: string): Promise<{ account: string } | null> {
+    const id = idOfSecret("cahjoin", secret)
+    if (id === null) return null
+    const row = this.rows.get(id) ?? this.parts.store.enrolment(id)
+    if (row === null || !secretMatches(secret, row.hash)) return null
+    if (row.usesLeft < 1 || row.expiresAt <= this.parts.clock.wallMs()) return null
+    this.change(row, -1)
+    try {
+      await this.parts.engine.commit([{ kind: "enrolment", row: { ...row, usesLeft: row.usesLeft - 1 } }])
+    } catch (error) {
+      this.change(this.rows.get(id) ?? row, +1)
+      throw error
+    }
+    return { account: row.account }
+  }
+
+  private change(row: EnrolmentRow, uses: number): void {
+    this.rows.set(row.id, { ...row, usesLeft: row.usesLeft + uses })
+  }
+
+  private forgetSpent(): void {
+    const now = this.parts.clock.wallMs()
+    for (const row of this.rows.values()) if (row.expiresAt <= now) this.rows.delete(row.id)
+  }
+}

@@ -1,0 +1,46 @@
+// A bucket of failed logins for each address. A valid token is never refused for the failures of others behind the same
+// address (a campus, a reverse proxy): only failures are counted, and beyond the bucket they are answered
+// "too many", which keeps a guesser from learning and the log from filling.
+import type { Clock } from "../core/ports.ts"
+import { AUTH_FAILURE_REFILL_MS, AUTH_FAILURES_MAX, AUTH_PEERS_MAX } from "../limits.ts"
+
+interface Bucket {
+  left: number
+  atMs: number
+}
+
+export class Failures {
+  private readonly clock: Clock
+  private readonly buckets = new Map<string, Bucket>()
+
+  constructor(clock: Clock) {
+    this.clock = clock
+  }
+
+  /** Counts one failure. False: the address had too many, say so and log nothing. */
+  count(address: string): boolean {
+    const peer = networkOf(address)
+    const now = this.clock.nowMs()
+    const bucket = this.buckets.get(peer) ?? { left: AUTH_FAILURES_MAX, atMs: now }
+    const left = Math.min(AUTH_FAILURES_MAX, bucket.left + (now - bucket.atMs) / AUTH_FAILURE_REFILL_MS)
+    const within = left >= 1
+    // Set anew, so that the map's order is that of the last failure and the first one is the oldest.
+    this.buckets.delete(peer)
+    this.buckets.set(peer, { left: within ? left - 1 : left, atMs: now })
+    for (const oldest of this.buckets.keys()) {
+      if (this.buckets.size <= AUTH_PEERS_MAX) break
+      this.buckets.delete(oldest)
+    }
+    return within
+  }
+}
+
+/** One customer has 2^64 addresses of IPv6: they count as one. */
+function networkOf(address: string): string {
+  if (!address.includes(":") || address.startsWith("::ffff:")) return address
+  const [head = "", tail] = address.split("::")
+  const groups = head === "" ? [] : head.split(":")
+  const after = tail === undefined || tail === "" ? [] : tail.split(":")
+  const zeros = tail === undefined ? [] : Array<string>(Math.max(0, 8 - groups.length - after.length)).fill("0")
+  return [...groups, ...zeros, ...after].slice(0, 4).join(":")
+}

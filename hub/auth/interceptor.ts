@@ -1,0 +1,131 @@
+// The one place where a call is allowed or refused. Deny by default: what a caller needs stands beside each method as
+// (cah.v1.scope), and a method without it is closed to everybody, unless its whole service was named as open (health,
+// reflection). Whether an object is the caller's own is the service's question, never asked here.
+import { getOption, hasOption } from "@bufbuild/protobuf"
+import { Code, ConnectError, createContextKey, type Interceptor } from "@connectrpc/connect"
+import { scope as scopeOption } from "../../proto/gen/cah/v1/scope_pb.ts"
+import type { ScopeName } from "../core/ports.ts"
+import { REVOKED_CUT_MS } from "../limits.ts"
+import type { Failures } from "./failures.ts"
+import { allows, type Caller, type Denied, type Tokens } from "./tokens.ts"
+import { scopeNames } from "./words.ts"
+
+/** Set here for every call that was let in; an open service has none. */
+export const callerKey = createContextKey<Caller | null>(null, { description: "who calls" })
+
+/** Set by the adapter that knows the socket. */
+export interface Peer {
+  readonly address: string
+  /** Ends the call's HTTP exchange, whatever state it is in. */
+  cut(): void
+}
+export const peerKey = createContextKey<Peer>({ address: "unknown", cut() {} }, { description: "the peer" })
+
+export interface AuthoriseParts {
+  readonly tokens: Tokens
+  readonly failures: Failures
+  /** Full names of services that need no token. */
+  readonly open: ReadonlySet<string>
+  readonly wallMs: () => number
+  onLimited?(): void
+}
+
+const denied: Record<Denied, string> = {
+  malformed: "the token is not complete: it begins with cah_ and was shown once when it was made",
+  unknown: "the hub does not know this token: ask its operator for one, then run `cah login`",
+  revoked: "the token was revoked: ask the hub's operator for another, then run `cah login`",
+  expired: "the token has expired: ask the hub's operator for another, then run `cah login`",
+}
+
+export function authorise(parts: AuthoriseParts): Interceptor {
+  return next => async request => {
+    if (parts.open.has(request.service.typeName)) return next(request)
+    const peer = request.contextValues.get(peerKey)
+    const caller = authenticate(parts, request.header.get("authorization"), peer)
+    const needed = scopeOf(request.method)
+    if (needed === null) {
+      throw new ConnectError(`${request.method.name} is closed: it names no scope`, Code.PermissionDenied)
+    }
+    if (!allows(caller, needed)) {
+      throw new ConnectError(`this token may not ${needed}: it may ${caller.scopes.join(", ")}`, Code.PermissionDenied)
+    }
+    request.contextValues.set(callerKey, caller)
+    if (!request.stream) return next(request)
+    const life = lifeOf(caller, peer, parts.wallMs())
+    const response = await next({ ...request, message: whileAllowed(request.message, life) } as typeof request)
+    if (!response.stream) return response
+    return { ...response, message: whileAllowed(response.message, life) } as typeof response
+  }
+}
+
+/** What a method needs, or null if nobody wrote it down. */
+export function scopeOf(method: Parameters<typeof getOption>[0] & { kind: "rpc" }): ScopeName | null {
+  return hasOption(method, scopeOption) ? (scopeNames.get(getOption(method, scopeOption)) ?? null) : null
+}
+
+function authenticate(parts: AuthoriseParts, header: string | null, peer: Peer): Caller {
+  const secret = header === null ? null : (/^Bearer +(\S+)$/i.exec(header)?.[1] ?? "")
+  const caller = secret === null ? null : parts.tokens.authenticate(secret)
+  if (caller !== null && typeof caller !== "string") return caller
+  if (!parts.failures.count(peer.address)) {
+    parts.onLimited?.()
+    throw new ConnectError("too many failed logins from your address: wait a minute", Code.ResourceExhausted)
+  }
+  const message = caller === null ? "no token: run `cah login`, or send `Authorization: Bearer cah_…`" : denied[caller]
+  throw new ConnectError(message, Code.Unauthenticated)
+}
+
+/** Why a stream must end now, and how to hear of it. */
+interface Life {
+  readonly over: () => string | null
+  readonly onOver: (run: () => void) => () => void
+}
+
+function lifeOf(caller: Caller, peer: Peer, now: number): Life {
+  const leftMs = caller.expiresAt === null ? null : caller.expiresAt - now
+  const expiresAtMs = leftMs === null ? Infinity : performance.now() + leftMs
+  const over = () =>
+    caller.revoked.aborted ? denied.revoked : performance.now() >= expiresAtMs ? denied.expired : null
+  return {
+    over,
+    onOver(run) {
+      // A reader that does not read never sees the error that run() throws: then the exchange is cut.
+      let cut: NodeJS.Timeout | undefined
+      const end = () => {
+        run()
+        cut = setTimeout(() => peer.cut(), REVOKED_CUT_MS)
+      }
+      caller.revoked.addEventListener("abort", end, { once: true })
+      const expiry = setTimeout(end, Math.min(expiresAtMs - performance.now(), 0x7fffffff))
+      if (expiresAtMs === Infinity) clearTimeout(expiry)
+      return () => {
+        clearTimeout(expiry)
+        clearTimeout(cut)
+        caller.revoked.removeEventListener("abort", end)
+      }
+    },
+  }
+}
+
+/** Passes a stream on until it ends or its caller may no longer have it. */
+async function* whileAllowed<T>(source: AsyncIterable<T>, life: Life): AsyncGenerator<T> {
+  const iterator = source[Symbol.asyncIterator]()
+  let interrupt: () => void = () => {}
+  const stopListening = life.onOver(() => interrupt())
+  try {
+    for (;;) {
+      // One promise a message, not a race with one that lives as long as the token and remembers every contestant.
+      const next = await new Promise<IteratorResult<T>>((resolve, reject) => {
+        interrupt = () => reject(new ConnectError(life.over() ?? denied.expired, Code.Unauthenticated))
+        if (life.over() !== null) interrupt()
+        else iterator.next().then(resolve, reject)
+      })
+      if (next.done) return
+      yield next.value
+    }
+  } finally {
+    stopListening()
+    // Not awaited: a source that waits for its own news would hold us until then.
+    iterator.return?.().catch(() => {})
+  }
+}
