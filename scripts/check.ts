@@ -35,7 +35,7 @@ function command(program: string, args: readonly string[]): Verdict {
     encoding: "utf8",
     maxBuffer: 64 * 1024 * 1024,
     // The generator is found by name, as buf.gen.yaml says it.
-    env: { ...process.env, PATH: `${join(root, "node_modules", ".bin")}:${process.env["PATH"] ?? ""}` },
+    env: { ...process.env, PATH: `${join(root, "node_modules", ".bin")}:${process.env.PATH ?? ""}` },
   })
   if (status === 0) return { ok: true }
   return { ok: false, why: error?.message ?? `${stdout}${stderr}`.trim() }
