@@ -1,0 +1,166 @@
+// Everything that can go wrong for a scientist, as one error: what was wrong and where (message), what to do (hint).
+// The table of exit codes is the contract of specs UX §2; scripts rely on it, so a code is never given another meaning.
+// No secret may ever be put into a message, a hint or the details.
+import { status as Status } from "@grpc/grpc-js"
+
+export type ErrorCode =
+  // Found here, before a hub was asked.
+  | "usage"
+  | "bad_stagein"
+  | "local"
+  | "interrupted"
+  | "timeout"
+  | "jobs_failed"
+  // Said by the hub, or about it.
+  | "invalid_argument"
+  | "not_found"
+  | "already_exists"
+  | "permission_denied"
+  | "unauthenticated"
+  | "failed_precondition"
+  | "resource_exhausted"
+  | "aborted"
+  | "unavailable"
+  | "data_loss"
+  | "internal"
+
+export const exitCodes: Readonly<Record<ErrorCode, number>> = {
+  jobs_failed: 1,
+  internal: 1,
+  local: 1,
+  aborted: 1,
+  usage: 2,
+  invalid_argument: 2,
+  not_found: 3,
+  unauthenticated: 4,
+  permission_denied: 4,
+  unavailable: 5,
+  resource_exhausted: 6,
+  failed_precondition: 6,
+  already_exists: 6,
+  bad_stagein: 7,
+  data_loss: 7,
+  timeout: 124,
+  interrupted: 130,
+}
+
+export interface ErrorOptions {
+  /** What to do, as a sentence or a command to type. */
+  hint?: string
+  /** For machines: goes into the JSON form as it is. */
+  details?: unknown
+  /** When the exit code says more than the table: a job's own. */
+  exitCode?: number
+  cause?: unknown
+}
+
+export class ClientError extends Error {
+  override readonly name = "ClientError"
+  readonly code: ErrorCode
+  readonly hint: string
+  readonly details: unknown
+  readonly exitCode: number
+
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.hint = options.hint ?? ""
+    this.details = options.details ?? null
+    this.exitCode = options.exitCode ?? exitCodes[code]
+  }
+
+  /** Whatever was thrown, as a ClientError. What nobody foresaw is "internal" and keeps its text: it is our own bug. */
+  static from(thrown: unknown): ClientError {
+    if (thrown instanceof ClientError) return thrown
+    if (thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" && "syscall" in thrown) {
+      return new ClientError("local", thrown.message, { cause: thrown })
+    }
+    const text = thrown instanceof Error ? thrown.message : String(thrown)
+    return new ClientError("internal", `cah itself failed: ${text}`, {
+      cause: thrown,
+      hint: "This is a defect of cah. Run the command again with CAH_DEBUG=1 and report what it prints.",
+    })
+  }
+}
+
+export function usage(message: string, hint = ""): ClientError {
+  return new ClientError("usage", message, hint === "" ? {} : { hint })
+}
+
+/** The same error with a place before its message, for work that goes through many jobs. */
+export function at(place: string, error: ClientError): ClientError {
+  return new ClientError(error.code, `${place}: ${error.message}`, {
+    hint: error.hint,
+    details: error.details,
+    exitCode: error.exitCode,
+    cause: error,
+  })
+}
+
+const byStatus: Readonly<Record<number, ErrorCode>> = {
+  [Status.INVALID_ARGUMENT]: "invalid_argument",
+  [Status.OUT_OF_RANGE]: "invalid_argument",
+  [Status.NOT_FOUND]: "not_found",
+  [Status.ALREADY_EXISTS]: "already_exists",
+  [Status.PERMISSION_DENIED]: "permission_denied",
+  [Status.UNAUTHENTICATED]: "unauthenticated",
+  [Status.FAILED_PRECONDITION]: "failed_precondition",
+  [Status.RESOURCE_EXHAUSTED]: "resource_exhausted",
+  [Status.ABORTED]: "aborted",
+  [Status.UNAVAILABLE]: "unavailable",
+  // The hub may be alive and merely slow; for the caller it is the same: no answer.
+  [Status.DEADLINE_EXCEEDED]: "unavailable",
+  // A server that goes away mid-call resets its streams: the call is as cut as by a broken wire.
+  [Status.CANCELLED]: "unavailable",
+  [Status.DATA_LOSS]: "data_loss",
+}
+
+/** Texts of a connection that no second try can make better. */
+const hopeless = /certificate|CERT_|altname|self.signed|wrong version number|packet length too long|EPROTO|ENOTFOUND/i
+
+/** What grpc-js says, under several status codes, when the other side vanished in the middle of a call. */
+const cutStream = /RST_STREAM|Stream removed|Connection dropped|Call ended without gRPC status/
+
+const hints: Partial<Record<ErrorCode, (hub: string) => string>> = {
+  unauthenticated: hub => `Log in again: cah login --hub ${hub}`,
+  permission_denied: () => "See what your token may do with cah whoami; an operator can give you one that may do more.",
+  unavailable: hub => `Is the hub running there? See what is wrong with: cah doctor --hub ${hub}`,
+  resource_exhausted: () => "Wait until some of your work has ended (cah ls), or ask the operator for a larger share.",
+}
+
+export interface StatusLike {
+  readonly code: number
+  readonly details: string
+}
+
+/** A gRPC status as our error. `hub` is the URL that the user knows it by. */
+export function fromStatus(status: StatusLike, hub: string, cause: unknown): ClientError {
+  const code = cutStream.test(status.details) ? "unavailable" : (byStatus[status.code] ?? "internal")
+  const hint = hints[code]?.(hub) ?? ""
+  if (code !== "unavailable") {
+    const text = status.details === "" ? `status ${status.code} without a word` : status.details
+    const message = code === "internal" ? `The hub failed: ${text}` : text
+    return new ClientError(code, message, { hint, cause })
+  }
+  if (/certificate|CERT_|altname|self.signed/i.test(status.details)) {
+    return new ClientError(code, `The hub at ${hub} could not prove who it is: ${why(status.details)}`, {
+      hint: "If its certificate comes from a CA of your own, name that CA's certificate with --ca-file.",
+      cause,
+    })
+  }
+  const verb = status.code === Status.DEADLINE_EXCEEDED ? "did not answer in time" : "does not answer"
+  return new ClientError(code, `The hub at ${hub} ${verb}: ${why(status.details)}`, { hint, cause })
+}
+
+/** Whether the same call, made again a little later, may succeed. */
+export function isTransient(error: ClientError): boolean {
+  return error.code === "unavailable" && !hopeless.test(error.message)
+}
+
+/** grpc-js wraps the reason that people need in several of its own; the innermost is wanted. */
+function why(details: string): string {
+  const inner = /Last error: (.*?)(?:\. Resolution note:.*)?$/s.exec(details)?.[1] ?? details
+  if (/ECONNREFUSED/.test(inner)) return "connection refused"
+  if (/ECONNRESET|EPIPE/.test(inner)) return "the connection was cut"
+  return inner === "" ? "no reason given" : inner.replace(/^Error: /, "")
+}

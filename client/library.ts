@@ -1,0 +1,313 @@
+// The hub as a library: `import { Hub } from "clouds-at-home/client"`. What `cah` does, without its words: typed calls,
+// typed errors (ClientError), async iterables for what is long. Retries and resumes by itself; prints nothing, reads no
+// configuration, and stops everything when its signal is aborted.
+import { readFileSync } from "node:fs"
+import type { MessageInitShape } from "@bufbuild/protobuf"
+import { v7 as uuidv7 } from "uuid"
+import type { Blob, Campaign, CampaignSpecSchema, Job, Node, Outcome, Phase } from "../proto/gen/cah/v1/job_pb.ts"
+import {
+  type CancelResponse,
+  type GetCampaignResponse,
+  Output,
+  ScientistService,
+  type SubmitResponse,
+  type WatchCampaignResponse,
+  type WhoAmIResponse,
+} from "../proto/gen/cah/v1/scientist_pb.ts"
+import { pause, waitMs } from "./backoff.ts"
+import { hubUrl } from "./config.ts"
+import { ClientError, isTransient, usage } from "./errors.ts"
+import { CALL_WAIT_MIN_MS, PAGE_ROWS, PARAMETER_MESSAGE_BYTES, WATCH_WAIT_MAX_MS } from "./limits.ts"
+import { type CallOptions, type Retry, Rpc, repeat } from "./rpc.ts"
+import type { Range } from "./selector.ts"
+import { packStagein } from "./stagein.ts"
+import { downloadFile, patient, type TransferOptions, uploadFile, type Wanted } from "./transfer.ts"
+import { hasEnded } from "./words.ts"
+
+export { Output } from "../proto/gen/cah/v1/scientist_pb.ts"
+export { ClientError, type ErrorCode } from "./errors.ts"
+export type { Range } from "./selector.ts"
+
+export interface HubOptions {
+  readonly url: string | URL
+  readonly token?: string | null
+  /** A file of PEM certificates to trust in place of the system's. */
+  readonly caFile?: string | null
+  /** Ends every call and every wait. Its reason is what they throw. */
+  readonly signal?: AbortSignal
+  /** Told before each wait for a hub that does not answer. */
+  readonly onWait?: (error: ClientError, ms: number) => void
+}
+
+export interface Submission {
+  readonly spec: MessageInitShape<typeof CampaignSpecSchema>
+  /** One job a line. Without it, `spec.array` says how many jobs there are. */
+  readonly parameters?: readonly string[]
+  /** Made here if not given. The same key with the same content never makes a second campaign. */
+  readonly idempotencyKey?: string
+}
+
+export interface JobName {
+  readonly campaign: bigint
+  readonly index: number
+}
+
+const watchBackoff = { minMs: CALL_WAIT_MIN_MS, maxMs: WATCH_WAIT_MAX_MS }
+
+export class Hub {
+  readonly url: URL
+  readonly #rpc: Rpc
+  readonly #signal: AbortSignal | undefined
+  readonly #onWait: Retry["onWait"]
+
+  constructor(options: HubOptions) {
+    this.url = typeof options.url === "string" ? hubUrl(options.url, "url") : options.url
+    this.#signal = options.signal
+    this.#onWait = options.onWait
+    this.#rpc = new Rpc({ url: this.url, token: options.token ?? null, ca: readCa(options.caFile ?? null) })
+  }
+
+  whoAmI(): Promise<WhoAmIResponse> {
+    return this.#rpc.unary(ScientistService.method.whoAmI, {}, this.#call())
+  }
+
+  /** Answered when it is on the hub's disk. Asked again after a lost answer, with the same key: never submitted twice. */
+  async submit(submission: Submission): Promise<SubmitResponse> {
+    const { spec, parameters = [] } = submission
+    const idempotencyKey = submission.idempotencyKey ?? uuidv7()
+    const retry = patient(this.#onWait)
+    const batches = inBatches(parameters)
+    if (batches.length <= 1) {
+      const request = { idempotencyKey, spec, parameters: batches[0] ?? [] }
+      return this.#rpc.unary(ScientistService.method.submit, request, { ...this.#call(), retry })
+    }
+    const answer = await repeat(retry, this.#signal, () =>
+      this.#rpc.clientStream(
+        ScientistService.method.submitStream,
+        [{ idempotencyKey, spec }, ...batches.map(parameters => ({ parameters }))],
+        { signal: this.#signal },
+      ),
+    )
+    return { ...answer, $typeName: "cah.v1.SubmitResponse" }
+  }
+
+  /** Newest first. */
+  async *list(options: { live?: boolean; everybody?: boolean; max?: number } = {}): AsyncGenerator<Campaign> {
+    const { live = false, everybody = false } = options
+    let left = options.max ?? Number.POSITIVE_INFINITY
+    for (let before = 0n; left > 0; ) {
+      const limit = Math.min(left, PAGE_ROWS)
+      const { campaigns } = await this.#rpc.unary(
+        ScientistService.method.listCampaigns,
+        { limit, before, live, everybody },
+        this.#call(),
+      )
+      yield* campaigns.slice(0, limit)
+      left -= campaigns.length
+      const last = campaigns.at(-1)
+      if (last === undefined || campaigns.length < limit) return
+      if (before !== 0n && last.id >= before) throw new ClientError("internal", "The hub lists campaigns out of order.")
+      before = last.id
+    }
+  }
+
+  /** A campaign and its first distinct errors. */
+  show(campaign: bigint): Promise<GetCampaignResponse> {
+    return this.#rpc.unary(ScientistService.method.getCampaign, { campaign }, this.#call())
+  }
+
+  /** One job with its story. */
+  async job(id: JobName): Promise<Job> {
+    const { job } = await this.#rpc.unary(ScientistService.method.getJob, { id }, this.#call())
+    if (job === undefined) throw new ClientError("not_found", `There is no job ${id.campaign}.${id.index}.`)
+    return job
+  }
+
+  /** Jobs of a campaign by index, in pages. */
+  async *jobs(
+    campaign: bigint,
+    options: { ranges?: readonly Range[] | null; phase?: Phase; outcome?: Outcome } = {},
+  ): AsyncGenerator<Job> {
+    for (const range of options.ranges ?? [{ first: 0, last: 2 ** 32 - 1 }]) {
+      for (let fromIndex = range.first; fromIndex <= range.last; ) {
+        const limit = Math.min(PAGE_ROWS, range.last - fromIndex + 1)
+        const { jobs } = await this.#rpc.unary(
+          ScientistService.method.listJobs,
+          { campaign, limit, fromIndex, phase: options.phase ?? 0, outcome: options.outcome ?? 0 },
+          this.#call(),
+        )
+        for (const job of jobs) if ((job.id?.index ?? 0) <= range.last) yield job
+        const last = jobs.at(-1)?.id?.index
+        if (last === undefined || jobs.length < limit) break
+        if (last < fromIndex) throw new ClientError("internal", "The hub lists jobs out of order.")
+        fromIndex = last + 1
+      }
+    }
+  }
+
+  /**
+   * The campaign as it is and as it changes, until it has ended. Outlives the hub: a cut watch is opened again, for ever.
+   * With `jobs`, each job that ends; those that ended while the watch was cut are not told (see `onWait`, and `jobs`).
+   */
+  async *watch(
+    campaign: bigint,
+    options: { jobs?: boolean; onWait?: Retry["onWait"]; signal?: AbortSignal } = {},
+  ): AsyncGenerator<WatchCampaignResponse> {
+    const signal = options.signal ?? this.#signal
+    const onWait = options.onWait ?? this.#onWait
+    for (let failures = 0; ; ) {
+      let error: ClientError
+      let ended = false
+      try {
+        const request = { campaign, jobs: options.jobs ?? false }
+        for await (const message of this.#rpc.serverStream(ScientistService.method.watchCampaign, request, {
+          signal,
+        })) {
+          failures = 0
+          ended ||= hasEnded(message.campaign)
+          yield message
+        }
+        if (ended) return
+        error = new ClientError("unavailable", `The hub at ${this.url.origin} closed the watch.`)
+      } catch (thrown) {
+        signal?.throwIfAborted()
+        error = ClientError.from(thrown)
+        if (!isTransient(error)) throw error
+      }
+      const ms = waitMs(watchBackoff, ++failures)
+      onWait?.(error, ms)
+      await pause(ms, signal)
+    }
+  }
+
+  /** Until the campaign has ended; then the campaign and its errors. Throws "timeout" if that takes too long. */
+  async wait(campaign: bigint, options: { timeoutMs?: number } = {}): Promise<GetCampaignResponse> {
+    const limits = [this.#signal, options.timeoutMs === undefined ? undefined : AbortSignal.timeout(options.timeoutMs)]
+    const signal = AbortSignal.any(limits.filter(limit => limit !== undefined))
+    try {
+      for await (const _ of this.watch(campaign, { signal }));
+    } catch (thrown) {
+      this.#signal?.throwIfAborted()
+      if (!signal.aborted) throw thrown
+      throw new ClientError("timeout", `Campaign ${campaign} has not ended after ${options.timeoutMs} ms.`)
+    }
+    return this.show(campaign)
+  }
+
+  /** Ends jobs that have not ended; all of them without ranges. */
+  cancel(campaign: bigint, ranges: readonly Range[] = []): Promise<CancelResponse> {
+    const request = { campaign, ranges: [...ranges] }
+    return this.#rpc.unary(ScientistService.method.cancel, request, { ...this.#call(), retry: patient(this.#onWait) })
+  }
+
+  async *nodes(): AsyncGenerator<Node> {
+    for (let after = ""; ; ) {
+      const request = { limit: PAGE_ROWS, after }
+      const { nodes } = await this.#rpc.unary(ScientistService.method.listNodes, request, this.#call())
+      yield* nodes
+      const last = nodes.at(-1)?.id
+      if (last === undefined || nodes.length < PAGE_ROWS) return
+      if (last <= after) throw new ClientError("internal", "The hub lists nodes out of order.")
+      after = last
+    }
+  }
+
+  /** Packs a directory or file and makes sure that the hub has it: `spec.stagein` of a submission. */
+  async upload(
+    path: string,
+    options: TransferOptions = {},
+  ): Promise<{ blob: Pick<Blob, "digest" | "sizeBytes">; sentBytes: number }> {
+    const packed = await packStagein(path, options.signal ?? this.#signal)
+    try {
+      const blob = { digest: packed.digest, sizeBytes: BigInt(packed.sizeBytes) }
+      return { blob, sentBytes: await uploadFile(this.#rpc, blob, packed.file, this.#transfer(options)) }
+    } finally {
+      await packed.dispose()
+    }
+  }
+
+  /** One output of a job into a file, going on where the file ends. Returns its size; its digest was checked. */
+  download(wanted: Wanted, file: string, options: TransferOptions = {}): Promise<number> {
+    return downloadFile(this.#rpc, wanted, file, this.#transfer(options))
+  }
+
+  /** An ended job's stdout or stderr, in pieces as they come. */
+  async *log(id: JobName, output: Output = Output.STDOUT): AsyncGenerator<Uint8Array> {
+    let offset = 0n
+    for (let failures = 0; ; ) {
+      try {
+        const request = { job: id, output, offset }
+        for await (const { data } of this.#rpc.serverStream(ScientistService.method.download, request, this.#call())) {
+          failures = 0
+          offset += BigInt(data.length)
+          if (data.length > 0) yield data
+        }
+        return
+      } catch (thrown) {
+        this.#signal?.throwIfAborted()
+        const error = ClientError.from(thrown)
+        const { tries, backoff } = patient()
+        if (!isTransient(error) || ++failures >= tries) throw error
+        const ms = waitMs(backoff, failures)
+        this.#onWait?.(error, ms)
+        await pause(ms, this.#signal)
+      }
+    }
+  }
+
+  /** A running job's output as it is written, until the attempt ends. A cut is an error: what was missed is unknown. */
+  async *follow(id: JobName, output: Output = Output.STDOUT): AsyncGenerator<Uint8Array> {
+    const request = { job: id, output }
+    for await (const { data } of this.#rpc.serverStream(ScientistService.method.followLog, request, this.#call())) {
+      if (data.length > 0) yield data
+    }
+  }
+
+  close(): void {
+    this.#rpc.close()
+  }
+
+  #call(): CallOptions {
+    return { signal: this.#signal }
+  }
+
+  #transfer(options: TransferOptions): TransferOptions {
+    return { signal: this.#signal, onWait: this.#onWait, ...options }
+  }
+}
+
+/** Parameters in messages that fit. One batch can go with the spec; more make a stream. */
+function inBatches(lines: readonly string[]): { line: string }[][] {
+  const batches: { line: string }[][] = []
+  let room = 0
+  for (const line of lines) {
+    // A tag and a length for each line and each message around it: eight bytes at most.
+    const bytes = Buffer.byteLength(line) + 8
+    let batch = batches.at(-1)
+    if (batch === undefined || bytes > room) {
+      batch = []
+      batches.push(batch)
+      room = PARAMETER_MESSAGE_BYTES
+    }
+    batch.push({ line })
+    room -= bytes
+  }
+  return batches
+}
+
+function readCa(file: string | null): Buffer | null {
+  if (file === null) return null
+  let pem: Buffer
+  try {
+    pem = readFileSync(file)
+  } catch (thrown) {
+    throw usage(`The CA file ${file} cannot be read: ${thrown instanceof Error ? thrown.message : String(thrown)}`)
+  }
+  if (!pem.includes("-----BEGIN CERTIFICATE-----")) {
+    throw usage(
+      `The CA file ${file} holds no certificate in PEM form.`,
+      "Ask the operator for the file that begins with -----BEGIN CERTIFICATE-----.",
+    )
+  }
+  return pem
+}

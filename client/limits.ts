@@ -1,0 +1,50 @@
+// Every bound of the client, with its unit and its reason. Reaching one is an error with its own text, and tested.
+// Where the hub has the same bound, the hub decides: ours only says so sooner and with the line number.
+
+/** Bytes in one upload message. The contract allows 256 KiB; half of it keeps other calls on the connection quick. */
+export const CHUNK_BYTES = 128 * 1024
+/** A message from the hub. 1000 campaigns with their specs fit; more is a broken or hostile hub. */
+export const MESSAGE_MAX_BYTES = 16 * 1024 * 1024
+/** How long a call with one answer may take. The hub commits within milliseconds; a loaded one within seconds. */
+export const CALL_MAX_MS = 30_000
+/** How long the hub may take to sync and check a whole upload after its last byte. */
+export const UPLOAD_ANSWER_MAX_MS = 10 * 60_000
+/** Tries of a call that may be repeated, with waits that double between these. About three seconds in all. */
+export const CALL_TRIES = 4
+export const CALL_WAIT_MIN_MS = 200
+export const CALL_WAIT_MAX_MS = 2_000
+/** Tries of a submit or a transfer in a row without progress. About half a minute: a hub restarts in less. */
+export const TRANSFER_TRIES = 10
+export const TRANSFER_WAIT_MAX_MS = 8_000
+/** The longest wait between two tries of a watch, which goes on for ever: `wait` outlives a night's maintenance. */
+export const WATCH_WAIT_MAX_MS = 15_000
+/** Pings while calls are open, and how late their answer may be: the only way to notice a silently dropped path. */
+export const KEEPALIVE_MS = 20_000
+export const KEEPALIVE_ANSWER_MS = 20_000
+
+/** Jobs in one campaign: the hub's own bound. */
+export const ARRAY_MAX = 10_000_000
+/** The hub's own bound: thirty days. */
+export const WALLTIME_MAX_S = 30 * 24 * 3_600
+/** One line of a parameter file: below what Linux takes as one argument (128 KiB). */
+export const PARAMETER_LINE_MAX_BYTES = 64 * 1024
+/** A parameter file is held in memory, so that a retry sends the very same lines. */
+export const PARAMETER_FILE_MAX_BYTES = 256 * 1024 * 1024
+/** Parameters in one message of a submit. */
+export const PARAMETER_MESSAGE_BYTES = 128 * 1024
+
+/** Campaigns, and ranges of jobs, that one selector may name. More is a typing error. */
+export const SELECT_MAX = 10_000
+/** Rows asked for in one list call: the contract's maximum. */
+export const PAGE_ROWS = 1_000
+/** Campaigns watched at once by one `wait`: each is an open stream at the hub. */
+export const WATCH_PARALLEL = 16
+/** Results fetched at once. More gains little on one connection and costs the hub open files. */
+export const GET_PARALLEL = 4
+/** Failures of single jobs that `get` spells out before it only counts them. */
+export const GET_ERRORS_SHOWN = 3
+
+/** A token file or a typed token; ours have some 60 bytes. */
+export const TOKEN_MAX_BYTES = 4_096
+/** A configuration or credentials file. */
+export const CONFIG_MAX_BYTES = 256 * 1024

@@ -1,0 +1,191 @@
+// What goes to stdout and stderr, and how: tables for people, protobuf's JSON mapping for programs, ids for shells.
+// Data to stdout; notes and errors to stderr. Text that came from the hub or a volunteer never reaches a terminal with
+// its control characters. Knows no verb.
+import { once } from "node:events"
+import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf"
+import pc from "picocolors"
+import type { Color, Format } from "./config.ts"
+import type { ClientError } from "./errors.ts"
+
+export interface Stream {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  readonly destroyed: boolean
+  write(chunk: string | Uint8Array): boolean
+  once(event: "drain", listener: () => void): unknown
+}
+
+export type Paint = (text: string) => string
+
+export interface Colors {
+  readonly bold: Paint
+  readonly dim: Paint
+  readonly red: Paint
+  readonly green: Paint
+  readonly yellow: Paint
+}
+
+export interface OutputOptions {
+  readonly format: Format
+  readonly color: Color
+  readonly noColor: boolean
+  readonly stdout: Stream
+  readonly stderr: Stream
+}
+
+export class Output {
+  readonly format: Format
+  readonly colors: Colors
+  readonly errorColors: Colors
+  readonly stdout: Stream
+  readonly stderr: Stream
+
+  constructor(options: OutputOptions) {
+    this.format = options.format
+    this.stdout = options.stdout
+    this.stderr = options.stderr
+    const painted = (stream: Stream) =>
+      pc.createColors(
+        options.color === "always" || (options.color === "auto" && stream.isTTY === true && !options.noColor),
+      )
+    this.colors = painted(options.stdout)
+    this.errorColors = painted(options.stderr)
+  }
+
+  /** One thing, in the form that was asked for. */
+  async one<D extends DescMessage>(
+    schema: D,
+    message: MessageShape<D>,
+    views: { table: () => string; quiet: () => string },
+  ): Promise<void> {
+    if (this.format === "json") await this.write(`${JSON.stringify(json(schema, message), null, 2)}\n`)
+    else if (this.format === "ndjson") await this.write(`${JSON.stringify(json(schema, message))}\n`)
+    else await this.lines(this.format === "table" ? views.table() : views.quiet())
+  }
+
+  /** Many things of a kind: json gives the list message, ndjson a line each, the others a row each. */
+  async many<L extends DescMessage, R extends DescMessage>(
+    list: { schema: L; message: MessageShape<L> },
+    rows: { schema: R; messages: readonly MessageShape<R>[] },
+    views: { table: () => string; quiet: (row: MessageShape<R>) => string },
+  ): Promise<void> {
+    if (this.format === "json") await this.write(`${JSON.stringify(json(list.schema, list.message), null, 2)}\n`)
+    else if (this.format === "table") await this.lines(views.table())
+    else {
+      for (const row of rows.messages) {
+        await this.write(
+          this.format === "quiet" ? `${views.quiet(row)}\n` : `${JSON.stringify(json(rows.schema, row))}\n`,
+        )
+      }
+    }
+  }
+
+  /** A value that is no protobuf message: the client's own verbs. */
+  async value(value: unknown, views: { table: () => string; quiet: () => string }): Promise<void> {
+    if (this.format === "json") await this.write(`${JSON.stringify(value, null, 2)}\n`)
+    else if (this.format === "ndjson") await this.write(`${JSON.stringify(value)}\n`)
+    else await this.lines(this.format === "table" ? views.table() : views.quiet())
+  }
+
+  async lines(text: string): Promise<void> {
+    if (text !== "") await this.write(text.endsWith("\n") ? text : `${text}\n`)
+  }
+
+  /** Bytes to stdout, no faster than it takes them. */
+  async write(chunk: string | Uint8Array): Promise<void> {
+    if (this.stdout.destroyed) return
+    if (!this.stdout.write(chunk)) await once(this.stdout as never, "drain")
+  }
+
+  /** A remark for people. Programs that asked for JSON or ids are left alone. */
+  note(text: string): void {
+    if (this.format === "table") this.stderr.write(`${text}\n`)
+  }
+
+  /** A remark that matters to everybody, in any format: the hub went away, a file was left out. */
+  warn(text: string): void {
+    this.stderr.write(this.isJson ? `${JSON.stringify({ warning: text })}\n` : `cah: ${text}\n`)
+  }
+
+  error(error: ClientError): void {
+    if (this.isJson) {
+      const { code, message, hint, details } = error
+      this.stderr.write(`${JSON.stringify({ error: { code, message, hint, details } })}\n`)
+      return
+    }
+    this.stderr.write(`${this.errorColors.red("cah:")} ${clean(error.message)}\n`)
+    if (error.hint !== "") for (const line of error.hint.split("\n")) this.stderr.write(`     ${clean(line)}\n`)
+  }
+
+  get isJson(): boolean {
+    return this.format === "json" || this.format === "ndjson"
+  }
+}
+
+/** The stable form: every field present, int64 as strings, times in RFC 3339, durations in seconds. */
+export function json<D extends DescMessage>(schema: D, message: MessageShape<D>): unknown {
+  return toJson(schema, message, { alwaysEmitImplicit: true })
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must go
+const controls = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g
+
+/** Without control characters: a stranger's text may not move the cursor, rename the window or hide itself. */
+export function clean(text: string): string {
+  return text.replace(controls, "\ufffd")
+}
+
+export interface Column<T> {
+  readonly title: string
+  readonly value: (row: T) => string
+  readonly paint?: (row: T) => Paint | undefined
+  readonly right?: boolean
+}
+
+/** Columns as wide as their widest cell, two spaces apart, no trailing blanks. */
+export function table<T>(rows: readonly T[], columns: readonly Column<T>[], colors: Colors): string {
+  const cells = rows.map(row => columns.map(column => clean(column.value(row)).replace(/[\t\r\n]+/g, " ")))
+  const widths = columns.map((column, index) =>
+    cells.reduce((widest, row) => Math.max(widest, width(row[index] ?? "")), width(column.title)),
+  )
+  const pad = (text: string, index: number) => {
+    const blank = " ".repeat(Math.max(0, (widths[index] ?? 0) - width(text)))
+    if (columns[index]?.right === true) return [blank, text, ""] as const
+    return ["", text, index === columns.length - 1 ? "" : blank] as const
+  }
+  const line = (texts: readonly string[], paint: (index: number) => Paint | undefined) =>
+    texts
+      .map((text, index) => {
+        const [before, middle, after] = pad(text, index)
+        return `${before}${(paint(index) ?? plain)(middle)}${after}`
+      })
+      .join("  ")
+      .trimEnd()
+  const head = line(
+    columns.map(column => column.title),
+    () => colors.bold,
+  )
+  return [head, ...cells.map((row, at) => line(row, index => columns[index]?.paint?.(rows[at] as T)))].join("\n")
+}
+
+/** "Name   value" lines, for one thing. Empty values are left out. */
+export function fields(pairs: readonly (readonly [string, string])[], colors: Colors): string {
+  const shown = pairs.filter(([, value]) => value !== "")
+  const widest = Math.max(0, ...shown.map(([name]) => name.length))
+  return shown.map(([name, value]) => `${colors.bold(name.padEnd(widest))}  ${clean(value)}`).join("\n")
+}
+
+/** The colour of a state, never its only sign: the word is always there. */
+export function statePaint(state: string, colors: Colors): Paint | undefined {
+  if (state === "finished" || state === "online") return colors.green
+  if (state === "failed" || state === "timedout" || state === "lost" || state === "revoked") return colors.red
+  return state === "running" || state === "returning" ? colors.yellow : undefined
+}
+
+function plain(text: string): string {
+  return text
+}
+
+function width(text: string): number {
+  return [...text].length
+}

@@ -1,0 +1,84 @@
+// The words that people read for the states of the wire, and the sums over a campaign's counts.
+// One table per enum; a state that a newer hub may send is shown as "?" rather than refused.
+import { type Campaign, NodeState, Outcome, Phase } from "../proto/gen/cah/v1/job_pb.ts"
+
+export const phaseWords: Readonly<Record<number, string>> = {
+  [Phase.QUEUED]: "queued",
+  [Phase.HELD]: "held",
+  [Phase.OFFERED]: "offered",
+  [Phase.STAGING]: "staging",
+  [Phase.RUNNING]: "running",
+  [Phase.RETURNING]: "returning",
+  [Phase.ENDED]: "ended",
+}
+
+export const outcomeWords: Readonly<Record<number, string>> = {
+  [Outcome.FINISHED]: "finished",
+  [Outcome.FAILED]: "failed",
+  [Outcome.TIMEDOUT]: "timedout",
+  [Outcome.LOST]: "lost",
+  [Outcome.REFUSED]: "refused",
+  [Outcome.CANCELLED]: "cancelled",
+}
+
+export const nodeStateWords: Readonly<Record<number, string>> = {
+  [NodeState.ONLINE]: "online",
+  [NodeState.AWAY]: "away",
+  [NodeState.DRAINED]: "drained",
+  [NodeState.REVOKED]: "revoked",
+}
+
+/** How a job stands, in one word: how it ended, or where it is. */
+export function jobState(job: { phase: number; outcome: number }): string {
+  return (job.phase === Phase.ENDED ? outcomeWords[job.outcome] : phaseWords[job.phase]) ?? "?"
+}
+
+export interface Tally {
+  readonly total: number
+  readonly ended: number
+  readonly finished: number
+  /** Ended, but not well: failed, timedout, lost, cancelled. */
+  readonly unwell: number
+  /** On a node, in whatever phase. */
+  readonly active: number
+  readonly waiting: number
+}
+
+export function tally(campaign: Campaign | undefined): Tally {
+  const counts = campaign?.counts
+  if (counts === undefined) return { total: 0, ended: 0, finished: 0, unwell: 0, active: 0, waiting: 0 }
+  const waiting = counts.queued + counts.held
+  const active = counts.offered + counts.staging + counts.running + counts.returning
+  const ended = Math.max(0, counts.total - waiting - active)
+  return {
+    total: counts.total,
+    ended,
+    finished: counts.finished,
+    unwell: Math.max(0, ended - counts.finished),
+    active,
+    waiting,
+  }
+}
+
+export function hasEnded(campaign: Campaign | undefined): boolean {
+  return campaign?.endedAt !== undefined
+}
+
+/** A campaign's state in one word. */
+export function campaignState(campaign: Campaign): string {
+  const { total, finished, active, unwell, waiting, ended } = tally(campaign)
+  if (hasEnded(campaign)) {
+    if (finished === total) return "finished"
+    return campaign.counts?.cancelled === unwell ? "cancelled" : "failed"
+  }
+  if (active > 0 || ended > 0) return "running"
+  return waiting > 0 && campaign.counts?.held === waiting ? "held" : "queued"
+}
+
+/** Names that --state takes, for jobs. */
+export function parseState(text: string): { phase: Phase; outcome: Outcome } | null {
+  const outcome = Object.entries(outcomeWords).find(([, word]) => word === text)
+  if (outcome !== undefined) return { phase: Phase.ENDED, outcome: Number(outcome[0]) as Outcome }
+  const phase = Object.entries(phaseWords).find(([, word]) => word === text)
+  return phase === undefined ? null : { phase: Number(phase[0]) as Phase, outcome: Outcome.UNSPECIFIED }
+}
