@@ -1,0 +1,244 @@
+// A Write as steps: names of statements and flat parameters. Made on the hub's thread, carried out on the writer's:
+// flat values cross between threads several times faster than rows with stories in them, and the writer need not know
+// what a job is. It must not touch a database.
+import type { Digest } from "../../proto/wire/digest.ts"
+import { hexOf } from "../../proto/wire/digest.ts"
+import type { Result } from "../core/model.ts"
+import type { CampaignRow, JobRow, NodeRow, ResultRow, Write } from "../core/ports.ts"
+import { PARAMETER_PAGE_BYTES, PARAMETER_PAGE_LINES } from "../limits.ts"
+
+export type Value = string | number | Uint8Array | null
+/** A statement and the values of its parameters, in order. */
+export type Step = readonly [statement: StatementName, values: readonly Value[]]
+
+const jobColumns = "campaign, idx, phase, outcome, verdict, attempt, node, failures, losses, story"
+
+/** All that the writer ever runs. Prepared once per handle. */
+export const statements = {
+  campaign: insert(
+    "campaigns",
+    `id, owner, key, spec_digest, name, spec, stagein, stagein_bytes, slots, memory_bytes, disk_bytes, walltime_ms,
+     priority, total, has_parameters, submitted_at`,
+    "ON CONFLICT (id) DO NOTHING",
+  ),
+  progress: insert("progress", "campaign, cursor, counts, ended_at", replaced("campaign", "cursor, counts, ended_at")),
+  parameters: insert("parameters", "campaign, first, count, lines"),
+  job: insert(
+    "jobs",
+    jobColumns,
+    replaced("campaign, idx", "phase, outcome, verdict, attempt, node, failures, losses, story"),
+  ),
+  cancelled: insert("cancelled", "campaign, first, count, at"),
+  result: insert(
+    "results",
+    `campaign, idx, attempt, node, outcome, exit_code, message, stageout, stageout_bytes,
+     stdout_inline, stdout, stdout_bytes, stdout_dropped_bytes, stderr_inline, stderr, stderr_bytes, stderr_dropped_bytes,
+     run_ms, cpu_ms, peak_memory_bytes, stored_at`,
+  ),
+  node: insert(
+    "nodes",
+    `id, account, name, public_key, agent_version, boot_id, epoch, slots, memory_bytes, disk_bytes, properties,
+     drained, revoked, last_seen_at`,
+    replaced(
+      "id",
+      `account, name, public_key, agent_version, boot_id, epoch, slots, memory_bytes, disk_bytes, properties,
+       drained, revoked, last_seen_at`,
+    ),
+  ),
+  blob: `INSERT INTO blobs (digest, size_bytes, named, used_at) VALUES (?, ?, 0, ?) ${replaced("digest", "used_at")}`,
+  blobOwner: insert("blob_owners", "digest, owner", "ON CONFLICT DO NOTHING"),
+  blobUsed: "UPDATE blobs SET used_at = ?2 WHERE digest = ?1",
+  forgetBlob: "DELETE FROM blobs WHERE digest = ? AND named = 0 AND used_at < ?",
+  token: insert(
+    "tokens",
+    "id, hash, principal, scopes, created_at, expires_at, revoked_at, last_used_at",
+    replaced("id", "hash, principal, scopes, created_at, expires_at, revoked_at, last_used_at"),
+  ),
+  enrolment: insert(
+    "enrolments",
+    "id, hash, account, uses_left, expires_at",
+    replaced("id", "hash, account, uses_left, expires_at"),
+  ),
+} as const
+
+export type StatementName = keyof typeof statements
+
+function insert(table: string, columns: string, conflict = ""): string {
+  const holes = columns.split(",").map(() => "?")
+  return `INSERT INTO ${table} (${columns}) VALUES (${holes.join(", ")}) ${conflict}`
+}
+
+function replaced(key: string, columns: string): string {
+  const each = columns.split(",").map(column => `${column.trim()} = excluded.${column.trim()}`)
+  return `ON CONFLICT (${key}) DO UPDATE SET ${each.join(", ")}`
+}
+
+/** `isStored` spares the specification's bytes the way when the campaign has its row already. */
+export function encode(write: Write, wallMs: number, isStored: (campaign: CampaignRow) => boolean): Step[] {
+  switch (write.kind) {
+    case "campaign": {
+      const { row } = write
+      const progress: Step = ["progress", [row.id, row.cursor, JSON.stringify(row.counts), row.endedAt]]
+      return isStored(row) ? [progress] : [["campaign", campaignValues(row)], progress]
+    }
+    case "parameters":
+      return pagesOf(write.lines, write.first).map(page => [
+        "parameters",
+        [write.campaign, page.first, page.lines.length, JSON.stringify(page.lines)],
+      ])
+    case "job":
+      return [["job", jobValues(write.row)]]
+    case "cancelledRange": {
+      const { first, last } = write.range
+      return [["cancelled", [write.campaign, first, last - first + 1, wallMs]]]
+    }
+    case "result":
+      return [["result", [...resultValues(write.row), wallMs]]]
+    case "node":
+      return [["node", nodeValues(write.row)]]
+    case "blob":
+      return [["blob", [digestBytes(write.digest), write.sizeBytes, wallMs]]]
+    case "blobOwner":
+      return [
+        ["blobOwner", [digestBytes(write.digest), write.owner]],
+        ["blobUsed", [digestBytes(write.digest), wallMs]],
+      ]
+    case "forgetBlob":
+      return [["forgetBlob", [digestBytes(write.digest), write.usedBefore]]]
+    case "token": {
+      const { id, hash, principal, scopes, createdAt, expiresAt, revokedAt, lastUsedAt } = write.row
+      const values = [id, own(hash), principal, JSON.stringify(scopes), createdAt, expiresAt, revokedAt, lastUsedAt]
+      return [["token", values]]
+    }
+    case "enrolment": {
+      const { id, hash, account, usesLeft, expiresAt } = write.row
+      return [["enrolment", [id, own(hash), account, usesLeft, expiresAt]]]
+    }
+    default:
+      write satisfies never
+      throw new Error(`no such write: ${JSON.stringify(write)}`)
+  }
+}
+
+function campaignValues(row: CampaignRow): Value[] {
+  return [
+    row.id,
+    row.owner,
+    row.key,
+    digestBytes(row.specDigest),
+    row.name,
+    own(row.spec),
+    digestBytes(row.stagein?.digest),
+    row.stagein?.sizeBytes ?? null,
+    row.slots,
+    row.memoryBytes,
+    row.diskBytes,
+    row.walltimeMs,
+    row.priority,
+    row.total,
+    row.hasParameters ? 1 : 0,
+    row.submittedAt,
+  ]
+}
+
+function jobValues(row: JobRow): Value[] {
+  const story = JSON.stringify(row.story.map(line => [line.at, line.event, line.phase, line.attempt, line.node]))
+  const { campaign, index, phase, outcome, verdict, attempt, node, failures, losses } = row
+  return [campaign, index, phase, outcome, verdict, attempt, node, failures, losses, story]
+}
+
+function resultValues(row: ResultRow): Value[] {
+  const claims = claimsOf(row)
+  return [
+    row.campaign,
+    row.index,
+    row.attempt,
+    row.node,
+    row.outcome,
+    claims.exitCode,
+    row.message,
+    digestBytes(row.stageout?.digest),
+    row.stageout?.sizeBytes ?? null,
+    row.stdout.inline === null ? null : own(row.stdout.inline),
+    digestBytes(row.stdout.blob?.digest),
+    row.stdout.blob?.sizeBytes ?? null,
+    claims.stdout.droppedBytes,
+    row.stderr.inline === null ? null : own(row.stderr.inline),
+    digestBytes(row.stderr.blob?.digest),
+    row.stderr.blob?.sizeBytes ?? null,
+    claims.stderr.droppedBytes,
+    claims.runMs,
+    claims.cpuMs,
+    claims.peakMemoryBytes,
+  ]
+}
+
+/**
+ * What an agent merely says about its run, as whole numbers that a column can hold. The link checks too; but an odd number
+ * from one stranger must not fail the transaction of everybody.
+ */
+export function claimsOf<R extends Result>(result: R): R {
+  return {
+    ...result,
+    exitCode: whole(result.exitCode),
+    stdout: { ...result.stdout, droppedBytes: whole(result.stdout.droppedBytes) },
+    stderr: { ...result.stderr, droppedBytes: whole(result.stderr.droppedBytes) },
+    runMs: whole(result.runMs),
+    cpuMs: whole(result.cpuMs),
+    peakMemoryBytes: whole(result.peakMemoryBytes),
+  }
+}
+
+function whole(claim: number): number {
+  if (Number.isNaN(claim)) return 0
+  return Math.min(Math.max(Math.trunc(claim), Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER)
+}
+
+function nodeValues(row: NodeRow): Value[] {
+  return [
+    row.id,
+    row.account,
+    row.name,
+    own(row.publicKey),
+    row.agentVersion,
+    row.bootId,
+    row.epoch,
+    row.slots,
+    row.memoryBytes,
+    row.diskBytes,
+    JSON.stringify(row.properties),
+    row.drained ? 1 : 0,
+    row.revoked ? 1 : 0,
+    row.lastSeenAt,
+  ]
+}
+
+/** Lines in pages small enough to parse for one job and large enough that a million jobs are a thousand rows. */
+export function pagesOf(lines: readonly string[], first: number): { first: number; lines: string[] }[] {
+  const pages: { first: number; lines: string[] }[] = []
+  let bytes = 0
+  lines.forEach((line, at) => {
+    const page = pages.at(-1)
+    const fits = page !== undefined && page.lines.length < PARAMETER_PAGE_LINES
+    // UTF-16 units, not bytes: near enough for a bound, and free.
+    if (page !== undefined && fits && bytes + line.length <= PARAMETER_PAGE_BYTES) {
+      page.lines.push(line)
+      bytes += line.length
+    } else {
+      pages.push({ first: first + at, lines: [line] })
+      bytes = line.length
+    }
+  })
+  return pages
+}
+
+export function digestBytes(digest: Digest): Uint8Array
+export function digestBytes(digest: Digest | undefined): Uint8Array | null
+export function digestBytes(digest: Digest | undefined): Uint8Array | null {
+  return digest === undefined ? null : new Uint8Array(Buffer.from(hexOf(digest), "hex"))
+}
+
+/** A copy of just these bytes: a message between threads would carry the whole buffer that a view looks into. */
+function own(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes)
+}

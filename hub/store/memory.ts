@@ -1,0 +1,415 @@
+// The store in memory, for the simulator and for tests: the same port, the same suite, no disk. When a batch counts as
+// being on disk is for the caller to say (defer), and a crash loses exactly what had not got there. It is deterministic and
+// copies rows shallowly: stories, specifications and outputs are never changed in place by anybody, so they are shared.
+import type { Digest } from "../../proto/wire/digest.ts"
+import { CahError } from "../core/errors.ts"
+import type { BlobRef, CampaignId, IndexRange } from "../core/model.ts"
+import type {
+  CampaignRow,
+  EnrolmentRow,
+  ErrorSummaryRow,
+  JobFilter,
+  JobRow,
+  NodeRow,
+  ResultRow,
+  Store,
+  StoreHealth,
+  TokenRow,
+  Write,
+} from "../core/ports.ts"
+import { type CancelledRange, cancelledJob, mergeByIndex } from "./cancelled.ts"
+import { claimsOf, pagesOf } from "./encode.ts"
+
+export interface MemoryStoreOptions {
+  /** Called once for each batch with what puts the oldest waiting batch on "disk". Default: a microtask. */
+  readonly defer?: (run: () => void) => void
+  /** Wall time in ms, for rows that the store itself stamps. Default: always 0. */
+  readonly wallMs?: () => number
+  readonly hubId?: string
+}
+
+interface Batch {
+  readonly writes: readonly Write[]
+  readonly done: (error: Error | null) => void
+}
+
+interface CampaignTables {
+  row: CampaignRow
+  readonly pages: { readonly first: number; readonly lines: readonly string[] }[]
+  readonly jobs: Map<number, JobRow>
+  readonly live: Set<number>
+  readonly cancelled: CancelledRange[]
+  readonly results: Map<number, ResultRow>
+  readonly errors: Map<string, ErrorSummaryRow>
+}
+
+interface BlobRow {
+  readonly sizeBytes: number
+  named: number
+  usedAt: number
+  readonly owners: Set<string>
+}
+
+export class MemoryStore implements Store {
+  readonly #defer: (run: () => void) => void
+  readonly #wallMs: () => number
+  readonly #hubId: string
+  readonly #campaigns = new Map<CampaignId, CampaignTables>()
+  readonly #keys = new Map<string, CampaignId>()
+  readonly #nodes = new Map<string, NodeRow>()
+  readonly #blobs = new Map<Digest, BlobRow>()
+  readonly #tokens = new Map<string, TokenRow>()
+  readonly #enrolments = new Map<string, EnrolmentRow>()
+  #queue: Batch[] = []
+  #broken: Error | null = null
+  #cause: Error | null = null
+  /** Raised by a crash: what was deferred before it does nothing. */
+  #life = 0
+
+  constructor(options: MemoryStoreOptions = {}) {
+    this.#defer = options.defer ?? queueMicrotask
+    this.#wallMs = options.wallMs ?? (() => 0)
+    this.#hubId = options.hubId ?? "0".repeat(32)
+  }
+
+  commit(writes: Write[], done: (error: Error | null) => void): void {
+    this.#queue.push({ writes: writes.map(copied), done })
+    const life = this.#life
+    this.#defer(() => {
+      if (life === this.#life) this.#settleOldest()
+    })
+  }
+
+  /** The process dies: batches that wait are lost, and nobody hears of them. The first `reached` of them got to disk. */
+  crash(reached = 0): void {
+    this.#life++
+    for (const { writes } of this.#queue.splice(0).slice(0, reached)) this.#apply(writes)
+    this.#broken = null
+  }
+
+  /** From now on commits fail with this error and reopen() rejects with it, until it is called with null. */
+  fail(cause: Error | null): void {
+    this.#cause = cause
+  }
+
+  reopen(): Promise<void> {
+    if (this.#cause !== null) return Promise.reject(this.#cause)
+    this.#broken = null
+    return Promise.resolve()
+  }
+
+  health(): StoreHealth {
+    return { handles: 0, walBytes: 0, queued: this.#queue.length }
+  }
+
+  async close(): Promise<void> {
+    while (this.#queue.length > 0) this.#settleOldest()
+  }
+
+  #settleOldest(): void {
+    const batch = this.#queue.shift()
+    // close() has settled it already.
+    if (batch === undefined) return
+    this.#broken ??= this.#cause
+    if (this.#broken === null) {
+      try {
+        this.#apply(batch.writes)
+      } catch (thrown) {
+        this.#broken = new CahError("internal", `the store refused a change (${(thrown as Error).message})`)
+      }
+    }
+    batch.done(this.#broken)
+  }
+
+  // ---- changes
+
+  /** All or nothing: every change leaves behind how to take it back. */
+  #apply(writes: readonly Write[]): void {
+    const undo: (() => void)[] = []
+    const wallMs = this.#wallMs()
+    try {
+      for (const write of writes) this.#write(write, wallMs, undo)
+    } catch (thrown) {
+      for (const takeBack of undo.reverse()) takeBack()
+      throw thrown
+    }
+  }
+
+  #write(write: Write, wallMs: number, undo: (() => void)[]): void {
+    switch (write.kind) {
+      case "campaign":
+        this.#writeCampaign(write.row, undo)
+        return
+      case "parameters": {
+        const { pages } = this.#tables(write.campaign)
+        const before = pages.length
+        undo.push(() => pages.splice(before))
+        pages.push(...pagesOf(write.lines, write.first))
+        return
+      }
+      case "job": {
+        const tables = this.#tables(write.row.campaign)
+        const { index } = write.row
+        const wasLive = tables.live.has(index)
+        put(tables.jobs, index, write.row, undo)
+        undo.push(() => void (wasLive ? tables.live.add(index) : tables.live.delete(index)))
+        if (write.row.phase === "ended") tables.live.delete(index)
+        else tables.live.add(index)
+        return
+      }
+      case "cancelledRange": {
+        const { cancelled } = this.#tables(write.campaign)
+        const { first, last } = write.range
+        const at = cancelled.findIndex(range => range.first > first)
+        const place = at < 0 ? cancelled.length : at
+        undo.push(() => cancelled.splice(place, 1))
+        cancelled.splice(place, 0, { first, count: last - first + 1, at: wallMs })
+        return
+      }
+      case "result":
+        this.#writeResult(write.row, wallMs, undo)
+        return
+      case "node":
+        put(this.#nodes, write.row.id, write.row, undo)
+        return
+      case "blob": {
+        const { digest, sizeBytes } = write
+        const blob = this.#blobs.get(digest)
+        const owners = blob?.owners ?? new Set()
+        put(this.#blobs, digest, { sizeBytes, named: 0, ...blob, owners, usedAt: wallMs }, undo)
+        return
+      }
+      case "blobOwner": {
+        const blob = this.#blobs.get(write.digest)
+        if (blob === undefined) throw new Error(`owner of a blob without a row: ${write.digest}`)
+        put(this.#blobs, write.digest, { ...blob, owners: new Set(blob.owners).add(write.owner), usedAt: wallMs }, undo)
+        return
+      }
+      case "forgetBlob": {
+        const blob = this.#blobs.get(write.digest)
+        if (blob === undefined || blob.named > 0 || blob.usedAt >= write.usedBefore) return
+        undo.push(() => void this.#blobs.set(write.digest, blob))
+        this.#blobs.delete(write.digest)
+        return
+      }
+      case "token":
+        put(this.#tokens, write.row.id, write.row, undo)
+        return
+      case "enrolment":
+        put(this.#enrolments, write.row.id, write.row, undo)
+        return
+      default:
+        write satisfies never
+    }
+  }
+
+  #writeCampaign(row: CampaignRow, undo: (() => void)[]): void {
+    const tables = this.#campaigns.get(row.id)
+    if (tables !== undefined) {
+      const before = tables.row
+      undo.push(() => {
+        tables.row = before
+      })
+      tables.row = { ...before, cursor: row.cursor, counts: row.counts, endedAt: row.endedAt }
+      return
+    }
+    const key = keyOf(row.owner, row.key)
+    if (this.#keys.has(key)) throw new Error(`a second campaign with the key ${row.key} of ${row.owner}`)
+    put(this.#keys, key, row.id, undo)
+    const fresh = { pages: [], jobs: new Map(), live: new Set<number>(), cancelled: [], results: new Map() }
+    put(this.#campaigns, row.id, { ...fresh, row, errors: new Map() }, undo)
+    if (row.stagein !== null) this.#name(row.stagein, row.submittedAt, undo)
+  }
+
+  #writeResult(row: ResultRow, wallMs: number, undo: (() => void)[]): void {
+    const tables = this.#tables(row.campaign)
+    if (tables.results.has(row.index)) throw new Error(`a second result for job ${row.campaign}.${row.index}`)
+    put(tables.results, row.index, row, undo)
+    for (const blob of [row.stageout, row.stdout.blob, row.stderr.blob]) {
+      if (blob !== null) this.#name(blob, wallMs, undo)
+    }
+    if (row.outcome === "finished") return
+    const { outcome, exitCode, message, index } = row
+    const key = `${outcome}\n${exitCode}\n${message}`
+    const group = tables.errors.get(key) ?? { outcome, exitCode, message, count: 0, exampleIndex: index }
+    put(tables.errors, key, { ...group, count: group.count + 1 }, undo)
+  }
+
+  #name(blob: BlobRef, usedAt: number, undo: (() => void)[]): void {
+    const row = this.#blobs.get(blob.digest) ?? { sizeBytes: blob.sizeBytes, named: 0, usedAt, owners: new Set() }
+    put(this.#blobs, blob.digest, { ...row, named: row.named + 1 }, undo)
+  }
+
+  #tables(campaign: CampaignId): CampaignTables {
+    const tables = this.#campaigns.get(campaign)
+    if (tables === undefined) throw new Error(`no campaign ${campaign}`)
+    return tables
+  }
+
+  // ---- questions
+
+  hubId(): string {
+    return this.#hubId
+  }
+
+  lastCampaign(): number {
+    return Math.max(0, ...this.#campaigns.keys())
+  }
+
+  liveCampaigns(): CampaignRow[] {
+    const live = [...this.#campaigns.values()].filter(({ row }) => row.endedAt === null)
+    return live.map(({ row }) => campaignCopy(row)).sort((a, b) => a.id - b.id)
+  }
+
+  liveJobs(): JobRow[] {
+    const campaigns = [...this.#campaigns].sort(([a], [b]) => a - b)
+    return campaigns.flatMap(([, { jobs, live }]) => inOrder(live).map(index => ({ ...jobs.get(index)! })))
+  }
+
+  cancelledRanges(campaign: CampaignId): IndexRange[] {
+    const ranges = this.#campaigns.get(campaign)?.cancelled ?? []
+    return ranges.map(({ first, count }) => ({ first, last: first + count - 1 }))
+  }
+
+  nodes(): NodeRow[] {
+    return [...this.#nodes.values()].map(row => ({ ...row })).sort(byId)
+  }
+
+  campaign(id: CampaignId): CampaignRow | null {
+    const tables = this.#campaigns.get(id)
+    return tables === undefined ? null : campaignCopy(tables.row)
+  }
+
+  campaignByKey(owner: string, key: string): CampaignRow | null {
+    const id = this.#keys.get(keyOf(owner, key))
+    return id === undefined ? null : this.campaign(id)
+  }
+
+  campaigns(filter: { owner: string | null; before: number; limit: number; live: boolean }): CampaignRow[] {
+    return [...this.#campaigns.values()]
+      .map(({ row }) => row)
+      .filter(row => filter.owner === null || row.owner === filter.owner)
+      .filter(row => filter.before === 0 || row.id < filter.before)
+      .filter(row => !filter.live || row.endedAt === null)
+      .sort((a, b) => b.id - a.id)
+      .slice(0, filter.limit)
+      .map(campaignCopy)
+  }
+
+  job(campaign: CampaignId, index: number): JobRow | null {
+    const tables = this.#campaigns.get(campaign)
+    const row = tables?.jobs.get(index)
+    if (row !== undefined) return { ...row }
+    const range = tables?.cancelled.find(({ first, count }) => index >= first && index < first + count)
+    return range === undefined ? null : cancelledJob(campaign, index, range.at)
+  }
+
+  jobs(campaign: CampaignId, filter: JobFilter): JobRow[] {
+    const { fromIndex, limit, phase, outcome } = filter
+    const tables = this.#campaigns.get(campaign)
+    if (tables === undefined) return []
+    const rows = [...tables.jobs.values()]
+      .filter(row => row.index >= fromIndex && (phase ?? row.phase) === row.phase)
+      .filter(row => (outcome ?? row.outcome) === row.outcome)
+      .sort((a, b) => a.index - b.index)
+      .slice(0, limit)
+      .map(row => ({ ...row }))
+    if ((phase ?? "ended") !== "ended" || (outcome ?? "cancelled") !== "cancelled") return rows
+    const ranges = tables.cancelled.filter(({ first, count }) => first + count > fromIndex)
+    return mergeByIndex(campaign, rows, ranges, fromIndex, limit)
+  }
+
+  result(campaign: CampaignId, index: number): ResultRow | null {
+    const row = this.#campaigns.get(campaign)?.results.get(index)
+    return row === undefined ? null : { ...row }
+  }
+
+  parameters(campaign: CampaignId, index: number): string | null {
+    const pages = this.#campaigns.get(campaign)?.pages ?? []
+    const page = pages.find(({ first, lines }) => index >= first && index < first + lines.length)
+    return page?.lines[index - page.first] ?? null
+  }
+
+  errors(campaign: CampaignId, limit: number): ErrorSummaryRow[] {
+    const groups = [...(this.#campaigns.get(campaign)?.errors.values() ?? [])]
+    groups.sort((a, b) => b.count - a.count || a.exampleIndex - b.exampleIndex)
+    return groups.slice(0, limit).map(group => ({ ...group }))
+  }
+
+  hasBlob(digest: Digest): number | null {
+    return this.#blobs.get(digest)?.sizeBytes ?? null
+  }
+
+  ownsBlob(digest: Digest, owner: string): boolean {
+    return this.#blobs.get(digest)?.owners.has(owner) ?? false
+  }
+
+  blobs(): BlobRef[] {
+    return inOrder(this.#blobs.keys()).map(digest => ({ digest, sizeBytes: this.#blobs.get(digest)!.sizeBytes }))
+  }
+
+  unreferencedBlobs(usedBefore: number): BlobRef[] {
+    return this.blobs().filter(({ digest }) => {
+      const { named, usedAt } = this.#blobs.get(digest)!
+      return named === 0 && usedAt < usedBefore
+    })
+  }
+
+  tokens(): TokenRow[] {
+    return [...this.#tokens.values()].map(row => ({ ...row })).sort(byId)
+  }
+
+  token(id: string): TokenRow | null {
+    const row = this.#tokens.get(id)
+    return row === undefined ? null : { ...row }
+  }
+
+  enrolment(id: string): EnrolmentRow | null {
+    const row = this.#enrolments.get(id)
+    return row === undefined ? null : { ...row }
+  }
+}
+
+/** As it is now: whoever gave it may change its own row afterwards. */
+function copied(write: Write): Write {
+  switch (write.kind) {
+    case "campaign":
+      return { ...write, row: campaignCopy(write.row) }
+    case "parameters":
+      return { ...write, lines: [...write.lines] }
+    case "job":
+      return { ...write, row: { ...write.row } }
+    case "result":
+      return { ...write, row: claimsOf(write.row) }
+    case "node":
+      return { ...write, row: { ...write.row, properties: { ...write.row.properties } } }
+    case "token":
+      return { ...write, row: { ...write.row } }
+    case "enrolment":
+      return { ...write, row: { ...write.row } }
+    default:
+      return write
+  }
+}
+
+function campaignCopy(row: CampaignRow): CampaignRow {
+  return { ...row, counts: { ...row.counts } }
+}
+
+function put<K, V>(map: Map<K, V>, key: K, value: V, undo: (() => void)[]): void {
+  const before = map.get(key)
+  undo.push(() => void (before === undefined ? map.delete(key) : map.set(key, before)))
+  map.set(key, value)
+}
+
+function keyOf(owner: string, key: string): string {
+  return `${owner}\n${key}`
+}
+
+function inOrder<T extends string | number>(values: Iterable<T>): T[] {
+  return [...values].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
+}
+
+function byId(a: { id: string }, b: { id: string }): number {
+  return a.id < b.id ? -1 : a.id > b.id ? 1 : 0
+}

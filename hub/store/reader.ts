@@ -1,0 +1,362 @@
+// All questions to the database, on a read-only handle of the hub's own thread. Each is one indexed statement that answers
+// in well under a millisecond, which is why it may be synchronous; a question that would read history does not belong here.
+import { type Digest, digestOf } from "../../proto/wire/digest.ts"
+import type {
+  BlobRef,
+  CampaignId,
+  IndexRange,
+  LogRef,
+  NodeId,
+  Outcome,
+  Phase,
+  StoryLine,
+  Verdict,
+} from "../core/model.ts"
+import type {
+  CampaignRow,
+  EnrolmentRow,
+  ErrorSummaryRow,
+  JobFilter,
+  JobRow,
+  NodeRow,
+  ResultRow,
+  ScopeName,
+  StoreReader,
+  TokenRow,
+} from "../core/ports.ts"
+import { BLOB_ROWS_PAGE, ERROR_GROUPS_READ, PARAMETER_PAGES_KEPT } from "../limits.ts"
+import { cancelledJob, mergeByIndex } from "./cancelled.ts"
+import { digestBytes } from "./encode.ts"
+import type { Db } from "./open.ts"
+
+const campaignSelect = `
+  SELECT c.*, p.cursor, p.counts, p.ended_at
+  FROM campaigns c JOIN progress p ON p.campaign = c.id`
+
+/** Prepared once per handle; those of jobs() by their filter when it is first used. */
+function prepare(db: Db) {
+  const campaignPage = (owner: boolean, live: boolean) =>
+    db.prepare<[{ owner: string | null; before: number; limit: number }], Columns>(
+      `${campaignSelect} WHERE c.id < @before ${owner ? "AND c.owner = @owner" : ""}
+       ${live ? "AND p.ended_at IS NULL" : ""} ORDER BY c.id DESC LIMIT @limit`,
+    )
+  return {
+    hubId: db.prepare<[], string>("SELECT value FROM meta WHERE key = 'hub_id'").pluck(),
+    lastCampaign: db.prepare<[], number | null>("SELECT max(id) FROM campaigns").pluck(),
+    liveCampaigns: db.prepare<[], Columns>(`${campaignSelect} WHERE p.ended_at IS NULL ORDER BY p.campaign`),
+    liveJobs: db.prepare<[], Columns>(
+      "SELECT * FROM jobs INDEXED BY jobs_live WHERE phase <> 'ended' ORDER BY campaign, idx",
+    ),
+    cancelledFrom: db.prepare<[number, number, number], { first: number; count: number; at: number }>(
+      "SELECT first, count, at FROM cancelled WHERE campaign = ? AND first + count > ? ORDER BY first LIMIT ?",
+    ),
+    cancelledOver: db.prepare<[number, number], { first: number; count: number; at: number }>(
+      "SELECT first, count, at FROM cancelled WHERE campaign = ? AND first <= ? ORDER BY first DESC LIMIT 1",
+    ),
+    nodes: db.prepare<[], Columns>("SELECT * FROM nodes ORDER BY id"),
+    campaign: db.prepare<[number], Columns>(`${campaignSelect} WHERE c.id = ?`),
+    campaignByKey: db.prepare<[string, string], Columns>(`${campaignSelect} WHERE c.owner = ? AND c.key = ?`),
+    campaigns: {
+      all: { all: campaignPage(false, false), live: campaignPage(false, true) },
+      owned: { all: campaignPage(true, false), live: campaignPage(true, true) },
+    },
+    job: db.prepare<[number, number], Columns>("SELECT * FROM jobs WHERE campaign = ? AND idx = ?"),
+    result: db.prepare<[number, number], Columns>("SELECT * FROM results WHERE campaign = ? AND idx = ?"),
+    parameters: db.prepare<[number, number], { first: number; count: number; lines: string }>(
+      "SELECT first, count, lines FROM parameters WHERE campaign = ? AND first <= ? ORDER BY first DESC LIMIT 1",
+    ),
+    errors: db.prepare<[number, number, number], Columns>(
+      `SELECT * FROM (SELECT * FROM errors WHERE campaign = ? LIMIT ?) ORDER BY count DESC, example_idx LIMIT ?`,
+    ),
+    blob: db.prepare<[Uint8Array], number>("SELECT size_bytes FROM blobs WHERE digest = ?").pluck(),
+    blobOwner: db
+      .prepare<[Uint8Array, string], number>("SELECT 1 FROM blob_owners WHERE digest = ? AND owner = ?")
+      .pluck(),
+    blobsAfter: db.prepare<[Uint8Array, number], Columns>(
+      "SELECT digest, size_bytes FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?",
+    ),
+    unnamed: db.prepare<[number], Columns>(
+      "SELECT digest, size_bytes FROM blobs INDEXED BY blobs_unnamed WHERE named = 0 AND used_at < ? ORDER BY digest",
+    ),
+    tokens: db.prepare<[], Columns>("SELECT * FROM tokens ORDER BY id"),
+    token: db.prepare<[string], Columns>("SELECT * FROM tokens WHERE id = ?"),
+    enrolment: db.prepare<[string], Columns>("SELECT * FROM enrolments WHERE id = ?"),
+  }
+}
+
+/** A row as SQLite gives it: STRICT tables vouch for the types that the functions below name. */
+type Columns = Record<string, unknown>
+
+export class SqliteReader implements StoreReader {
+  #db: Db
+  #ask: ReturnType<typeof prepare>
+  readonly #jobPages = new Map<string, ReturnType<typeof prepareJobs>>()
+  /** Pages never change, so those last used are kept parsed: jobs are offered in order. */
+  readonly #pages = new Map<string, string[]>()
+
+  constructor(db: Db) {
+    this.#db = db
+    this.#ask = prepare(db)
+  }
+
+  /** Goes on with another handle on the same database. */
+  protected readFrom(db: Db): void {
+    this.#ask = prepare(db)
+    this.#db = db
+    this.#jobPages.clear()
+  }
+
+  hubId(): string {
+    return this.#ask.hubId.get()!
+  }
+
+  lastCampaign(): number {
+    return this.#ask.lastCampaign.get() ?? 0
+  }
+
+  liveCampaigns(): CampaignRow[] {
+    return this.#ask.liveCampaigns.all().map(campaignRow)
+  }
+
+  liveJobs(): JobRow[] {
+    return this.#ask.liveJobs.all().map(jobRow)
+  }
+
+  cancelledRanges(campaign: CampaignId): IndexRange[] {
+    return this.#ask.cancelledFrom.all(campaign, 0, -1).map(({ first, count }) => ({ first, last: first + count - 1 }))
+  }
+
+  nodes(): NodeRow[] {
+    return this.#ask.nodes.all().map(nodeRow)
+  }
+
+  campaign(id: CampaignId): CampaignRow | null {
+    return found(this.#ask.campaign.get(id), campaignRow)
+  }
+
+  campaignByKey(owner: string, key: string): CampaignRow | null {
+    return found(this.#ask.campaignByKey.get(owner, key), campaignRow)
+  }
+
+  campaigns(filter: { owner: string | null; before: number; limit: number; live: boolean }): CampaignRow[] {
+    const page = this.#ask.campaigns[filter.owner === null ? "all" : "owned"][filter.live ? "live" : "all"]
+    const before = filter.before === 0 ? Number.MAX_SAFE_INTEGER : filter.before
+    return page.all({ owner: filter.owner, before, limit: filter.limit }).map(campaignRow)
+  }
+
+  job(campaign: CampaignId, index: number): JobRow | null {
+    const columns = this.#ask.job.get(campaign, index)
+    if (columns !== undefined) return jobRow(columns)
+    const range = this.#ask.cancelledOver.get(campaign, index)
+    return range !== undefined && index < range.first + range.count ? cancelledJob(campaign, index, range.at) : null
+  }
+
+  jobs(campaign: CampaignId, filter: JobFilter): JobRow[] {
+    const { fromIndex, limit, phase, outcome } = filter
+    const key = `${phase ?? ""}/${outcome ?? ""}`
+    let page = this.#jobPages.get(key)
+    if (page === undefined) {
+      page = prepareJobs(this.#db, filter)
+      this.#jobPages.set(key, page)
+    }
+    const rows = page.all({ campaign, fromIndex, limit, phase: phase ?? null, outcome: outcome ?? null }).map(jobRow)
+    if ((phase ?? "ended") !== "ended" || (outcome ?? "cancelled") !== "cancelled") return rows
+    return mergeByIndex(campaign, rows, this.#ask.cancelledFrom.all(campaign, fromIndex, limit), fromIndex, limit)
+  }
+
+  result(campaign: CampaignId, index: number): ResultRow | null {
+    return found(this.#ask.result.get(campaign, index), resultRow)
+  }
+
+  parameters(campaign: CampaignId, index: number): string | null {
+    const page = this.#ask.parameters.get(campaign, index)
+    if (page === undefined || index >= page.first + page.count) return null
+    return this.#linesOf(campaign, page)[index - page.first]!
+  }
+
+  #linesOf(campaign: CampaignId, page: { first: number; lines: string }): string[] {
+    const key = `${campaign}.${page.first}`
+    const lines = this.#pages.get(key) ?? (JSON.parse(page.lines) as string[])
+    this.#pages.delete(key)
+    this.#pages.set(key, lines)
+    if (this.#pages.size > PARAMETER_PAGES_KEPT) this.#pages.delete(this.#pages.keys().next().value!)
+    return lines
+  }
+
+  errors(campaign: CampaignId, limit: number): ErrorSummaryRow[] {
+    return this.#ask.errors.all(campaign, ERROR_GROUPS_READ, limit).map(c => ({
+      outcome: c.outcome as Outcome,
+      exitCode: c.exit_code as number,
+      message: c.message as string,
+      count: c.count as number,
+      exampleIndex: c.example_idx as number,
+    }))
+  }
+
+  hasBlob(digest: Digest): number | null {
+    return this.#ask.blob.get(digestBytes(digest)) ?? null
+  }
+
+  ownsBlob(digest: Digest, owner: string): boolean {
+    return this.#ask.blobOwner.get(digestBytes(digest), owner) !== undefined
+  }
+
+  /** In pages, so that no read transaction stays open between two of them: it would keep the WAL from being reset. */
+  *blobs(): Generator<BlobRef> {
+    let after = new Uint8Array(0)
+    while (true) {
+      const page = this.#ask.blobsAfter.all(after, BLOB_ROWS_PAGE)
+      for (const columns of page)
+        yield { digest: digestOf(columns.digest as Uint8Array), sizeBytes: columns.size_bytes as number }
+      if (page.length < BLOB_ROWS_PAGE) return
+      after = page.at(-1)!.digest as Uint8Array<ArrayBuffer>
+    }
+  }
+
+  unreferencedBlobs(usedBefore: number): BlobRef[] {
+    return this.#ask.unnamed.all(usedBefore).map(c => blobRef(c.digest, c.size_bytes)!)
+  }
+
+  tokens(): TokenRow[] {
+    return this.#ask.tokens.all().map(tokenRow)
+  }
+
+  token(id: string): TokenRow | null {
+    return found(this.#ask.token.get(id), tokenRow)
+  }
+
+  enrolment(id: string): EnrolmentRow | null {
+    return found(this.#ask.enrolment.get(id), enrolmentRow)
+  }
+}
+
+/** The filter's index needs its own condition said aloud: SQLite does not derive it from a parameter. */
+function prepareJobs(db: Db, filter: JobFilter) {
+  const conditions = ["campaign = @campaign", "idx >= @fromIndex"]
+  if (filter.phase !== undefined) conditions.push("phase = @phase")
+  if (filter.phase !== undefined && filter.phase !== "ended") conditions.push("phase <> 'ended'")
+  if (filter.outcome !== undefined) conditions.push("outcome = @outcome")
+  if (filter.outcome !== undefined && filter.outcome !== "finished") conditions.push("outcome <> 'finished'")
+  return db.prepare<[Record<string, Value>], Columns>(
+    `SELECT * FROM jobs WHERE ${conditions.join(" AND ")} ORDER BY idx LIMIT @limit`,
+  )
+}
+type Value = string | number | null
+
+function found<R>(columns: Columns | undefined, row: (columns: Columns) => R): R | null {
+  return columns === undefined ? null : row(columns)
+}
+
+function campaignRow(c: Columns): CampaignRow {
+  return {
+    id: c.id as CampaignId,
+    owner: c.owner as string,
+    key: c.key as string,
+    specDigest: digestOf(c.spec_digest as Uint8Array),
+    name: c.name as string,
+    spec: bytes(c.spec),
+    stagein: blobRef(c.stagein, c.stagein_bytes),
+    slots: c.slots as number,
+    memoryBytes: c.memory_bytes as number,
+    diskBytes: c.disk_bytes as number,
+    walltimeMs: c.walltime_ms as number,
+    priority: c.priority as number,
+    total: c.total as number,
+    hasParameters: c.has_parameters === 1,
+    cursor: c.cursor as number,
+    counts: JSON.parse(c.counts as string),
+    submittedAt: c.submitted_at as number,
+    endedAt: c.ended_at as number | null,
+  }
+}
+
+function jobRow(c: Columns): JobRow {
+  const story = JSON.parse(c.story as string) as [number, string, Phase, number, NodeId | null][]
+  return {
+    campaign: c.campaign as CampaignId,
+    index: c.idx as number,
+    phase: c.phase as Phase,
+    outcome: c.outcome as Outcome | null,
+    verdict: c.verdict as Verdict,
+    attempt: c.attempt as number,
+    node: c.node as NodeId | null,
+    failures: c.failures as number,
+    losses: c.losses as number,
+    story: story.map(([at, event, phase, attempt, node]): StoryLine => ({ at, event, phase, attempt, node })),
+  }
+}
+
+function resultRow(c: Columns): ResultRow {
+  const log = (inline: unknown, digest: unknown, size: unknown, dropped: unknown): LogRef => ({
+    inline: inline === null ? null : bytes(inline),
+    blob: blobRef(digest, size),
+    droppedBytes: dropped as number,
+  })
+  return {
+    campaign: c.campaign as CampaignId,
+    index: c.idx as number,
+    attempt: c.attempt as number,
+    node: c.node as NodeId,
+    outcome: c.outcome as ResultRow["outcome"],
+    exitCode: c.exit_code as number,
+    message: c.message as string,
+    stageout: blobRef(c.stageout, c.stageout_bytes),
+    stdout: log(c.stdout_inline, c.stdout, c.stdout_bytes, c.stdout_dropped_bytes),
+    stderr: log(c.stderr_inline, c.stderr, c.stderr_bytes, c.stderr_dropped_bytes),
+    runMs: c.run_ms as number,
+    cpuMs: c.cpu_ms as number,
+    peakMemoryBytes: c.peak_memory_bytes as number,
+  }
+}
+
+function nodeRow(c: Columns): NodeRow {
+  return {
+    id: c.id as NodeId,
+    account: c.account as string,
+    name: c.name as string,
+    publicKey: bytes(c.public_key),
+    agentVersion: c.agent_version as string,
+    bootId: c.boot_id as string,
+    epoch: c.epoch as number,
+    slots: c.slots as number,
+    memoryBytes: c.memory_bytes as number,
+    diskBytes: c.disk_bytes as number,
+    properties: JSON.parse(c.properties as string),
+    drained: c.drained === 1,
+    revoked: c.revoked === 1,
+    lastSeenAt: c.last_seen_at as number,
+  }
+}
+
+function tokenRow(c: Columns): TokenRow {
+  return {
+    id: c.id as string,
+    hash: bytes(c.hash),
+    principal: c.principal as string,
+    scopes: JSON.parse(c.scopes as string) as ScopeName[],
+    createdAt: c.created_at as number,
+    expiresAt: c.expires_at as number | null,
+    revokedAt: c.revoked_at as number | null,
+    lastUsedAt: c.last_used_at as number | null,
+  }
+}
+
+function enrolmentRow(c: Columns): EnrolmentRow {
+  return {
+    id: c.id as string,
+    hash: bytes(c.hash),
+    account: c.account as string,
+    usesLeft: c.uses_left as number,
+    expiresAt: c.expires_at as number,
+  }
+}
+
+function blobRef(digest: unknown, sizeBytes: unknown): BlobRef | null {
+  return digest === null ? null : { digest: digestOf(digest as Uint8Array), sizeBytes: sizeBytes as number }
+}
+
+/** As the plain array that the port promises, not the Buffer that the driver gives. */
+function bytes(column: unknown): Uint8Array {
+  const { buffer, byteOffset, byteLength } = column as Buffer
+  return new Uint8Array(buffer, byteOffset, byteLength)
+}

@@ -1,0 +1,214 @@
+// The store on SQLite: questions on this thread's read-only handle, changes sent to the writer's thread. Two handles and
+// a lock, whatever the number of agents. It keeps the order of batches and says "done" for none that COMMIT has not
+// returned for; what they mean is the core's business.
+import { statSync } from "node:fs"
+import { mkdir } from "node:fs/promises"
+import { join } from "node:path"
+import { Worker } from "node:worker_threads"
+import { CahError } from "../core/errors.ts"
+import type { CampaignRow, Store, StoreHealth, Write } from "../core/ports.ts"
+import { encode } from "./encode.ts"
+import { type Lock, lockDirectory } from "./lock.ts"
+import { closeDb, type Db, messageOf, openDb, openHandles } from "./open.ts"
+import { SqliteReader } from "./reader.ts"
+import type { Answer, Failure, Request, WriterSettings } from "./writer.ts"
+
+export interface SqliteStoreOptions {
+  /** Made if it is not there. Holds hub.db, its WAL, hub.lock and hub.pid. */
+  readonly directory: string
+  /** Wall time in ms, for rows that the store itself stamps. */
+  readonly wallMs: () => number
+}
+
+/** CahError failed_precondition when another hub holds the directory, or the database is newer than this hub. */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
+  await mkdir(options.directory, { recursive: true, mode: 0o700 })
+  const lock = lockDirectory(options.directory)
+  const file = join(options.directory, "hub.db")
+  const writer = new Writer(file)
+  try {
+    await writer.ask({ kind: "open", wallMs: options.wallMs(), probe: false })
+    return new SqliteStore(file, openDb(file, "reader"), writer, lock, options.wallMs)
+  } catch (thrown) {
+    await writer.stop()
+    lock.release()
+    throw thrown
+  }
+}
+
+export class SqliteStore extends SqliteReader implements Store {
+  readonly #file: string
+  readonly #writer: Writer
+  readonly #lock: Lock
+  readonly #wallMs: () => number
+  #reader: Db
+  /** Live campaigns that have their row, so that a tick which only counts does not carry their specification. */
+  readonly #stored = new Set<number>()
+  #closing: Promise<void> | null = null
+
+  constructor(file: string, reader: Db, writer: Writer, lock: Lock, wallMs: () => number) {
+    super(reader)
+    this.#file = file
+    this.#reader = reader
+    this.#writer = writer
+    this.#lock = lock
+    this.#wallMs = wallMs
+  }
+
+  commit(writes: Write[], done: (error: Error | null) => void): void {
+    const wallMs = this.#wallMs()
+    const isStored = (row: CampaignRow) => this.#isStored(row)
+    const steps = writes.flatMap(write => encode(write, wallMs, isStored))
+    this.#writer.send({ kind: "commit", steps }, error => {
+      // Nothing of a failed batch is there, nor of those after it: ask the database again.
+      if (error !== null) this.#stored.clear()
+      done(error)
+    })
+  }
+
+  async reopen(): Promise<void> {
+    await this.#writer.ask({ kind: "open", wallMs: this.#wallMs(), probe: true })
+    const fresh = openDb(this.#file, "reader")
+    const old = this.#reader
+    this.#reader = fresh
+    this.readFrom(fresh)
+    this.#stored.clear()
+    closeDb(this.#file, old)
+  }
+
+  health(): StoreHealth {
+    return {
+      handles: openHandles(this.#file) + this.#writer.handles,
+      walBytes: statSync(`${this.#file}-wal`, { throwIfNoEntry: false })?.size ?? 0,
+      queued: this.#writer.queued,
+    }
+  }
+
+  /** After all batches given so far. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    // Readers first: the last handle to close moves the WAL into the database, and a read-only one cannot.
+    closeDb(this.#file, this.#reader)
+    try {
+      await this.#writer.stop()
+    } finally {
+      this.#lock.release()
+    }
+  }
+
+  #isStored(row: CampaignRow): boolean {
+    const stored = this.#stored.has(row.id) || this.campaign(row.id) !== null
+    if (row.endedAt === null) this.#stored.add(row.id)
+    else this.#stored.delete(row.id)
+    return stored
+  }
+}
+
+type Waiting = { readonly kind: Request["kind"]; readonly answered: (error: Error | null) => void }
+
+/** The writer's thread as seen from here: requests go in order, answers come in the same. */
+class Writer {
+  readonly #file: string
+  readonly #waiting: Waiting[] = []
+  #thread: Worker | null = null
+  #gone: Promise<void> = Promise.resolve()
+  #handles = 0
+
+  constructor(file: string) {
+    this.#file = file
+  }
+
+  get handles(): number {
+    return this.#handles
+  }
+
+  get queued(): number {
+    return this.#waiting.filter(waiting => waiting.kind === "commit").length
+  }
+
+  send(request: Request, answered: (error: Error | null) => void): void {
+    const thread = this.#thread ?? (request.kind === "open" ? this.#start() : null)
+    if (thread === null) {
+      queueMicrotask(() => answered(new CahError("unavailable", "the store is closed")))
+      return
+    }
+    this.#waiting.push({ kind: request.kind, answered })
+    thread.postMessage(request)
+  }
+
+  ask(request: Request): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.send(request, error => (error === null ? resolve() : reject(error)))
+    })
+  }
+
+  async stop(): Promise<void> {
+    try {
+      if (this.#thread !== null) await this.ask({ kind: "close" })
+    } finally {
+      await this.#gone
+    }
+  }
+
+  #start(): Worker {
+    const workerData: WriterSettings = { file: this.#file }
+    const thread = new Worker(new URL("./writer-thread.mjs", import.meta.url), {
+      name: "store writer",
+      workerData,
+      // The flags of this process (a loader given by a relative name, a watcher) are not meant for the writer.
+      execArgv: [],
+    })
+    let why: unknown = null
+    thread.on("message", (answer: Answer) => {
+      this.#handles = answer.handles
+      this.#waiting.shift()!.answered(answer.failure === null ? null : errorOf(answer.failure, this.#file))
+    })
+    thread.on("error", thrown => {
+      why = thrown
+    })
+    this.#gone = new Promise(resolve => {
+      thread.once("exit", () => {
+        this.#thread = null
+        this.#handles = 0
+        const left = this.#waiting.splice(0)
+        const error = new CahError(
+          "unavailable",
+          `the store's writer stopped${why === null ? "" : `: ${messageOf(why)}`}`,
+          { cause: why },
+        )
+        for (const { answered } of left) answered(error)
+        resolve()
+      })
+    })
+    this.#thread = thread
+    return thread
+  }
+}
+
+function errorOf(failure: Failure, file: string): CahError {
+  const cause = Object.assign(new Error(failure.message), { code: failure.sqlite })
+  if (failure.code !== null) return new CahError(failure.code, failure.message)
+  const said = `${failure.message}, ${failure.sqlite ?? "no SQLite code"}`
+  if (failure.sqlite?.startsWith("SQLITE_FULL")) {
+    return new CahError(
+      "resource_exhausted",
+      `the hub's disk is full: ${file} cannot grow (${said}). Free some space`,
+      {
+        cause,
+      },
+    )
+  }
+  if (failure.sqlite?.startsWith("SQLITE_IOERR")) {
+    return new CahError("unavailable", `the hub's disk failed under ${file} (${said}). Look at the system's log`, {
+      cause,
+    })
+  }
+  if (failure.sqlite?.startsWith("SQLITE_CORRUPT") || failure.sqlite?.startsWith("SQLITE_NOTADB")) {
+    return new CahError("data_loss", `${file} is damaged (${said}). Restore it from a backup`, { cause })
+  }
+  return new CahError("internal", `the store refused a change (${said})`, { cause })
+}
