@@ -140,7 +140,10 @@ export class Outbox {
   #write(): void {
     if (this.#closed || this.#writing) return
     const { frames, bytes } = this.#next()
-    if (frames.length === 0) return this.#resolveEmpty()
+    if (frames.length === 0) {
+      this.#resolveEmpty()
+      return
+    }
     this.#writing = true
     this.#options.pipe.write(frames, () => {
       this.#writing = false

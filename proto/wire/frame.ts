@@ -143,7 +143,8 @@ function decode<Body extends { case: string }>(
     const { kind, body } = only(bytes, kinds)
     for (const limit of countLimits[kind] ?? []) {
       const count = countAt(body, limit.path)
-      if (count > limit.max) throw new FrameError(`${kind} with ${count} ${limit.what}; at most ${limit.max} are allowed`)
+      if (count > limit.max)
+        throw new FrameError(`${kind} with ${count} ${limit.what}; at most ${limit.max} are allowed`)
     }
     const decoded = decoder()
     if (decoded.case === undefined) throw new FrameError("a frame of unknown kind")
@@ -221,17 +222,20 @@ function checkAgentLengths(body: AgentBody): void {
       return
     }
     case "streamOpen":
-      return text(body.value.blob?.digest ?? "", NAME_MAX_CHARACTERS, "a digest")
+      text(body.value.blob?.digest ?? "", NAME_MAX_CHARACTERS, "a digest")
+      return
     case "chunk":
-      return bytesUpTo(body.value.data, CHUNK_MAX_BYTES, "a chunk")
+      bytesUpTo(body.value.data, CHUNK_MAX_BYTES, "a chunk")
+      return
     case "streamEnd":
-      return text(body.value.message, SENTENCE_MAX_CHARACTERS, "a stream's message")
+      text(body.value.message, SENTENCE_MAX_CHARACTERS, "a stream's message")
+      return
     case "heartbeat":
     case "credit":
     case "streamOpened":
       return
     default:
-      return body satisfies never
+      body satisfies never
   }
 }
 
@@ -239,18 +243,24 @@ function checkHubLengths(body: HubBody): void {
   switch (body.case) {
     case "challenge":
       text(body.value.hubId, NAME_MAX_CHARACTERS, "hub_id")
-      return bytesExactly(body.value.nonce, 32, "nonce")
+      bytesExactly(body.value.nonce, 32, "nonce")
+      return
     case "welcome":
-      return text(body.value.nodeId, NAME_MAX_CHARACTERS, "node_id")
+      text(body.value.nodeId, NAME_MAX_CHARACTERS, "node_id")
+      return
     case "offer":
-      return text(body.value.owner, VALUE_MAX_CHARACTERS, "owner")
+      text(body.value.owner, VALUE_MAX_CHARACTERS, "owner")
+      return
     case "kill":
     case "goodbye":
-      return text(body.value.reason, SENTENCE_MAX_CHARACTERS, "reason")
+      text(body.value.reason, SENTENCE_MAX_CHARACTERS, "reason")
+      return
     case "chunk":
-      return bytesUpTo(body.value.data, CHUNK_MAX_BYTES, "a chunk")
+      bytesUpTo(body.value.data, CHUNK_MAX_BYTES, "a chunk")
+      return
     case "streamEnd":
-      return text(body.value.message, SENTENCE_MAX_CHARACTERS, "a stream's message")
+      text(body.value.message, SENTENCE_MAX_CHARACTERS, "a stream's message")
+      return
     case "reportAnswer":
     case "heartbeatAnswer":
     case "followLog":
@@ -259,7 +269,7 @@ function checkHubLengths(body: HubBody): void {
     case "streamStored":
       return
     default:
-      return body satisfies never
+      body satisfies never
   }
 }
 

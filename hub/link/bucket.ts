@@ -1,0 +1,24 @@
+// A token bucket: a rate with a burst. Holds two numbers and no timer; the caller brings the time.
+
+export class Bucket {
+  readonly #perMs: number
+  readonly #burst: number
+  #tokens: number
+  #atMs: number
+
+  constructor(perSecond: number, burst: number, nowMs: number) {
+    this.#perMs = perSecond / 1_000
+    this.#burst = burst
+    this.#tokens = burst
+    this.#atMs = nowMs
+  }
+
+  /** Takes so many tokens; false, and nothing taken, if there are not that many. */
+  take(tokens: number, nowMs: number): boolean {
+    this.#tokens = Math.min(this.#burst, this.#tokens + (nowMs - this.#atMs) * this.#perMs)
+    this.#atMs = nowMs
+    if (tokens > this.#tokens) return false
+    this.#tokens -= tokens
+    return true
+  }
+}

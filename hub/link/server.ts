@@ -1,0 +1,205 @@
+// All links: accepts upgrades, numbers links, passes on what the engine says, and looks at every link's deadlines with one
+// timer. What one agent says is session.ts's business. One upgrade handler for plain text and TLS alike.
+import type { IncomingMessage } from "node:http"
+import type { Socket } from "node:net"
+import type { Duplex } from "node:stream"
+import { WebSocketServer } from "ws"
+import { FRAME_MAX_BYTES, SUBPROTOCOL } from "../../proto/wire/frame.ts"
+import type { AttemptName } from "../core/effects.ts"
+import { CahError } from "../core/errors.ts"
+import type { LinkId, NodeId } from "../core/model.ts"
+import type { BlobStore, Clock, Engine, FullOffer, LinkSpeech, Links, Log, LogTap, StoreReader } from "../core/ports.ts"
+import {
+  CLOSE_MS,
+  DRAIN_RETRY_MAX_MS,
+  DRAIN_RETRY_MIN_MS,
+  FRAGMENTS_MAX,
+  HELLO_MS,
+  LINK_WATCH_MS,
+  LINKS_BUFFER_MAX_BYTES,
+  PING_MS,
+  STUCK_MS,
+  WELCOME_MS,
+} from "../limits.ts"
+import type { Metrics } from "../metrics.ts"
+import { type AdmissionLimits, Admissions, admissionLimits, type Refusal, refusalResponse } from "./admission.ts"
+import { Budget } from "./budget.ts"
+import { type Admission, type LinkTimes, type Newcomer, Session, type SessionWorld } from "./session.ts"
+import type { Follower, Output } from "./taps.ts"
+import { offerBody } from "./words.ts"
+
+export type { Admission, Newcomer } from "./session.ts"
+
+export interface LinkServerOptions {
+  readonly engine: Engine
+  readonly reader: Pick<StoreReader, "hasBlob" | "hubId">
+  readonly blobs: BlobStore
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  /** Spends the enrolment token of an agent that is not known yet. Throws only when it cannot tell: the agent comes back. */
+  authenticate(newcomer: Newcomer): Promise<Admission>
+  /** Where jitter comes from: [0, 1). */
+  readonly random: () => number
+  /** How late the event loop is. */
+  lagMs(): number
+  /** Other bounds than those of limits.ts, in tests. */
+  readonly limits?: Partial<AdmissionLimits & LinkTimes & { watchMs: number; stuckMs: number }>
+}
+
+export class LinkServer implements Links, LogTap {
+  readonly #options: LinkServerOptions
+  readonly #world: SessionWorld
+  readonly #admissions: Admissions
+  readonly #webSockets: WebSocketServer
+  readonly #sessions = new Map<LinkId, Session>()
+  /** Links that are over, of nodes whose uploads are not closed yet. */
+  readonly #settling = new Map<NodeId, Set<{ readonly session: Session; readonly files: Promise<void> }>>()
+  readonly #timer: NodeJS.Timeout
+  #lastLink = 0
+  #draining = false
+  #whenEmpty: (() => void)[] = []
+  #sockets = 0
+
+  constructor(options: LinkServerOptions) {
+    this.#options = options
+    const { engine, reader, blobs, clock, log, metrics } = options
+    const times = { helloMs: HELLO_MS, welcomeMs: WELCOME_MS, pingMs: PING_MS, ...options.limits }
+    this.#admissions = new Admissions({ ...admissionLimits, ...options.limits }, options.random, clock.nowMs())
+    this.#world = {
+      engine,
+      reader,
+      blobs,
+      clock,
+      log,
+      metrics,
+      times,
+      hubId: reader.hubId(),
+      budget: new Budget(LINKS_BUFFER_MAX_BYTES),
+      open: { transfers: 0 },
+      stuckMs: options.limits?.stuckMs ?? STUCK_MS,
+      authenticate: newcomer => options.authenticate(newcomer),
+      settled: (node, except) => this.#settled(node, except),
+      greeted: () => this.#admissions.greeted(),
+      gone: (session, files) => this.#gone(session, files),
+    }
+    // Not written in place: the types of ws do not know the last two yet.
+    const webSocketOptions = {
+      noServer: true,
+      perMessageDeflate: false,
+      maxPayload: FRAME_MAX_BYTES,
+      handleProtocols: () => SUBPROTOCOL,
+      clientTracking: false,
+      maxFragments: FRAGMENTS_MAX,
+      closeTimeout: CLOSE_MS,
+    }
+    this.#webSockets = new WebSocketServer(webSocketOptions)
+    this.#timer = setInterval(() => this.#watch(), options.limits?.watchMs ?? LINK_WATCH_MS)
+    this.#timer.unref()
+  }
+
+  /** For HTTP/1 upgrades, whatever their path: what is not for agents is answered with 404. */
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const address = (socket as Socket).remoteAddress ?? "unknown"
+    const now = { nowMs: this.#options.clock.nowMs(), lagMs: this.#options.lagMs() }
+    const refusal = this.#draining
+      ? this.#admissions.overloaded("the hub is going down")
+      : this.#admissions.judge(request, address, now)
+    if (refusal !== null) {
+      this.#refuse(socket, refusal)
+      return
+    }
+    this.#webSockets.handleUpgrade(request, socket, head, webSocket => {
+      this.#admissions.entered(address)
+      this.#sockets++
+      const link = ++this.#lastLink as LinkId
+      webSocket.once("close", () => {
+        this.#admissions.left(address)
+        this.#sockets--
+        if (this.#sockets === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve()
+      })
+      this.#sessions.set(link, new Session(this.#world, link, { webSocket, stream: socket, address }))
+    })
+  }
+
+  /** Tells every agent to come back later, each at another time, and closes. Resolves when every link and file is closed. */
+  async drain(reason = "the hub is going down"): Promise<void> {
+    this.#draining = true
+    this.drop(reason)
+    if (this.#sockets > 0) await new Promise<void>(resolve => this.#whenEmpty.push(resolve))
+    await Promise.all([...this.#settling.values()].flatMap(left => [...left].map(({ files }) => files)))
+    clearInterval(this.#timer)
+  }
+
+  // ---- Links ----
+
+  offer(link: LinkId, offer: FullOffer): void {
+    this.#sessions.get(link)?.send(offerBody(offer))
+  }
+
+  speak(speech: LinkSpeech): void {
+    const isHeard = this.#sessions.get(speech.link)?.speak(speech) ?? false
+    // The link closed between its hello and this welcome, and could not name the epoch then.
+    if (speech.kind === "Welcome" && !isHeard) {
+      this.#options.engine.post({ kind: "NodeGone", node: speech.node, epoch: speech.epoch })
+    }
+  }
+
+  drop(reason: string): void {
+    const { random } = this.#options
+    for (const session of [...this.#sessions.values()]) {
+      session.drain(reason, DRAIN_RETRY_MIN_MS + random() * (DRAIN_RETRY_MAX_MS / 2 - DRAIN_RETRY_MIN_MS))
+    }
+  }
+
+  health(): { links: number; streams: number; bufferedBytes: number } {
+    let streams = 0
+    for (const session of this.#sessions.values()) streams += session.streams
+    return { links: this.#sessions.size, streams, bufferedBytes: this.#world.budget.bytes }
+  }
+
+  // ---- LogTap ----
+
+  follow(node: NodeId, attempt: AttemptName, output: Output, on: Follower): { stop(): void } {
+    const link = this.#options.engine.node(node)?.link ?? null
+    const transfers = link === null ? null : (this.#sessions.get(link)?.transfers ?? null)
+    if (transfers === null) {
+      throw new CahError("unavailable", "the node is not connected now; its output can be followed when it is back")
+    }
+    return transfers.follow(attempt, output, on)
+  }
+
+  // ---- inside ----
+
+  #watch(): void {
+    const nowMs = this.#options.clock.nowMs()
+    for (const session of [...this.#sessions.values()]) session.watch(nowMs)
+  }
+
+  #refuse(socket: Duplex, refusal: Refusal): void {
+    const result = refusal.status === 503 || refusal.status === 429 ? "busy" : "refused"
+    this.#options.metrics.agentConnects.inc({ result })
+    // Gone while we answer: nothing is lost.
+    socket.on("error", () => socket.destroy())
+    socket.once("finish", () => socket.destroy())
+    socket.end(refusalResponse(refusal))
+  }
+
+  #gone(session: Session, files: Promise<void>): void {
+    this.#sessions.delete(session.link)
+    if (session.node === null) return
+    const { node } = session
+    const left = { session, files }
+    const all = this.#settling.get(node) ?? new Set()
+    this.#settling.set(node, all.add(left))
+    void files.finally(() => {
+      all.delete(left)
+      if (all.size === 0 && this.#settling.get(node) === all) this.#settling.delete(node)
+    })
+  }
+
+  async #settled(node: NodeId, except: Session): Promise<void> {
+    const older = [...(this.#settling.get(node) ?? [])].filter(({ session }) => session !== except)
+    await Promise.all(older.map(({ files }) => files))
+  }
+}

@@ -1,0 +1,477 @@
+// One agent's link: its frames become events for the engine, what the engine says becomes frames. The agent is a stranger:
+// whatever it sends ends in an event that makes sense, in an answer, or in this link being closed with a code that says
+// why; never in an assertion. Bytes of streams go to transfer.ts. Decides nothing about jobs.
+import { randomBytes } from "node:crypto"
+import type { Duplex } from "node:stream"
+import type { RawData, WebSocket } from "ws"
+import type { Hello, Report } from "../../proto/gen/cah/v1/link_pb.ts"
+import { Outbox } from "../../proto/wire/flow.ts"
+import {
+  type AgentBody,
+  CHUNK_MAX_BYTES,
+  type CloseCode,
+  closeCodes,
+  decodeAgentFrame,
+  encodeHubFrame,
+  FrameError,
+  type HubBodyInit,
+  PROTOCOL_MAX,
+  PROTOCOL_MIN,
+  safeInteger,
+} from "../../proto/wire/frame.ts"
+import { helloBytes, NONCE_BYTES, nodeIdOf } from "../../proto/wire/hello.ts"
+import { afterAgentFrame, agreeOnVersion, type LinkPhase } from "../../proto/wire/link.ts"
+import { CahError } from "../core/errors.ts"
+import type { LinkId, NodeId } from "../core/model.ts"
+import type { LinkSpeech } from "../core/ports.ts"
+import {
+  CLOSE_MS,
+  CONTROL_BYTES_BURST,
+  CONTROL_BYTES_PER_SECOND,
+  FRAMES_BURST,
+  FRAMES_PER_SECOND,
+  NONCE_MS,
+  PING_MISSES_MAX,
+} from "../limits.ts"
+import { Bucket } from "./bucket.ts"
+import { Transfers, type TransferWorld } from "./transfer.ts"
+import { answerBody, blobsOf, helloOf, isSignedBy, reportOf, speechBody, wireDuration } from "./words.ts"
+
+/** An agent that the hub does not know yet, and that has proven to own its key. */
+export interface Newcomer {
+  readonly node: NodeId
+  readonly publicKey: Uint8Array
+  readonly enrolToken: string
+  /** Where it calls from, for the log. */
+  readonly address: string
+}
+
+/** Whose node it is from now on, or, in words for its owner, why it may not join. */
+export type Admission = { readonly account: string } | { readonly refused: string }
+
+export interface SessionWorld extends TransferWorld {
+  readonly hubId: string
+  authenticate(newcomer: Newcomer): Promise<Admission>
+  /** Resolves when older links of this node have let go of their uploads. */
+  settled(node: NodeId, except: Session): Promise<void>
+  /** The hello was answered, one way or the other. Called at most once. */
+  greeted(session: Session): void
+  /** Over: nothing more comes from it. `files` resolves when it has let go of its uploads. Called once. */
+  gone(session: Session, files: Promise<void>): void
+  readonly times: LinkTimes
+}
+
+export interface LinkTimes {
+  readonly helloMs: number
+  readonly welcomeMs: number
+  readonly pingMs: number
+}
+
+export interface SessionSocket {
+  readonly webSocket: WebSocket
+  /** What is under it: held together while the frames of one write are put in. */
+  readonly stream: Duplex
+  readonly address: string
+}
+
+export class Session {
+  readonly link: LinkId
+  readonly outbox: Outbox
+  readonly #world: SessionWorld
+  readonly #socket: SessionSocket
+  readonly #nonce = randomBytes(NONCE_BYTES)
+  readonly #frames: Bucket
+  readonly #bytes: Bucket
+  readonly #openedAtMs: number
+  #phase: LinkPhase = "connecting"
+  #node: NodeId | null = null
+  /** Of the session, once the engine has welcomed it. */
+  #epoch: number | null = null
+  #protocol = PROTOCOL_MAX
+  #transfers: Transfers | null = null
+  #heardAtMs: number
+  #pings = 0
+  #writes = 0
+  #writesAtMs: number
+
+  constructor(world: SessionWorld, link: LinkId, socket: SessionSocket) {
+    this.#world = world
+    this.#socket = socket
+    this.link = link
+    const nowMs = world.clock.nowMs()
+    this.#openedAtMs = nowMs
+    this.#heardAtMs = nowMs
+    this.#writesAtMs = nowMs
+    this.#frames = new Bucket(FRAMES_PER_SECOND, FRAMES_BURST, nowMs)
+    this.#bytes = new Bucket(CONTROL_BYTES_PER_SECOND, CONTROL_BYTES_BURST, nowMs)
+    this.outbox = new Outbox({
+      pipe: { write: (frames, done) => this.#write(frames, done) },
+      chunkFrame: (stream, offset, data) =>
+        encodeHubFrame({ case: "chunk", value: { stream, offset: BigInt(offset), data } }),
+      endFrame: stream => encodeHubFrame({ case: "streamEnd", value: { stream } }),
+      later: setImmediate,
+      overflow: () => this.#tooSlow(),
+      account: bytes => world.budget.account(bytes),
+    })
+    const { webSocket } = socket
+    webSocket.on("message", (data, isBinary) => this.#onMessage(data, isBinary))
+    webSocket.on("ping", () => this.#onPing())
+    webSocket.on("pong", () => this.#heard())
+    webSocket.on("close", () => this.#leave())
+    // ws closes by itself after an error, with the code that fits (1009 for a message too large).
+    webSocket.on("error", error => world.log.debug({ link, node: this.#node, error }, "link failed"))
+    this.#phase = "challenged"
+    this.send({
+      case: "challenge",
+      value: { hubId: world.hubId, nonce: this.#nonce, protocolMin: PROTOCOL_MIN, protocolMax: PROTOCOL_MAX },
+    })
+  }
+
+  get node(): NodeId | null {
+    return this.#node
+  }
+
+  get streams(): number {
+    return this.#transfers?.size ?? 0
+  }
+
+  /** Open: welcomed, and not on its way out. */
+  get transfers(): Transfers | null {
+    return this.#phase === "open" ? this.#transfers : null
+  }
+
+  send(body: HubBodyInit): void {
+    if (this.#phase !== "closed") this.outbox.control(encodeHubFrame(body))
+  }
+
+  // ---- what the engine says ----
+
+  /** False if the link has gone meanwhile. */
+  speak(speech: LinkSpeech): boolean {
+    if (this.#phase === "closed") return false
+    if (speech.kind === "CloseLink") {
+      this.#closeBecause(speech.why)
+      return true
+    }
+    if (speech.kind === "Welcome") {
+      if (this.#phase !== "greeted") return false
+      this.#epoch = speech.epoch
+      this.#phase = "open"
+      this.#greeted("accepted")
+      const node = speech.node
+      this.#transfers = new Transfers(this.#world, {
+        node,
+        outbox: this.outbox,
+        send: body => this.send(body),
+        settled: () => this.#world.settled(node, this),
+      })
+    }
+    this.send(speechBody(speech, { wallMs: this.#world.clock.wallMs(), protocol: this.#protocol }))
+    return true
+  }
+
+  /** Says goodbye, lets what is on its way arrive, and closes. Transfers stop at the edge of a chunk. */
+  drain(reason: string, retryAfterMs: number): void {
+    if (this.#phase === "closed") return
+    this.#goodbye(reason, { retryAfterMs }, closeCodes.goingAway)
+  }
+
+  // ---- time ----
+
+  /** Looks at the link's deadlines. Called about once a second. */
+  watch(nowMs: number): void {
+    if (this.#phase === "closed") return
+    const { times, log, stuckMs } = this.#world
+    if (this.#phase === "challenged" && nowMs - this.#openedAtMs >= times.helloMs) {
+      this.#greeted("timeout")
+      this.#close(closeCodes.helloTimeout, `no hello within ${times.helloMs / 1_000} s`)
+      return
+    }
+    if (this.#phase === "greeted" && nowMs - this.#openedAtMs >= times.welcomeMs) {
+      this.#greeted("timeout")
+      this.#close(closeCodes.tryAgainLater, "the hub could not answer in time; come back later")
+      return
+    }
+    if (this.outbox.writes !== this.#writes || !this.outbox.isBlocked) {
+      this.#writes = this.outbox.writes
+      this.#writesAtMs = nowMs
+    } else if (nowMs - this.#writesAtMs >= stuckMs) {
+      this.#tooSlow()
+      return
+    }
+    const silentMs = nowMs - this.#heardAtMs
+    if (silentMs >= times.pingMs * (this.#pings + 1)) {
+      if (this.#pings >= PING_MISSES_MAX) {
+        log.info({ link: this.link, node: this.#node }, `link is dead: nothing heard for ${Math.round(silentMs)} ms`)
+        this.#close(closeCodes.silent, "nothing heard")
+        this.#socket.webSocket.terminate()
+        return
+      }
+      this.#pings++
+      this.#socket.webSocket.ping()
+    }
+    this.#transfers?.watch(nowMs)
+  }
+
+  // ---- frames ----
+
+  #onMessage(data: RawData, isBinary: boolean): void {
+    if (this.#phase === "closed") return
+    this.#heard()
+    try {
+      if (!isBinary || !Buffer.isBuffer(data)) throw new FrameError("a text message; frames are binary")
+      const body = decodeAgentFrame(data)
+      const isStreamData = body.case === "chunk"
+      // A full chunk is free: its stream's credit bounds it. Crumbs cost nearly what other frames do.
+      this.#charge(isStreamData ? 1 - body.value.data.length / CHUNK_MAX_BYTES : 1, isStreamData ? 0 : data.length)
+      this.#phase = afterAgentFrame(this.#phase, body.case)
+      this.#onFrame(body)
+    } catch (thrown) {
+      this.#failed(thrown)
+    }
+  }
+
+  #onFrame(body: AgentBody): void {
+    const transfers = this.#transfers
+    if (body.case === "hello") {
+      this.#onHello(body.value).catch(thrown => this.#failed(thrown))
+      return
+    }
+    // The table of link.ts lets nothing but a hello through before the welcome, which makes them.
+    if (transfers === null || this.#node === null || this.#epoch === null) return
+    switch (body.case) {
+      case "heartbeat":
+        this.#world.engine.post({
+          kind: "HeartbeatReceived",
+          node: this.#node,
+          epoch: this.#epoch,
+          sequence: safeInteger(body.value.sequence, "a heartbeat's number"),
+        })
+        return
+      case "report":
+        this.#onReport(body.value, this.#node, this.#epoch)
+        return
+      case "streamOpen":
+        transfers.open(body.value)
+        return
+      case "streamOpened":
+        transfers.opened(body.value)
+        return
+      case "chunk": {
+        const { stream, offset, data } = body.value
+        if (!transfers.chunk(stream, offset, data)) this.#charge(0, data.length)
+        return
+      }
+      case "credit":
+        transfers.credit(body.value.stream, body.value.creditOffset)
+        return
+      case "streamEnd":
+        transfers.end(body.value.stream, body.value.error, body.value.message)
+        return
+      default:
+        body satisfies never
+    }
+  }
+
+  #onReport(frame: Report, node: NodeId, epoch: number): void {
+    const report = reportOf(frame)
+    for (const blob of report.result === null ? [] : blobsOf(report.result)) {
+      const stored = this.#world.reader.hasBlob(blob.digest)
+      if (stored === null) {
+        this.send(answerBody(report, report.phase, "blobMissing"))
+        return
+      }
+      if (stored !== blob.sizeBytes) {
+        throw new FrameError(`a result names ${blob.digest} with ${blob.sizeBytes} bytes; it has ${stored}`)
+      }
+    }
+    this.#world.engine.post({ kind: "AttemptReported", node, epoch, ...report })
+  }
+
+  async #onHello(hello: Hello): Promise<void> {
+    const { engine, clock, hubId } = this.#world
+    const agreed = agreeOnVersion(
+      { min: PROTOCOL_MIN, max: PROTOCOL_MAX },
+      { min: hello.protocolMin, max: hello.protocolMax },
+    )
+    if ("upgrade" in agreed) {
+      const ranges = `the agent speaks versions ${hello.protocolMin} to ${hello.protocolMax} of the protocol, this hub ${PROTOCOL_MIN} to ${PROTOCOL_MAX}`
+      this.#refuse("version", `upgrade the ${agreed.upgrade}: ${ranges}`, closeCodes.version)
+      return
+    }
+    this.#protocol = agreed.version
+    const node = nodeIdOf(hello.publicKey) as NodeId
+    const words = helloOf(hello, node)
+    const proof = helloBytes({ hubId, nonce: this.#nonce, nodeId: node, bootId: hello.bootId })
+    const isFresh = clock.nowMs() - this.#openedAtMs <= NONCE_MS
+    if (!isFresh || !(await isSignedBy(hello.publicKey, proof, hello.signature))) {
+      this.#refuse("denied", "the signature does not fit this hub's challenge and the agent's key")
+      return
+    }
+    // A copy: the frame's memory is many times larger, and the key stays.
+    const publicKey = Uint8Array.from(hello.publicKey)
+    const account = await this.#accountOf(node, publicKey, hello.enrolToken)
+    // Closed while we were waiting.
+    if (account === null || this.#phase !== "greeted") return
+    this.#node = node
+    engine.post({ kind: "NodeHello", link: this.link, node, account, publicKey, ...words })
+  }
+
+  /** Null: refused, and told so. */
+  async #accountOf(node: NodeId, publicKey: Uint8Array, enrolToken: string): Promise<string | null> {
+    const known = this.#world.engine.node(node)
+    if (known !== null) {
+      // 64 bits of a digest name a node: enough against chance, not against somebody with much time.
+      if (!Buffer.from(known.publicKey).equals(publicKey)) {
+        return this.#refuse("denied", "another key goes by this node's id; make a new key")
+      }
+      if (known.revoked) return this.#refuse("denied", "this node was revoked by the hub's operator")
+      return known.account
+    }
+    if (enrolToken === "") {
+      return this.#refuse(
+        "denied",
+        "this hub does not know the node; start the agent with an enrolment token (--enroll)",
+      )
+    }
+    const address = this.#socket.address
+    const admission = await this.#world.authenticate({ node, publicKey, enrolToken, address })
+    if ("refused" in admission) return this.#refuse("denied", admission.refused)
+    return admission.account
+  }
+
+  // ---- endings ----
+
+  #refuse(result: "denied" | "version", reason: string, code: CloseCode = closeCodes.denied): null {
+    if (this.#phase === "closed") return null
+    this.#greeted(result)
+    this.#world.log.info({ link: this.link, address: this.#socket.address, reason }, "agent refused")
+    this.#goodbye(reason, { final: true }, code)
+    return null
+  }
+
+  #closeBecause(why: "superseded" | "revoked" | "silent"): void {
+    switch (why) {
+      case "superseded":
+        this.#close(closeCodes.superseded, "a newer session of this node took over")
+        return
+      case "silent":
+        this.#close(closeCodes.silent, "the node's lease ran out without a heartbeat")
+        return
+      case "revoked":
+        this.#greeted("denied")
+        this.#goodbye("this node was revoked by the hub's operator", { final: true }, closeCodes.denied)
+        return
+      default:
+        why satisfies never
+    }
+  }
+
+  /** Whatever a frame led to: a breach closes the link, anything else is our own fault and is logged as such. */
+  #failed(thrown: unknown): void {
+    if (this.#phase === "closed") return
+    const { log } = this.#world
+    if (thrown instanceof FrameError) {
+      this.#greeted("breach")
+      log.info({ link: this.link, node: this.#node, address: this.#socket.address }, `breach: ${thrown.message}`)
+      this.#close(thrown.closeCode, thrown.message)
+      return
+    }
+    this.#greeted("failed")
+    const error = CahError.from(thrown)
+    // The store may be in trouble, say: the agent loses nothing by coming back later.
+    const fields = { link: this.link, node: this.#node, error: error.cause ?? error }
+    log.error(fields, `a frame could not be handled: ${error.message}`)
+    this.#close(closeCodes.tryAgainLater, "the hub failed inside; come back later")
+  }
+
+  #tooSlow(): void {
+    this.#world.log.info({ link: this.link, node: this.#node }, "link is stuck: the agent does not take what is sent")
+    this.#close(closeCodes.tooSlow, "what the hub sent was not taken in time")
+  }
+
+  #goodbye(reason: string, how: { retryAfterMs: number } | { final: true }, code: CloseCode): void {
+    const rest = "final" in how ? how : { retryAfter: wireDuration(how.retryAfterMs) }
+    const files = this.#transfers?.close() ?? Promise.resolve()
+    this.send({ case: "goodbye", value: { reason, ...rest } })
+    const flushed = this.outbox.empty()
+    this.#leave(files)
+    const close = () => this.#closeSocket(code, reason)
+    const late = setTimeout(close, CLOSE_MS)
+    void flushed.then(() => {
+      clearTimeout(late)
+      close()
+    })
+  }
+
+  #close(code: CloseCode, reason: string): void {
+    if (this.#phase === "closed") return
+    this.#leave()
+    this.#closeSocket(code, reason)
+  }
+
+  #closeSocket(code: CloseCode, reason: string): void {
+    this.outbox.close(new CahError("aborted", "the link was closed"))
+    // A close frame has room for 123 bytes of UTF-8.
+    this.#socket.webSocket.close(code, Buffer.from(reason.replace(/[^\x20-\x7e]/g, "?")).subarray(0, 123))
+  }
+
+  /** From here on nothing from the agent is listened to, and the engine knows. */
+  #leave(files: Promise<void> = this.#transfers?.close() ?? Promise.resolve()): void {
+    const isSocketGone = this.#socket.webSocket.readyState === this.#socket.webSocket.CLOSED
+    if (isSocketGone) this.outbox.close(new CahError("aborted", "the link was closed"))
+    if (this.#phase === "closed") return
+    this.#greeted("failed")
+    this.#phase = "closed"
+    if (this.#node !== null && this.#epoch !== null) {
+      this.#world.engine.post({ kind: "NodeGone", node: this.#node, epoch: this.#epoch })
+    }
+    this.#world.gone(this, files)
+  }
+
+  #isGreeted = false
+
+  /** Counted once per link, by the first thing that settles how its hello went. */
+  #greeted(result: "accepted" | "denied" | "version" | "breach" | "timeout" | "failed"): void {
+    if (this.#isGreeted) return
+    this.#isGreeted = true
+    this.#world.metrics.agentConnects.inc({ result })
+    this.#world.greeted(this)
+  }
+
+  // ---- the socket ----
+
+  #write(frames: readonly Uint8Array[], done: () => void): void {
+    const { webSocket, stream } = this.#socket
+    stream.cork()
+    frames.forEach((frame, index) => {
+      if (index === frames.length - 1) webSocket.send(frame, done)
+      else webSocket.send(frame)
+    })
+    stream.uncork()
+  }
+
+  #onPing(): void {
+    this.#heard()
+    try {
+      this.#charge(1, 0)
+    } catch (thrown) {
+      this.#failed(thrown)
+    }
+  }
+
+  #heard(): void {
+    this.#heardAtMs = this.#world.clock.nowMs()
+    this.#pings = 0
+  }
+
+  #charge(frames: number, bytes: number): void {
+    const nowMs = this.#world.clock.nowMs()
+    if (!this.#frames.take(frames, nowMs)) {
+      throw new FrameError(`more than ${FRAMES_PER_SECOND} frames a second`)
+    }
+    if (!this.#bytes.take(bytes, nowMs)) {
+      throw new FrameError(`more than ${CONTROL_BYTES_PER_SECOND} bytes a second outside of streams`)
+    }
+  }
+}
