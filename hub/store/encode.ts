@@ -47,7 +47,7 @@ export const statements = {
   ),
   blob: `INSERT INTO blobs (digest, size_bytes, named, used_at) VALUES (?, ?, 0, ?) ${replaced("digest", "used_at")}`,
   blobOwner: insert("blob_owners", "digest, owner", "ON CONFLICT DO NOTHING"),
-  blobUsed: "UPDATE blobs SET used_at = ?2 WHERE digest = ?1",
+  blobUsed: "UPDATE blobs SET used_at = ? WHERE digest = ?",
   forgetBlob: "DELETE FROM blobs WHERE digest = ? AND named = 0 AND used_at < ?",
   token: insert(
     "tokens",
@@ -101,7 +101,7 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
     case "blobOwner":
       return [
         ["blobOwner", [digestBytes(write.digest), write.owner]],
-        ["blobUsed", [digestBytes(write.digest), wallMs]],
+        ["blobUsed", [wallMs, digestBytes(write.digest)]],
       ]
     case "forgetBlob":
       return [["forgetBlob", [digestBytes(write.digest), write.usedBefore]]]
