@@ -13,3 +13,65 @@ export const KILL_GRACE_MS = 5_000
 export const LOG_MAX_BYTES = 10 * 1024 * 1024
 /** A log up to here travels inside the report. */
 export const LOG_INLINE_MAX_BYTES = 16 * 1024
+
+// ---- cache, runner, journal, engine ----
+
+/** Stageins kept on disk unless told otherwise, and at most this share of what is free: a volunteer's disk is a guest room. */
+export const CACHE_MAX_BYTES = 10 * 1024 ** 3
+export const CACHE_FREE_SHARE = 0.25
+/** What a stagein may unpack to, beside what the job asked for: disk the scientist never thought about. */
+export const UNPACKED_MAX_BYTES = 20 * 1024 ** 3
+/** One stageout archive; the hub refuses larger ones (SECURITY §8). */
+export const STAGEOUT_MAX_BYTES = 2 * 1024 ** 3
+/** Files that changed while they were packed are left out one by one, this often, before packing is given up. */
+export const PACK_TRIES_MAX = 8
+/** Problems with outputs that a message names; the rest are counted. */
+export const PROBLEMS_NAMED_MAX = 3
+/** /tmp of a sandboxed job lies in memory: enough for scratch files, too little to sink a small machine. */
+export const SANDBOX_TMP_BYTES = 1024 ** 3
+/** Rounds of stop-and-kill over a tree that keeps forking. Each round stops all it sees first, so two are usual. */
+export const KILL_ROUNDS_MAX = 20
+/** After a job's tree is dead, its pipes close at once. A process that got away may hold them; nobody waits longer for it. */
+export const PIPE_CLOSE_MS = 2_000
+/** Usage is sampled at growing intervals, each this share of the run so far: what is missed stays a small share. */
+export const SAMPLE_FIRST_MS = 10
+export const SAMPLE_GROWTH = 1.2
+export const SAMPLE_MAX_MS = 1_000
+/** The sandbox is tried once at start; a machine that needs longer for `true` is in trouble. */
+export const PROBE_MS = 10_000
+/** Told to stop, the agent ends what runs, reports it and goes after this at the latest. Systemd kills after 90 s. */
+export const LEAVE_MS = 20_000
+
+// ---- link ----
+
+/** Wait before dial n after n failures: a random part of min(this maximum, 1 s doubled n times). Full jitter. */
+export const DIAL_MIN_MS = 1_000
+export const DIAL_MAX_MS = 300_000
+/** A session that held this long was a good one: the next failure counts as the first. */
+export const SESSION_GOOD_MS = 60_000
+/** The longest that a hub can send us away for. Beyond it somebody made a mistake. */
+export const RETRY_AFTER_MAX_MS = 3_600_000
+/** Another agent uses our key and took over: come back late, or the two chase each other off for ever. */
+export const SUPERSEDED_RETRY_MS = 60_000
+/** TCP, TLS and the upgrade; then from the upgrade to the welcome. Longer than the hub's own patience. */
+export const HANDSHAKE_MS = 20_000
+export const WELCOME_MS = 45_000
+/** Silence after which the hub is pinged, and again; the link is dead after two such pings without any answer. */
+export const PING_MS = 15_000
+export const PING_MISSES_MAX = 2
+/** How often the link's deadlines are looked at. */
+export const LINK_WATCH_MS = 1_000
+/** Nothing moves on a stream, or nothing of ours is taken, for this long: it is given up and tried again. Above the hub's. */
+export const STUCK_MS = 90_000
+/** At a close the goodbye to the hub may take this long. */
+export const CLOSE_MS = 5_000
+/** WebSocket fragments of one message. Our hub never fragments; a proxy may. */
+export const FRAGMENTS_MAX = 64
+/** Of a refusal's words, kept for people. */
+export const REFUSAL_MAX_BYTES = 512
+/** What a job's specification may have of each: beyond it the attempt is refused. Above what operating systems take. */
+export const ARGUMENTS_MAX = 4_096
+export const ENVIRONMENT_MAX = 1_024
+export const STAGEOUT_GLOBS_MAX = 1_024
+export const WALLTIME_DEFAULT_MS = 2 * 3_600_000
+export const WALLTIME_MAX_MS = 30 * 24 * 3_600_000
