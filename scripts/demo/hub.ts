@@ -1,0 +1,138 @@
+// The demo's hub: started, asked, killed and started again on the same port and data. Asks over Connect JSON with plain fetch, so
+// that what is verified here shares no code with the client. Answers are protobuf's JSON.
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { setTimeout as pause } from "node:timers/promises"
+import { kill, type Program, ready, start } from "./processes.ts"
+
+/** One question, hub restarts included: it is away for seconds at a time. */
+const ASK_MAX_MS = 30_000
+const ASK_AGAIN_MS = 100
+
+export interface JobAnswer {
+  readonly id?: { readonly index?: number }
+  readonly phase?: string
+  readonly outcome?: string
+  readonly attempt?: number
+  readonly failures?: number
+  readonly losses?: number
+  readonly node?: string
+  /** Durations are "1.234s". */
+  readonly result?: { readonly runTime?: string; readonly stageout?: { readonly sizeBytes?: string } }
+}
+
+export interface CampaignAnswer {
+  readonly counts?: Readonly<Record<string, number>>
+  readonly submittedAt?: string
+  readonly endedAt?: string
+}
+
+/** Totals over all lives of the hub: counters begin at 0 with each start. */
+export interface Totals {
+  stageinBytes: number
+  stageoutBytes: number
+}
+
+export class Hub {
+  readonly #data: string
+  readonly #log: string
+  readonly totals: Totals = { stageinBytes: 0, stageoutBytes: 0 }
+  program: Program
+  url: string
+  token = ""
+
+  private constructor(data: string, log: string, program: Program) {
+    this.#data = data
+    this.#log = log
+    this.program = program
+    this.url = ""
+  }
+
+  static async start(data: string, log: string): Promise<Hub> {
+    const hub = new Hub(data, log, launch(data, log, 0))
+    await hub.#ready()
+    return hub
+  }
+
+  async #ready(): Promise<void> {
+    // The file of an earlier life names another pid.
+    this.url = await ready(this.program, async () => {
+      const told = await readFile(join(this.#data, "hub.json"), "utf8").then(JSON.parse, () => null)
+      return told !== null && told.pid === this.program.pid ? String(told.url) : null
+    })
+    this.token = (await readFile(join(this.#data, "admin.token"), "utf8")).trim()
+  }
+
+  /** Counters since its start are read just before: what is transferred in the milliseconds between is not counted. */
+  async kill(): Promise<void> {
+    await this.#count()
+    await kill(this.program)
+  }
+
+  async startAgain(): Promise<void> {
+    this.program = launch(this.#data, this.#log, Number(new URL(this.url).port))
+    await this.#ready()
+  }
+
+  async #count(): Promise<void> {
+    const samples = await this.metrics()
+    this.totals.stageinBytes += samples.get('cah_stream_bytes_total{dir="out",kind="stagein"}') ?? 0
+    this.totals.stageoutBytes += samples.get('cah_stream_bytes_total{dir="in",kind="stageout"}') ?? 0
+  }
+
+  /** Reads the counters for the last time. */
+  async finalTotals(): Promise<Totals> {
+    await this.#count()
+    return this.totals
+  }
+
+  async metrics(): Promise<Map<string, number>> {
+    const answer = await fetch(new URL("/metrics", this.url), { headers: { authorization: `Bearer ${this.token}` } })
+    if (!answer.ok) throw new Error(`/metrics answered ${answer.status}: ${await answer.text()}`)
+    const lines = (await answer.text()).split("\n").filter(line => line !== "" && !line.startsWith("#"))
+    return new Map(
+      lines.map(line => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]),
+    )
+  }
+
+  /** Calls a method; asks again while the hub is away. */
+  async ask<Answer>(method: `${"ScientistService" | "OperatorService"}/${string}`, message: object): Promise<Answer> {
+    const deadlineMs = performance.now() + ASK_MAX_MS
+    for (;;) {
+      try {
+        const answer = await fetch(new URL(`/cah.v1.${method}`, this.url), {
+          method: "POST",
+          headers: { "content-type": "application/json", authorization: `Bearer ${this.token}` },
+          body: JSON.stringify(message),
+          signal: AbortSignal.timeout(ASK_MAX_MS),
+        })
+        const text = await answer.text()
+        if (answer.ok) return JSON.parse(text) as Answer
+        if (answer.status !== 503) throw new HubSaidNo(`${method} answered ${answer.status}: ${text}`)
+      } catch (error) {
+        if (error instanceof HubSaidNo || performance.now() > deadlineMs) throw error
+      }
+      await pause(ASK_AGAIN_MS)
+    }
+  }
+
+  /** Every job of a campaign, page by page. */
+  async jobs(campaign: string): Promise<JobAnswer[]> {
+    const all: JobAnswer[] = []
+    for (;;) {
+      const page = await this.ask<{ jobs?: JobAnswer[] }>("ScientistService/ListJobs", {
+        campaign,
+        limit: 1000,
+        fromIndex: all.length === 0 ? 0 : (all.at(-1)?.id?.index ?? 0) + 1,
+      })
+      if (page.jobs === undefined || page.jobs.length === 0) return all
+      all.push(...page.jobs)
+    }
+  }
+}
+
+class HubSaidNo extends Error {}
+
+function launch(data: string, log: string, port: number): Program {
+  return start("hub", ["hub/bin/cah-hub.mjs", "--data", data, "--listen", `127.0.0.1:${port}`], {}, log)
+}
