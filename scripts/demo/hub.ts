@@ -33,23 +33,31 @@ export interface Totals {
   stageoutBytes: number
 }
 
+export interface Where {
+  readonly host: string
+  /** More flags. */
+  readonly more: readonly string[]
+}
+
 export class Hub {
   readonly #data: string
   readonly #log: string
+  readonly #where: Where
   readonly totals: Totals = { stageinBytes: 0, stageoutBytes: 0 }
   program: Program
   url: string
   token = ""
 
-  private constructor(data: string, log: string, program: Program) {
+  private constructor(data: string, log: string, where: Where, program: Program) {
     this.#data = data
     this.#log = log
+    this.#where = where
     this.program = program
     this.url = ""
   }
 
-  static async start(data: string, log: string): Promise<Hub> {
-    const hub = new Hub(data, log, launch(data, log, 0))
+  static async start(data: string, log: string, where: Where = { host: "127.0.0.1", more: [] }): Promise<Hub> {
+    const hub = new Hub(data, log, where, launch(data, log, where, 0))
     await hub.#ready()
     return hub
   }
@@ -69,8 +77,13 @@ export class Hub {
     await kill(this.program)
   }
 
+  /** Without counting first: also a hub that answers nobody any more. */
+  killAtOnce(): Promise<void> {
+    return kill(this.program)
+  }
+
   async startAgain(): Promise<void> {
-    this.program = launch(this.#data, this.#log, Number(new URL(this.url).port))
+    this.program = launch(this.#data, this.#log, this.#where, Number(new URL(this.url).port))
     await this.#ready()
   }
 
@@ -133,6 +146,6 @@ export class Hub {
 
 class HubSaidNo extends Error {}
 
-function launch(data: string, log: string, port: number): Program {
-  return start("hub", ["hub/bin/cah-hub.mjs", "--data", data, "--listen", `127.0.0.1:${port}`], {}, log)
+function launch(data: string, log: string, { host, more }: Where, port: number): Program {
+  return start("hub", ["hub/bin/cah-hub.mjs", "--data", data, "--listen", `${host}:${port}`, ...more], {}, log)
 }

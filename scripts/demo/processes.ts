@@ -28,25 +28,29 @@ process.once("exit", () => {
   for (const child of running.values()) child.kill("SIGKILL")
 })
 
-export function start(name: string, args: readonly string[], env: Record<string, string>, log: string): Program {
+/** `within`: a command that runs the program in its own surroundings and becomes it, such as `ip netns exec NAME`. */
+export function start(
+  name: string,
+  args: readonly string[],
+  env: Record<string, string>,
+  log: string,
+  within: readonly string[] = [],
+): Program {
   const file = openSync(log, "a")
-  const child = spawn(process.execPath, args, {
-    cwd: root,
-    env: { ...process.env, ...env },
-    stdio: ["ignore", file, file],
-  })
+  const [program = process.execPath, ...rest] = [...within, process.execPath, ...args]
+  const child = spawn(program, rest, { cwd: root, env: { ...process.env, ...env }, stdio: ["ignore", file, file] })
   closeSync(file)
-  if (child.pid === undefined) throw new Error(`${name} could not be started: ${process.execPath} ${args.join(" ")}`)
+  if (child.pid === undefined) throw new Error(`${name} could not be started: ${program} ${rest.join(" ")}`)
   const ended = new Promise<string>(resolve => {
     child.once("exit", (code, signal) => {
-      running.delete(program)
-      program.over = true
+      running.delete(started)
+      started.over = true
       resolve(signal === null ? `exit code ${code}` : signal)
     })
   })
-  const program: Program = { name, pid: child.pid, log, ended, over: false }
-  running.set(program, child)
-  return program
+  const started: Program = { name, pid: child.pid, log, ended, over: false }
+  running.set(started, child)
+  return started
 }
 
 /** The way a power cut of one process looks: no handler runs, nothing is flushed. */

@@ -1,0 +1,119 @@
+// Judges a hub's data directory from outside: with SQLite and the file system alone, and no line of the hub's code. Works on a copy,
+// so that looking (which recovers the write-ahead log) changes nothing. It knows what was acknowledged, and says what is missing.
+import { createHash } from "node:crypto"
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import Database from "better-sqlite3"
+
+/** A submit that the hub answered. */
+export interface Acknowledged {
+  readonly key: string
+  readonly campaign: number
+  readonly jobs: number
+}
+
+interface ResultRow {
+  readonly campaign: number
+  readonly idx: number
+  readonly attempt: number
+  readonly stageout: Buffer | null
+  readonly stageout_bytes: number | null
+}
+
+/** One sentence for each thing that is not as it must be. `all`: every job must have ended well. */
+export function examine(data: string, acknowledged: readonly Acknowledged[], all: boolean): string[] {
+  const copy = mkdtempSync(join(tmpdir(), "cah-ledger-"))
+  try {
+    cpSync(data, copy, { recursive: true, filter: path => !path.endsWith(".sock") })
+    const file = ["hub.db", "hub.sqlite", "cah.db"].map(name => join(copy, name)).find(path => existsSync(path))
+    if (file === undefined) return [`no database in ${data}`]
+    const database = new Database(file)
+    try {
+      return [
+        ...sound(database),
+        ...submits(database, acknowledged),
+        ...results(database, copy),
+        ...(all ? ends(database) : []),
+      ]
+    } finally {
+      database.close()
+    }
+  } finally {
+    rmSync(copy, { recursive: true, force: true })
+  }
+}
+
+function sound(database: Database.Database): string[] {
+  const answer = database.pragma("integrity_check", { simple: true })
+  return answer === "ok" ? [] : [`the database is damaged: ${String(answer)}`]
+}
+
+/** I1 no lost job, I2 submitted once. */
+function submits(database: Database.Database, acknowledged: readonly Acknowledged[]): string[] {
+  const find = database.prepare<[string], { id: number; total: number }>(
+    "SELECT id, total FROM campaigns WHERE key = ?",
+  )
+  return acknowledged.flatMap(({ key, campaign, jobs }) => {
+    const rows = find.all(key)
+    if (rows.length === 0) return [`campaign ${campaign} was acknowledged and is gone`]
+    if (rows.length > 1) return [`key ${key} made ${rows.length} campaigns`]
+    const [row] = rows
+    if (row?.id !== campaign || row.total !== jobs) {
+      return [`campaign ${campaign} of ${jobs} jobs was acknowledged; there is ${row?.id} of ${row?.total}`]
+    }
+    return []
+  })
+}
+
+/** I4 one result for an ended job and no other, its blob whole; and none that ran twice. */
+function results(database: Database.Database, copy: string): string[] {
+  const complaints: string[] = []
+  for (const row of database
+    .prepare<[], ResultRow>("SELECT campaign, idx, attempt, stageout, stageout_bytes FROM results")
+    .all()) {
+    if (row.stageout === null) continue
+    const name = row.stageout.toString("hex")
+    const path = join(copy, "blobs/sha256", name.slice(0, 2), name)
+    const job = `job ${row.campaign}.${row.idx}`
+    if (!existsSync(path)) {
+      complaints.push(`${job}: the blob of its result is missing`)
+      continue
+    }
+    const bytes = readFileSync(path)
+    if (bytes.length !== row.stageout_bytes || !createHash("sha256").update(bytes).digest().equals(row.stageout)) {
+      complaints.push(`${job}: the blob of its result is not what its row says`)
+    }
+  }
+  const unmatched = database
+    .prepare<[], { campaign: number; idx: number }>(
+      `SELECT campaign, idx FROM jobs LEFT JOIN results USING (campaign, idx)
+       WHERE (jobs.outcome = 'finished') <> (results.outcome IS NOT NULL AND results.outcome = 'finished')`,
+    )
+    .all()
+  for (const { campaign, idx } of unmatched)
+    complaints.push(`job ${campaign}.${idx}: its state and its result do not agree`)
+  const again = database
+    .prepare<[], { campaign: number; idx: number; attempt: number; losses: number; story: string }>(
+      "SELECT campaign, idx, attempt, losses, story FROM jobs WHERE attempt > 1 OR losses > 0",
+    )
+    .all()
+  for (const job of again) {
+    complaints.push(
+      `job ${job.campaign}.${job.idx}: attempt ${job.attempt}, ${job.losses} lost, although no agent was: ${job.story}`,
+    )
+  }
+  return complaints
+}
+
+/** L1 everything ends. */
+function ends(database: Database.Database): string[] {
+  const [open] = database.prepare<[], { n: number }>("SELECT count(*) AS n FROM progress WHERE ended_at IS NULL").all()
+  const [bad] = database
+    .prepare<[], { n: number }>("SELECT count(*) AS n FROM jobs WHERE outcome IS NOT 'finished'")
+    .all()
+  return [
+    ...(open?.n === 0 ? [] : [`${open?.n} campaigns have not ended`]),
+    ...(bad?.n === 0 ? [] : [`${bad?.n} jobs did not finish`]),
+  ]
+}
