@@ -1,0 +1,26 @@
+// When to dial again: full jitter, so that ten thousand agents that lost the same hub do not come back at once, and steered
+// by the hub, which knows best. Pure: chance is given, time is the caller's.
+import { DIAL_MAX_MS, DIAL_MIN_MS, RETRY_AFTER_MAX_MS } from "../limits.ts"
+
+export class Backoff {
+  readonly #random: () => number
+  #failures = 0
+
+  /** `random` gives numbers in [0, 1). */
+  constructor(random: () => number) {
+    this.#random = random
+  }
+
+  /** A session was good: forget what came before. */
+  reset(): void {
+    this.#failures = 0
+  }
+
+  /** How long to wait now. With a word from the hub: between that and twice that. */
+  next(retryAfterMs: number | null): number {
+    const ceilingMs = Math.min(DIAL_MAX_MS, DIAL_MIN_MS * 2 ** this.#failures)
+    this.#failures++
+    if (retryAfterMs === null) return this.#random() * ceilingMs
+    return Math.min(retryAfterMs, RETRY_AFTER_MAX_MS) * (1 + this.#random())
+  }
+}

@@ -1,0 +1,220 @@
+// Between the wire's words and the agent's core, in tables. A hub is trusted with what is run, not with this process: a
+// specification that makes no sense becomes a Failure in words (the attempt is refused), a frame that makes none a FrameError
+// (the link is closed).
+import { fromBinary } from "@bufbuild/protobuf"
+import type { Duration } from "@bufbuild/protobuf/wkt"
+import {
+  CampaignSpecSchema,
+  type AttemptId as WireAttempt,
+  type Blob as WireBlob,
+  Outcome as WireOutcome,
+  Phase as WirePhase,
+} from "../../proto/gen/cah/v1/job_pb.ts"
+import {
+  Answer,
+  type Offer,
+  Reconcile,
+  type ReportAnswer,
+  StreamError,
+  type Welcome,
+} from "../../proto/gen/cah/v1/link_pb.ts"
+import { parseDigest } from "../../proto/wire/digest.ts"
+import { type AgentBodyInit, FrameError, SENTENCE_MAX_CHARACTERS, safeInteger } from "../../proto/wire/frame.ts"
+import type { Event, ReconcileAnswer, ReportPhase } from "../core/events.ts"
+import type { AttemptName, BlobRef, LogRef, Outcome, Result, RunSpec } from "../core/model.ts"
+import { Failure } from "../core/ports.ts"
+import { ARGUMENTS_MAX, ENVIRONMENT_MAX, STAGEOUT_GLOBS_MAX, WALLTIME_DEFAULT_MS, WALLTIME_MAX_MS } from "../limits.ts"
+
+// ---- tables ----------------------------------------------------------------------------------------------------
+
+export const wirePhases: Record<ReportPhase, WirePhase> = {
+  staging: WirePhase.STAGING,
+  running: WirePhase.RUNNING,
+  returning: WirePhase.RETURNING,
+  ended: WirePhase.ENDED,
+}
+
+const phases = new Map(Object.entries(wirePhases).map(([phase, wire]) => [wire, phase as ReportPhase]))
+
+const wireOutcomes: Record<Outcome, WireOutcome> = {
+  finished: WireOutcome.FINISHED,
+  failed: WireOutcome.FAILED,
+  timedout: WireOutcome.TIMEDOUT,
+  lost: WireOutcome.LOST,
+  refused: WireOutcome.REFUSED,
+}
+
+const reconciles: Partial<Record<Reconcile, ReconcileAnswer>> = {
+  [Reconcile.CONTINUE]: "continue",
+  [Reconcile.KILL]: "kill",
+  [Reconcile.DISCARD]: "discard",
+  [Reconcile.ACCEPTED]: "accepted",
+}
+
+type ReportAnswered = Extract<Event, { kind: "ReportAnswered" }>
+
+const answers: Partial<Record<Answer, ReportAnswered["answer"]>> = {
+  [Answer.ACCEPTED]: "accepted",
+  [Answer.ALREADY]: "already",
+  [Answer.STALE]: "stale",
+  [Answer.BLOB_MISSING]: "blobMissing",
+}
+
+/** Errors of a stream that another try does not help. */
+const finalErrors = new Set<StreamError>([StreamError.NOT_FOUND, StreamError.DENIED, StreamError.TOO_LARGE])
+
+export function failureOf(error: StreamError, message: string): Failure {
+  return new Failure(message === "" ? `the hub gave the stream up (error ${error})` : message, {
+    final: finalErrors.has(error),
+  })
+}
+
+// ---- from the hub ----------------------------------------------------------------------------------------------
+
+export function attemptOf(attempt: WireAttempt | undefined): AttemptName {
+  if (attempt === undefined || attempt.attempt === 0) throw new FrameError("a frame that does not name its attempt")
+  const campaign = safeInteger(attempt.campaign, "a campaign's number")
+  return { campaign, index: attempt.index, attempt: attempt.attempt }
+}
+
+export function welcomedOf(welcome: Welcome): Extract<Event, { kind: "Welcomed" }> {
+  const heartbeatMs = millisecondsOf(welcome.heartbeat)
+  if (!(heartbeatMs >= 1_000)) throw new FrameError(`a welcome that asks for a heartbeat every ${heartbeatMs} ms`)
+  const reconciled = welcome.reconciled.map(one => {
+    const answer = reconciles[one.what]
+    if (answer === undefined) throw new FrameError(`a welcome with answer ${one.what}`)
+    return { ...attemptOf(one.attempt), answer }
+  })
+  return { kind: "Welcomed", heartbeatMs, reconciled }
+}
+
+export function reportAnsweredOf(frame: ReportAnswer): ReportAnswered {
+  const phase = phases.get(frame.phase)
+  const answer = answers[frame.answer]
+  if (phase === undefined || answer === undefined) {
+    throw new FrameError(`an answer ${frame.answer} to a report of phase ${frame.phase}`)
+  }
+  return { kind: "ReportAnswered", name: attemptOf(frame.attempt), phase, answer }
+}
+
+/** What to run. Failure, in words for the scientist, when that cannot be made out. */
+export function runSpecOf(offer: Offer): RunSpec {
+  const spec = decodeSpec(offer.spec)
+  refuseIf(spec.command.length === 0 || spec.command[0] === "", "the job has no command")
+  refuseIf(spec.command.length > ARGUMENTS_MAX, `the command has more than ${ARGUMENTS_MAX} arguments`)
+  const environment = Object.entries(spec.env)
+  refuseIf(environment.length > ENVIRONMENT_MAX, `the job has more than ${ENVIRONMENT_MAX} environment variables`)
+  refuseIf(spec.stageout.length > STAGEOUT_GLOBS_MAX, `the job has more than ${STAGEOUT_GLOBS_MAX} stageout patterns`)
+  for (const [name] of environment) {
+    refuseIf(!/^[^=\0]+$/.test(name), `${JSON.stringify(name)} is no name of an environment variable`)
+  }
+  const texts = [...spec.command, ...environment.map(([, value]) => value), offer.parameters?.line ?? ""]
+  refuseIf(
+    texts.some(text => text.includes("\0")),
+    "the command, its environment or its parameters hold a NUL character",
+  )
+  const walltimeMs = spec.walltime === undefined ? WALLTIME_DEFAULT_MS : millisecondsOf(spec.walltime)
+  refuseIf(!(walltimeMs > 0 && walltimeMs <= WALLTIME_MAX_MS), `a walltime of ${walltimeMs} ms`)
+  return {
+    owner: offer.owner,
+    campaignName: spec.name,
+    project: spec.project,
+    command: spec.command,
+    env: Object.fromEntries(environment),
+    stagein: spec.stagein === undefined ? null : blobOf(spec.stagein),
+    stageout: spec.stageout,
+    walltimeMs,
+    needs: {
+      slots: Math.max(1, spec.needs?.slots ?? 1),
+      memoryBytes: Number(spec.needs?.memoryBytes ?? 0n),
+      diskBytes: Number(spec.needs?.diskBytes ?? 0n),
+    },
+    line: offer.parameters === undefined ? null : offer.parameters.line,
+    arraySize: offer.arraySize,
+  }
+}
+
+export function millisecondsOf(duration: Duration | undefined): number {
+  return duration === undefined ? Number.NaN : Number(duration.seconds) * 1_000 + Math.round(duration.nanos / 1e6)
+}
+
+function decodeSpec(bytes: Uint8Array) {
+  try {
+    return fromBinary(CampaignSpecSchema, bytes, { readUnknownFields: false })
+  } catch (cause) {
+    throw new Failure("the job's specification cannot be read; is the agent older than the client?", {
+      final: true,
+      cause,
+    })
+  }
+}
+
+function blobOf(blob: WireBlob): BlobRef {
+  const digest = parseDigest(blob.digest)
+  if (digest === null || blob.sizeBytes > BigInt(Number.MAX_SAFE_INTEGER)) {
+    throw new Failure("the job's stagein is not named by a digest and a size", { final: true })
+  }
+  return { digest, sizeBytes: Number(blob.sizeBytes) }
+}
+
+function refuseIf(isWrong: boolean, message: string): void {
+  if (isWrong) throw new Failure(message, { final: true })
+}
+
+// ---- to the hub ------------------------------------------------------------------------------------------------
+
+export function wireAttempt(name: AttemptName): { campaign: bigint; index: number; attempt: number } {
+  return { campaign: BigInt(name.campaign), index: name.index, attempt: name.attempt }
+}
+
+export function wireBlob(blob: BlobRef): { digest: string; sizeBytes: bigint } {
+  return { digest: blob.digest, sizeBytes: BigInt(blob.sizeBytes) }
+}
+
+export function reportBody(name: AttemptName, phase: ReportPhase, result: Result | null): AgentBodyInit {
+  const ended = result === null ? {} : { result: wireResult(result) }
+  return { case: "report", value: { attempt: wireAttempt(name), phase: wirePhases[phase], ...ended } }
+}
+
+/** An offer that could not be made out, answered without the core, which has no word for it. */
+export function refusalBody(name: AttemptName, message: string): AgentBodyInit {
+  const nothing: LogRef = { inline: null, blob: null, droppedBytes: 0 }
+  return reportBody(name, "ended", {
+    outcome: "refused",
+    exitCode: 0,
+    message,
+    stageout: null,
+    stdout: nothing,
+    stderr: nothing,
+    runMs: 0,
+    cpuMs: 0,
+    peakMemoryBytes: 0,
+  })
+}
+
+function wireResult(result: Result) {
+  return {
+    outcome: wireOutcomes[result.outcome],
+    exitCode: result.exitCode,
+    message: result.message.slice(0, SENTENCE_MAX_CHARACTERS),
+    ...(result.stageout === null ? {} : { stageout: wireBlob(result.stageout) }),
+    stdout: wireLog(result.stdout),
+    stderr: wireLog(result.stderr),
+    runTime: wireDuration(result.runMs),
+    cpuTime: wireDuration(result.cpuMs),
+    peakMemoryBytes: BigInt(Math.max(0, Math.round(result.peakMemoryBytes))),
+  }
+}
+
+function wireLog(log: LogRef) {
+  return {
+    ...(log.inline === null ? {} : { inline: Uint8Array.from(Buffer.from(log.inline, "base64")) }),
+    ...(log.blob === null ? {} : { blob: wireBlob(log.blob) }),
+    droppedBytes: BigInt(log.droppedBytes),
+  }
+}
+
+function wireDuration(ms: number): { seconds: bigint; nanos: number } {
+  const whole = Math.max(0, Math.round(ms))
+  return { seconds: BigInt(Math.floor(whole / 1_000)), nanos: (whole % 1_000) * 1_000_000 }
+}
