@@ -154,7 +154,7 @@ export const PARAMETER_PAGE_BYTES = 256 * 1024
 export const PARAMETER_PAGES_KEPT = 64
 /** Distinct errors of one campaign that a summary looks at. Messages are strangers' text, so there may be any number. */
 export const ERROR_GROUPS_READ = 10_000
-/** Rows of blobs read at once while walking over all of them: about a millisecond. */
+/** Rows of blobs read, or forgotten, at once: about a millisecond. */
 export const BLOB_ROWS_PAGE = 1_000
 /** A blob is read in pieces of this: a chunk of a stream. */
 export const BLOB_PIECE_BYTES = 64 * 1024
@@ -172,3 +172,40 @@ export const BLOB_UNUSED_MS = 24 * 3_600_000
 export const BLOB_QUARANTINE_MS = 30 * 24 * 3_600_000
 /** Violations that the check at start lists one by one; of the others it gives the number. */
 export const BLOB_VIOLATIONS_LISTED = 20
+/** One message of a call. Uploads and parameter lists come in many. */
+export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+/** A campaign's specification travels with each offer and must leave room in a frame of 256 KiB. */
+export const SPEC_BYTES_MAX = 64 * 1024
+/** One line of parameters: travels in the same frame. */
+export const PARAMETER_BYTES_MAX = 16 * 1024
+/** Parameters of one campaign, and of all submits under way: they are in memory until they are on disk. */
+export const PARAMETERS_BYTES_MAX = 128 * 1024 * 1024
+export const PARAMETERS_PENDING_BYTES_MAX = 512 * 1024 * 1024
+/** Names people give: of campaigns, projects, principals, accounts. */
+export const NAME_CHARACTERS_MAX = 200
+export const KEY_CHARACTERS_MAX = 200
+export const STAGEOUT_GLOBS_MAX = 100
+export const PRIORITY_MAX = 1_000
+export const SLOTS_MAX = 1_024
+export const WALLTIME_MIN_MS = 1_000
+/** Rows in one answer, and when none is asked for. */
+export const PAGE_MAX = 1_000
+export const PAGE_DEFAULT = 100
+/** Ranges in one cancel. */
+export const CANCEL_RANGES_MAX = 1_000
+/** News of a watched campaign: five a second is as fast as anybody reads. */
+export const WATCH_EVERY_MS = 200
+/** Ended jobs that wait for a slow watcher: 24 bytes each. Beyond it the watch ends and says so. */
+export const WATCH_PENDING_MAX = 100_000
+/** Live output that waits for a slow reader. */
+export const FOLLOW_PENDING_BYTES_MAX = 1024 * 1024
+/** One stagein. A guess: larger data belongs nearer to the nodes. */
+export const STAGEIN_BYTES_MAX = 16 * 1024 ** 3
+/** Bytes in one message of an upload (the contract's number). */
+export const UPLOAD_MESSAGE_BYTES_MAX = 256 * 1024
+/** Uploads of one owner at once. */
+export const UPLOADS_PER_OWNER_MAX = 16
+/** An upload that says nothing for so long is suspended, so that its owner can go on over another connection. */
+export const UPLOAD_STALL_MS = 60_000
+/** Free bytes on the data directory's disk below which nothing new is taken. */
+export const DISK_FLOOR_BYTES = 1024 ** 3
