@@ -1,0 +1,333 @@
+// Runs a command for real: in a process group of its own, behind bubblewrap or not, with nothing on stdin, its output given on as
+// it comes. When it ends, all that it started ends with it, whatever it did to get away; then and only then is the run over.
+// It keeps a note of the process on disk, so that the agent's next life can end what a kill -9 left behind.
+import { type ChildProcess, spawn } from "node:child_process"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { constants } from "node:os"
+import { join } from "node:path"
+import type { Readable } from "node:stream"
+import { setTimeout as wait } from "node:timers/promises"
+import type { Exit } from "../core/model.ts"
+import {
+  KILL_GRACE_MS,
+  KILL_ROUNDS_MAX,
+  PIPE_CLOSE_MS,
+  SAMPLE_FIRST_MS,
+  SAMPLE_GROWTH,
+  SAMPLE_MAX_MS,
+} from "../limits.ts"
+import { commandOf, environmentOf, PATH, unrunnable } from "./environment.ts"
+import { type Leader, members, readProcess, signal, usage } from "./processes.ts"
+import type { Run, Runner, RunRequest } from "./runner.ts"
+import { bubblewrapArguments, inside, STATUS_FD } from "./sandbox.ts"
+
+export interface ProcessRunnerOptions {
+  /** Name of this node, for the job. */
+  readonly node: string
+  /** What prepareSandbox() returned, or null to run without walls. */
+  readonly sandboxEtc: string | null
+  readonly graceMs?: number
+}
+
+export function processRunner(options: ProcessRunnerOptions): Runner {
+  return {
+    start: request => start(options, request),
+    killLeftovers,
+  }
+}
+
+/** Exit codes a shell gives when a command could not be run, and when it was not found. */
+const CANNOT_RUN = 126
+const NOT_FOUND = 127
+
+function start(options: ProcessRunnerOptions, request: RunRequest): Run {
+  const why = unrunnable(request.spec)
+  if (why !== null) return { ended: Promise.resolve(failedExit(CANNOT_RUN, why)), stop: () => {} }
+  const stopping = new AbortController()
+  return {
+    ended: run(options, request, stopping.signal).catch((error: unknown) =>
+      failedExit(
+        CANNOT_RUN,
+        `the command could not be run here: ${error instanceof Error ? error.message : String(error)}`,
+      ),
+    ),
+    stop: () => stopping.abort(),
+  }
+}
+
+async function run(options: ProcessRunnerOptions, request: RunRequest, stopping: AbortSignal): Promise<Exit> {
+  const { directory } = request
+  const begunMs = performance.now()
+  const child = launch(options, request)
+  const firstWords = new FirstWords()
+  const status = options.sandboxEtc === null ? null : readStatus(child)
+  const exited = exitOf(child)
+  const pumps = [
+    pump(child.stdout!, bytes => request.onOutput("stdout", bytes)),
+    pump(child.stderr!, bytes => {
+      firstWords.add(bytes)
+      return request.onOutput("stderr", bytes)
+    }),
+  ]
+  const leader = note(child, directory)
+  const meter = leader === null ? null : new Meter(leader.pid)
+  const onStop = (): void => {
+    if (leader !== null) void terminate(options, leader, directory, exited)
+  }
+  stopping.addEventListener("abort", onStop, { once: true })
+  // Told to stop in the very turn it began in.
+  if (stopping.aborted) onStop()
+
+  const end = await exited
+  const runMs = Math.round(performance.now() - begunMs)
+  stopping.removeEventListener("abort", onStop)
+  const used = meter?.stop() ?? { cpuMs: 0, memoryBytes: 0 }
+  const inner = await status
+  await endTree(leader, directory)
+  if (inner?.firstPid) await endSandbox(inner.firstPid)
+  await closePipes(child, pumps)
+  return { ...judge(request, end, inner, firstWords.text), runMs, cpuMs: used.cpuMs, peakMemoryBytes: used.memoryBytes }
+}
+
+// ---- beginning --------------------------------------------------------------------------------------------------
+
+function launch(options: ProcessRunnerOptions, { name, spec, directory, work }: RunRequest): ChildProcess {
+  const nodeFile = join(directory, "nodefile")
+  writeFileSync(nodeFile, `${options.node}\n`.repeat(spec.needs.slots))
+  const command = commandOf(spec)
+  // A group and a session of its own; nothing to read.
+  const common = { cwd: work, detached: true } as const
+  if (options.sandboxEtc !== null) {
+    const environment = environmentOf(name, spec, { node: options.node, ...inside })
+    const walls = bubblewrapArguments({ command, environment, work, nodeFile, etc: options.sandboxEtc })
+    return spawn("bwrap", walls, { ...common, env: { PATH }, stdio: ["ignore", "pipe", "pipe", "pipe"] })
+  }
+  const scratch = join(directory, "scratch")
+  mkdirSync(scratch, { recursive: true, mode: 0o700 })
+  const environment = environmentOf(name, spec, { node: options.node, work, nodeFile, scratch })
+  return spawn(command[0]!, command.slice(1), { ...common, env: environment, stdio: ["ignore", "pipe", "pipe"] })
+}
+
+const noteFile = "process.json"
+
+/** Written in the turn the process began in. Not synced: it has to survive our death, not the machine's. */
+function note(child: ChildProcess, directory: string): Leader | null {
+  if (child.pid === undefined) return null
+  const leader = { pid: child.pid, startTicks: readProcess(child.pid)?.startTicks ?? "" }
+  writeFileSync(join(directory, noteFile), JSON.stringify({ ...leader, boot: bootId() }))
+  return leader
+}
+
+type End = { readonly code: number | null; readonly signal: NodeJS.Signals | null; readonly error: Error | null }
+
+function exitOf(child: ChildProcess): Promise<End> {
+  return new Promise(resolve => {
+    child.once("error", error => resolve({ code: null, signal: null, error }))
+    child.once("exit", (code, by) => resolve({ code, signal: by, error: null }))
+  })
+}
+
+async function pump(stream: Readable, give: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) await give(chunk)
+  } catch (error) {
+    // Closed under us, by closePipes(): whoever held the other end is not one of the job any more.
+    if (!stream.destroyed) throw error
+  }
+}
+
+// ---- ending -----------------------------------------------------------------------------------------------------
+
+/** TERM to all, and KILL after the grace to those still there. */
+async function terminate(
+  options: ProcessRunnerOptions,
+  leader: Leader,
+  directory: string,
+  exited: Promise<End>,
+): Promise<void> {
+  for (const pid of members(leader, directory)) {
+    // bwrap would die of it and take the job along without grace. It ends by itself when the job does.
+    if (options.sandboxEtc === null || pid !== leader.pid) signal(pid, "SIGTERM")
+  }
+  const over = new AbortController()
+  const grace = wait(options.graceMs ?? KILL_GRACE_MS, "grace", { signal: over.signal }).catch(() => "gone")
+  const first = await Promise.race([grace, exited])
+  over.abort()
+  if (first === "grace") await endTree(leader, directory)
+}
+
+/** Stops, then kills, until nothing is left: what is stopped cannot fork while the rest is being killed. */
+async function endTree(leader: Leader | null, directory: string): Promise<number> {
+  const ended = new Set<number>()
+  for (let round = 0; round < KILL_ROUNDS_MAX; round++) {
+    const alive = members(leader, directory)
+    if (alive.length === 0) break
+    for (const pid of alive) signal(pid, "SIGSTOP")
+    for (const pid of alive) signal(pid, "SIGKILL")
+    for (const pid of alive) ended.add(pid)
+    // The kernel needs a moment to bury them, more under load.
+    await wait(Math.min(2 ** round, 100))
+  }
+  return ended.size
+}
+
+/** The sandbox's first process dies with bwrap, and everything inside with it, but not in the same instant. */
+async function endSandbox(first: Leader): Promise<void> {
+  for (let round = 0; round < KILL_ROUNDS_MAX; round++) {
+    const now = readProcess(first.pid)
+    // A zombie is as good as gone: the kernel makes it one only after all inside are dead.
+    if (now === null || now.zombie || now.startTicks !== first.startTicks) return
+    signal(first.pid, "SIGKILL")
+    await wait(Math.min(2 ** round, 100))
+  }
+}
+
+async function closePipes(child: ChildProcess, pumps: readonly Promise<void>[]): Promise<void> {
+  const over = new AbortController()
+  const late = wait(PIPE_CLOSE_MS, undefined, { signal: over.signal }).then(
+    () => {
+      child.stdout!.destroy()
+      child.stderr!.destroy()
+    },
+    () => {},
+  )
+  await Promise.all(pumps)
+  over.abort()
+  await late
+}
+
+function judge(request: RunRequest, end: End, inner: Status | null, words: string): Pick<Exit, "exitCode" | "message"> {
+  const program = commandOf(request.spec)[0]!
+  if (end.error !== null) {
+    const { code } = end.error as NodeJS.ErrnoException
+    if (inner !== null) return { exitCode: CANNOT_RUN, message: `the sandbox did not start: ${end.error.message}` }
+    if (code === "ENOENT") return { exitCode: NOT_FOUND, message: `${program}: command not found on this node` }
+    return {
+      exitCode: CANNOT_RUN,
+      message: `${program}: ${code === "EACCES" ? "may not be executed" : end.error.message}`,
+    }
+  }
+  if (inner !== null) {
+    if (words.startsWith("bwrap: execvp ")) {
+      const missing = words.includes("No such file")
+      const message = missing ? `${program}: command not found on this node` : words.slice("bwrap: execvp ".length)
+      return { exitCode: missing ? NOT_FOUND : CANNOT_RUN, message }
+    }
+    if (inner.exitCode !== null) return { exitCode: inner.exitCode, message: "" }
+    if (end.signal === null) return { exitCode: CANNOT_RUN, message: `the sandbox could not be set up: ${words}` }
+  }
+  if (end.signal !== null) return { exitCode: 128 + constants.signals[end.signal], message: `ended by ${end.signal}` }
+  return { exitCode: end.code ?? CANNOT_RUN, message: "" }
+}
+
+function failedExit(exitCode: number, message: string): Exit {
+  return { exitCode, message, runMs: 0, cpuMs: 0, peakMemoryBytes: 0 }
+}
+
+// ---- what bwrap says --------------------------------------------------------------------------------------------
+
+interface Status {
+  readonly firstPid: Leader | null
+  readonly exitCode: number | null
+}
+
+/** One JSON object a line on its own descriptor, which the job never gets: "child-pid" at the start, "exit-code" at the end. */
+async function readStatus(child: ChildProcess): Promise<Status> {
+  const status: { firstPid: Leader | null; exitCode: number | null } = { firstPid: null, exitCode: null }
+  let rest = ""
+  const pipe = child.stdio[STATUS_FD] as Readable | null | undefined
+  try {
+    for await (const chunk of (pipe ?? []) as AsyncIterable<Buffer>) {
+      const lines = (rest + chunk.toString()).split("\n")
+      rest = lines.pop() ?? ""
+      for (const line of lines.filter(line => line.trim() !== "")) {
+        const said = JSON.parse(line) as { "child-pid"?: number; "exit-code"?: number }
+        const pid = said["child-pid"]
+        if (pid !== undefined) status.firstPid = { pid, startTicks: readProcess(pid)?.startTicks ?? "" }
+        if (said["exit-code"] !== undefined) status.exitCode = said["exit-code"]
+      }
+    }
+  } catch {
+    // Not JSON, or cut off by a kill: then it has not told how the job ended, and its own end has to do.
+  }
+  return status
+}
+
+/** The beginning of stderr, where bwrap complains when the command never ran. */
+class FirstWords {
+  text = ""
+  add(bytes: Uint8Array): void {
+    if (this.text.length < 300) this.text = (this.text + Buffer.from(bytes).toString()).slice(0, 300).split("\n")[0]!
+  }
+}
+
+// ---- measuring --------------------------------------------------------------------------------------------------
+
+/**
+ * Processor time and peak memory by sampling, since Node does not tell what a child used. Samples come at growing intervals: quick
+ * for short runs, one a second for long ones; what happens after the last one is missed, at most about a sixth of the time.
+ */
+class Meter {
+  readonly #pid: number
+  #timer: NodeJS.Timeout | null = null
+  #intervalMs = SAMPLE_FIRST_MS
+  #used = { cpuMs: 0, memoryBytes: 0 }
+
+  constructor(pid: number) {
+    this.#pid = pid
+    this.#schedule()
+  }
+
+  stop(): { cpuMs: number; memoryBytes: number } {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    return this.#used
+  }
+
+  #schedule(): void {
+    this.#timer = setTimeout(() => {
+      const now = usage(this.#pid)
+      this.#used = {
+        cpuMs: Math.max(this.#used.cpuMs, now.cpuMs),
+        memoryBytes: Math.max(this.#used.memoryBytes, now.memoryBytes),
+      }
+      this.#intervalMs = Math.min(this.#intervalMs * SAMPLE_GROWTH, SAMPLE_MAX_MS)
+      this.#schedule()
+    }, this.#intervalMs)
+  }
+}
+
+// ---- what an earlier life left ----------------------------------------------------------------------------------
+
+async function killLeftovers(attempts: string): Promise<number> {
+  let ended = 0
+  for (const entry of readdirSync(attempts)) {
+    const leader = readNote(join(attempts, entry))
+    if (leader !== null) ended += await endTree(leader, join(attempts, entry))
+  }
+  // And whoever bears the mark of any of them, should a note be missing.
+  return ended + (await endTree(null, attempts))
+}
+
+/** Null if there is none, or the process it tells of is another one by now. */
+function readNote(directory: string): Leader | null {
+  try {
+    const { pid, startTicks, boot } = JSON.parse(readFileSync(join(directory, noteFile), "utf8")) as Record<
+      string,
+      unknown
+    >
+    if (typeof pid !== "number" || typeof startTicks !== "string" || boot !== bootId()) return null
+    // The leader itself may be gone while others of its group are not: a group's number is not given anew while one is left.
+    return { pid, startTicks }
+  } catch {
+    // No note, or one cut short: the mark has to do.
+    return null
+  }
+}
+
+function bootId(): string {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()
+  } catch {
+    return ""
+  }
+}

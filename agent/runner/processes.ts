@@ -1,0 +1,141 @@
+// The processes of a job, as /proc tells: who belongs to it, what they use, and how to end them all. Reading and killing happen in one
+// turn without waiting in between, so that a number cannot pass to a stranger meanwhile. Elsewhere than on Linux there is no /proc
+// and only the process group is known.
+//
+// In a sandbox the kernel ends everything with the sandbox's first process. Without one, this finds the command's group, session
+// and descendants, and whoever has the attempt's directory as working directory or in its environment. A process that leaves all
+// five on purpose gets away; that is what the sandbox is for.
+import { readdirSync, readFileSync, readlinkSync } from "node:fs"
+
+export interface ProcessStat {
+  readonly pid: number
+  readonly parent: number
+  readonly group: number
+  readonly session: number
+  /** Clock ticks since boot: with the pid, names a process for ever. */
+  readonly startTicks: string
+  readonly zombie: boolean
+  /** User and system time of itself and the children it has waited for. */
+  readonly cpuMs: number
+}
+
+/** The kernel's clock for user space: 100 Hz on every Linux, whatever its own ticks. */
+const MS_PER_TICK = 10
+
+export function readProcess(pid: number): ProcessStat | null {
+  const text = readText(`/proc/${pid}/stat`)
+  if (text === null) return null
+  // The name may hold spaces and parentheses; what follows its last parenthesis may not.
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
+  const field = (number: number): number => Number(fields[number - 3])
+  return {
+    pid,
+    parent: field(4),
+    group: field(5),
+    session: field(6),
+    startTicks: fields[22 - 3] ?? "",
+    zombie: fields[0] === "Z" || fields[0] === "X",
+    cpuMs: (field(14) + field(15) + field(16) + field(17)) * MS_PER_TICK,
+  }
+}
+
+/** Everything below a process, itself included, found by asking each for its children. Cheap enough to sample with. */
+export function descendants(pid: number): number[] {
+  const found = [pid]
+  for (let i = 0; i < found.length; i++) {
+    for (const thread of readNames(`/proc/${found[i]}/task`)) {
+      const children = readText(`/proc/${found[i]}/task/${thread}/children`)?.trim()
+      if (children) found.push(...children.split(" ").map(Number))
+    }
+  }
+  return found
+}
+
+/** A process that will not be mistaken for a later one with the same number. */
+export interface Leader {
+  readonly pid: number
+  readonly startTicks: string
+}
+
+/** Every living process that belongs to the tree begun by the leader, or that carries the mark of `directory`. Never ourselves. */
+export function members(begun: Leader | null, directory: string): number[] {
+  const now = begun === null ? null : readProcess(begun.pid)
+  const leader = begun === null || (now !== null && now.startTicks !== begun.startTicks) ? null : begun.pid
+  const all = readNames("/proc")
+    .filter(name => /^\d+$/.test(name))
+    .map(name => readProcess(Number(name)))
+    .filter(stat => stat !== null)
+  const found = new Set<number>()
+  for (const stat of all) {
+    if (leader !== null && (stat.pid === leader || stat.group === leader || stat.session === leader))
+      found.add(stat.pid)
+    else if (bearsMark(stat.pid, directory)) found.add(stat.pid)
+  }
+  for (let before = -1; before !== found.size; ) {
+    before = found.size
+    for (const stat of all) if (found.has(stat.parent)) found.add(stat.pid)
+  }
+  found.delete(process.pid)
+  return all.filter(stat => found.has(stat.pid) && !stat.zombie).map(stat => stat.pid)
+}
+
+function bearsMark(pid: number, directory: string): boolean {
+  if (pid === process.pid) return false
+  const at = readLink(`/proc/${pid}/cwd`)
+  if (at !== null && (at === directory || at.startsWith(`${directory}/`))) return true
+  const mark = `\0CAH_WORKDIR=${directory}/`
+  return `\0${readText(`/proc/${pid}/environ`) ?? ""}`.includes(mark)
+}
+
+export interface Usage {
+  readonly cpuMs: number
+  readonly memoryBytes: number
+}
+
+/** What a tree uses at this moment. Time of children that ended and were waited for is in their parents'. */
+export function usage(pid: number): Usage {
+  let cpuMs = 0
+  let memoryBytes = 0
+  for (const each of descendants(pid)) {
+    cpuMs += readProcess(each)?.cpuMs ?? 0
+    const resident = /^VmRSS:\s+(\d+) kB/m.exec(readText(`/proc/${each}/status`) ?? "")
+    memoryBytes += Number(resident?.[1] ?? 0) * 1024
+  }
+  return { cpuMs, memoryBytes }
+}
+
+/** A signal to one process or, negative, to a group. That it is gone already is no error. */
+export function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    // EPERM: it changed its user, as only root's children can; the sandbox prevents it, and without one nothing more can be done.
+    if (code !== "ESRCH" && code !== "EPERM") throw error
+  }
+}
+
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8")
+  } catch {
+    // Gone, or not ours to see: either way it tells nothing.
+    return null
+  }
+}
+
+function readLink(path: string): string | null {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return null
+  }
+}
+
+function readNames(path: string): string[] {
+  try {
+    return readdirSync(path)
+  } catch {
+    return []
+  }
+}

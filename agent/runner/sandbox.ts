@@ -1,0 +1,104 @@
+// Walls around a job: bubblewrap gives it a user that is nobody, its own processes, no network, a read-only system and one directory to
+// write to (SECURITY §6). The arguments are a pure function. Without bubblewrap a job runs with the agent's own rights: that is
+// for a machine which is a sandbox already, and is said aloud at start.
+//
+// Only bwrap's arguments carry the job's environment, never bwrap's own: a job's LD_PRELOAD must not be loaded out here.
+import { execFile } from "node:child_process"
+import { mkdir, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { PROBE_MS, SANDBOX_TMP_BYTES } from "../limits.ts"
+import { PATH, type Surroundings } from "./environment.ts"
+
+export type SandboxKind = "bwrap" | "none"
+
+export interface Walls {
+  readonly command: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+  /** On this side: what becomes /work, and the file that becomes the node file. */
+  readonly work: string
+  readonly nodeFile: string
+  /** Where prepareSandbox() wrote its files. */
+  readonly etc: string
+}
+
+/** How things are called inside. */
+export const inside: Omit<Surroundings, "node"> = { work: "/work", nodeFile: "/run/cah/nodefile", scratch: "/tmp" }
+
+const nobody = "65534"
+
+/** Parts of /etc that programs in /usr need to work at all, and that say nothing about the volunteer. */
+const sharedEtc = [
+  "alternatives",
+  "fonts",
+  "povray",
+  "ImageMagick-6",
+  "java-11-openjdk",
+  "java-17-openjdk",
+  "ld.so.cache",
+  "ld.so.conf",
+  "ld.so.conf.d",
+  "localtime",
+  "magic",
+  "mime.types",
+  "OpenCL",
+  "openmpi",
+  "R",
+  "python3",
+]
+
+/** File descriptor on which bwrap tells the pid of the sandbox's first process, and the exit code. */
+export const STATUS_FD = 3
+
+export function bubblewrapArguments(walls: Walls): string[] {
+  return [
+    ...["--unshare-all", "--die-with-parent", "--new-session"],
+    ...["--uid", nobody, "--gid", nobody, "--hostname", "cah", "--cap-drop", "ALL"],
+    ...["--ro-bind", "/usr", "/usr"],
+    // Merged on Debian since 12; elsewhere they may be real directories.
+    ...["bin", "sbin", "lib", "lib32", "lib64"].flatMap(name => ["--ro-bind-try", `/${name}`, `/${name}`]),
+    ...sharedEtc.flatMap(name => ["--ro-bind-try", `/etc/${name}`, `/etc/${name}`]),
+    ...Object.keys(ownEtc).flatMap(name => ["--ro-bind", join(walls.etc, name), `/etc/${name}`]),
+    ...["--proc", "/proc", "--dev", "/dev"],
+    ...["--size", `${SANDBOX_TMP_BYTES}`, "--tmpfs", "/tmp"],
+    ...["--ro-bind", walls.nodeFile, inside.nodeFile],
+    ...["--bind", walls.work, inside.work, "--chdir", inside.work],
+    "--clearenv",
+    ...Object.entries(walls.environment).flatMap(([name, value]) => ["--setenv", name, value]),
+    ...["--json-status-fd", `${STATUS_FD}`, "--", ...walls.command],
+  ]
+}
+
+/** Written by us, so that a job sees no names of the volunteer's machine. */
+const ownEtc: Record<string, string> = {
+  passwd: `root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:${nobody}:${nobody}:nobody:/work:/bin/sh\n`,
+  group: `root:x:0:\nnogroup:x:${nobody}:\n`,
+  hosts: "127.0.0.1 localhost cah\n::1 localhost cah\n",
+  "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+}
+
+/** Writes the sandbox's own files below `directory`. Returns where. */
+export async function prepareSandbox(directory: string): Promise<string> {
+  const etc = join(directory, "sandbox-etc")
+  await mkdir(etc, { recursive: true, mode: 0o755 })
+  for (const [name, content] of Object.entries(ownEtc)) await writeFile(join(etc, name), content, { mode: 0o644 })
+  return etc
+}
+
+/** Null if bubblewrap works here, else why it does not. Tried for real: installed is not allowed, allowed is not possible. */
+export async function probeSandbox(directory: string): Promise<string | null> {
+  const etc = await prepareSandbox(directory)
+  const work = join(directory, "sandbox-probe")
+  await mkdir(work, { recursive: true })
+  const nodeFile = join(etc, "hosts")
+  const command = ["/bin/sh", "-c", "echo fine > fine && id -u"]
+  const walls = bubblewrapArguments({ command, environment: { PATH }, work, nodeFile, etc })
+  // Nobody listens to the status of a probe, and execFile passes no further descriptors on.
+  const probe = walls.filter((_, i) => walls[i] !== "--json-status-fd" && walls[i - 1] !== "--json-status-fd")
+  return new Promise(resolve => {
+    execFile("bwrap", probe, { timeout: PROBE_MS, env: { PATH } }, (error, stdout, stderr) => {
+      if (error === null && stdout.trim() === nobody) resolve(null)
+      else if ((error as NodeJS.ErrnoException | null)?.code === "ENOENT") resolve("bubblewrap is not installed")
+      else resolve(stderr.trim().split("\n").at(-1) || error?.message || "its jobs would not run as nobody")
+    })
+  })
+}
