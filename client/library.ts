@@ -77,16 +77,15 @@ export class Hub {
     const idempotencyKey = submission.idempotencyKey ?? uuidv7()
     const retry = patient(this.#onWait)
     const batches = inBatches(parameters)
-    if (batches.length <= 1) {
-      const request = { idempotencyKey, spec, parameters: batches[0] ?? [] }
+    const first = batches.next().value ?? []
+    if (first.length === parameters.length) {
+      const request = { idempotencyKey, spec, parameters: first }
       return this.#rpc.unary(ScientistService.method.submit, request, { ...this.#call(), retry })
     }
     const answer = await repeat(retry, this.#signal, () =>
-      this.#rpc.clientStream(
-        ScientistService.method.submitStream,
-        [{ idempotencyKey, spec }, ...batches.map(parameters => ({ parameters }))],
-        { signal: this.#signal },
-      ),
+      this.#rpc.clientStream(ScientistService.method.submitStream, streamOf(idempotencyKey, spec, parameters), {
+        signal: this.#signal,
+      }),
     )
     return { ...answer, $typeName: "cah.v1.SubmitResponse" }
   }
@@ -276,23 +275,28 @@ export class Hub {
   }
 }
 
-/** Parameters in messages that fit. One batch can go with the spec; more make a stream. */
-function inBatches(lines: readonly string[]): { line: string }[][] {
-  const batches: { line: string }[][] = []
-  let room = 0
+function* streamOf(idempotencyKey: string, spec: Submission["spec"], lines: readonly string[]) {
+  yield { idempotencyKey, spec }
+  for (const parameters of inBatches(lines)) yield { parameters }
+}
+
+/** Parameters in messages that fit, made one at a time: a list may be larger than what should be in memory twice. */
+function* inBatches(lines: readonly string[]): Generator<{ line: string }[], undefined, undefined> {
+  let batch: { line: string }[] = []
+  let room = PARAMETER_MESSAGE_BYTES
   for (const line of lines) {
-    // A tag and a length for each line and each message around it: eight bytes at most.
+    // A tag and a length for the line and for the message around it: eight bytes at most.
     const bytes = Buffer.byteLength(line) + 8
-    let batch = batches.at(-1)
-    if (batch === undefined || bytes > room) {
+    if (bytes > room && batch.length > 0) {
+      yield batch
       batch = []
-      batches.push(batch)
       room = PARAMETER_MESSAGE_BYTES
     }
     batch.push({ line })
     room -= bytes
   }
-  return batches
+  if (batch.length > 0) yield batch
+  return undefined
 }
 
 function readCa(file: string | null): Buffer | null {

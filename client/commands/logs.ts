@@ -1,0 +1,105 @@
+// cah logs: what a job wrote to stdout or stderr, as bytes to our stdout; with -f while it writes.
+// On a terminal control characters are taken out, because the job ran on a stranger's machine.
+import type { Command } from "commander"
+import { type Job, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
+import { Output } from "../../proto/gen/cah/v1/scientist_pb.ts"
+import type { Context } from "../context.ts"
+import { ClientError, usage } from "../errors.ts"
+import type { Hub, JobName } from "../library.ts"
+import { clean } from "../output.ts"
+import { findOne } from "../targets.ts"
+import { examples, type Verb } from "../verb.ts"
+import { jobState } from "../words.ts"
+
+interface Options {
+  readonly follow?: boolean
+  readonly stderr?: boolean
+}
+
+export const logs: Verb = {
+  define(command: Command): void {
+    command
+      .summary("print what a job wrote to stdout or stderr")
+      .description("Print what a job wrote to stdout, or with --stderr to stderr.")
+      .argument("<id>", "12.7, last.0; 12 if the campaign has a single job")
+      .option("-f, --follow", "wait for it to start, and print while it writes")
+      .option("--stderr", "its stderr")
+      .addHelpText("after", examples("cah logs 12.7 --stderr", "cah logs -f last.0"))
+  },
+
+  async run(context: Context, command: Command): Promise<number> {
+    const options = command.opts<Options>()
+    const hub = await context.hub()
+    const name = await oneJob(hub, command.args[0] ?? "")
+    const output = options.stderr === true ? Output.STDERR : Output.STDOUT
+    context.onInterrupt = `The job goes on; cancel it with: cah del ${name.campaign}.${name.index}`
+    let job = await hub.job(name)
+    if (job.phase !== Phase.ENDED) {
+      if (options.follow !== true) {
+        throw new ClientError("failed_precondition", `${id(name)} has not ended: it is ${jobState(job)}.`, {
+          hint: `Watch it with: cah logs -f ${id(name)}    or wait: cah wait ${id(name)}`,
+        })
+      }
+      job = await untilRunning(context, hub, name, job)
+      if (job.phase !== Phase.ENDED) return print(context, hub.follow(name, output))
+    }
+    return printStored(context, hub, job, name, output)
+  },
+}
+
+async function printStored(context: Context, hub: Hub, job: Job, name: JobName, output: Output): Promise<number> {
+  const log = output === Output.STDERR ? job.result?.stderr : job.result?.stdout
+  if (log === undefined || (log.blob === undefined && log.inline.length === 0)) {
+    context.output.note(
+      `${id(name)} (${jobState(job)}) wrote nothing${job.result === undefined ? " that was kept" : ""}.`,
+    )
+    return 0
+  }
+  const code = await print(context, log.blob === undefined ? [log.inline] : hub.log(name, output))
+  if (log.droppedBytes > 0n) {
+    context.output.warn(`${id(name)} wrote ${log.droppedBytes} bytes more, in the middle, which nobody kept.`)
+  }
+  return code
+}
+
+/** Woken by the campaign's watch; the job itself is asked only when something has changed. */
+async function untilRunning(context: Context, hub: Hub, name: JobName, first: Job): Promise<Job> {
+  let job = first
+  if (isUnderway(job)) return job
+  context.output.note(`${id(name)} is ${jobState(job)}; waiting for it to start …`)
+  for await (const _ of hub.watch(name.campaign)) {
+    context.hubIsBack()
+    job = await hub.job(name)
+    if (isUnderway(job)) return job
+  }
+  return hub.job(name)
+}
+
+function isUnderway(job: Job): boolean {
+  return job.phase === Phase.RUNNING || job.phase === Phase.RETURNING || job.phase === Phase.ENDED
+}
+
+async function print(context: Context, pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<number> {
+  const { output } = context
+  const decoder = output.stdout.isTTY === true ? new TextDecoder() : null
+  for await (const piece of pieces) {
+    await output.write(decoder === null ? piece : clean(decoder.decode(piece, { stream: true })))
+    if (output.stdout.destroyed) break
+  }
+  return 0
+}
+
+async function oneJob(hub: Hub, text: string): Promise<JobName> {
+  const { campaign, index } = await findOne(hub, text)
+  if (index !== null) return { campaign, index }
+  const total = (await hub.show(campaign)).campaign?.counts?.total ?? 0
+  if (total === 1) return { campaign, index: 0 }
+  throw usage(
+    `Campaign ${campaign} has ${total} jobs: whose log?`,
+    `Name one of them, from ${campaign}.0 to ${campaign}.${total - 1}.`,
+  )
+}
+
+function id(name: JobName): string {
+  return `${name.campaign}.${name.index}`
+}

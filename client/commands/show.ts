@@ -1,0 +1,151 @@
+// cah show: one campaign with its errors, or one job with its story.
+
+import { create } from "@bufbuild/protobuf"
+import { type Duration, type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt"
+import type { Command } from "commander"
+import { type Campaign, type Job, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
+import {
+  type GetCampaignResponse,
+  GetCampaignResponseSchema,
+  GetJobResponseSchema,
+} from "../../proto/gen/cah/v1/scientist_pb.ts"
+import type { Context } from "../context.ts"
+import { ClientError } from "../errors.ts"
+import { type Colors, fields, statePaint, table } from "../output.ts"
+import { showBytes, showDuration } from "../quantities.ts"
+import { findOne } from "../targets.ts"
+import { examples, type Verb } from "../verb.ts"
+import { inWords } from "../waiting.ts"
+import { campaignState, jobState, phaseWords, tally } from "../words.ts"
+
+export const show: Verb = {
+  define(command: Command): void {
+    command
+      .summary("show one campaign, or one job with its story")
+      .description("Show one campaign with its errors, or one job with all that happened to it.")
+      .argument("<id>", "12, last, or a job: 12.7")
+      .addHelpText("after", examples("cah show last", "cah show 12.7", "cah show 12 -o json | jq .campaign.counts"))
+  },
+
+  async run(context: Context, command: Command): Promise<number> {
+    const hub = await context.hub()
+    const { campaign: id, index } = await findOne(hub, command.args[0] ?? "")
+    const { output } = context
+    if (index !== null) {
+      const job = await hub.job({ campaign: id, index })
+      await output.one(GetJobResponseSchema, create(GetJobResponseSchema, { job }), {
+        table: () => showJob(job, output.colors),
+        quiet: () => `${id}.${index}`,
+      })
+      return 0
+    }
+    const answer = await hub.show(id)
+    const { campaign } = answer
+    if (campaign === undefined) throw new ClientError("internal", `The hub describes no campaign ${id}.`)
+    await output.one(GetCampaignResponseSchema, answer, {
+      table: () => showCampaign(answer, campaign, output.colors),
+      quiet: () => String(id),
+    })
+    return 0
+  },
+}
+
+function showCampaign({ errors }: GetCampaignResponse, campaign: Campaign, colors: Colors): string {
+  const { spec, counts } = campaign
+  const { total, ended } = tally(campaign)
+  const state = campaignState(campaign)
+  const standing = Object.entries(counts ?? {})
+    .filter(([word, count]) => word !== "total" && typeof count === "number" && count > 0)
+    .map(([word, count]) => `${count} ${word}`)
+  const head = fields(
+    [
+      ["Campaign", `${campaign.id}${campaign.name === "" ? "" : `  ${campaign.name}`}`],
+      ["Owner", campaign.owner],
+      ["Project", spec?.project ?? ""],
+      ["State", state],
+      ["Jobs", `${ended} of ${total} ended: ${standing.join(", ")}`],
+      ["Command", commandLine(spec?.command ?? [])],
+      ["Stagein", spec?.stagein === undefined ? "" : `${showBytes(spec.stagein.sizeBytes)}  ${spec.stagein.digest}`],
+      ["Stageout", spec?.stageout.join("  ") ?? ""],
+      ["Walltime", seconds(spec?.walltime)],
+      ["Submitted", moment(campaign.submittedAt)],
+      ["Ended", moment(campaign.endedAt)],
+    ],
+    colors,
+  )
+  if (errors.length === 0) return head
+  const rows = table(
+    errors,
+    [
+      { title: "COUNT", value: error => String(error.count), right: true },
+      { title: "ERROR", value: inWords },
+      { title: "LIKE", value: ({ example }) => (example === undefined ? "" : `${example.campaign}.${example.index}`) },
+    ],
+    colors,
+  )
+  const example = errors[0]?.example
+  const next = example === undefined ? "" : `\n\nSee why: cah logs ${example.campaign}.${example.index} --stderr`
+  return `${head}\n\n${rows}${next}`
+}
+
+function showJob(job: Job, colors: Colors): string {
+  const { result } = job
+  const ended = job.phase === Phase.ENDED
+  const head = fields(
+    [
+      ["Job", `${job.id?.campaign}.${job.id?.index}`],
+      ["State", jobState(job)],
+      ["Parameters", job.parameters?.line ?? ""],
+      ["Exit code", result === undefined ? "" : String(result.exitCode)],
+      ["Message", result?.message ?? ""],
+      ["Attempt", job.attempt === 0 ? "" : `${job.attempt}${job.node === "" ? "" : ` on ${job.node}`}`],
+      ["Failures", job.failures === 0 ? "" : String(job.failures)],
+      ["Losses", job.losses === 0 ? "" : `${job.losses} (a node vanished; not the job's fault)`],
+      ["Run time", seconds(result?.runTime)],
+      ["CPU time", seconds(result?.cpuTime)],
+      ["Memory", result === undefined || result.peakMemoryBytes === 0n ? "" : showBytes(result.peakMemoryBytes)],
+      [
+        "Stageout",
+        result?.stageout === undefined ? (ended ? "nothing came back" : "") : showBytes(result.stageout.sizeBytes),
+      ],
+    ],
+    colors,
+  )
+  if (job.story.length === 0) return head
+  const rows = table(
+    job.story,
+    [
+      { title: "WHEN", value: ({ at }) => moment(at) },
+      { title: "WHAT", value: ({ event }) => event },
+      {
+        title: "THEN",
+        value: ({ phase }) => phaseWords[phase] ?? "?",
+        paint: ({ phase }) => statePaint(phaseWords[phase] ?? "", colors),
+      },
+      { title: "TRY", value: ({ attempt }) => (attempt === 0 ? "" : String(attempt)), right: true },
+      { title: "NODE", value: ({ node }) => node },
+    ],
+    colors,
+  )
+  return `${head}\n\n${rows}`
+}
+
+/** As it could be typed again. */
+function commandLine(words: readonly string[]): string {
+  if (words.length === 1) return words[0] ?? ""
+  return words.map(word => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ")
+}
+
+function seconds(duration: Duration | undefined): string {
+  return duration === undefined ? "" : showDuration(Number(duration.seconds) + duration.nanos / 1e9)
+}
+
+/** "2026-11-22 10:02:03Z": the same for everybody who reads it. */
+function moment(at: Timestamp | undefined): string {
+  return at === undefined
+    ? ""
+    : timestampDate(at)
+        .toISOString()
+        .replace("T", " ")
+        .replace(/\.\d+Z$/, "Z")
+}

@@ -1,0 +1,265 @@
+// Waiting for campaigns, or for some of their jobs, and the verdict afterwards: 0, or 1 if a job did not finish well.
+// Driven by the hub's watch alone, which outlives the hub; nothing is polled. Used by `wait` and by `sub --wait`.
+import { create } from "@bufbuild/protobuf"
+import { type Campaign, type Job, Outcome, Phase } from "../proto/gen/cah/v1/job_pb.ts"
+import {
+  type ErrorSummary,
+  ErrorSummarySchema,
+  type GetCampaignResponse,
+  WatchCampaignResponseSchema,
+} from "../proto/gen/cah/v1/scientist_pb.ts"
+import type { Bar } from "./bars.ts"
+import type { Context } from "./context.ts"
+import { ClientError } from "./errors.ts"
+import type { Hub } from "./library.ts"
+import { WATCH_PARALLEL } from "./limits.ts"
+import { clean, json } from "./output.ts"
+import { plural, showDuration } from "./quantities.ts"
+import type { Range } from "./selector.ts"
+import { checkRanges, eachParallel, type Target } from "./targets.ts"
+import { outcomeWords, type Tally, tally } from "./words.ts"
+
+export interface WaitOptions {
+  readonly timeoutSeconds: number | null
+}
+
+/** How one target ended. */
+export interface Ended {
+  readonly target: Target
+  readonly campaign: Campaign
+  readonly jobs: number
+  readonly unwell: number
+  /** Commonest first. */
+  readonly errors: readonly ErrorSummary[]
+}
+
+/** Distinct errors remembered while waiting for single jobs; the hub bounds its own summaries likewise. */
+const ERRORS_KEPT = 100
+const ERRORS_SHOWN = 3
+
+export async function waitFor(
+  context: Context,
+  hub: Hub,
+  targets: readonly Target[],
+  options: WaitOptions,
+): Promise<Ended[]> {
+  const clock = new AbortController()
+  const timer =
+    options.timeoutSeconds === null
+      ? undefined
+      : setTimeout(() => clock.abort(new Error("time is up")), Math.min(options.timeoutSeconds * 1000, 2 ** 31 - 1))
+  const signal = AbortSignal.any([context.signal, clock.signal])
+  const tallies = new Map<bigint, Tally>()
+  const label = targets.length === 1 ? `campaign ${targets[0]?.campaign}` : plural(targets.length, "campaign")
+  const bar = context.bar({ label, unit: "jobs" })
+  const ended: Ended[] = []
+  try {
+    await eachParallel(targets, WATCH_PARALLEL, async target => {
+      const watcher = new Watcher(context, hub, target, signal, now => {
+        tallies.set(target.campaign, now)
+        draw(bar, tallies)
+      })
+      ended.push(await watcher.run())
+    })
+  } catch (thrown) {
+    context.signal.throwIfAborted()
+    if (!clock.signal.aborted) throw thrown
+    const ids = targets.map(target => target.campaign).join(",")
+    throw new ClientError(
+      "timeout",
+      `${upper(label)} ${targets.length === 1 ? "has" : "have"} not ended after ${showDuration(options.timeoutSeconds ?? 0)}. ${standing(tallies)}`.trim(),
+      {
+        hint: `The work goes on. Wait again: cah wait ${ids}\nCancel it: cah del ${ids}`,
+      },
+    )
+  } finally {
+    clearTimeout(timer)
+    bar.clear()
+  }
+  return ended
+}
+
+/** The error that says which jobs did not finish well, or null if all did. */
+export function verdict(ended: readonly Ended[]): ClientError | null {
+  const bad = ended.filter(one => one.unwell > 0)
+  if (bad.length === 0) return null
+  const [jobs, unwell] = [sum(ended, one => one.jobs), sum(bad, one => one.unwell)]
+  const errors = bad.flatMap(one => one.errors).sort((a, b) => b.count - a.count)
+  const shown = errors.slice(0, ERRORS_SHOWN)
+  const lines = shown.map(
+    error =>
+      `${error.count} × ${inWords(error)}${error.example === undefined ? "" : `, like ${nameOf(error.example)}`}`,
+  )
+  if (errors.length > shown.length) lines.push(`and ${plural(errors.length - shown.length, "other error")}`)
+  const example = shown[0]?.example
+  const next =
+    example === undefined
+      ? `cah show ${bad[0]?.target.campaign}`
+      : `cah logs ${nameOf(example)} --stderr    cah show ${nameOf(example)}`
+  const where = bad.length === 1 ? `Campaign ${bad[0]?.target.campaign}` : plural(bad.length, "campaign")
+  return new ClientError("jobs_failed", `${where}: ${unwell} of ${plural(jobs, "job")} did not finish well.`, {
+    hint: [...lines, `See why: ${next}`].join("\n"),
+    details: errors.map(error => json(ErrorSummarySchema, error)),
+  })
+}
+
+/** "failed, exit 1: Segmentation fault". */
+export function inWords(error: Pick<ErrorSummary, "outcome" | "exitCode" | "message">): string {
+  const outcome = outcomeWords[error.outcome] ?? "?"
+  const code = error.outcome === Outcome.FAILED && error.exitCode !== 0 ? `, exit ${error.exitCode}` : ""
+  return `${outcome}${code}${error.message === "" ? "" : `: ${clean(error.message)}`}`
+}
+
+/** Follows one target to its end. */
+class Watcher {
+  readonly #context: Context
+  readonly #hub: Hub
+  readonly #target: Target
+  readonly #signal: AbortSignal
+  readonly #onTally: (tally: Tally) => void
+
+  constructor(context: Context, hub: Hub, target: Target, signal: AbortSignal, onTally: (tally: Tally) => void) {
+    this.#context = context
+    this.#hub = hub
+    this.#target = target
+    this.#signal = signal
+    this.#onTally = onTally
+  }
+
+  async run(): Promise<Ended> {
+    const { campaign: id, ranges } = this.#target
+    const selected = ranges === null ? null : new Selected(ranges)
+    // Asked first, so that a wrong number or an absent hub is an error now and not something to wait for.
+    const before = await this.#hub.show(id)
+    if (ranges !== null) checkRanges(id, ranges, before.campaign?.counts?.total ?? 0)
+    let cut = true
+    const onWait = (error: ClientError, ms: number) => {
+      cut = true
+      this.#context.hubIsAway(error, ms)
+    }
+    for await (const message of this.#hub.watch(id, { jobs: selected !== null, onWait, signal: this.#signal })) {
+      this.#context.hubIsBack()
+      if (this.#context.output.format === "ndjson") {
+        await this.#context.output.write(`${JSON.stringify(json(WatchCampaignResponseSchema, message))}\n`)
+      }
+      if (selected === null) {
+        this.#onTally(tally(message.campaign))
+        continue
+      }
+      // What ended before the watch, or while it was cut, is not in its messages.
+      if (cut) for await (const job of this.#hub.jobs(id, { ranges, phase: Phase.ENDED })) selected.add(job)
+      cut = false
+      for (const job of message.ended) selected.add(job)
+      this.#onTally(selected.tally())
+      if (selected.complete) break
+    }
+    const after = await this.#hub.show(id)
+    if (after.campaign === undefined) throw new ClientError("internal", `The hub describes no campaign ${id}.`)
+    return this.#ended(after, after.campaign, selected)
+  }
+
+  #ended(after: GetCampaignResponse, campaign: Campaign, selected: Selected | null): Ended {
+    const { total, unwell } = selected?.tally() ?? tally(campaign)
+    return { target: this.#target, campaign, jobs: total, unwell, errors: selected?.errors() ?? after.errors }
+  }
+}
+
+/** Some jobs of a campaign, and which of them have ended: a bit each. */
+class Selected {
+  readonly #ranges: readonly Range[]
+  readonly #bits: Uint8Array
+  readonly #errors = new Map<string, ErrorSummary>()
+  readonly #total: number
+  #ended = 0
+  #finished = 0
+
+  constructor(ranges: readonly Range[]) {
+    this.#ranges = ranges
+    this.#total = sum(ranges, range => range.last - range.first + 1)
+    this.#bits = new Uint8Array(Math.ceil(this.#total / 8))
+  }
+
+  get complete(): boolean {
+    return this.#ended === this.#total
+  }
+
+  add(job: Job): void {
+    const at = this.#position(job.id?.index ?? -1)
+    if (at < 0 || job.phase !== Phase.ENDED) return
+    const mask = 1 << (at & 7)
+    const byte = this.#bits[at >> 3] ?? 0
+    if ((byte & mask) !== 0) return
+    this.#bits[at >> 3] = byte | mask
+    this.#ended++
+    if (job.outcome === Outcome.FINISHED) this.#finished++
+    else this.#count(job)
+  }
+
+  tally(): Tally {
+    const waiting = this.#total - this.#ended
+    return {
+      total: this.#total,
+      ended: this.#ended,
+      finished: this.#finished,
+      unwell: this.#ended - this.#finished,
+      active: 0,
+      waiting,
+    }
+  }
+
+  errors(): ErrorSummary[] {
+    return [...this.#errors.values()].sort((a, b) => b.count - a.count)
+  }
+
+  #count(job: Job): void {
+    const { exitCode = 0, message = "" } = job.result ?? {}
+    const key = JSON.stringify([job.outcome, exitCode, message])
+    const known = this.#errors.get(key)
+    if (known !== undefined) known.count++
+    else if (this.#errors.size < ERRORS_KEPT) {
+      const example = job.id
+      const summary = {
+        outcome: job.outcome,
+        exitCode,
+        message,
+        count: 1,
+        ...(example === undefined ? {} : { example }),
+      }
+      this.#errors.set(key, create(ErrorSummarySchema, summary))
+    }
+  }
+
+  #position(index: number): number {
+    let before = 0
+    for (const range of this.#ranges) {
+      if (index >= range.first && index <= range.last) return before + index - range.first
+      before += range.last - range.first + 1
+    }
+    return -1
+  }
+}
+
+function draw(bar: Bar, tallies: ReadonlyMap<bigint, Tally>): void {
+  const all = [...tallies.values()]
+  const [ended, total] = [sum(all, one => one.ended), sum(all, one => one.total)]
+  const [active, unwell] = [sum(all, one => one.active), sum(all, one => one.unwell)]
+  bar.update(ended, total, `${active > 0 ? `run ${active}  ` : ""}${unwell > 0 ? `fail ${unwell}` : ""}`.trim())
+}
+
+function standing(tallies: ReadonlyMap<bigint, Tally>): string {
+  const all = [...tallies.values()]
+  const total = sum(all, one => one.total)
+  return total === 0 ? "" : `${sum(all, one => one.ended)} of ${plural(total, "job")} have.`
+}
+
+function nameOf(id: { campaign: bigint; index: number }): string {
+  return `${id.campaign}.${id.index}`
+}
+
+function sum<T>(items: readonly T[], value: (item: T) => number): number {
+  return items.reduce((total, item) => total + value(item), 0)
+}
+
+function upper(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}
