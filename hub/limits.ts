@@ -39,6 +39,8 @@ export const TICK_EVENTS_MAX = 4_096
 
 /** How finely the event loop's delay is sampled: 50 times a second costs nothing that can be measured. */
 export const EVENT_LOOP_RESOLUTION_MS = 20
+/** Whoever decides by the lag wants that of now, and not of one hiccup: fifty samples. */
+export const EVENT_LOOP_WINDOW_MS = 1_000
 /** A peer that has not said by then what it speaks is closed. As HELLO_MS of agents: slow is not silent. */
 export const SNIFF_MS = 5_000
 /** Handshakes and HTTP/1 heads: the same patience. */

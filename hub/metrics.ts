@@ -3,7 +3,7 @@
 // renaming one breaks somebody's dashboard. No job, node or campaign ids as labels: a label value lives forever.
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client"
-import { EVENT_LOOP_RESOLUTION_MS } from "./limits.ts"
+import { EVENT_LOOP_RESOLUTION_MS, EVENT_LOOP_WINDOW_MS } from "./limits.ts"
 
 const fastSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
 const slowSeconds = [0.1, 1, 10, 60, 300, 1_800, 7_200, 43_200, 259_200]
@@ -95,17 +95,24 @@ export function createMetrics(version: string) {
   // ---- event loop ----
   const loopDelay = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS })
   loopDelay.enable()
+  // And once more for decisions of the moment: how late most timers were within the last second.
+  const recentDelay = monitorEventLoopDelay({ resolution: EVENT_LOOP_RESOLUTION_MS })
+  recentDelay.enable()
+  let recentLagSeconds = 0
+  const sampling = setInterval(() => {
+    recentLagSeconds = lagOf(recentDelay.percentile(90))
+    recentDelay.reset()
+  }, EVENT_LOOP_WINDOW_MS)
+  sampling.unref()
   const eventLoopLag = new Gauge({
     name: "cah_event_loop_lag_seconds",
     help: "How late timers of the main thread were since the last scrape.",
     labelNames: ["percentile"],
     registers,
     collect() {
-      // The histogram counts the timer's own interval; what is beyond it is lag. NaN before the first sample.
-      const lag = (ns: number) => Math.max(0, (Number.isNaN(ns) ? 0 : ns / 1e9) - EVENT_LOOP_RESOLUTION_MS / 1e3)
-      eventLoopLag.set({ percentile: "50" }, lag(loopDelay.percentile(50)))
-      eventLoopLag.set({ percentile: "99" }, lag(loopDelay.percentile(99)))
-      eventLoopLag.set({ percentile: "100" }, lag(loopDelay.max))
+      eventLoopLag.set({ percentile: "50" }, lagOf(loopDelay.percentile(50)))
+      eventLoopLag.set({ percentile: "99" }, lagOf(loopDelay.percentile(99)))
+      eventLoopLag.set({ percentile: "100" }, lagOf(loopDelay.max))
       loopDelay.reset()
     },
   })
@@ -118,6 +125,8 @@ export function createMetrics(version: string) {
     /** Stops the sampling of the event loop, which would keep a histogram alive. */
     close(): void {
       loopDelay.disable()
+      recentDelay.disable()
+      clearInterval(sampling)
       registry.clear()
     },
 
@@ -227,10 +236,12 @@ export function createMetrics(version: string) {
       labelNames: ["where"],
       registers,
     }),
-    /** Per event loop: for admission control, p99 seconds since the last scrape. */
-    eventLoopLagSeconds(): number {
-      const ns = loopDelay.percentile(99)
-      return Math.max(0, (Number.isNaN(ns) ? 0 : ns / 1e9) - EVENT_LOOP_RESOLUTION_MS / 1e3)
-    },
+    /** How late nine of ten timers were at most within the last second: for admission control and people. */
+    eventLoopLagSeconds: () => recentLagSeconds,
   }
+}
+
+/** The histogram counts the timer's own interval; what is beyond it is lag. NaN before the first sample. */
+function lagOf(ns: number): number {
+  return Math.max(0, (Number.isNaN(ns) ? 0 : ns / 1e9) - EVENT_LOOP_RESOLUTION_MS / 1e3)
 }

@@ -51,7 +51,7 @@ export function authorise(parts: AuthoriseParts): Interceptor {
     }
     request.contextValues.set(callerKey, caller)
     if (!request.stream) return next(request)
-    const life = lifeOf(caller, peer, parts.wallMs())
+    const life = lifeOf(caller, peer, request.signal, parts.wallMs())
     const response = await next({ ...request, message: whileAllowed(request.message, life) } as typeof request)
     if (!response.stream) return response
     return { ...response, message: whileAllowed(response.message, life) } as typeof response
@@ -81,7 +81,7 @@ interface Life {
   readonly onOver: (run: () => void) => () => void
 }
 
-function lifeOf(caller: Caller, peer: Peer, now: number): Life {
+function lifeOf(caller: Caller, peer: Peer, call: AbortSignal, now: number): Life {
   const leftMs = caller.expiresAt === null ? null : caller.expiresAt - now
   const expiresAtMs = leftMs === null ? Infinity : performance.now() + leftMs
   const over = () =>
@@ -98,11 +98,16 @@ function lifeOf(caller: Caller, peer: Peer, now: number): Life {
       caller.revoked.addEventListener("abort", end, { once: true })
       const expiry = setTimeout(end, Math.min(expiresAtMs - performance.now(), 0x7fffffff))
       if (expiresAtMs === Infinity) clearTimeout(expiry)
-      return () => {
+      const stop = () => {
         clearTimeout(expiry)
         clearTimeout(cut)
         caller.revoked.removeEventListener("abort", end)
+        call.removeEventListener("abort", stop)
       }
+      // A handler may leave its requests half read: the call's own end is when nobody listens any more.
+      call.addEventListener("abort", stop)
+      if (call.aborted) stop()
+      return stop
     },
   }
 }

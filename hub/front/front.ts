@@ -1,0 +1,74 @@
+// Everything that is served over HTTP requests, behind one handler: the operator's endpoints by path, then the services, then
+// "not found". The one interceptor that lets callers in is put in its place here, for every service alike.
+
+import { OperatorService } from "../../proto/gen/cah/v1/operator_pb.ts"
+import { ScientistService } from "../../proto/gen/cah/v1/scientist_pb.ts"
+import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts"
+import { authorise } from "../auth/interceptor.ts"
+import type { OnRequest } from "../port.ts"
+import { type OperatorParts, operatorService } from "./operator/service.ts"
+import { rpcHandler } from "./rpc/adapter.ts"
+import { answerErrors } from "./rpc/errors.ts"
+import { healthService } from "./rpc/health.ts"
+import { reflectionServices, serveReflection } from "./rpc/reflection.ts"
+import { type ScientistParts, scientistService } from "./scientist/service.ts"
+import { readiness } from "./status/gather.ts"
+import { type StatusHandlerParts, statusHandler } from "./status/handler.ts"
+
+export type FrontParts = ScientistParts &
+  OperatorParts &
+  StatusHandlerParts & {
+    /** Ends all open calls. */
+    readonly shutdown: AbortSignal
+  }
+
+/** What balancers and probes ask, and what is public anyway. Every other service needs a token. */
+const openServices = [Health, ...reflectionServices]
+const guardedServices = [ScientistService, OperatorService]
+
+/** How often grpc.health.v1's Watch looks. */
+const HEALTH_EVERY_MS = 1_000
+
+export function front(parts: FrontParts): OnRequest {
+  const status = statusHandler(parts)
+  const rpc = rpcHandler({
+    interceptors: [
+      answerErrors(parts),
+      authorise({
+        tokens: parts.tokens,
+        failures: parts.failures,
+        open: new Set(openServices.map(service => service.typeName)),
+        wallMs: () => parts.clock.wallMs(),
+        onLimited: () => parts.metrics.rateLimited.inc({ rule: "login" }),
+      }),
+    ],
+    shutdown: parts.shutdown,
+    log: parts.log,
+    routes(router) {
+      router.service(ScientistService, scientistService(parts))
+      router.service(OperatorService, operatorService(parts))
+      router.service(
+        Health,
+        healthService({
+          services: [...guardedServices, ...openServices].map(service => service.typeName),
+          isReady: async () => (await readiness(parts)).ready,
+          everyMs: HEALTH_EVERY_MS,
+        }),
+      )
+      serveReflection(
+        router,
+        [...guardedServices, ...openServices].map(service => service.file),
+      )
+    },
+  })
+  return (request, response) => {
+    if (status(request, response) || rpc(request, response)) return
+    const body = "not found: the status page is at /, the services are at /cah.v1.ScientistService/…\n"
+    response.writeHead(404, {
+      "Content-Type": "text/plain; charset=utf-8",
+      "Content-Length": Buffer.byteLength(body),
+      "X-Content-Type-Options": "nosniff",
+    })
+    response.end(body)
+  }
+}

@@ -1,0 +1,71 @@
+// From HTTP requests to services: gRPC, gRPC-web and Connect from one set of handlers. It finds the handler by path, says who
+// the peer is, and hears of what goes wrong after the answer has begun. It decides nothing.
+
+import type { Interceptor } from "@connectrpc/connect"
+import { Code, ConnectError, type ConnectRouter, createConnectRouter, createContextValues } from "@connectrpc/connect"
+import {
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node"
+import { type Peer, peerKey } from "../../auth/interceptor.ts"
+import type { Log } from "../../core/ports.ts"
+import { MESSAGE_BYTES_MAX } from "../../limits.ts"
+import type { Request, Response } from "../../port.ts"
+
+export interface RpcOptions {
+  readonly routes: (router: ConnectRouter) => void
+  /** The first is the outermost. */
+  readonly interceptors: Interceptor[]
+  /** Ends all open calls; its reason is what callers are told. */
+  readonly shutdown: AbortSignal
+  readonly log: Log
+}
+
+/** Answers the request and says true, or says false: no service has this path. */
+export type RpcHandler = (request: Request, response: Response) => boolean
+
+export function rpcHandler(options: RpcOptions): RpcHandler {
+  const router = createConnectRouter({
+    interceptors: options.interceptors,
+    readMaxBytes: MESSAGE_BYTES_MAX,
+    shutdownSignal: options.shutdown,
+    acceptCompression: [compressionGzip],
+  })
+  options.routes(router)
+  const handlers = new Map(router.handlers.map(handler => [handler.requestPath, handler]))
+
+  return (request, response) => {
+    const handler = handlers.get((request.url ?? "").split("?", 1)[0] ?? "")
+    if (handler === undefined) return false
+    const context = createContextValues().set(peerKey, peerOf(request, response))
+    let universal: ReturnType<typeof universalRequestFromNodeRequest>
+    try {
+      universal = universalRequestFromNodeRequest(request, response, undefined, context)
+    } catch {
+      // No host, or one that is no host name.
+      response.statusCode = 400
+      response.end()
+      return true
+    }
+    handler(universal)
+      .then(answer => universalResponseToNodeResponse(answer, response))
+      .catch(thrown => {
+        const { code } = ConnectError.from(thrown)
+        if (code === Code.Aborted || code === Code.Canceled) return
+        options.log.error({ method: handler.requestPath, error: thrown }, "an answer could not be sent")
+        response.destroy()
+      })
+    return true
+  }
+}
+
+function peerOf(request: Request, response: Response): Peer {
+  return {
+    address: request.socket.remoteAddress ?? "unknown",
+    cut() {
+      if ("stream" in response) response.stream.close()
+      else response.destroy()
+    },
+  }
+}

@@ -1,0 +1,168 @@
+// What jobs left behind, on its way out: stageouts and logs of ended jobs, and the output of running ones as it is written.
+import { createHash } from "node:crypto"
+import { timestampFromMs } from "@bufbuild/protobuf/wkt"
+import type { ServiceImpl } from "@connectrpc/connect"
+import { Output, type ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import { digestOf } from "../../../proto/wire/digest.ts"
+import { CahError } from "../../core/errors.ts"
+import type { BlobRef, CampaignId, LogRef } from "../../core/model.ts"
+import type { ResultRow } from "../../core/ports.ts"
+import { FOLLOW_PENDING_BYTES_MAX, KEEP_ALIVE_MS } from "../../limits.ts"
+import { callerOf, campaignFor, checkIndex, type ScientistParts } from "./parts.ts"
+import { Signal } from "./signal.ts"
+import { jobOf, numberOf, wireBlob } from "./words.ts"
+
+type Service = ServiceImpl<typeof ScientistService>
+type OutputName = "stageout" | "stdout" | "stderr"
+
+const outputs: Partial<Record<Output, OutputName>> = {
+  [Output.STAGEOUT]: "stageout",
+  [Output.STDOUT]: "stdout",
+  [Output.STDERR]: "stderr",
+}
+
+export function downloadMethods(parts: ScientistParts): Pick<Service, "download" | "followLog"> {
+  const { engine, store, logTap, clock, metrics } = parts
+
+  /** Null: it has not ended with a result yet. */
+  function resultOf(campaign: CampaignId, index: number): ResultRow | null {
+    const result = store.result(campaign, index)
+    if (result !== null) return result
+    const job = store.job(campaign, index)
+    if (job?.phase === "ended") {
+      throw new CahError("not_found", `job ${campaign}.${index} ended as ${job.outcome} and left nothing behind`)
+    }
+    return null
+  }
+
+  return {
+    async *download({ job: wire, output, offset: wireOffset }, context) {
+      const { campaign, index } = jobOf(wire)
+      checkIndex(campaignFor(store, callerOf(context), campaign), index)
+      const name = outputOf(output)
+      const result = resultOf(campaign, index)
+      if (result === null) {
+        const phase = store.job(campaign, index)?.phase ?? "queued"
+        throw new CahError("failed_precondition", `job ${campaign}.${index} is ${phase}: wait until it has ended`)
+      }
+      const bytes = name === "stageout" ? stageoutOf(result) : contentOf(result[name])
+      const blob = bytes instanceof Uint8Array ? blobOfBytes(bytes) : bytes
+      const offset = numberOf(wireOffset, "offset")
+      if (offset > blob.sizeBytes) {
+        throw new CahError("invalid_argument", `offset ${offset} is beyond the end, at ${blob.sizeBytes}`)
+      }
+      yield { blob: wireBlob(blob), offset: BigInt(offset) }
+      metrics.streamsOpen.inc({ kind: name })
+      try {
+        for await (const data of piecesOf(bytes, offset)) {
+          yield { data }
+          metrics.streamBytes.inc({ dir: "out", kind: name }, data.byteLength)
+        }
+      } finally {
+        metrics.streamsOpen.dec({ kind: name })
+      }
+    },
+
+    async *followLog({ job: wire, output }, context) {
+      const { campaign, index } = jobOf(wire)
+      checkIndex(campaignFor(store, callerOf(context), campaign), index)
+      const name = outputOf(output)
+      if (name === "stageout") throw new CahError("invalid_argument", "only stdout and stderr can be followed")
+      const news = new Signal(context.signal)
+      const stopWatching = engine.watch(campaign, () => news.raise())
+      try {
+        while (!context.signal.aborted) {
+          const result = resultOf(campaign, index)
+          if (result !== null) {
+            for await (const data of piecesOf(contentOf(result[name]), 0)) yield { data }
+            return
+          }
+          const job = engine.job(campaign, index)
+          if (job !== null && job.node !== null && (job.phase === "running" || job.phase === "returning")) {
+            stopWatching()
+            yield* live(job.node, { campaign, index, attempt: job.attempt }, name, context.signal)
+            return
+          }
+          // Not begun yet: its news will say when. An empty message keeps proxies from closing a silent call.
+          await news.wait(KEEP_ALIVE_MS)
+          yield {}
+        }
+      } finally {
+        stopWatching()
+      }
+    },
+  }
+
+  async function* live(
+    node: Parameters<typeof logTap.follow>[0],
+    attempt: Parameters<typeof logTap.follow>[1],
+    name: "stdout" | "stderr",
+    signal: AbortSignal,
+  ) {
+    const news = new Signal(signal)
+    let pending: Uint8Array[] = []
+    let pendingBytes = 0
+    let ended = false
+    const follower = logTap.follow(node, attempt, name, {
+      data(bytes) {
+        // Beyond the bound nothing is kept: the loop below ends the call.
+        if (pendingBytes > FOLLOW_PENDING_BYTES_MAX) return
+        pending.push(bytes)
+        pendingBytes += bytes.byteLength
+        news.raise()
+      },
+      end() {
+        ended = true
+        news.raise()
+      },
+    })
+    try {
+      while (!signal.aborted) {
+        if (pendingBytes > FOLLOW_PENDING_BYTES_MAX) {
+          throw new CahError(
+            "resource_exhausted",
+            "you read more slowly than the job writes: get its log when it has ended",
+          )
+        }
+        const ready = pending
+        pending = []
+        pendingBytes = 0
+        const at = timestampFromMs(clock.wallMs())
+        for (const data of ready) {
+          yield { data, at }
+          metrics.streamBytes.inc({ dir: "out", kind: name }, data.byteLength)
+        }
+        if (pending.length > 0) continue
+        if (ended) return
+        if (ready.length === 0) yield {}
+        await news.wait(KEEP_ALIVE_MS)
+      }
+    } finally {
+      follower.stop()
+    }
+  }
+
+  function piecesOf(bytes: Uint8Array | BlobRef, offset: number): AsyncIterable<Uint8Array> | Uint8Array[] {
+    if (!(bytes instanceof Uint8Array)) return parts.blobs.read(bytes.digest, offset)
+    return offset === bytes.byteLength ? [] : [bytes.subarray(offset)]
+  }
+}
+
+function outputOf(wire: Output): OutputName {
+  const name = outputs[wire]
+  if (name === undefined) throw new CahError("invalid_argument", "say which output: stageout, stdout or stderr")
+  return name
+}
+
+function stageoutOf(result: ResultRow): BlobRef {
+  if (result.stageout !== null) return result.stageout
+  throw new CahError("not_found", `job ${result.campaign}.${result.index} returned no files`)
+}
+
+function contentOf(log: LogRef): Uint8Array | BlobRef {
+  return log.blob ?? log.inline ?? new Uint8Array()
+}
+
+function blobOfBytes(bytes: Uint8Array): BlobRef {
+  return { digest: digestOf(createHash("sha256").update(bytes).digest()), sizeBytes: bytes.byteLength }
+}

@@ -1,0 +1,165 @@
+// From what a scientist sent to an order the core can decide about. Every rule of a valid campaign stands here, each with a
+// sentence that says what was wrong, where, and what is allowed. It reads nothing and asks nobody.
+import { createHash } from "node:crypto"
+import { durationMs } from "@bufbuild/protobuf/wkt"
+import type { CampaignSpec, JobParameters } from "../../../proto/gen/cah/v1/job_pb.ts"
+import { digestOf } from "../../../proto/wire/digest.ts"
+import { CahError } from "../../core/errors.ts"
+import type { Order } from "../../core/ports.ts"
+import {
+  ARRAY_MAX,
+  KEY_CHARACTERS_MAX,
+  NAME_CHARACTERS_MAX,
+  PARAMETER_BYTES_MAX,
+  PARAMETERS_BYTES_MAX,
+  PRIORITY_MAX,
+  SLOTS_MAX,
+  SPEC_BYTES_MAX,
+  STAGEIN_BYTES_MAX,
+  STAGEOUT_GLOBS_MAX,
+  WALLTIME_DEFAULT_MS,
+  WALLTIME_MAX_MS,
+  WALLTIME_MIN_MS,
+} from "../../limits.ts"
+import { blobOf, numberOf, specBytes } from "./words.ts"
+
+export function orderOf(
+  owner: string,
+  key: string,
+  spec: CampaignSpec | undefined,
+  lines: readonly string[] | null,
+): Order {
+  if (spec === undefined) throw invalid("no spec: say what is to be run")
+  checkKey(key)
+  checkText("name", spec.name, NAME_CHARACTERS_MAX)
+  checkText("project", spec.project, NAME_CHARACTERS_MAX)
+  checkCommand(spec.command)
+  checkEnvironment(spec.env)
+  checkStageout(spec.stageout)
+  if (Math.abs(spec.priority) > PRIORITY_MAX) {
+    throw invalid(`priority ${spec.priority} is out of range: -${PRIORITY_MAX} to ${PRIORITY_MAX}`)
+  }
+  const total = totalOf(spec, lines)
+  const stagein = spec.stagein === undefined ? null : blobOf(spec.stagein)
+  if (stagein !== null && stagein.sizeBytes > STAGEIN_BYTES_MAX) {
+    throw invalid(`the stagein of ${stagein.sizeBytes} bytes is too large: ${STAGEIN_BYTES_MAX} at most`)
+  }
+  const bytes = specBytes(spec)
+  if (bytes.byteLength > SPEC_BYTES_MAX) {
+    throw invalid(
+      `the specification of ${bytes.byteLength} bytes is too large: ${SPEC_BYTES_MAX} at most; put long scripts into the stagein`,
+    )
+  }
+  return {
+    owner,
+    key,
+    specDigest: digestOfOrder(bytes, lines),
+    name: spec.name,
+    spec: bytes,
+    stagein,
+    needs: needsOf(spec),
+    walltimeMs: walltimeOf(spec),
+    priority: spec.priority,
+    total,
+    lines,
+  }
+}
+
+/** Gathers parameter lines and refuses them as early as it can: a million lines may be on their way. */
+export class Lines {
+  readonly all: string[] = []
+  bytes = 0
+
+  add(parameters: readonly JobParameters[]): void {
+    for (const { line } of parameters) {
+      const bytes = Buffer.byteLength(line)
+      const index = this.all.length
+      if (bytes > PARAMETER_BYTES_MAX) {
+        throw invalid(`parameter line ${index} has ${bytes} bytes: ${PARAMETER_BYTES_MAX} at most`)
+      }
+      if (/[\0\r\n]/.test(line)) throw invalid(`parameter line ${index} contains a line break or a NUL`)
+      if (index >= ARRAY_MAX) throw invalid(`too many parameter lines: ${ARRAY_MAX} at most`)
+      this.bytes += bytes
+      if (this.bytes > PARAMETERS_BYTES_MAX) {
+        throw invalid(`the parameters are too large: ${PARAMETERS_BYTES_MAX} bytes at most in one campaign`)
+      }
+      this.all.push(line)
+    }
+  }
+}
+
+function totalOf(spec: CampaignSpec, lines: readonly string[] | null): number {
+  if (lines !== null) return lines.length
+  if (spec.array < 1) throw invalid("array is 0: a campaign has at least one job")
+  if (spec.array > ARRAY_MAX) throw invalid(`array ${spec.array} is too large: ${ARRAY_MAX} jobs at most`)
+  return spec.array
+}
+
+function walltimeOf(spec: CampaignSpec): number {
+  if (spec.walltime === undefined) return WALLTIME_DEFAULT_MS
+  const ms = durationMs(spec.walltime)
+  if (!(ms >= WALLTIME_MIN_MS && ms <= WALLTIME_MAX_MS)) {
+    throw invalid(`walltime ${ms / 1e3} s is out of range: 1 s to ${WALLTIME_MAX_MS / 86_400_000} days`)
+  }
+  return Math.ceil(ms)
+}
+
+function needsOf({ needs }: CampaignSpec): Order["needs"] {
+  const slots = needs?.slots ?? 0
+  if (slots > SLOTS_MAX) throw invalid(`${slots} slots are too many for one job: ${SLOTS_MAX} at most`)
+  return {
+    slots: Math.max(1, slots),
+    memoryBytes: numberOf(needs?.memoryBytes ?? 0n, "memory_bytes"),
+    diskBytes: numberOf(needs?.diskBytes ?? 0n, "disk_bytes"),
+  }
+}
+
+function checkKey(key: string): void {
+  if (key === "") throw invalid("no idempotency_key: make one before the first try, and send it with each")
+  checkText("idempotency_key", key, KEY_CHARACTERS_MAX)
+}
+
+function checkCommand(command: readonly string[]): void {
+  if (command.length === 0 || command[0]?.trim() === "") throw invalid("the command is empty: say what is to be run")
+  const at = command.findIndex(word => word.includes("\0"))
+  if (at >= 0) throw invalid(`argument ${at} of the command contains a NUL`)
+}
+
+function checkEnvironment(env: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(env)) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+      throw invalid(`env name ${JSON.stringify(name.slice(0, 80))}: letters, digits and _ only, and no digit first`)
+    }
+    if (value.includes("\0")) throw invalid(`the value of env ${name} contains a NUL`)
+  }
+}
+
+function checkStageout(globs: readonly string[]): void {
+  if (globs.length > STAGEOUT_GLOBS_MAX) {
+    throw invalid(`${globs.length} stageout patterns are too many: ${STAGEOUT_GLOBS_MAX} at most`)
+  }
+  for (const glob of globs) {
+    if (glob === "" || glob.startsWith("/") || glob.includes("\0") || glob.split("/").includes("..")) {
+      throw invalid(
+        `stageout ${JSON.stringify(glob.slice(0, 80))}: a pattern within the working directory, without ".."`,
+      )
+    }
+  }
+}
+
+export function checkText(field: string, text: string, charactersMax: number): void {
+  if (text.length > charactersMax) throw invalid(`${field} has ${text.length} characters: ${charactersMax} at most`)
+  if (/\p{Cc}/u.test(text)) throw invalid(`${field} contains a control character`)
+}
+
+/** Lengths are hashed too, so that no two orders share their bytes. */
+function digestOfOrder(spec: Uint8Array, lines: readonly string[] | null): Order["specDigest"] {
+  const hash = createHash("sha256")
+  hash.update(`${spec.byteLength} ${lines?.length ?? "none"}\n`).update(spec)
+  for (const line of lines ?? []) hash.update(`${Buffer.byteLength(line)} ${line}\n`)
+  return digestOf(hash.digest())
+}
+
+function invalid(message: string): CahError {
+  return new CahError("invalid_argument", message)
+}

@@ -1,0 +1,53 @@
+// What the scientist's service is made of, and the one rule that all its nouns share: an object of somebody else does not
+// exist. "Not found", never "forbidden", so that ids tell a stranger nothing.
+import type { HandlerContext } from "@connectrpc/connect"
+import { callerKey } from "../../auth/interceptor.ts"
+import { allows, type Caller } from "../../auth/tokens.ts"
+import { CahError } from "../../core/errors.ts"
+import type { CampaignId } from "../../core/model.ts"
+import type { BlobStore, CampaignRow, Clock, Engine, LogTap, StoreReader } from "../../core/ports.ts"
+import { PAGE_DEFAULT, PAGE_MAX } from "../../limits.ts"
+import type { Metrics } from "../../metrics.ts"
+
+export interface ScientistParts {
+  readonly engine: Engine
+  readonly store: StoreReader
+  readonly blobs: BlobStore
+  readonly logTap: LogTap
+  readonly clock: Clock
+  readonly metrics: Metrics
+  readonly version: string
+  /** Free bytes below which no upload is taken. */
+  readonly diskFloorBytes: number
+}
+
+/** The interceptor has let the caller in; without one there is a hole in it, and nothing is served through it. */
+export function callerOf(context: HandlerContext): Caller {
+  const caller = context.values.get(callerKey)
+  if (caller === null) throw new Error("a call came past the interceptor")
+  return caller
+}
+
+export function isAdmin(caller: Caller): boolean {
+  return allows(caller, "admin")
+}
+
+/** The campaign as it is on disk, if the caller may know of it. */
+export function campaignFor(store: StoreReader, caller: Caller, id: CampaignId): CampaignRow {
+  const row = store.campaign(id)
+  if (row === null || (row.owner !== caller.principal && !isAdmin(caller))) {
+    throw new CahError("not_found", `there is no campaign ${id}: \`cah ls\` lists yours`)
+  }
+  return row
+}
+
+export function checkIndex(campaign: CampaignRow, index: number): void {
+  if (index < campaign.total) return
+  const message = `campaign ${campaign.id} has jobs ${campaign.id}.0 to ${campaign.id}.${campaign.total - 1}, not .${index}`
+  throw new CahError("not_found", message)
+}
+
+export function pageOf(limit: number): number {
+  if (limit > PAGE_MAX) throw new CahError("invalid_argument", `limit ${limit} is too large: ${PAGE_MAX} at most`)
+  return limit === 0 ? PAGE_DEFAULT : limit
+}

@@ -1,0 +1,61 @@
+// Watching a campaign: as it is, then as it changes, at most five times a second, until it has ended. News are counted, not
+// queued: a slow reader gets fewer and larger ones, and one that does not read at all is let go.
+import { fromBinary } from "@bufbuild/protobuf"
+import type { ServiceImpl } from "@connectrpc/connect"
+import { CampaignSpecSchema } from "../../../proto/gen/cah/v1/job_pb.ts"
+import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import { CahError } from "../../core/errors.ts"
+import { KEEP_ALIVE_MS, PAGE_MAX, WATCH_EVERY_MS, WATCH_PENDING_MAX } from "../../limits.ts"
+import { untouched, viewOf } from "./jobs.ts"
+import { callerOf, campaignFor, type ScientistParts } from "./parts.ts"
+import { Signal } from "./signal.ts"
+import { campaignIdOf, wireCampaign, wireJob } from "./words.ts"
+
+type Service = ServiceImpl<typeof ScientistService>
+
+export function watchMethods({ engine, store }: ScientistParts): Pick<Service, "watchCampaign"> {
+  return {
+    async *watchCampaign({ campaign, jobs: wantsJobs }, context) {
+      const caller = callerOf(context)
+      const id = campaignIdOf(campaign)
+      const news = new Signal(context.signal)
+      let ended: number[] = []
+      let tooMany = false
+      // Before the first look, so that nothing falls between the two.
+      const stop = engine.watch(id, ({ ended: more }) => {
+        if (wantsJobs && !tooMany) for (const { index } of more) ended.push(index)
+        if (ended.length > WATCH_PENDING_MAX) {
+          tooMany = true
+          ended = []
+        }
+        news.raise()
+      })
+      try {
+        let row = campaignFor(store, caller, id)
+        yield { campaign: wireCampaign(row, fromBinary(CampaignSpecSchema, row.spec)) }
+        while (ended.length > 0 || row.endedAt === null) {
+          if (ended.length === 0) await news.wait(KEEP_ALIVE_MS)
+          if (context.signal.aborted) return
+          // What else happens within the fifth of a second goes into the same news.
+          await news.pause(WATCH_EVERY_MS)
+          if (context.signal.aborted) return
+          if (tooMany) {
+            const message = "you read too slowly, and too many jobs ended meanwhile: list them, then watch again"
+            throw new CahError("resource_exhausted", message)
+          }
+          const batch = ended.splice(0, PAGE_MAX)
+          row = campaignFor(store, caller, id)
+          const current = row
+          yield {
+            campaign: wireCampaign(current, null),
+            ended: batch.map(index =>
+              wireJob(viewOf(store, current, store.job(id, index) ?? untouched(current, index), false)),
+            ),
+          }
+        }
+      } finally {
+        stop()
+      }
+    },
+  }
+}

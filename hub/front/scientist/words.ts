@@ -1,0 +1,198 @@
+// Between the scientist's contract and the hub's words, in tables: the only file that knows both for jobs and campaigns.
+import { type MessageInitShape, toBinary } from "@bufbuild/protobuf"
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt"
+import {
+  type CampaignSchema,
+  type CampaignSpec,
+  CampaignSpecSchema,
+  type JobSchema,
+  type NodeSchema,
+  NodeState,
+  type ResultSchema,
+  type Blob as WireBlob,
+  type JobId as WireJobId,
+  Outcome as WireOutcome,
+  Phase as WirePhase,
+  Verdict as WireVerdict,
+} from "../../../proto/gen/cah/v1/job_pb.ts"
+import { parseDigest } from "../../../proto/wire/digest.ts"
+import { CahError } from "../../core/errors.ts"
+import type { BlobRef, CampaignId, LogRef, Node, Outcome, Phase, Verdict } from "../../core/model.ts"
+import type { CampaignRow, JobRow, ResultRow } from "../../core/ports.ts"
+import { busySlots, type NodeStateName, nodeState } from "../node-state.ts"
+
+export const wirePhases: Record<Phase, WirePhase> = {
+  queued: WirePhase.QUEUED,
+  held: WirePhase.HELD,
+  offered: WirePhase.OFFERED,
+  staging: WirePhase.STAGING,
+  running: WirePhase.RUNNING,
+  returning: WirePhase.RETURNING,
+  ended: WirePhase.ENDED,
+}
+
+export const wireOutcomes: Record<Outcome, WireOutcome> = {
+  finished: WireOutcome.FINISHED,
+  failed: WireOutcome.FAILED,
+  timedout: WireOutcome.TIMEDOUT,
+  lost: WireOutcome.LOST,
+  refused: WireOutcome.REFUSED,
+  cancelled: WireOutcome.CANCELLED,
+}
+
+const wireVerdicts: Record<Verdict, WireVerdict> = {
+  unchecked: WireVerdict.UNCHECKED,
+  agreed: WireVerdict.AGREED,
+  disputed: WireVerdict.DISPUTED,
+  rejected: WireVerdict.REJECTED,
+}
+
+/** Undefined: any. A number that this hub does not know is refused, for its answer would be a wrong one. */
+export function phaseOf(wire: WirePhase): Phase | undefined {
+  return wordOf(wirePhases, wire, WirePhase.UNSPECIFIED, "phase")
+}
+
+export function outcomeOf(wire: WireOutcome): Outcome | undefined {
+  return wordOf(wireOutcomes, wire, WireOutcome.UNSPECIFIED, "outcome")
+}
+
+function wordOf<W extends string, N extends number>(
+  table: Record<W, N>,
+  wire: N,
+  unspecified: N,
+  what: string,
+): W | undefined {
+  if (wire === unspecified) return undefined
+  for (const word of Object.keys(table) as W[]) if (table[word] === wire) return word
+  throw new CahError("invalid_argument", `${what} ${wire} is unknown to this hub`)
+}
+
+// ---- what comes in --------------------------------------------------------------------------------------------
+
+export function numberOf(wire: bigint, what: string): number {
+  if (wire < 0n || wire > BigInt(Number.MAX_SAFE_INTEGER)) {
+    throw new CahError("invalid_argument", `${what} ${wire} is out of range`)
+  }
+  return Number(wire)
+}
+
+/** An id beyond what we ever give out is an id of nothing. */
+export function campaignIdOf(wire: bigint): CampaignId {
+  return (wire <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(wire) : 0) as CampaignId
+}
+
+export function jobOf(wire: WireJobId | undefined): { campaign: CampaignId; index: number } {
+  if (wire === undefined) throw new CahError("invalid_argument", "no job named: give campaign and index")
+  return { campaign: campaignIdOf(wire.campaign), index: wire.index }
+}
+
+export function blobOf(wire: WireBlob | undefined): BlobRef {
+  const digest = parseDigest(wire?.digest ?? "")
+  if (wire === undefined || digest === null) {
+    throw new CahError("invalid_argument", 'a blob is named "sha256:" and 64 lower-case hexadecimal digits')
+  }
+  return { digest, sizeBytes: numberOf(wire.sizeBytes, "size_bytes") }
+}
+
+// ---- what goes out --------------------------------------------------------------------------------------------
+
+export function wireBlob(blob: BlobRef): { digest: string; sizeBytes: bigint } {
+  return { digest: blob.digest, sizeBytes: BigInt(blob.sizeBytes) }
+}
+
+/** `spec` is left out where the reader has it already. */
+export function wireCampaign(row: CampaignRow, spec: CampaignSpec | null): MessageInitShape<typeof CampaignSchema> {
+  const { refused, ...counts } = row.counts
+  return {
+    id: BigInt(row.id),
+    name: row.name,
+    owner: row.owner,
+    // A refused attempt is offered elsewhere: no job ends as refused. If one did, it would be a failure to its owner.
+    counts: { total: row.total, ...counts, failed: counts.failed + refused },
+    submittedAt: timestampFromMs(row.submittedAt),
+    ...(row.endedAt === null ? {} : { endedAt: timestampFromMs(row.endedAt) }),
+    ...(spec === null ? {} : { spec }),
+  }
+}
+
+export interface JobView {
+  readonly job: JobRow
+  readonly result: ResultRow | null
+  /** Its line of the parameter list. */
+  readonly line: string | null
+  readonly story: boolean
+}
+
+export function wireJob({ job, result, line, story }: JobView): MessageInitShape<typeof JobSchema> {
+  return {
+    id: { campaign: BigInt(job.campaign), index: job.index },
+    phase: wirePhases[job.phase],
+    outcome: job.outcome === null ? WireOutcome.UNSPECIFIED : wireOutcomes[job.outcome],
+    verdict: wireVerdicts[job.verdict],
+    attempt: job.attempt,
+    node: job.node ?? "",
+    failures: job.failures,
+    losses: job.losses,
+    ...(result === null ? {} : { result: wireResult(result) }),
+    ...(line === null ? {} : { parameters: { line } }),
+    story: story
+      ? job.story.map(({ at, event, phase, attempt, node }) => ({
+          at: timestampFromMs(at),
+          event,
+          phase: wirePhases[phase],
+          attempt,
+          node: node ?? "",
+        }))
+      : [],
+  }
+}
+
+function wireResult(result: ResultRow): MessageInitShape<typeof ResultSchema> {
+  return {
+    outcome: wireOutcomes[result.outcome],
+    exitCode: result.exitCode,
+    message: result.message,
+    ...(result.stageout === null ? {} : { stageout: wireBlob(result.stageout) }),
+    stdout: wireLog(result.stdout),
+    stderr: wireLog(result.stderr),
+    runTime: durationFromMs(result.runMs),
+    cpuTime: durationFromMs(result.cpuMs),
+    peakMemoryBytes: BigInt(result.peakMemoryBytes),
+  }
+}
+
+function wireLog({ inline, blob, droppedBytes }: LogRef) {
+  return {
+    ...(inline === null ? {} : { inline }),
+    ...(blob === null ? {} : { blob: wireBlob(blob) }),
+    droppedBytes: BigInt(droppedBytes),
+  }
+}
+
+export function wireNode(node: Readonly<Node>, lastSeenAt: number | null): MessageInitShape<typeof NodeSchema> {
+  return {
+    id: node.id,
+    name: node.name,
+    state: nodeStates[nodeState(node)],
+    slots: node.slots,
+    slotsBusy: busySlots(node),
+    memoryBytes: BigInt(node.memoryBytes),
+    diskBytes: BigInt(node.diskBytes),
+    properties: { ...node.properties },
+    agentVersion: node.agentVersion,
+    ...(lastSeenAt === null ? {} : { lastSeenAt: timestampFromMs(lastSeenAt) }),
+  }
+}
+
+const nodeStates: Record<NodeStateName, NodeState> = {
+  online: NodeState.ONLINE,
+  away: NodeState.AWAY,
+  drained: NodeState.DRAINED,
+  revoked: NodeState.REVOKED,
+}
+
+/** The same specification always gives the same bytes: maps are written in the order of their keys. */
+export function specBytes(spec: CampaignSpec): Uint8Array {
+  const env = Object.fromEntries(Object.entries(spec.env).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+  return toBinary(CampaignSpecSchema, { ...spec, env })
+}

@@ -1,0 +1,168 @@
+// What an operator wants to know at one glance, gathered from those who hold it: one value for the page and for
+// /api/v1/status. It asks nothing that costs more than a few hundred microseconds, because anybody on loopback may ask.
+import { allEnded } from "../../core/change.ts"
+import type { Counts } from "../../core/model.ts"
+import type { BlobStore, Clock, Engine, Links, Store } from "../../core/ports.ts"
+import { LOOP_LAG_MAX_MS } from "../../limits.ts"
+import type { Metrics } from "../../metrics.ts"
+import { busySlots, type NodeStateName, nodeState } from "../node-state.ts"
+
+export interface StatusParts {
+  readonly engine: Pick<Engine, "health" | "nodes">
+  readonly store: Pick<Store, "campaigns" | "health" | "hubId">
+  readonly blobs: Pick<BlobStore, "freeBytes">
+  readonly links: Pick<Links, "health">
+  readonly clock: Clock
+  readonly metrics: Metrics
+  readonly version: string
+  readonly diskFloorBytes: number
+  /** Rows without their blob, found at start: lost data. */
+  readonly missingBlobs: number
+  /** The command that starts an agent, without its token. */
+  readonly agentCommand: string
+}
+
+/** One thing that needs a person, and what to do about it. */
+export interface Need {
+  readonly what: string
+  readonly fix: string
+}
+
+export interface Check {
+  readonly name: "database" | "disk" | "draining"
+  readonly ok: boolean
+  readonly detail: string
+}
+
+export interface Status {
+  readonly verdict: string
+  readonly needs: readonly Need[]
+  readonly hub: { readonly id: string; readonly version: string; readonly uptimeSeconds: number }
+  readonly jobs: Readonly<Counts>
+  readonly liveCampaigns: number
+  readonly nodes: Readonly<Record<NodeStateName, number>> & { readonly slots: number; readonly slotsBusy: number }
+  readonly links: { readonly links: number; readonly streams: number; readonly bufferedBytes: number }
+  /** Since the hub was started. */
+  readonly bytes: { readonly in: number; readonly out: number }
+  /** The rest is for those who may see all. */
+  readonly database?: { readonly handles: number; readonly walBytes: number; readonly queued: number }
+  readonly disk?: { readonly freeBytes: number; readonly floorBytes: number }
+  readonly process?: { readonly rssBytes: number; readonly eventLoopLagSeconds: number }
+  readonly campaigns?: readonly CampaignStatus[]
+}
+
+export interface CampaignStatus {
+  readonly id: number
+  readonly name: string
+  readonly owner: string
+  readonly total: number
+  readonly counts: Readonly<Counts>
+}
+
+const CAMPAIGNS_SHOWN = 20
+
+/** Whether the hub can take work now, and if not, why. */
+export async function readiness(parts: StatusParts): Promise<{ ready: boolean; checks: readonly Check[] }> {
+  const { trouble, draining } = parts.engine.health()
+  const freeBytes = await parts.blobs.freeBytes()
+  const checks: Check[] = [
+    { name: "database", ok: trouble === null, detail: trouble ?? "writable" },
+    {
+      name: "disk",
+      ok: freeBytes >= parts.diskFloorBytes,
+      detail: `${freeBytes} bytes free, ${parts.diskFloorBytes} are kept free`,
+    },
+    { name: "draining", ok: !draining, detail: draining ? "the hub is stopping" : "no" },
+  ]
+  return { ready: checks.every(check => check.ok), checks }
+}
+
+export async function gather(parts: StatusParts, seesAll: boolean): Promise<Status> {
+  const health = parts.engine.health()
+  const nodes = countNodes(parts)
+  const freeBytes = await parts.blobs.freeBytes()
+  const lagSeconds = parts.metrics.eventLoopLagSeconds()
+  const needs = needsOf(parts, { online: nodes.online, freeBytes, lagSeconds })
+  const common = {
+    verdict:
+      needs.length === 0 ? "All well" : needs.length === 1 ? "1 thing needs you" : `${needs.length} things need you`,
+    needs,
+    hub: { id: parts.store.hubId(), version: parts.version, uptimeSeconds: Math.floor(process.uptime()) },
+    jobs: health.counts,
+    liveCampaigns: health.liveCampaigns,
+    nodes,
+    links: parts.links.health(),
+    bytes: await bytesOf(parts.metrics),
+  }
+  if (!seesAll) return common
+  const live = parts.store.campaigns({
+    owner: null,
+    before: Number.MAX_SAFE_INTEGER,
+    limit: CAMPAIGNS_SHOWN,
+    live: false,
+  })
+  return {
+    ...common,
+    database: parts.store.health(),
+    disk: { freeBytes, floorBytes: parts.diskFloorBytes },
+    process: { rssBytes: process.memoryUsage.rss(), eventLoopLagSeconds: lagSeconds },
+    campaigns: live.map(({ id, name, owner, total, counts }) => ({ id, name, owner, total, counts })),
+  }
+}
+
+export function isLive(campaign: CampaignStatus): boolean {
+  return !allEnded(campaign.counts)
+}
+
+export function countNodes({ engine }: Pick<StatusParts, "engine">) {
+  const nodes = { online: 0, away: 0, drained: 0, revoked: 0, slots: 0, slotsBusy: 0 }
+  for (const node of engine.nodes()) {
+    const state = nodeState(node)
+    nodes[state]++
+    if (state === "online") nodes.slots += node.slots
+    nodes.slotsBusy += busySlots(node)
+  }
+  return nodes
+}
+
+function needsOf(parts: StatusParts, now: { online: number; freeBytes: number; lagSeconds: number }): Need[] {
+  const { trouble, draining, liveJobs } = parts.engine.health()
+  const needs: Need[] = []
+  if (trouble !== null) {
+    needs.push({
+      what: `The hub cannot write to its disk: ${trouble}`,
+      fix: "Free space or repair the disk. The hub tries again by itself; agents compute on meanwhile.",
+    })
+  }
+  if (now.freeBytes < parts.diskFloorBytes) {
+    needs.push({
+      what: `Only ${now.freeBytes} bytes are free on the disk: below ${parts.diskFloorBytes} no upload is taken.`,
+      fix: "Free space on the disk of the data directory, or start the hub with a lower --disk-floor.",
+    })
+  }
+  if (parts.missingBlobs > 0) {
+    needs.push({
+      what: `${parts.missingBlobs} stored files are missing or were changed; the log of the start names them.`,
+      fix: "Restore the data directory's blobs from the backup.",
+    })
+  }
+  if (liveJobs > 0 && now.online === 0) {
+    needs.push({ what: `${liveJobs} jobs wait, and no node is online.`, fix: `Start an agent: ${parts.agentCommand}` })
+  }
+  if (now.lagSeconds * 1e3 > LOOP_LAG_MAX_MS) {
+    needs.push({
+      what: `The hub is late: its timers lag ${Math.round(now.lagSeconds * 1e3)} ms.`,
+      fix: "Look at what else runs on this machine. New agents are sent away until it is better.",
+    })
+  }
+  if (draining) needs.push({ what: "The hub is stopping.", fix: "Start it again when you are done." })
+  return needs
+}
+
+async function bytesOf(metrics: Metrics): Promise<{ in: number; out: number }> {
+  const sum = { in: 0, out: 0 }
+  for (const { labels, value } of (await metrics.streamBytes.get()).values) {
+    if (labels.dir === "in" || labels.dir === "out") sum[labels.dir] += value
+  }
+  return sum
+}

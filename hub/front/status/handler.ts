@@ -1,0 +1,129 @@
+// The operator's endpoints over plain HTTP: /healthz and /readyz for everybody, the page, the API and /metrics for whoever
+// sits at the hub's own machine, elsewhere for holders of a token with the read scope. All of it only reads.
+
+import type { Failures } from "../../auth/failures.ts"
+import { allows, type Caller, type Tokens } from "../../auth/tokens.ts"
+import type { Log } from "../../core/ports.ts"
+import { isLoopback, type Request, type Response } from "../../port.ts"
+import { gather, readiness, type StatusParts } from "./gather.ts"
+import { contentSecurityPolicy, page } from "./page.ts"
+
+export interface StatusHandlerParts extends StatusParts {
+  readonly tokens: Tokens
+  readonly failures: Failures
+  readonly log: Log
+}
+
+interface Answer {
+  readonly status: number
+  readonly type: "text/plain" | "text/html" | "application/json" | string
+  readonly body: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** What somebody without a token may do, on this machine: see all. */
+type Viewer = "all" | "some"
+
+/** Answers the request and says true, or says false: not one of these paths. */
+export function statusHandler(parts: StatusHandlerParts): (request: Request, response: Response) => boolean {
+  const open: Record<string, (verbose: boolean) => Promise<Answer>> = {
+    "/healthz": async () => text(200, "ok\n"),
+    "/readyz": async verbose => {
+      const { ready, checks } = await readiness(parts)
+      if (verbose) return json(ready ? 200 : 503, { ready, checks })
+      const failing = checks.filter(check => !check.ok).map(check => `${check.name}: ${check.detail}\n`)
+      return text(ready ? 200 : 503, ready ? "ready\n" : failing.join(""))
+    },
+  }
+  const guarded: Record<string, (viewer: Viewer) => Promise<Answer>> = {
+    "/": async viewer => ({ status: 200, type: "text/html", body: page(await gather(parts, viewer === "all")) }),
+    "/api/v1/status": async viewer => json(200, await gather(parts, viewer === "all")),
+    "/metrics": async () => {
+      const { registry } = parts.metrics
+      return { status: 200, type: registry.contentType, body: await registry.metrics() }
+    },
+  }
+
+  async function answer(request: Request, path: string, query: string): Promise<Answer> {
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      return text(405, "read only: GET or HEAD\n", { Allow: "GET, HEAD" })
+    }
+    if (open[path] !== undefined) return open[path](new URLSearchParams(query).has("verbose"))
+    const viewer = viewerOf(parts, request)
+    return typeof viewer === "string" ? guarded[path]!(viewer) : viewer
+  }
+
+  return (request, response) => {
+    const [path = "", query = ""] = (request.url ?? "").split("?", 2)
+    if (!Object.hasOwn(open, path) && !Object.hasOwn(guarded, path)) return false
+    answer(request, path, query)
+      .catch(error => {
+        parts.log.error({ path, error }, "a status request failed")
+        return text(500, "something went wrong inside; the log says what\n")
+      })
+      .then(made => send(response, made))
+      .catch(error => parts.log.debug({ path, error }, "a status answer could not be sent"))
+    return true
+  }
+}
+
+function viewerOf({ tokens, failures }: StatusHandlerParts, request: Request): Viewer | Answer {
+  const secret = secretOf(request.headers.authorization)
+  if (secret === null && isAtTheMachine(request)) return "all"
+  const caller: Caller | string = secret === null ? "missing" : tokens.authenticate(secret)
+  if (typeof caller === "string") {
+    if (!failures.count(request.socket.remoteAddress ?? "unknown")) {
+      return text(429, "too many failed logins from your address: wait a minute\n", { "Retry-After": "60" })
+    }
+    // Basic too, with the token as password: browsers ask for it by themselves, and everything here only reads.
+    const challenge = { "WWW-Authenticate": 'Basic realm="clouds-at-home: any name, the token as password", Bearer' }
+    return text(401, "a token with the read scope, please: Authorization: Bearer cah_…\n", challenge)
+  }
+  if (!allows(caller, "read")) return text(403, "this token may not read\n")
+  return allows(caller, "admin") ? "all" : "some"
+}
+
+function secretOf(header: string | undefined): string | null {
+  if (header === undefined) return null
+  const [scheme = "", value = ""] = header.split(/ +/, 2)
+  if (scheme.toLowerCase() === "bearer") return value
+  if (scheme.toLowerCase() !== "basic") return ""
+  return Buffer.from(value, "base64").toString().split(":").slice(1).join(":")
+}
+
+/**
+ * The peer is this machine itself: not a proxy that passes on what others ask, and not a page in a browser here whose own
+ * name was pointed at 127.0.0.1 (the Host header tells).
+ */
+function isAtTheMachine(request: Request): boolean {
+  const { headers, socket } = request
+  if (!isLoopback(socket.remoteAddress)) return false
+  if (headers.forwarded !== undefined || headers["x-forwarded-for"] !== undefined || headers.via !== undefined)
+    return false
+  const authority = (headers[":authority"] ?? headers.host ?? "") as string
+  const host = authority.replace(/:\d+$/, "").toLowerCase()
+  return host === "localhost" || host === "[::1]" || isLoopback(host)
+}
+
+function send(response: Response, { status, type, body, headers }: Answer): void {
+  const bytes = Buffer.from(body)
+  response.writeHead(status, {
+    "Content-Type": type.startsWith("text/") && !type.includes(";") ? `${type}; charset=utf-8` : type,
+    "Content-Length": bytes.byteLength,
+    "Content-Security-Policy": contentSecurityPolicy,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    ...headers,
+  })
+  // A HEAD request has no body: both versions of HTTP leave it out by themselves.
+  response.end(bytes)
+}
+
+function text(status: number, body: string, headers: Readonly<Record<string, string>> = {}): Answer {
+  return { status, type: "text/plain", body, headers }
+}
+
+function json(status: number, value: unknown): Answer {
+  return { status, type: "application/json", body: `${JSON.stringify(value)}\n` }
+}
