@@ -162,6 +162,7 @@ export interface StoreReader {
   result(campaign: CampaignId, index: number): ResultRow | null
   parameters(campaign: CampaignId, index: number): string | null
   errors(campaign: CampaignId, limit: number): ErrorSummaryRow[]
+  /** Its size, or null. A row that nothing names may go; naming the blob makes it anew, and the file outlives it for a while. */
   hasBlob(digest: Digest): number | null
   ownsBlob(digest: Digest, owner: string): boolean
   /** All rows, by digest. */
@@ -174,7 +175,7 @@ export interface StoreReader {
 }
 
 export interface StoreHealth {
-  /** Open database connections: the same with one agent and with ten thousand. */
+  /** Open connections to the database file (one writes, one reads): the same with one agent and with ten thousand. */
   handles: number
   walBytes: number
   /** Batches given and not yet on disk. */

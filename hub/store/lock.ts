@@ -5,7 +5,7 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { CahError } from "../core/errors.ts"
-import { closeDb, openDb } from "./open.ts"
+import { closeDb, messageOf, openDb } from "./open.ts"
 
 export interface Lock {
   release(): void
@@ -20,7 +20,7 @@ export function lockDirectory(directory: string): Lock {
   } catch (cause) {
     closeDb(file, db)
     if ((cause as { code?: string }).code !== "SQLITE_BUSY") {
-      throw new CahError("failed_precondition", `${file} cannot be locked: ${String(cause)}`, { cause })
+      throw new CahError("failed_precondition", `${file} cannot be locked: ${messageOf(cause)}`, { cause })
     }
     throw new CahError(
       "failed_precondition",
@@ -28,7 +28,12 @@ export function lockDirectory(directory: string): Lock {
       { cause },
     )
   }
-  writeFileSync(pidFile, `${process.pid}\n`)
+  try {
+    writeFileSync(pidFile, `${process.pid}\n`)
+  } catch (cause) {
+    closeDb(file, db)
+    throw new CahError("failed_precondition", `${pidFile} cannot be written: ${messageOf(cause)}`, { cause })
+  }
   return {
     release() {
       rmSync(pidFile, { force: true })

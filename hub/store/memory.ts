@@ -253,7 +253,9 @@ export class MemoryStore implements Store {
   }
 
   lastCampaign(): number {
-    return Math.max(0, ...this.#campaigns.keys())
+    let last = 0
+    for (const id of this.#campaigns.keys()) last = Math.max(last, id)
+    return last
   }
 
   liveCampaigns(): CampaignRow[] {

@@ -62,9 +62,12 @@ function prepare(db: Db) {
     },
     job: db.prepare<[number, number], Columns>("SELECT * FROM jobs WHERE campaign = ? AND idx = ?"),
     result: db.prepare<[number, number], Columns>("SELECT * FROM results WHERE campaign = ? AND idx = ?"),
-    parameters: db.prepare<[number, number], { first: number; count: number; lines: string }>(
-      "SELECT first, count, lines FROM parameters WHERE campaign = ? AND first <= ? ORDER BY first DESC LIMIT 1",
+    page: db.prepare<[number, number], { first: number; count: number }>(
+      "SELECT first, count FROM parameters WHERE campaign = ? AND first <= ? ORDER BY first DESC LIMIT 1",
     ),
+    lines: db
+      .prepare<[number, number], string>("SELECT lines FROM parameters WHERE campaign = ? AND first = ?")
+      .pluck(),
     errors: db.prepare<[number, number, number], Columns>(
       `SELECT * FROM (SELECT * FROM errors WHERE campaign = ? LIMIT ?) ORDER BY count DESC, example_idx LIMIT ?`,
     ),
@@ -169,14 +172,14 @@ export class SqliteReader implements StoreReader {
   }
 
   parameters(campaign: CampaignId, index: number): string | null {
-    const page = this.#ask.parameters.get(campaign, index)
+    const page = this.#ask.page.get(campaign, index)
     if (page === undefined || index >= page.first + page.count) return null
-    return this.#linesOf(campaign, page)[index - page.first]!
+    return this.#linesOf(campaign, page.first)[index - page.first]!
   }
 
-  #linesOf(campaign: CampaignId, page: { first: number; lines: string }): string[] {
-    const key = `${campaign}.${page.first}`
-    const lines = this.#pages.get(key) ?? (JSON.parse(page.lines) as string[])
+  #linesOf(campaign: CampaignId, first: number): string[] {
+    const key = `${campaign}.${first}`
+    const lines = this.#pages.get(key) ?? (JSON.parse(this.#ask.lines.get(campaign, first)!) as string[])
     this.#pages.delete(key)
     this.#pages.set(key, lines)
     if (this.#pages.size > PARAMETER_PAGES_KEPT) this.#pages.delete(this.#pages.keys().next().value!)
@@ -230,18 +233,24 @@ export class SqliteReader implements StoreReader {
   }
 }
 
-/** The filter's index needs its own condition said aloud: SQLite does not derive it from a parameter. */
-function prepareJobs(db: Db, filter: JobFilter) {
+/** By an index that holds just what is asked for. SQLite would refuse the statement if that could not be used. */
+function prepareJobs(db: Db, { phase, outcome }: JobFilter) {
   const conditions = ["campaign = @campaign", "idx >= @fromIndex"]
-  if (filter.phase !== undefined) conditions.push("phase = @phase")
-  if (filter.phase !== undefined && filter.phase !== "ended") conditions.push("phase <> 'ended'")
-  if (filter.outcome !== undefined) conditions.push("outcome = @outcome")
-  if (filter.outcome !== undefined && filter.outcome !== "finished") conditions.push("outcome <> 'finished'")
-  return db.prepare<[Record<string, Value>], Columns>(
-    `SELECT * FROM jobs WHERE ${conditions.join(" AND ")} ORDER BY idx LIMIT @limit`,
+  let index = ""
+  if (phase !== undefined) conditions.push("phase = @phase")
+  if (phase !== undefined && phase !== "ended") {
+    // The index's own condition, which SQLite does not derive from a parameter.
+    conditions.push("phase <> 'ended'")
+    index = "INDEXED BY jobs_live"
+  }
+  if (outcome !== undefined) {
+    conditions.push("outcome = @outcome")
+    index = "INDEXED BY jobs_ended"
+  }
+  return db.prepare<[Record<string, string | number | null>], Columns>(
+    `SELECT * FROM jobs ${index} WHERE ${conditions.join(" AND ")} ORDER BY idx LIMIT @limit`,
   )
 }
-type Value = string | number | null
 
 function found<R>(columns: Columns | undefined, row: (columns: Columns) => R): R | null {
   return columns === undefined ? null : row(columns)

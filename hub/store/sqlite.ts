@@ -5,7 +5,7 @@ import { statSync } from "node:fs"
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
-import { CahError } from "../core/errors.ts"
+import { CahError, type ErrorCode } from "../core/errors.ts"
 import type { CampaignRow, Store, StoreHealth, Write } from "../core/ports.ts"
 import { encode } from "./encode.ts"
 import { type Lock, lockDirectory } from "./lock.ts"
@@ -22,7 +22,10 @@ export interface SqliteStoreOptions {
 
 /** CahError failed_precondition when another hub holds the directory, or the database is newer than this hub. */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
-  await mkdir(options.directory, { recursive: true, mode: 0o700 })
+  await mkdir(options.directory, { recursive: true, mode: 0o700 }).catch(cause => {
+    const message = `the data directory ${options.directory} cannot be made: ${messageOf(cause)}`
+    throw new CahError("failed_precondition", message, { cause })
+  })
   const lock = lockDirectory(options.directory)
   const file = join(options.directory, "hub.db")
   const writer = new Writer(file)
@@ -189,26 +192,22 @@ class Writer {
   }
 }
 
+/** What SQLite's result codes mean to whoever runs the hub, by their beginning: longer ones say where it happened. */
+const meanings: readonly (readonly [prefix: string, code: ErrorCode, say: (file: string) => string])[] = [
+  ["SQLITE_FULL", "resource_exhausted", file => `the hub's disk is full: ${file} cannot grow; free some space`],
+  ["SQLITE_IOERR", "unavailable", file => `the hub's disk failed under ${file}; the system's log says how`],
+  ["SQLITE_BUSY", "unavailable", file => `another program (a backup, a shell) has kept ${file} locked for too long`],
+  ["SQLITE_CORRUPT", "data_loss", file => `${file} is damaged; restore it from a backup`],
+  ["SQLITE_NOTADB", "data_loss", file => `${file} is damaged, or no database at all; restore it from a backup`],
+  ["SQLITE_READONLY", "failed_precondition", file => `${file} cannot be written by this user`],
+  ["SQLITE_CANTOPEN", "failed_precondition", file => `${file} cannot be opened by this user`],
+]
+
 function errorOf(failure: Failure, file: string): CahError {
-  const cause = Object.assign(new Error(failure.message), { code: failure.sqlite })
   if (failure.code !== null) return new CahError(failure.code, failure.message)
-  const said = `${failure.message}, ${failure.sqlite ?? "no SQLite code"}`
-  if (failure.sqlite?.startsWith("SQLITE_FULL")) {
-    return new CahError(
-      "resource_exhausted",
-      `the hub's disk is full: ${file} cannot grow (${said}). Free some space`,
-      {
-        cause,
-      },
-    )
-  }
-  if (failure.sqlite?.startsWith("SQLITE_IOERR")) {
-    return new CahError("unavailable", `the hub's disk failed under ${file} (${said}). Look at the system's log`, {
-      cause,
-    })
-  }
-  if (failure.sqlite?.startsWith("SQLITE_CORRUPT") || failure.sqlite?.startsWith("SQLITE_NOTADB")) {
-    return new CahError("data_loss", `${file} is damaged (${said}). Restore it from a backup`, { cause })
-  }
-  return new CahError("internal", `the store refused a change (${said})`, { cause })
+  const cause = Object.assign(new Error(failure.message), { code: failure.sqlite })
+  const said = `(${failure.message}, ${failure.sqlite ?? "no SQLite code"})`
+  const meaning = meanings.find(([prefix]) => failure.sqlite?.startsWith(prefix))
+  if (meaning === undefined) return new CahError("internal", `the store refused a change ${said}`, { cause })
+  return new CahError(meaning[1], `${meaning[2](file)} ${said}`, { cause })
 }

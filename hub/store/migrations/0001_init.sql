@@ -65,7 +65,7 @@ CREATE TABLE jobs (
 -- What a starting hub loads; its size is that of the live work, not of history.
 CREATE INDEX jobs_live ON jobs (campaign, idx) WHERE phase <> 'ended';
 -- "Show me the failed ones" in a campaign of millions that mostly finished.
-CREATE INDEX jobs_unhappy ON jobs (campaign, outcome, idx) WHERE outcome <> 'finished';
+CREATE INDEX jobs_ended ON jobs (campaign, outcome, idx) WHERE outcome IS NOT NULL;
 
 -- Jobs that ended as cancelled before anything happened to them. Ranges of a campaign never overlap.
 CREATE TABLE cancelled (
