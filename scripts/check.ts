@@ -12,6 +12,9 @@ import { runTests } from "./test.ts"
 const SIM_SEEDS = [1, 2, 3, 4, 5, 1 + Math.floor(Math.random() * 0x7fff_ffff)]
 const SIM_WORLD = ["--agents", "20", "--jobs", "200", "--hours", "4", "--faults", "all"]
 
+/** One command of a step. A simulated world that never ends must not hold up the machine that checks it. */
+const COMMAND_MAX_MS = 5 * 60_000
+
 type Verdict = { readonly ok: true; readonly skipped?: string } | { readonly ok: false; readonly why: string }
 
 const steps: readonly { readonly name: string; readonly run: () => Verdict | Promise<Verdict> }[] = [
@@ -34,6 +37,7 @@ function command(program: string, args: readonly string[]): Verdict {
     cwd: root,
     encoding: "utf8",
     maxBuffer: 64 * 1024 * 1024,
+    timeout: COMMAND_MAX_MS,
     // The generator is found by name, as buf.gen.yaml says it.
     env: { ...process.env, PATH: `${join(root, "node_modules", ".bin")}:${process.env.PATH ?? ""}` },
   })
