@@ -1,7 +1,7 @@
 // What a job leaves behind, as one archive in the spool: the files that its scientist's patterns name, or those that are new or changed. Packed
 // after a failure too. The job is dead by now and its tree is a stranger's: no link is followed out of it, nothing
 // special is opened, and what cannot be packed is named, never left out in silence.
-import { rename } from "node:fs/promises"
+import { lstat, rename } from "node:fs/promises"
 import { join } from "node:path"
 import { matcher } from "../../archive/glob.ts"
 import { listTree, packToFile, type TreeEntry } from "../../archive/pack.ts"
@@ -37,6 +37,9 @@ export async function packOutputs(request: OutputsRequest): Promise<Outputs> {
     const skip = (problem: ArchiveError): void => {
       if (request.patterns.length === 0 || wanted(problem.entry)) problems.push(problem)
     }
+    const isDirectory = (await lstat(request.work)).isDirectory()
+    if (!isDirectory)
+      return { stageout: null, trouble: describe([], "the working directory was replaced by something else") }
     const tree = await listTree(request.work, { skip, signal: request.signal })
     const entries = tree.filter(entry => entry.kind === "file" && wanted(entry.path, entry))
     if (entries.length === 0) return { stageout: null, trouble: describe(problems) }

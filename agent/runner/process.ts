@@ -60,7 +60,6 @@ async function run(options: ProcessRunnerOptions, request: RunRequest, stopping:
   const begunMs = performance.now()
   const child = launch(options, request)
   const firstWords = new FirstWords()
-  const status = options.sandboxEtc === null ? null : readStatus(child)
   const exited = exitOf(child)
   const pumps = [
     pump(child.stdout!, bytes => request.onOutput("stdout", bytes)),
@@ -69,7 +68,10 @@ async function run(options: ProcessRunnerOptions, request: RunRequest, stopping:
       return request.onOutput("stderr", bytes)
     }),
   ]
-  const leader = note(child, directory)
+  const leader = leaderOf(child)
+  if (leader !== null) note(directory, { leader, first: null })
+  const status =
+    options.sandboxEtc === null ? null : readStatus(child, first => note(directory, { leader: leader ?? first, first }))
   const meter = leader === null ? null : new Meter(leader.pid)
   const onStop = (): void => {
     if (leader !== null) void terminate(options, leader, directory, exited)
@@ -110,12 +112,20 @@ function launch(options: ProcessRunnerOptions, { name, spec, directory, work }: 
 
 const noteFile = "process.json"
 
+interface Note {
+  readonly leader: Leader
+  /** The sandbox's first process, once bwrap has told it. */
+  readonly first: Leader | null
+}
+
 /** Written in the turn the process began in. Not synced: it has to survive our death, not the machine's. */
-function note(child: ChildProcess, directory: string): Leader | null {
+function note(directory: string, content: Note): void {
+  writeFileSync(join(directory, noteFile), JSON.stringify({ ...content, boot: bootId() }))
+}
+
+function leaderOf(child: ChildProcess): Leader | null {
   if (child.pid === undefined) return null
-  const leader = { pid: child.pid, startTicks: readProcess(child.pid)?.startTicks ?? "" }
-  writeFileSync(join(directory, noteFile), JSON.stringify({ ...leader, boot: bootId() }))
-  return leader
+  return { pid: child.pid, startTicks: readProcess(child.pid)?.startTicks ?? "" }
 }
 
 type End = { readonly code: number | null; readonly signal: NodeJS.Signals | null; readonly error: Error | null }
@@ -172,14 +182,15 @@ async function endTree(leader: Leader | null, directory: string): Promise<number
 }
 
 /** The sandbox's first process dies with bwrap, and everything inside with it, but not in the same instant. */
-async function endSandbox(first: Leader): Promise<void> {
+async function endSandbox(first: Leader): Promise<number> {
   for (let round = 0; round < KILL_ROUNDS_MAX; round++) {
     const now = readProcess(first.pid)
     // A zombie is as good as gone: the kernel makes it one only after all inside are dead.
-    if (now === null || now.zombie || now.startTicks !== first.startTicks) return
+    if (now === null || now.zombie || now.startTicks !== first.startTicks) return round === 0 ? 0 : 1
     signal(first.pid, "SIGKILL")
     await wait(Math.min(2 ** round, 100))
   }
+  return 1
 }
 
 async function closePipes(child: ChildProcess, pumps: readonly Promise<void>[]): Promise<void> {
@@ -232,7 +243,7 @@ interface Status {
 }
 
 /** One JSON object a line on its own descriptor, which the job never gets: "child-pid" at the start, "exit-code" at the end. */
-async function readStatus(child: ChildProcess): Promise<Status> {
+async function readStatus(child: ChildProcess, onFirst: (first: Leader) => void): Promise<Status> {
   const status: { firstPid: Leader | null; exitCode: number | null } = { firstPid: null, exitCode: null }
   let rest = ""
   const pipe = child.stdio[STATUS_FD] as Readable | null | undefined
@@ -243,7 +254,10 @@ async function readStatus(child: ChildProcess): Promise<Status> {
       for (const line of lines.filter(line => line.trim() !== "")) {
         const said = JSON.parse(line) as { "child-pid"?: number; "exit-code"?: number }
         const pid = said["child-pid"]
-        if (pid !== undefined) status.firstPid = { pid, startTicks: readProcess(pid)?.startTicks ?? "" }
+        if (pid !== undefined) {
+          status.firstPid = { pid, startTicks: readProcess(pid)?.startTicks ?? "" }
+          onFirst(status.firstPid)
+        }
         if (said["exit-code"] !== undefined) status.exitCode = said["exit-code"]
       }
     }
@@ -301,23 +315,22 @@ class Meter {
 async function killLeftovers(attempts: string): Promise<number> {
   let ended = 0
   for (const entry of readdirSync(attempts)) {
-    const leader = readNote(join(attempts, entry))
-    if (leader !== null) ended += await endTree(leader, join(attempts, entry))
+    const left = readNote(join(attempts, entry))
+    if (left === null) continue
+    ended += await endTree(left.leader, join(attempts, entry))
+    if (left.first !== null) ended += await endSandbox(left.first)
   }
   // And whoever bears the mark of any of them, should a note be missing.
   return ended + (await endTree(null, attempts))
 }
 
-/** Null if there is none, or the process it tells of is another one by now. */
-function readNote(directory: string): Leader | null {
+/** Null if there is none, or it was written before the machine was booted, when all numbers meant others. */
+function readNote(directory: string): Note | null {
   try {
-    const { pid, startTicks, boot } = JSON.parse(readFileSync(join(directory, noteFile), "utf8")) as Record<
-      string,
-      unknown
-    >
-    if (typeof pid !== "number" || typeof startTicks !== "string" || boot !== bootId()) return null
-    // The leader itself may be gone while others of its group are not: a group's number is not given anew while one is left.
-    return { pid, startTicks }
+    const { leader, first, boot } = JSON.parse(readFileSync(join(directory, noteFile), "utf8")) as Note & {
+      boot: string
+    }
+    return boot === bootId() && typeof leader.pid === "number" ? { leader, first } : null
   } catch {
     // No note, or one cut short: the mark has to do.
     return null

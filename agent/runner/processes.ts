@@ -5,7 +5,7 @@
 // In a sandbox the kernel ends everything with the sandbox's first process. Without one, this finds the command's group, session
 // and descendants, and whoever has the attempt's directory as working directory or in its environment. A process that leaves all
 // five on purpose gets away; that is what the sandbox is for.
-import { readdirSync, readFileSync, readlinkSync } from "node:fs"
+import { closeSync, readdirSync, readFileSync, readlinkSync } from "node:fs"
 
 export interface ProcessStat {
   readonly pid: number
@@ -102,6 +102,18 @@ export function usage(pid: number): Usage {
     memoryBytes += Number(resident?.[1] ?? 0) * 1024
   }
   return { cpuMs, memoryBytes }
+}
+
+/**
+ * Closes what we inherited from whoever started us and would pass on to every job. Node marks the lowest descriptors itself, but
+ * not those beyond a gap; its own are all marked close-on-exec, which is how they are told apart. Call once, at start.
+ */
+export function closeInherited(): void {
+  const closeOnExec = 0o2000000
+  for (const fd of readNames("/proc/self/fd").map(Number)) {
+    const flags = /^flags:\s+([0-7]+)/m.exec(readText(`/proc/self/fdinfo/${fd}`) ?? "")
+    if (fd > 2 && flags !== null && (Number.parseInt(flags[1]!, 8) & closeOnExec) === 0) closeSync(fd)
+  }
 }
 
 /** A signal to one process or, negative, to a group. That it is gone already is no error. */
