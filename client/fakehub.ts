@@ -512,8 +512,10 @@ function definition() {
       requestStream: kind === "client_streaming" || kind === "bidi_streaming",
       responseStream: kind === "server_streaming" || kind === "bidi_streaming",
       requestDeserialize: (bytes: Buffer) => fromBinary(method.input, bytes),
-      responseSerialize: (value: Record<string, unknown>) => Buffer.from(toBinary(method.output, create(method.output, value))),
-      requestSerialize: (value: Record<string, unknown>) => Buffer.from(toBinary(method.input, create(method.input, value))),
+      responseSerialize: (value: Record<string, unknown>) =>
+        Buffer.from(toBinary(method.output, create(method.output, value))),
+      requestSerialize: (value: Record<string, unknown>) =>
+        Buffer.from(toBinary(method.input, create(method.input, value))),
       responseDeserialize: (bytes: Buffer) => fromBinary(method.output, bytes),
     }
   }

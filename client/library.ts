@@ -6,7 +6,6 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import { v7 as uuidv7 } from "uuid"
 import type { Blob, Campaign, CampaignSpecSchema, Job, Node, Outcome, Phase } from "../proto/gen/cah/v1/job_pb.ts"
 import {
-  type CancelResponse,
   type GetCampaignResponse,
   Output,
   ScientistService,
@@ -17,7 +16,7 @@ import {
 import { pause, waitMs } from "./backoff.ts"
 import { hubUrl } from "./config.ts"
 import { ClientError, isTransient, usage } from "./errors.ts"
-import { CALL_WAIT_MIN_MS, PAGE_ROWS, PARAMETER_MESSAGE_BYTES, WATCH_WAIT_MAX_MS } from "./limits.ts"
+import { CALL_WAIT_MIN_MS, CANCEL_RANGES_MAX, PAGE_ROWS, PARAMETER_MESSAGE_BYTES, WATCH_WAIT_MAX_MS } from "./limits.ts"
 import { type CallOptions, type Retry, Rpc, repeat } from "./rpc.ts"
 import type { Range } from "./selector.ts"
 import { packStagein } from "./stagein.ts"
@@ -157,12 +156,14 @@ export class Hub {
     for (let failures = 0; ; ) {
       let error: ClientError
       let ended = false
+      let began = false
       try {
         const request = { campaign, jobs: options.jobs ?? false }
         for await (const message of this.#rpc.serverStream(ScientistService.method.watchCampaign, request, {
           signal,
         })) {
           failures = 0
+          began = true
           ended ||= hasEnded(message.campaign)
           yield message
         }
@@ -171,7 +172,8 @@ export class Hub {
       } catch (thrown) {
         signal?.throwIfAborted()
         error = ClientError.from(thrown)
-        if (!isTransient(error)) throw error
+        // Exhausted after it began: more jobs ended than we could read in time. Watched anew, and listed by who needs them.
+        if (!isTransient(error) && !(error.code === "resource_exhausted" && failures === 0 && began)) throw error
       }
       const ms = waitMs(watchBackoff, ++failures)
       onWait?.(error, ms)
@@ -194,9 +196,14 @@ export class Hub {
   }
 
   /** Ends jobs that have not ended; all of them without ranges. */
-  cancel(campaign: bigint, ranges: readonly Range[] = []): Promise<CancelResponse> {
-    const request = { campaign, ranges: [...ranges] }
-    return this.#rpc.unary(ScientistService.method.cancel, request, { ...this.#call(), retry: patient(this.#onWait) })
+  async cancel(campaign: bigint, ranges: readonly Range[] = []): Promise<{ cancelled: number }> {
+    const options = { ...this.#call(), retry: patient(this.#onWait) }
+    let cancelled = 0
+    for (let from = 0; from === 0 || from < ranges.length; from += CANCEL_RANGES_MAX) {
+      const request = { campaign, ranges: ranges.slice(from, from + CANCEL_RANGES_MAX) }
+      cancelled += (await this.#rpc.unary(ScientistService.method.cancel, request, options)).cancelled
+    }
+    return { cancelled }
   }
 
   async *nodes(): AsyncGenerator<Node> {
@@ -254,11 +261,29 @@ export class Hub {
     }
   }
 
-  /** A running job's output as it is written, until the attempt ends. A cut is an error: what was missed is unknown. */
+  /**
+   * A job's output as it is written, from when it starts until its attempt ends; that of an ended job at once. Waits
+   * for ever for the start. A cut after the first bytes is an error: what was missed is unknown.
+   */
   async *follow(id: JobName, output: Output = Output.STDOUT): AsyncGenerator<Uint8Array> {
     const request = { job: id, output }
-    for await (const { data } of this.#rpc.serverStream(ScientistService.method.followLog, request, this.#call())) {
-      if (data.length > 0) yield data
+    for (let failures = 0, began = false; ; ) {
+      try {
+        for await (const { data } of this.#rpc.serverStream(ScientistService.method.followLog, request, this.#call())) {
+          failures = 0
+          if (data.length === 0) continue
+          began = true
+          yield data
+        }
+        return
+      } catch (thrown) {
+        this.#signal?.throwIfAborted()
+        const error = ClientError.from(thrown)
+        if (began || !isTransient(error)) throw error
+        const ms = waitMs(watchBackoff, ++failures)
+        this.#onWait?.(error, ms)
+        await pause(ms, this.#signal)
+      }
     }
   }
 

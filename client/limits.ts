@@ -24,17 +24,21 @@ export const KEEPALIVE_ANSWER_MS = 20_000
 
 /** Jobs in one campaign: the hub's own bound. */
 export const ARRAY_MAX = 10_000_000
+/** One packed stagein: the hub's own bound. Larger data belongs nearer to the nodes. */
+export const STAGEIN_MAX_BYTES = 16 * 1024 ** 3
 /** The hub's own bound: thirty days. */
 export const WALLTIME_MAX_S = 30 * 24 * 3_600
-/** One line of a parameter file: below what Linux takes as one argument (128 KiB). */
-export const PARAMETER_LINE_MAX_BYTES = 64 * 1024
+/** One line of a parameter file: the hub's own bound. */
+export const PARAMETER_LINE_MAX_BYTES = 16 * 1024
 /** A parameter file is held in memory, so that a retry sends the very same lines. */
-export const PARAMETER_FILE_MAX_BYTES = 256 * 1024 * 1024
+export const PARAMETER_FILE_MAX_BYTES = 128 * 1024 * 1024
 /** Parameters in one message of a submit. */
 export const PARAMETER_MESSAGE_BYTES = 128 * 1024
 
 /** Campaigns, and ranges of jobs, that one selector may name. More is a typing error. */
 export const SELECT_MAX = 10_000
+/** Ranges of jobs in one cancel: the hub's own bound. More are sent in several. */
+export const CANCEL_RANGES_MAX = 1_000
 /** Rows asked for in one list call: the contract's maximum. */
 export const PAGE_ROWS = 1_000
 /** Campaigns watched at once by one `wait`: each is an open stream at the hub. */

@@ -169,8 +169,7 @@ class Fetch {
   }
 
   async run(): Promise<{ kind: "fetched" | "present" | "empty"; bytes: number }> {
-    // A list may leave results out; asking for the one job never does.
-    const result = this.#job.result ?? (await this.#hub.job(this.#name)).result
+    const { result } = this.#job
     const parts: { line: string; fetch: () => Promise<number> }[] = []
     const blob = result?.stageout
     if (blob !== undefined) parts.push({ line: this.#line("stageout", blob.digest), fetch: () => this.#stageout(blob) })

@@ -7,6 +7,7 @@ import { basename, join } from "node:path"
 import { listTree, packToFile, type TreeEntry } from "../archive/pack.ts"
 import { ArchiveError, checkPath } from "../archive/rules.ts"
 import { ClientError } from "./errors.ts"
+import { STAGEIN_MAX_BYTES } from "./limits.ts"
 
 export interface PackedStagein {
   readonly digest: string
@@ -22,10 +23,13 @@ export async function packStagein(path: string, signal?: AbortSignal): Promise<P
   let directory: string | null = null
   try {
     const entries = await list(path, options)
+    // Before the temporary disk is filled with what the hub would not take.
+    const bytes = entries.reduce((sum, entry) => sum + entry.sizeBytes, 0)
+    if (bytes > STAGEIN_MAX_BYTES) throw new ArchiveError("bytes", path, `more than ${STAGEIN_MAX_BYTES} bytes in all`)
     // Not in the tree that is being packed, even if the user stands in it.
     directory = await mkdtemp(join(tmpdir(), "cah-stagein-"))
     const file = join(directory, "stagein.tar")
-    const packed = await packToFile(entries, file, options)
+    const packed = await packToFile(entries, file, { ...options, sizeMaxBytes: STAGEIN_MAX_BYTES })
     const gone = directory
     return {
       digest: packed.digest,

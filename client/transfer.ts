@@ -68,7 +68,9 @@ export async function uploadFile(
       options.signal?.throwIfAborted()
       const error = ClientError.from(thrown)
       // Bytes that were damaged on the way are sent again, once; twice means that they are wrong here.
-      const again = isTransient(error) || error.code === "aborted" || (error.code === "data_loss" && mismatches++ === 0)
+      // "aborted" and "failed_precondition" mean that the hub has more or less than we thought: it is asked again.
+      const moved = error.code === "aborted" || error.code === "failed_precondition"
+      const again = isTransient(error) || moved || (error.code === "data_loss" && mismatches++ === 0)
       if (!again || ++failures >= TRANSFER_TRIES) throw error
       const ms = waitMs(backoff, failures)
       options.onWait?.(error, ms)

@@ -1,6 +1,7 @@
 // Waiting for campaigns, or for some of their jobs, and the verdict afterwards: 0, or 1 if a job did not finish well.
 // Driven by the hub's watch alone, which outlives the hub; nothing is polled. Used by `wait` and by `sub --wait`.
 import { create } from "@bufbuild/protobuf"
+import { timestampMs } from "@bufbuild/protobuf/wkt"
 import { type Campaign, type Job, Outcome, Phase } from "../proto/gen/cah/v1/job_pb.ts"
 import {
   type ErrorSummary,
@@ -101,6 +102,16 @@ export function verdict(ended: readonly Ended[]): ClientError | null {
     hint: [...lines, `See why: ${next}`].join("\n"),
     details: errors.map(error => json(ErrorSummarySchema, error)),
   })
+}
+
+/** How a target ended, as a sentence. */
+export function endInWords({ target, campaign, jobs, unwell }: Ended): string {
+  const { submittedAt, endedAt } = campaign
+  const timed = target.ranges === null && submittedAt !== undefined && endedAt !== undefined
+  const took = timed ? ` after ${showDuration((timestampMs(endedAt) - timestampMs(submittedAt)) / 1000)}` : ""
+  const what = target.ranges === null ? `Campaign ${target.campaign} has ended` : `Of campaign ${target.campaign}`
+  const how = unwell === 0 ? "all finished" : `${jobs - unwell} finished, ${unwell} did not`
+  return `${what}${took}: ${plural(jobs, "job")}, ${how}.`
 }
 
 /** "failed, exit 1: Segmentation fault". */

@@ -33,15 +33,15 @@ export const logs: Verb = {
     const name = await oneJob(hub, command.args[0] ?? "")
     const output = options.stderr === true ? Output.STDERR : Output.STDOUT
     context.onInterrupt = `The job goes on; cancel it with: cah del ${name.campaign}.${name.index}`
-    let job = await hub.job(name)
+    const job = await hub.job(name)
     if (job.phase !== Phase.ENDED) {
       if (options.follow !== true) {
         throw new ClientError("failed_precondition", `${id(name)} has not ended: it is ${jobState(job)}.`, {
           hint: `Watch it with: cah logs -f ${id(name)}    or wait: cah wait ${id(name)}`,
         })
       }
-      job = await untilRunning(context, hub, name, job)
-      if (job.phase !== Phase.ENDED) return print(context, hub.follow(name, output))
+      if (job.phase !== Phase.RUNNING) context.output.note(`${id(name)} is ${jobState(job)}; waiting for it to write …`)
+      return print(context, hub.follow(name, output))
     }
     return printStored(context, hub, job, name, output)
   },
@@ -60,23 +60,6 @@ async function printStored(context: Context, hub: Hub, job: Job, name: JobName, 
     context.output.warn(`${id(name)} wrote ${log.droppedBytes} bytes more, in the middle, which nobody kept.`)
   }
   return code
-}
-
-/** Woken by the campaign's watch; the job itself is asked only when something has changed. */
-async function untilRunning(context: Context, hub: Hub, name: JobName, first: Job): Promise<Job> {
-  let job = first
-  if (isUnderway(job)) return job
-  context.output.note(`${id(name)} is ${jobState(job)}; waiting for it to start …`)
-  for await (const _ of hub.watch(name.campaign)) {
-    context.hubIsBack()
-    job = await hub.job(name)
-    if (isUnderway(job)) return job
-  }
-  return hub.job(name)
-}
-
-function isUnderway(job: Job): boolean {
-  return job.phase === Phase.RUNNING || job.phase === Phase.RETURNING || job.phase === Phase.ENDED
 }
 
 async function print(context: Context, pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<number> {

@@ -18,7 +18,7 @@ import { readParameterFile, readParameters } from "../parameters.ts"
 import { parseCount, parseDuration, parseSize, plural, showBytes } from "../quantities.ts"
 import { fetchResults } from "../results.ts"
 import { examples, gather, type Verb } from "../verb.ts"
-import { verdict, waitFor } from "../waiting.ts"
+import { endInWords, verdict, waitFor } from "../waiting.ts"
 
 interface Options {
   readonly array?: string
@@ -52,7 +52,7 @@ export const sub: Verb = {
       )
       .argument("[command...]", "the command and its arguments")
       .passThroughOptions()
-      .option("--array <n>", "n jobs; each finds its number, from 0, in CAH_JOB_INDEX")
+      .option("--array <n>", "n jobs; each finds its number, from 0, in CAH_ARRAY_INDEX")
       .option("--array-param-file <file>", "one job for each line, appended to the command (- is stdin)")
       .option("-s, --stagein <path>", "directory whose content, or file that, the job finds in its directory")
       .addOption(
@@ -82,7 +82,7 @@ export const sub: Verb = {
   async run(context: Context, command: Command): Promise<number> {
     const options = command.opts<Options>()
     const submission = await describe(context, command.args, options)
-    const jobs = submission.parameters?.length ?? submission.spec.array ?? 1
+    const jobs = submission.spec.array
     if (options.propagate === true && jobs !== 1) {
       throw usage(
         `--propagate: an array of ${jobs} jobs has no one exit code.`,
@@ -104,7 +104,7 @@ export const sub: Verb = {
 }
 
 interface Described extends Submission {
-  readonly spec: Submission["spec"] & { stagein?: { digest: string; sizeBytes: bigint } }
+  readonly spec: Submission["spec"] & { array: number; stagein?: { digest: string; sizeBytes: bigint } }
   readonly idempotencyKey: string
 }
 
@@ -228,6 +228,7 @@ async function finish(context: Context, hub: Hub, answer: SubmitResponse, option
   const target = { campaign: answer.campaign, ranges: null }
   const [ended] = await waitFor(context, hub, [target], { timeoutSeconds: null })
   const bad = ended === undefined ? null : verdict([ended])
+  if (context.output.format === "table" && ended !== undefined) await context.output.lines(endInWords(ended))
   let failed: ClientError | null = null
   if (options.get !== undefined) {
     const got = await fetchResults(context, hub, target, {

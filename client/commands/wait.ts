@@ -1,14 +1,13 @@
 // cah wait: until the selected work has ended. Exit 1 if a job did not finish well, 124 at --timeout, 130 at Ctrl-C.
 import { create } from "@bufbuild/protobuf"
-import { timestampMs } from "@bufbuild/protobuf/wkt"
 import type { Command } from "commander"
 import { CampaignSchema } from "../../proto/gen/cah/v1/job_pb.ts"
 import { ListCampaignsResponseSchema } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "../context.ts"
-import { parseDuration, plural, showDuration } from "../quantities.ts"
+import { parseDuration } from "../quantities.ts"
 import { findTargets } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
-import { type Ended, verdict, waitFor } from "../waiting.ts"
+import { endInWords, verdict, waitFor } from "../waiting.ts"
 
 interface Options {
   readonly timeout?: string
@@ -46,7 +45,7 @@ export const wait: Verb = {
       await context.output.many(
         { schema: ListCampaignsResponseSchema, message },
         { schema: CampaignSchema, messages: campaigns },
-        { table: () => ended.map(inWords).join("\n"), quiet: campaign => String(campaign.id) },
+        { table: () => ended.map(endInWords).join("\n"), quiet: campaign => String(campaign.id) },
       )
     }
     if (bad === null) return 0
@@ -54,13 +53,4 @@ export const wait: Verb = {
     context.output.note(`${bad.message}\n${bad.hint}`)
     return 0
   },
-}
-
-function inWords({ target, campaign, jobs, unwell }: Ended): string {
-  const took =
-    target.ranges === null && campaign.submittedAt !== undefined && campaign.endedAt !== undefined
-      ? ` in ${showDuration((timestampMs(campaign.endedAt) - timestampMs(campaign.submittedAt)) / 1000)}`
-      : ""
-  const how = unwell === 0 ? "all finished" : `${jobs - unwell} finished, ${unwell} did not`
-  return `Campaign ${target.campaign} has ended: ${plural(jobs, "job")}${target.ranges === null ? "" : " of it"}, ${how}${took}.`
 }
