@@ -211,3 +211,5 @@ export const UPLOADS_PER_OWNER_MAX = 16
 export const UPLOAD_STALL_MS = 60_000
 /** Free bytes on the data directory's disk below which nothing new is taken. */
 export const DISK_FLOOR_BYTES = 1024 ** 3
+/** Between rounds of looking for blobs that nothing names. They are kept a day, so an hour more or less is nothing. */
+export const COLLECT_EVERY_MS = 3_600_000

@@ -1,0 +1,129 @@
+import assert from "node:assert/strict"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { after, describe, it } from "node:test"
+import { type Config, readConfig } from "./config.ts"
+
+const directory = mkdtempSync(join(tmpdir(), "cah-config-"))
+after(() => rmSync(directory, { recursive: true }))
+
+function file(text: string): string {
+  const path = join(directory, `${Math.random()}.toml`)
+  writeFileSync(path, text)
+  return path
+}
+
+function run(argv: string[] = [], environment: NodeJS.ProcessEnv = {}, files: string[] = []): Config {
+  const asked = readConfig(argv, environment, files)
+  assert.ok(asked.kind === "run")
+  return asked.config
+}
+
+describe("the hub's configuration", () => {
+  it("needs none: loopback, port 8080, ./data", () => {
+    assert.deepEqual(run(), {
+      host: "127.0.0.1",
+      port: 8080,
+      data: "data",
+      tls: null,
+      insecure: false,
+      logLevel: "info",
+      diskFloorBytes: 1024 ** 3,
+    })
+    assert.ok(Object.isFrozen(run()))
+  })
+
+  it("takes flags over variables over the file over defaults", () => {
+    const path = file('port = 1001\ndata = "from-file"\nlog-level = "warn"\n')
+    const environment = { CAH_PORT: "1002", CAH_DATA: "from-variable" }
+    const config = run(["--port", "1003"], environment, [path])
+    assert.deepEqual([config.port, config.data, config.logLevel], [1003, "from-variable", "warn"])
+  })
+
+  it("says where each value comes from", () => {
+    const path = file('data = "d"\n')
+    const asked = readConfig(["--listen", "[::1]:7", "--print-config"], { CAH_LOG_LEVEL: "debug" }, [path])
+    assert.ok(asked.kind === "print-config")
+    const lines = asked.text.split("\n").map(line => line.replace(/ +/g, " "))
+    assert.deepEqual(lines, [
+      'host = "::1" # --listen',
+      "port = 7 # --listen",
+      `data = "d" # ${path}`,
+      "# tls-cert is not set",
+      "# tls-key is not set",
+      "insecure = false # default",
+      'log-level = "debug" # CAH_LOG_LEVEL',
+      "disk-floor = 1073741824 # default",
+      "",
+    ])
+  })
+
+  it("reads the first file there is, and insists on one that was named", () => {
+    const [one, other] = [file("port = 1\n"), file("port = 2\n")]
+    assert.equal(run([], {}, [join(directory, "none.toml"), one, other]).port, 1)
+    assert.equal(run(["--config", other], {}, [one]).port, 2)
+    assert.equal(run([], { CAH_CONFIG: other }, [one]).port, 2)
+    assert.throws(() => run(["--config", join(directory, "none.toml")]), /none\.toml cannot be read: ENOENT/)
+  })
+
+  for (const [given, bytes] of [
+    ["0", 0],
+    ["1024", 1024],
+    ["512MiB", 512 * 1024 ** 2],
+    ["1.5 GiB", 1.5 * 1024 ** 3],
+    ["2g", 2 * 1024 ** 3],
+  ] as const) {
+    it(`reads ${given} as a size`, () => assert.equal(run(["--disk-floor", given]).diskFloorBytes, bytes))
+  }
+
+  for (const [argv, message] of [
+    [["--prot", "1"], /unknown option --prot: did you mean --port\?/],
+    [["--frobnicate"], /unknown option --frobnicate; see --help/],
+    [["-x"], /unknown option -x/],
+    [["start"], /unexpected "start"/],
+    [["--port"], /--port needs a value/],
+    [["--port", "--insecure"], /--port needs a value/],
+    [["--insecure=yes"], /--insecure takes no value/],
+    [["--port", "70000"], /--port must be 0 to 65535, not "70000"/],
+    [["--port", "many"], /--port must be a number, not "many"/],
+    [["--data", ""], /--data must name a directory/],
+    [["--log-level", "loud"], /--log-level must be one of debug, info, warn, error/],
+    [["--disk-floor", "much"], /--disk-floor must be a size like 512MiB/],
+    [["--listen", "8080"], /--listen must be ADDRESS:PORT/],
+    [["--tls-cert", "c.pem"], /--tls-cert needs --tls-key/],
+    [["--tls-key", "k.pem"], /--tls-key needs --tls-cert/],
+    [["--host", "0.0.0.0"], /plain text on 0\.0\.0\.0 is refused.*--tls-cert.*--insecure/],
+    [["--host", "::"], /plain text on :: is refused/],
+    [["--host", "hub.example.org"], /plain text on hub\.example\.org is refused/],
+  ] as const) {
+    it(`answers ${argv.join(" ")} with a clear sentence`, () => {
+      assert.throws(() => run([...argv]), message)
+    })
+  }
+
+  it("names the file and the key that are wrong", () => {
+    const [key, value, syntax] = [file("prot = 1\n"), file('port = "x"\n'), file("port = \n")]
+    assert.throws(() => run([], {}, [key]), new RegExp(`${key}: unknown key "prot": did you mean port\\?`))
+    assert.throws(() => run([], {}, [value]), new RegExp(`port \\(from ${value}\\) must be a number, not "x"`))
+    assert.throws(() => run([], {}, [syntax]), new RegExp(`${syntax} is not TOML`))
+    assert.throws(() => run([], { CAH_INSECURE: "perhaps" }), /insecure \(from CAH_INSECURE\) must be true or false/)
+  })
+
+  it("lets plain text beyond loopback when it was asked for, or when there is TLS", () => {
+    assert.equal(run(["--host", "0.0.0.0", "--insecure"]).insecure, true)
+    assert.equal(run([], { CAH_HOST: "0.0.0.0", CAH_INSECURE: "1" }).insecure, true)
+    const config = run(["--host", "0.0.0.0", "--tls-cert", "c.pem", "--tls-key", "k.pem"])
+    assert.deepEqual(config.tls, { cert: "c.pem", key: "k.pem" })
+    for (const host of ["localhost", "::1", "127.0.0.2"]) run(["--host", host])
+  })
+
+  it("shows every option in its help", () => {
+    const asked = readConfig(["--help"], {}, [])
+    assert.ok(asked.kind === "help")
+    for (const name of ["host", "port", "data", "tls-cert", "tls-key", "insecure", "disk-floor", "print-config"]) {
+      assert.ok(asked.text.includes(`--${name}`))
+    }
+    assert.equal(readConfig(["--version"], {}, []).kind, "version")
+  })
+})

@@ -1,0 +1,244 @@
+// A running hub from a configuration: opens each part, wires them, and takes them down in the other order. The only file that
+// names concrete adapters, together with main.ts; it decides nothing. Tests run the real hub in their own process with it.
+import { readFileSync, rmSync } from "node:fs"
+import { mkdir, rename, writeFile } from "node:fs/promises"
+import { hostname } from "node:os"
+import { join } from "node:path"
+import { Code, ConnectError } from "@connectrpc/connect"
+import { adminTokenPath, ensureAdminToken } from "./auth/admin.ts"
+import { Enrolments } from "./auth/enrolments.ts"
+import { Failures } from "./auth/failures.ts"
+import { Tokens } from "./auth/tokens.ts"
+import { checkBlobs, collectGarbage } from "./blobs/collect.ts"
+import { openDiskBlobs } from "./blobs/disk.ts"
+import type { Config } from "./config.ts"
+import { CahError } from "./core/errors.ts"
+import type { BlobStore, Clock, Log, Store, Timer } from "./core/ports.ts"
+import { HubEngine } from "./engine.ts"
+import { front } from "./front/front.ts"
+import { countNodes } from "./front/status/gather.ts"
+import { COLLECT_EVERY_MS, DRAIN_MS } from "./limits.ts"
+import { LinkServer, type LinkServerOptions } from "./link/server.ts"
+import { createMetrics } from "./metrics.ts"
+import { observeTick } from "./observe.ts"
+import { openPort } from "./port.ts"
+import { openSqliteStore } from "./store/sqlite.ts"
+import { version } from "./version.ts"
+
+export interface Hub {
+  /** What scientists and agents give to --hub. */
+  readonly url: string
+  readonly port: number
+  /** Where the first admin token lies. */
+  readonly adminTokenPath: string
+  /** A token with which one agent may join. */
+  invite(account: string): Promise<string>
+  /** Lets all that is under way end or settle, closes everything. Once; later calls wait for the first. */
+  stop(): Promise<void>
+}
+
+export interface HubOptions {
+  readonly log: Log
+  /** Other bounds of the link server, in tests. */
+  readonly linkLimits?: NonNullable<LinkServerOptions["limits"]>
+  /** How long open calls may last when the hub stops. */
+  readonly drainMs?: number
+}
+
+const clock: Clock = { nowMs: () => performance.now(), wallMs: () => Date.now() }
+
+const timer: Timer = {
+  soon: run => void setImmediate(run),
+  at(nowMs, run) {
+    // Longer than setTimeout can: woken early, the engine looks at the clock and asks again.
+    const timeout = setTimeout(run, Math.min(Math.max(0, nowMs - clock.nowMs()), 0x7fffffff))
+    return () => clearTimeout(timeout)
+  },
+}
+
+export async function startHub(config: Config, options: HubOptions): Promise<Hub> {
+  const { log } = options
+  const tls = config.tls === null ? null : { cert: readPem(config.tls.cert), key: readPem(config.tls.key) }
+  /** In the order of opening; taken down in the other. */
+  const opened: (() => Promise<void> | void)[] = []
+  let stopping: Promise<void> | null = null
+  const stop = () => (stopping ??= takeDown(opened, log))
+
+  try {
+    await makeDirectory(config.data)
+    const store = await openSqliteStore({ directory: config.data, wallMs: clock.wallMs })
+    opened.push(() => store.close())
+    const blobs = await openDiskBlobs({ directory: join(config.data, "blobs"), wallMs: clock.wallMs })
+    const violations = await checkBlobs(store, blobs)
+    for (const line of violations.lines) log.error({}, line)
+
+    const metrics = createMetrics(version)
+    opened.push(() => metrics.close())
+    const engine = new HubEngine({
+      store,
+      clock,
+      timer,
+      log,
+      observe: tick => observeTick(metrics, tick),
+      committed: ({ tookMs }) => metrics.databaseTransaction.observe({ op: "commit" }, tookMs / 1e3),
+    })
+    const tokens = new Tokens({ store, engine, clock, log })
+    const enrolments = new Enrolments({ store, engine, clock })
+    const failures = new Failures(clock)
+    const links = new LinkServer({
+      engine,
+      reader: store,
+      blobs,
+      clock,
+      log,
+      metrics,
+      random: Math.random,
+      lagMs: () => metrics.eventLoopLagSeconds() * 1e3,
+      ...(options.linkLimits === undefined ? {} : { limits: options.linkLimits }),
+      async authenticate({ enrolToken, address }) {
+        const spent = await enrolments.spend(enrolToken)
+        if (spent !== null) return spent
+        failures.count(address)
+        return { refused: "the enrolment token is unknown, expired or used up: ask the hub's operator for a new one" }
+      },
+    })
+    engine.start(links)
+    opened.push(() => engine.drain())
+    opened.push(() => links.drain())
+    await ensureAdminToken(tokens, config.data)
+    opened.push(collectNowAndThen(store, blobs, engine, log))
+
+    const shutdown = new AbortController()
+    const serve = front({
+      engine,
+      store,
+      blobs,
+      logTap: links,
+      links,
+      tokens,
+      enrolments,
+      failures,
+      clock,
+      metrics,
+      log,
+      version,
+      diskFloorBytes: config.diskFloorBytes,
+      missingBlobs: violations.count,
+      agentCommand: "npx cah-agent --hub <this hub's URL> --enroll <token>",
+      shutdown: shutdown.signal,
+    })
+    metrics.sample({
+      jobs: () => Object.entries(engine.health().counts),
+      agents: () => Object.entries(countNodes({ engine })).filter(([state]) => !state.startsWith("slots")),
+      database: () => store.health(),
+      links: () => links.health(),
+    })
+    const port = await openPort({
+      host: config.host,
+      port: config.port,
+      tls,
+      plainText: tls === null || config.insecure ? "everybody" : "loopback",
+      onRequest: serve,
+      onUpgrade: (request, socket, head) => links.handleUpgrade(request, socket, head),
+      onConnections: open => metrics.connections.set(open),
+      log,
+    })
+    opened.push(async () => {
+      // Agents first, who are told when to come back: the port would wait for their sockets.
+      await links.drain()
+      await port.close(options.drainMs ?? DRAIN_MS)
+    })
+    // First of all when it goes down: readyz says no, orders are refused, open calls end.
+    opened.push(() => {
+      void engine.drain()
+      shutdown.abort(new ConnectError("the hub is stopping: try again in a minute", Code.Unavailable))
+    })
+
+    const url = `${tls === null ? "http" : "https"}://${hostOf(config.host)}:${port.port}`
+    opened.push(await announce(config.data, { url, pid: process.pid, version }))
+    log.info({ url, data: config.data, version, hub: store.hubId() }, "the hub is up")
+    return {
+      url,
+      port: port.port,
+      adminTokenPath: adminTokenPath(config.data),
+      invite: async account => (await enrolments.create(account)).secret,
+      stop,
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function takeDown(opened: readonly (() => Promise<void> | void)[], log: Log): Promise<void> {
+  for (const close of [...opened].reverse()) {
+    // One part that does not close, or not in time, must not keep the database from being closed properly.
+    let late: NodeJS.Timeout | undefined
+    const patience = new Promise<void>(resolve => {
+      late = setTimeout(() => {
+        log.warn({}, "a part of the hub did not close in time")
+        resolve()
+      }, 2 * DRAIN_MS)
+    })
+    await Promise.race([Promise.resolve().then(close), patience]).catch(error =>
+      log.error({ error }, "a part of the hub did not close"),
+    )
+    clearTimeout(late)
+  }
+}
+
+/** For programs: where the hub is, while it is. Written whole or not at all. */
+async function announce(directory: string, told: Record<string, unknown>): Promise<() => void> {
+  const path = join(directory, "hub.json")
+  await writeFile(`${path}.new`, `${JSON.stringify(told)}\n`)
+  await rename(`${path}.new`, path)
+  return () => rmSync(path, { force: true })
+}
+
+function collectNowAndThen(store: Store, blobs: BlobStore, engine: HubEngine, log: Log): () => Promise<void> {
+  let round: Promise<void> = Promise.resolve()
+  const collect = async () => {
+    try {
+      const collected = await collectGarbage({
+        store,
+        blobs,
+        commit: writes => engine.commit(writes),
+        wallMs: clock.wallMs,
+      })
+      if (collected.blobs > 0) log.info({ ...collected }, "blobs that nothing names were removed")
+    } catch (error) {
+      log.warn({ error }, "blobs could not be collected this time")
+    }
+  }
+  const interval = setInterval(() => {
+    // Never two rounds at once.
+    round = round.then(collect)
+  }, COLLECT_EVERY_MS)
+  return () => {
+    clearInterval(interval)
+    return round
+  }
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    const message = `the data directory ${path} cannot be made: ${(cause as Error).message}; choose another with --data`
+    throw new CahError("failed_precondition", message, { cause })
+  }
+}
+
+function readPem(path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (cause) {
+    throw new CahError("failed_precondition", `${path} cannot be read: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** An address that others can use: of a hub that listens everywhere, its machine's name. */
+function hostOf(host: string): string {
+  if (host === "0.0.0.0" || host === "::") return hostname()
+  return host.includes(":") ? `[${host}]` : host
+}

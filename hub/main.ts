@@ -1,0 +1,67 @@
+// The hub as a program: reads the configuration, starts the hub, says in words how to use it, and stops at a signal. SIGTERM
+// and SIGINT drain; a second one stops at once, and nothing acknowledged is lost by that either.
+import pino from "pino"
+import { readConfig } from "./config.ts"
+import { CahError } from "./core/errors.ts"
+import { type Hub, startHub } from "./hub.ts"
+import { version } from "./version.ts"
+
+export { type Hub, startHub } from "./hub.ts"
+
+const WRONG_USAGE = 2
+
+export async function main(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
+  try {
+    const asked = readConfig(argv, process.env)
+    if (asked.kind === "help" || asked.kind === "print-config") return say(asked.text)
+    if (asked.kind === "version") return say(`${version}\n`)
+    const { logLevel } = asked.config
+    const log = pino({ level: logLevel, serializers: { error: pino.stdSerializers.err } }, pino.destination(2))
+    // Before anything is opened: a signal during the start stops after it.
+    const asksToStop = signalled()
+    const hub = await startHub(asked.config, { log })
+    await greet(hub)
+    await asksToStop
+    log.info({}, "the hub is stopping; a second signal stops it at once")
+    await hub.stop()
+    process.exit(0)
+  } catch (thrown) {
+    const error = CahError.from(thrown)
+    process.stderr.write(`cah-hub: ${error.message}\n`)
+    if (error.code === "internal") process.stderr.write(`${String((error.cause as Error)?.stack ?? error.cause)}\n`)
+    process.exit(error.code === "invalid_argument" ? WRONG_USAGE : 1)
+  }
+}
+
+async function greet(hub: Hub): Promise<void> {
+  const invitation = await hub.invite("operator").catch(() => null)
+  const agent =
+    invitation === null
+      ? "The hub cannot make an enrolment token now: its log says why."
+      : `Start an agent (the token is good for one, for 15 minutes):\n\n    npx cah-agent --hub ${hub.url} --enroll ${invitation}\n`
+  say(`
+The hub is at ${hub.url}, its status page too.
+The first admin token is in ${hub.adminTokenPath}:
+
+    npx cah login --hub ${hub.url} --token-file ${hub.adminTokenPath}
+
+${agent}
+`)
+}
+
+function signalled(): Promise<void> {
+  return new Promise(resolve => {
+    let count = 0
+    const onSignal = (signal: NodeJS.Signals) => {
+      count += 1
+      resolve()
+      if (count > 1) process.exit(128 + (signal === "SIGINT" ? 2 : 15))
+    }
+    process.on("SIGTERM", onSignal)
+    process.on("SIGINT", onSignal)
+  })
+}
+
+function say(text: string): void {
+  process.stdout.write(text)
+}
