@@ -22,6 +22,11 @@ export interface Program {
   over: boolean
 }
 
+/** Ours without what the user has set for hub, agent and client of their own: the demo's are the demo's. */
+function surroundings(more: Record<string, string>): NodeJS.ProcessEnv {
+  return { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("CAH_"))), ...more }
+}
+
 const running = new Map<Program, ChildProcess>()
 // The last resort, when the demo itself dies of an error: synchronous, so no grace.
 process.once("exit", () => {
@@ -38,7 +43,7 @@ export function start(
 ): Program {
   const file = openSync(log, "a")
   const [program = process.execPath, ...rest] = [...within, process.execPath, ...args]
-  const child = spawn(program, rest, { cwd: root, env: { ...process.env, ...env }, stdio: ["ignore", file, file] })
+  const child = spawn(program, rest, { cwd: root, env: surroundings(env), stdio: ["ignore", file, file] })
   closeSync(file)
   if (child.pid === undefined) throw new Error(`${name} could not be started: ${program} ${rest.join(" ")}`)
   const ended = new Promise<string>(resolve => {
@@ -106,7 +111,7 @@ export async function tail(program: Program): Promise<string> {
 export function runToEnd(args: readonly string[], env: Record<string, string>): Promise<string> {
   const child = spawn(process.execPath, args, {
     cwd: root,
-    env: { ...process.env, ...env },
+    env: surroundings(env),
     stdio: ["ignore", "pipe", "pipe"],
   })
   let [stdout, stderr] = ["", ""]
