@@ -18,6 +18,8 @@ export interface EngineParts {
   readonly clock: Clock
   readonly timer: Timer
   readonly log: Log
+  /** Another core, to show that tests and simulator find a broken one. */
+  readonly decide?: typeof step
   /** Told of each tick after it was decided, for metrics and traces. */
   observe?(tick: { readonly moves: readonly Move[]; readonly tookMs: number }): void
   /** Told of each transaction. */
@@ -157,13 +159,13 @@ export class HubEngine implements Engine {
   private tick(): void {
     this.ticking = false
     if (this.trouble !== null) return
-    const { clock, observe } = this.parts
+    const { clock, decide = step, observe } = this.parts
     const now: Now = { nowMs: clock.nowMs(), wallMs: clock.wallMs() }
     const events = this.queue.splice(0, TICK_EVENTS_MAX)
     const movesBefore = this.effects.moves.length
     try {
-      for (const event of events) step(this.state, event, now, this.effects)
-      step(this.state, { kind: "Ticked" }, now, this.effects)
+      for (const event of events) decide(this.state, event, now, this.effects)
+      decide(this.state, { kind: "Ticked" }, now, this.effects)
     } catch (error) {
       // Our own bug. What is on disk is right: go on from there, without the event that hit it.
       this.parts.log.error({ error, events: events.map(event => event.kind) }, "a decision failed")

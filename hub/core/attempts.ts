@@ -128,7 +128,6 @@ export function currentAttempt(
 }
 
 function applyResult(stage: Stage, node: Node, campaign: Campaign, job: Job, result: Result): ReportAnswer {
-  if (job.phase === "queued") campaign.again.delete(job.index)
   if (result.outcome === "lost" || result.outcome === "refused") {
     lose(stage, campaign, job, `${result.outcome}: ${result.message || "the node gave it up"}`)
     return "accepted"

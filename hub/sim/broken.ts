@@ -1,0 +1,29 @@
+// Cores and stores that are wrong on purpose. The simulator must find each of them: a checker that never fails proves
+// nothing. Reached by --break NAME, from tests and from curious people; no production code imports this.
+import type { Event } from "../core/events.ts"
+import type { State } from "../core/model.ts"
+import { step } from "../core/step.ts"
+
+export const mutantNames = ["fence", "deaf", "eager"] as const
+export type MutantName = (typeof mutantNames)[number]
+
+/** "fence" takes a report about any attempt, of any node, for one about the current; "deaf" lets every deadline pass. */
+export function brokenCore(name: MutantName): typeof step {
+  return (state, event, now, effects) => {
+    if (name === "fence" && event.kind === "AttemptReported") return step(state, unfenced(state, event), now, effects)
+    if (name === "deaf" && event.kind === "Ticked") while (state.deadlines.take(now.nowMs) !== null);
+    return step(state, event, now, effects)
+  }
+}
+
+function unfenced(state: State, event: Extract<Event, { kind: "AttemptReported" }>): Event {
+  const job = state.campaigns.get(event.campaign)?.jobs.get(event.index)
+  if (job === undefined || job.node === null) return event
+  job.node = event.node
+  return { ...event, attempt: job.attempt }
+}
+
+/** "eager" says that a transaction is on disk before it is. */
+export function speaksTooEarly(name: MutantName | null): boolean {
+  return name === "eager"
+}

@@ -1,0 +1,179 @@
+// What the simulator looks for, with its own books: they hear what gets to disk and what clients and agents were told,
+// and share no decision with the core. Numbers are those of the reliability page.
+import { createHash } from "node:crypto"
+import type { Move } from "../core/effects.ts"
+import type { CampaignId, NodeId } from "../core/model.ts"
+import type { JobRow, ResultRow, StoreReader, Write } from "../core/ports.ts"
+
+interface JobBook {
+  attempt: number
+  phase: string
+  outcome: string | null
+}
+
+export interface Acknowledged {
+  readonly key: string
+  readonly campaign: CampaignId
+  readonly jobs: number
+}
+
+const violationsMax = 20
+
+export class Checkers {
+  readonly violations: string[] = []
+  private readonly books = new Map<string, JobBook>()
+  private readonly results = new Map<string, ResultRow>()
+  private readonly blobs = new Set<string>()
+  /** Which node began which attempt, as the volunteers say. */
+  private readonly began = new Set<string>()
+  private readonly revoked = new Set<NodeId>()
+  private readonly acknowledged: Acknowledged[] = []
+  private readonly trace = createHash("sha256")
+  moves = 0
+  losses = 0
+
+  private say(violation: string): void {
+    if (this.violations.length < violationsMax) this.violations.push(violation)
+  }
+
+  /** Every decision, in order, with its virtual time: two runs of one seed have one hash. */
+  record(nowMs: number, moves: readonly Move[]): void {
+    for (const { campaign, index, attempt, node, event, from, to } of moves) {
+      this.trace.update(`${nowMs} ${campaign}.${index}#${attempt} ${node} ${event} ${from} ${to}\n`)
+      this.moves++
+    }
+  }
+
+  hash(): string {
+    return this.trace.copy().digest("hex").slice(0, 16)
+  }
+
+  // ---- what gets to disk --------------------------------------------------------------------------------------
+
+  onDisk(writes: readonly Write[]): void {
+    const ended = new Map<string, JobRow>()
+    for (const write of writes) {
+      if (write.kind === "blob") this.blobs.add(write.digest)
+      else if (write.kind === "job") {
+        this.onJob(write.row)
+        if (write.row.phase === "ended") ended.set(nameOf(write.row), write.row)
+      }
+    }
+    for (const write of writes) if (write.kind === "result") this.onResult(write.row, ended)
+    for (const [name, row] of ended) {
+      const wanted = row.outcome === "finished" || row.outcome === "failed" || row.outcome === "timedout"
+      if (wanted !== this.results.has(name)) {
+        this.say(`I4: job ${name} ended ${row.outcome} ${wanted ? "without a result" : "with a result"}`)
+      }
+    }
+  }
+
+  private onJob(row: JobRow): void {
+    const name = nameOf(row)
+    const book = this.books.get(name)
+    if (book?.phase === "ended") {
+      this.say(`I3: job ${name} had ended ${book.outcome} and was written again as ${row.phase} ${row.outcome ?? ""}`)
+    }
+    if (book !== undefined && row.attempt < book.attempt) {
+      this.say(`I5: job ${name} went from attempt ${book.attempt} back to ${row.attempt}`)
+    }
+    if ((row.phase === "ended") !== (row.outcome !== null)) {
+      this.say(`I3: job ${name} is ${row.phase} with outcome ${row.outcome}`)
+    }
+    this.losses += row.losses - (this.lost.get(name) ?? 0)
+    this.lost.set(name, row.losses)
+    this.books.set(name, { attempt: row.attempt, phase: row.phase, outcome: row.outcome })
+  }
+
+  private readonly lost = new Map<string, number>()
+
+  private onResult(row: ResultRow, ended: Map<string, JobRow>): void {
+    const name = nameOf(row)
+    if (this.results.has(name)) this.say(`I4: a second result of job ${name}`)
+    this.results.set(name, row)
+    const job = ended.get(name)
+    if (job === undefined) this.say(`I4: a result of job ${name}, which did not end with it`)
+    else if (job.attempt !== row.attempt || job.node !== row.node || job.outcome !== row.outcome) {
+      const of = `attempt ${row.attempt} on ${row.node}, ${row.outcome}`
+      this.say(`I5: job ${name} ended at attempt ${job.attempt} on ${job.node}, ${job.outcome}, by a result of ${of}`)
+    }
+    if (!this.began.has(`${name}#${row.attempt} ${row.node}`)) {
+      this.say(`I5: the result of job ${name} is of attempt ${row.attempt} on ${row.node}, which that node never ran`)
+    }
+    if (this.revoked.has(row.node)) this.say(`I16: a result of ${name} from the revoked node ${row.node}`)
+    if (row.stageout !== null && !this.blobs.has(row.stageout.digest)) {
+      this.say(`I4: the result of job ${name} names a stageout that is not on disk`)
+    }
+  }
+
+  // ---- what people and agents are told ------------------------------------------------------------------------
+
+  /** I10: at the moment of the answer it must be on disk. */
+  submitted(told: Acknowledged, store: StoreReader): void {
+    const row = store.campaign(told.campaign)
+    if (row === null || row.key !== told.key || row.total !== told.jobs) {
+      this.say(`I10: campaign ${told.campaign} was acknowledged and is not on disk`)
+    }
+    const earlier = this.acknowledged.find(other => other.key === told.key)
+    if (earlier !== undefined && earlier.campaign !== told.campaign) {
+      this.say(`I2: the key ${told.key} gave campaign ${earlier.campaign} and then ${told.campaign}`)
+    }
+    this.acknowledged.push(told)
+  }
+
+  cancelled(campaign: CampaignId, first: number, last: number, store: StoreReader): void {
+    for (let index = first; index <= last; index++) {
+      const row = store.job(campaign, index)
+      if (row?.phase !== "ended")
+        this.say(`I9: the cancel of ${campaign}.${index} was acknowledged; it is ${row?.phase}`)
+    }
+  }
+
+  nodeRevoked(node: NodeId, store: StoreReader): void {
+    if (!store.nodes().some(row => row.id === node && row.revoked)) {
+      this.say(`I10: the revocation of ${node} was acknowledged and is not on disk`)
+    }
+    this.revoked.add(node)
+  }
+
+  ran(campaign: number, index: number, attempt: number, node: NodeId): void {
+    this.began.add(`${campaign}.${index}#${attempt} ${node}`)
+  }
+
+  /** An attempt's result was answered "accepted": it must be the job's one result, unless it was given up. */
+  answered(campaign: number, index: number, attempt: number, outcome: string): void {
+    if (outcome === "lost" || outcome === "refused") return
+    const result = this.results.get(`${campaign}.${index}`)
+    if (result === undefined || result.attempt !== attempt) {
+      this.say(`I10: the result of ${campaign}.${index}#${attempt} was acknowledged and is not on disk`)
+    }
+  }
+
+  // ---- at the end ---------------------------------------------------------------------------------------------
+
+  /** Faults have stopped and time has passed: everything must have come to rest. */
+  finish(store: StoreReader): void {
+    for (const { campaign, jobs, key } of this.acknowledged) {
+      const row = store.campaign(campaign)
+      if (row === null) this.say(`I1: campaign ${campaign} (${key}) is gone`)
+      else if (row.endedAt === null) this.say(`L1: campaign ${campaign} has not ended: ${JSON.stringify(row.counts)}`)
+      else if (Object.values(row.counts).reduce((sum, count) => sum + count, 0) !== jobs) {
+        this.say(`I1: campaign ${campaign} of ${jobs} jobs counts ${JSON.stringify(row.counts)}`)
+      }
+    }
+    for (const job of store.liveJobs()) {
+      const story = job.story.map(
+        line => `    ${(line.at / 1000).toFixed(3)} s  ${line.event} (#${line.attempt} ${line.node})`,
+      )
+      this.say(`L1: job ${nameOf(job)} is ${job.phase}, and this is its story:\n${story.join("\n")}`)
+    }
+  }
+
+  rest(what: string): void {
+    this.say(what)
+  }
+}
+
+function nameOf(row: { campaign: CampaignId; index: number }): string {
+  return `${row.campaign}.${row.index}`
+}

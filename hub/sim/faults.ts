@@ -1,0 +1,81 @@
+// What goes wrong in a simulated world, and how often. Every fault is switched by its name: --faults hub,network,…
+// "all" is every one of them, "none" is a quiet day.
+
+export const faultNames = ["hub", "network", "halfopen", "churn", "crash", "disk", "clock", "client"] as const
+export type FaultName = (typeof faultNames)[number]
+
+export interface Faults {
+  /** Mean time between crashes of the hub, ms; it is down for up to hubDownMs. */
+  readonly hubCrashMs: number
+  readonly hubDownMs: number
+  /** Per frame. WebSockets lose nothing while they live; we demand more of ourselves. */
+  readonly loss: number
+  readonly duplicate: number
+  readonly reorder: number
+  /** One way delay, ms. */
+  readonly delayMs: readonly [low: number, high: number]
+  /** Mean time between half-open links, per node. Either side notices after detectMs. */
+  readonly halfOpenMs: number
+  readonly detectMs: number
+  /** Volunteers: mean time a node stays, and stays away. */
+  readonly onMs: number
+  readonly offMs: number
+  /** Mean time between kill -9 of an agent. */
+  readonly agentCrashMs: number
+  /** Of those, how many lose their disk too. */
+  readonly wipe: number
+  /** Mean time between suspends of a whole machine, during which its clock stands still. */
+  readonly suspendMs: number
+  /** Mean time between jumps of the hub's wall clock. */
+  readonly clockJumpMs: number
+  /** Probability that a job is cancelled, a campaign is cancelled, a node is revoked. */
+  readonly cancelJob: number
+  readonly cancelCampaign: number
+  readonly revoke: number
+}
+
+const never = Number.POSITIVE_INFINITY
+const hour = 3_600_000
+
+const quiet: Faults = {
+  hubCrashMs: never,
+  hubDownMs: 0,
+  loss: 0,
+  duplicate: 0,
+  reorder: 0,
+  delayMs: [5, 50],
+  halfOpenMs: never,
+  detectMs: 45_000,
+  onMs: never,
+  offMs: 0,
+  agentCrashMs: never,
+  wipe: 0,
+  suspendMs: never,
+  clockJumpMs: never,
+  cancelJob: 0,
+  cancelCampaign: 0,
+  revoke: 0,
+}
+
+const parts: Record<FaultName, Partial<Faults>> = {
+  hub: { hubCrashMs: 1.5 * hour, hubDownMs: 4 * 60_000 },
+  network: { loss: 0.01, duplicate: 0.01, reorder: 0.02, delayMs: [5, 2_000] },
+  halfopen: { halfOpenMs: 3 * hour },
+  churn: { onMs: 4 * hour, offMs: hour },
+  crash: { agentCrashMs: 5 * hour },
+  disk: { wipe: 0.2 },
+  clock: { suspendMs: 4 * hour, clockJumpMs: hour },
+  client: { cancelJob: 0.01, cancelCampaign: 0.1, revoke: 0.05 },
+}
+
+/** Faults by name, separated by commas. Throws on a name that is none, naming those there are. */
+export function faultsOf(names: string): Faults {
+  if (names === "none") return quiet
+  const wanted = names === "all" ? faultNames : names.split(",")
+  return wanted.reduce((faults, name) => {
+    const part = parts[name as FaultName]
+    if (part === undefined)
+      throw new Error(`there is no fault "${name}": choose from none, all, ${faultNames.join(", ")}`)
+    return { ...faults, ...part }
+  }, quiet)
+}

@@ -1,0 +1,100 @@
+// npm run sim -- --seed S --agents N --jobs M --hours H [--faults …] [--seeds COUNT] [--break NAME]
+// Exit code 0: nothing found. 1: a violation, with the seed that shows it again. 2: a wrong option.
+import { parseArgs } from "node:util"
+import { type MutantName, mutantNames } from "./broken.ts"
+import { faultNames, faultsOf } from "./faults.ts"
+import { type Setting, simulate } from "./world.ts"
+
+const help = `Simulates a whole project in virtual time, with the hub's and the agents' production cores.
+
+  npm run sim -- [options]
+
+  --seed S      what decides everything (default 1)
+  --seeds N     this many seeds, from S on (default 1)
+  --agents N    volunteers' machines with 1 to 4 slots (default 20)
+  --jobs M      (default 500)
+  --hours H     virtual hours with faults, before peace (default 12)
+  --faults F    none, all (default), or a list of: ${faultNames.join(", ")}
+  --break NAME  a broken core that must be found: ${mutantNames.join(", ")}
+
+Example: npm run sim -- --seed 7 --agents 1000 --jobs 100000 --hours 24`
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      seed: { type: "string", default: "1" },
+      seeds: { type: "string", default: "1" },
+      agents: { type: "string", default: "20" },
+      jobs: { type: "string", default: "500" },
+      hours: { type: "string", default: "12" },
+      faults: { type: "string", default: "all" },
+      break: { type: "string" },
+      help: { type: "boolean", default: false },
+    },
+  })
+  if (values.help) {
+    console.log(help)
+    return 0
+  }
+  const broken = values.break ?? null
+  if (broken !== null && !mutantNames.includes(broken as MutantName)) {
+    throw new Error(`there is no broken core "${broken}": choose from ${mutantNames.join(", ")}`)
+  }
+  faultsOf(values.faults)
+  const first = number("seed", values.seed, 0)
+  const count = number("seeds", values.seeds, 1)
+  let failed = 0
+  for (let seed = first; seed < first + count; seed++) {
+    const setting: Setting = {
+      seed,
+      agents: number("agents", values.agents, 1),
+      jobs: number("jobs", values.jobs, 1),
+      hours: number("hours", values.hours, 1),
+      faults: values.faults,
+      broken: broken as MutantName | null,
+    }
+    if (!(await runOne(setting, count === 1))) failed++
+  }
+  if (count > 1) console.log(`${count} seeds, ${failed} with violations`)
+  return failed === 0 ? 0 : 1
+}
+
+async function runOne(setting: Setting, chatty: boolean): Promise<boolean> {
+  const began = process.hrtime.bigint()
+  const report = await simulate(setting)
+  const seconds = Number(process.hrtime.bigint() - began) / 1e9
+  const { violations, hash, outcomes } = report
+  if (chatty) {
+    console.log(`seed         ${setting.seed}`)
+    console.log(`trace hash   ${hash}`)
+    console.log(`virtual time ${report.virtualHours.toFixed(1)} h in ${seconds.toFixed(1)} s`)
+    console.log(`moves        ${report.moves}`)
+    console.log(`runs         ${report.runs} of ${setting.jobs} jobs, ${report.losses} attempts lost`)
+    console.log(`hub crashes  ${report.hubCrashes}`)
+    for (const [outcome, jobs] of Object.entries(outcomes)) if (jobs > 0) console.log(`${outcome.padEnd(12)} ${jobs}`)
+    console.log(`violations   ${violations.length}`)
+  }
+  if (violations.length === 0) return true
+  const { agents, jobs, hours, faults, broken } = setting
+  const again = `--seed ${setting.seed} --agents ${agents} --jobs ${jobs} --hours ${hours} --faults ${faults}`
+  console.log(`\nseed ${setting.seed} found:\n  ${violations.join("\n  ")}`)
+  console.log(`See it again with: npm run sim -- ${again}${broken === null ? "" : ` --break ${broken}`}\n`)
+  return false
+}
+
+function number(name: string, text: string, least: number): number {
+  const value = Number(text)
+  if (Number.isInteger(value) && value >= least) return value
+  throw new Error(`--${name} must be a whole number from ${least} on, not "${text}"`)
+}
+
+main().then(
+  code => {
+    process.exitCode = code
+  },
+  (error: unknown) => {
+    const message = error instanceof Error ? error.message : String(error)
+    console.error(`sim: ${message}\nTry: npm run sim -- --help`)
+    process.exitCode = 2
+  },
+)

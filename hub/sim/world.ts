@@ -1,0 +1,418 @@
+// A whole project in one process and in virtual time: the production engine and core on a store that can crash, agents'
+// production cores on volunteers' machines, a network and clients that have bad days. One seed decides everything.
+import { createHash } from "node:crypto"
+import type { AttemptName, RunSpec } from "../../agent/core/model.ts"
+import type { Digest } from "../../proto/wire/digest.ts"
+import type { CahError } from "../core/errors.ts"
+import { violations } from "../core/invariants.ts"
+import type { CampaignId, NodeId } from "../core/model.ts"
+import type { FullOffer, Log, Order, Store, Write } from "../core/ports.ts"
+import { HubEngine } from "../engine.ts"
+import { MemoryStore } from "../store/memory.ts"
+import { brokenCore, type MutantName, speaksTooEarly } from "./broken.ts"
+import { Checkers } from "./checkers.ts"
+import { type Faults, faultsOf } from "./faults.ts"
+import { Network } from "./network.ts"
+import { Random } from "./random.ts"
+import { VirtualTime, VirtualTimer } from "./time.ts"
+import { Volunteer, type Work } from "./volunteer.ts"
+
+export interface Setting {
+  readonly seed: number
+  readonly agents: number
+  readonly jobs: number
+  /** Virtual hours with faults; afterwards the world is left in peace until it rests. */
+  readonly hours: number
+  readonly faults: string
+  /** A deliberately broken core, to show that the checkers find it. */
+  readonly broken: MutantName | null
+}
+
+export interface Report {
+  readonly violations: readonly string[]
+  readonly hash: string
+  readonly virtualHours: number
+  readonly moves: number
+  readonly losses: number
+  readonly runs: number
+  readonly hubCrashes: number
+  readonly outcomes: Record<string, number>
+}
+
+const hour = 3_600_000
+/** What peace may take: every attempt may have to be lost once more, with its walltime and its back-off. */
+const peaceMs = 96 * hour
+/** In a small world the invariants are looked at after every tick. */
+const smallWorld = 200
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
+
+export async function simulate(setting: Setting): Promise<Report> {
+  const world = new World(setting)
+  return world.run()
+}
+
+class World {
+  private readonly setting: Setting
+  private readonly faults: Faults
+  private readonly time = new VirtualTime()
+  private readonly random: Random
+  private readonly checkers = new Checkers()
+  private readonly network: Network
+  private readonly volunteers: Volunteer[]
+  private readonly store: MemoryStore
+  private readonly unsettled: { writes: Write[]; pending: boolean }[] = []
+  private engine: HubEngine | null = null
+  private timer: VirtualTimer
+  private wallJumpMs = 0
+  private peace = false
+  private unanswered = 0
+  private runs = 0
+  private hubCrashes = 0
+  private readonly meanRunMs: number
+
+  constructor(setting: Setting) {
+    this.setting = setting
+    this.faults = faultsOf(setting.faults)
+    this.random = new Random(setting.seed)
+    this.network = new Network(this.time, new Random(setting.seed, 1), this.faults)
+    this.timer = new VirtualTimer(this.time)
+    const disk = new Random(setting.seed, 2)
+    this.store = new MemoryStore({
+      wallMs: () => this.wallMs(),
+      defer: run => this.time.after(disk.between(1, 20), run),
+    })
+    const slots = Array.from({ length: setting.agents }, () => this.random.whole(1, 4))
+    this.volunteers = slots.map((count, i) => new Volunteer(this.surroundings(), setting.seed, i, count))
+    const slotHours = slots.reduce((sum, count) => sum + count, 0) * setting.hours
+    this.meanRunMs = Math.max(1_000, (slotHours * hour * 0.4) / setting.jobs)
+  }
+
+  async run(): Promise<Report> {
+    const { hours } = this.setting
+    this.hubUp()
+    this.plan()
+    await this.time.run(hours * hour, () => this.ended())
+    this.calm()
+    await this.time.run(hours * hour + peaceMs, () => this.ended() && this.resting())
+    if (!this.resting()) for (const what of this.restless()) this.checkers.rest(what)
+    this.checkers.finish(this.store)
+    const outcomes: Record<string, number> = {}
+    for (const { counts } of this.store.campaigns({ owner: null, before: 0, limit: 1e6, live: false })) {
+      for (const [key, count] of Object.entries(counts)) outcomes[key] = (outcomes[key] ?? 0) + count
+    }
+    return {
+      violations: this.checkers.violations,
+      hash: this.checkers.hash(),
+      virtualHours: this.time.nowMs / hour,
+      moves: this.checkers.moves,
+      losses: this.checkers.losses,
+      runs: this.runs,
+      hubCrashes: this.hubCrashes,
+      outcomes,
+    }
+  }
+
+  private wallMs(): number {
+    return 1_700_000_000_000 + this.time.nowMs + this.wallJumpMs
+  }
+
+  private surroundings() {
+    return {
+      network: this.network,
+      work: (name: AttemptName) => this.work(name),
+      ran: (name: AttemptName, node: NodeId) => {
+        this.runs++
+        this.checkers.ran(name.campaign, name.index, name.attempt, node)
+      },
+      answered: (name: AttemptName, outcome: string) => {
+        this.checkers.answered(name.campaign, name.index, name.attempt, outcome)
+      },
+      storeBlob: (digest: Digest, sizeBytes: number, stored: () => void) => {
+        const { engine } = this
+        if (engine === null) return
+        this.time.follow(engine.commit([{ kind: "blob", digest, sizeBytes }]), stored, () => {})
+      },
+    }
+  }
+
+  /** The same for every attempt at a job: some fail, a few would run for ever. */
+  private work(name: AttemptName): Work {
+    const chance = new Random(this.setting.seed, name.campaign * 1_000_003 + name.index)
+    const endless = chance.chance(0.005)
+    const runMs = endless
+      ? Number.MAX_SAFE_INTEGER / 2
+      : Math.min(chance.exponential(this.meanRunMs), this.walltimeMs())
+    return { runMs: runMs + 1, exitCode: chance.chance(0.02) ? 1 : 0, hasOutput: chance.chance(0.8) }
+  }
+
+  private walltimeMs(): number {
+    return Math.ceil(this.meanRunMs * 5)
+  }
+
+  // ---- the hub ------------------------------------------------------------------------------------------------
+
+  private hubUp(): void {
+    const { time, checkers, setting } = this
+    const timer = new VirtualTimer(time)
+    this.timer = timer
+    const engine = new HubEngine({
+      store: this.recorded(this.store),
+      clock: { nowMs: () => time.nowMs, wallMs: () => this.wallMs() },
+      timer,
+      log: {
+        ...silent,
+        error: (fields, message) => checkers.rest(`the hub logged: ${message} ${String(fields["error"] ?? "")}`),
+      },
+      ...(setting.broken === null ? {} : { decide: brokenCore(setting.broken) }),
+      observe: ({ moves }) => {
+        checkers.record(time.nowMs, moves)
+        if (setting.agents * Math.sqrt(setting.jobs) > smallWorld * 10) return
+        for (const violation of violations(engine.peek())) checkers.rest(violation)
+      },
+    })
+    this.engine = engine
+    this.network.hub = { post: event => engine.post(event), specOf: offer => this.specOf(offer) }
+    engine.start(this.network)
+  }
+
+  private hubDown(): void {
+    if (this.engine === null) return
+    this.hubCrashes++
+    this.engine = null
+    this.timer.kill()
+    this.time.abandon()
+    this.network.hubDown()
+    // Of the transactions under way some reached the disk, in order; nobody was told of any.
+    const pending = this.unsettled.filter(batch => batch.pending)
+    const reached = this.random.whole(0, pending.length)
+    for (const batch of pending.slice(0, reached)) this.checkers.onDisk(batch.writes)
+    this.store.crash(reached)
+    this.unsettled.length = 0
+    this.time.after(this.random.between(500, this.faults.hubDownMs), () => this.hubUp())
+  }
+
+  /** The store, with a witness to what gets to disk. */
+  private recorded(store: MemoryStore): Store {
+    const eager = speaksTooEarly(this.setting.broken)
+    return new Proxy<Store>(store, {
+      get: (target, name) => {
+        if (name !== "commit") {
+          const value: unknown = Reflect.get(target, name, target)
+          return typeof value === "function" ? value.bind(target) : value
+        }
+        return (writes: Write[], done: (error: Error | null) => void) => {
+          const batch = { writes, pending: true }
+          this.unsettled.push(batch)
+          target.commit(writes, error => {
+            batch.pending = false
+            this.unsettled.splice(this.unsettled.indexOf(batch), 1)
+            if (error !== null) this.checkers.rest(`the store refused a transaction: ${error.message}`)
+            else this.checkers.onDisk(writes)
+            if (!eager) done(error)
+          })
+          if (eager) this.time.after(0, () => done(null))
+        }
+      },
+    })
+  }
+
+  private specOf(offer: FullOffer): RunSpec {
+    return {
+      owner: offer.owner,
+      campaignName: "",
+      project: "",
+      command: ["true"],
+      env: {},
+      stagein: null,
+      stageout: [],
+      walltimeMs: this.walltimeMs(),
+      needs: { slots: 1, memoryBytes: 1e6, diskBytes: 1e6 },
+      line: null,
+      arraySize: offer.total,
+    }
+  }
+
+  // ---- what happens, and when -----------------------------------------------------------------------------------
+
+  private plan(): void {
+    const { random, time, faults } = this
+    const span = this.setting.hours * hour
+    this.repeat(faults.hubCrashMs, () => this.hubDown())
+    this.repeat(faults.clockJumpMs, () => {
+      this.wallJumpMs += random.between(-1, 1) * 24 * hour
+    })
+    for (const volunteer of this.volunteers) this.planVolunteer(volunteer, span)
+    const campaigns = Math.min(40, Math.max(3, Math.ceil(this.setting.jobs / 2_500)))
+    let left = this.setting.jobs
+    for (let i = 0; i < campaigns; i++) {
+      const total = i === campaigns - 1 ? left : Math.ceil(this.setting.jobs / campaigns)
+      left -= total
+      if (total <= 0) continue
+      this.unanswered++
+      const order = orderOf(i, total, this.walltimeMs())
+      time.after(random.between(0, span * 0.1), () => this.submit(order))
+    }
+  }
+
+  private planVolunteer(volunteer: Volunteer, span: number): void {
+    const { time, faults } = this
+    const { random } = volunteer
+    time.after(random.between(0, 60_000), () => volunteer.switchOn())
+    const comeAndGo = () => {
+      time.after(random.exponential(faults.onMs), () => {
+        if (this.peace) return
+        volunteer.kill({ reboot: true, wipe: false })
+        time.after(random.exponential(faults.offMs), () => {
+          volunteer.switchOn()
+          comeAndGo()
+        })
+      })
+    }
+    if (Number.isFinite(faults.onMs)) comeAndGo()
+    this.repeat(
+      faults.agentCrashMs,
+      () => {
+        volunteer.kill({ reboot: random.chance(0.3), wipe: random.chance(faults.wipe) })
+        time.after(random.between(1_000, 60_000), () => volunteer.switchOn())
+      },
+      random,
+    )
+    this.repeat(faults.suspendMs, () => volunteer.suspend(random.exponential(20 * 60_000)), random)
+    this.repeat(faults.halfOpenMs, () => volunteer.breakLink(), random)
+    if (random.chance(faults.revoke)) time.after(random.between(0, span), () => this.revoke(volunteer))
+  }
+
+  private repeat(meanMs: number, happen: () => void, random = this.random): void {
+    if (!Number.isFinite(meanMs)) return
+    this.time.after(random.exponential(meanMs), () => {
+      if (this.peace) return
+      happen()
+      this.repeat(meanMs, happen, random)
+    })
+  }
+
+  /** Faults stop; every machine that is off is switched on. */
+  private calm(): void {
+    this.peace = true
+    const { delayMs, ...rest } = faultsOf("none")
+    this.network.faults = { ...rest, delayMs }
+    for (const volunteer of this.volunteers) volunteer.switchOn()
+  }
+
+  // ---- clients --------------------------------------------------------------------------------------------------
+
+  /** As a client does it: with one key, again and again, until there is an answer. */
+  private submit(order: Order): void {
+    const { engine, time } = this
+    let answered = false
+    const again = () => {
+      if (!answered) this.submit(order)
+      answered = true
+    }
+    if (engine === null) {
+      time.after(this.random.between(1_000, 30_000), again)
+      return
+    }
+    const earlier = this.store.campaignByKey(order.owner, order.key)
+    const reply =
+      earlier === null || earlier.endedAt === null
+        ? engine.submit(order)
+        : Promise.resolve({ campaign: earlier.id, jobs: earlier.total, existed: true })
+    time.follow(
+      reply,
+      ({ campaign, jobs }) => {
+        if (answered) return
+        answered = true
+        this.checkers.submitted({ key: order.key, campaign, jobs }, this.store)
+        // A lost answer: the client asks once more, and must get the same campaign.
+        if (this.random.chance(0.2) && !this.peace) time.after(this.random.between(0, 60_000), () => this.submit(order))
+        else this.submitted(campaign, jobs)
+      },
+      (error: unknown) => {
+        if ((error as CahError).code !== "unavailable") this.checkers.rest(`submit: ${String(error)}`)
+        again()
+      },
+    )
+    time.after(30_000, again)
+  }
+
+  private submitted(campaign: CampaignId, jobs: number): void {
+    const { random, time, faults, setting } = this
+    this.unanswered--
+    const span = setting.hours * hour
+    if (random.chance(faults.cancelCampaign))
+      time.after(random.between(0, span), () => this.cancel(campaign, 0, jobs - 1))
+    for (let i = 0; i < Math.min(50, jobs * faults.cancelJob); i++) {
+      const first = random.whole(0, jobs - 1)
+      const last = Math.min(jobs - 1, first + random.whole(0, 3))
+      time.after(random.between(0, span), () => this.cancel(campaign, first, last))
+    }
+  }
+
+  private cancel(campaign: CampaignId, first: number, last: number): void {
+    const { engine, time } = this
+    if (engine === null || this.peace) return
+    time.follow(
+      engine.cancel(campaign, [{ first, last }]),
+      () => this.checkers.cancelled(campaign, first, last, this.store),
+      () => {},
+    )
+  }
+
+  private revoke(volunteer: Volunteer): void {
+    const { engine, time } = this
+    if (engine?.node(volunteer.node) == null || this.peace) return
+    time.follow(
+      engine.revokeNode(volunteer.node),
+      () => {
+        this.checkers.nodeRevoked(volunteer.node, this.store)
+        volunteer.revoked = true
+      },
+      () => {},
+    )
+  }
+
+  // ---- the end --------------------------------------------------------------------------------------------------
+
+  private ended(): boolean {
+    return this.unanswered === 0 && this.engine !== null && this.engine.peek().campaigns.size === 0 && this.settled()
+  }
+
+  private settled(): boolean {
+    return this.unsettled.length === 0
+  }
+
+  private resting(): boolean {
+    return this.restless().length === 0
+  }
+
+  private restless(): string[] {
+    const found: string[] = []
+    for (const volunteer of this.volunteers) {
+      if (volunteer.revoked) continue
+      if (!volunteer.connected) found.push(`L2: ${volunteer.node} is not connected`)
+      if (volunteer.busy > 0)
+        found.push(`L4: ${volunteer.node} is busy with ${volunteer.busy} attempts that nobody wants`)
+      const held = this.engine?.node(volunteer.node)?.held.size ?? 0
+      if (held > 0) found.push(`L4: the hub believes that ${volunteer.node} holds ${held} attempts`)
+    }
+    return found
+  }
+}
+
+function orderOf(number: number, total: number, walltimeMs: number): Order {
+  const key = `key-${number}`
+  return {
+    owner: `owner${number % 4}`,
+    key,
+    specDigest: `sha256:${createHash("sha256").update(key).digest("hex")}` as Digest,
+    name: key,
+    spec: new Uint8Array(0),
+    stagein: null,
+    needs: { slots: 1, memoryBytes: 1e6, diskBytes: 1e6 },
+    walltimeMs,
+    priority: number % 3,
+    total,
+    lines: null,
+  }
+}
