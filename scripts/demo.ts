@@ -75,7 +75,7 @@ async function demo(options: Options, say: (line: string) => void): Promise<Repo
     const { renders, frames } = await watch.stop()
     await cah("wait", campaign)
     await rm(join(out, "frames"), { recursive: true, force: true })
-    await cah("get", campaign, "-o", join(place, "fetched"))
+    await cah("get", campaign, "-d", join(place, "fetched"))
 
     const check = await checkFrames(join(place, "fetched"), join(out, "frames"), options)
     const { campaign: done } = await hub.ask<{
