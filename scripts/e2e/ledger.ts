@@ -26,8 +26,8 @@ export function examine(data: string, acknowledged: readonly Acknowledged[], all
   const copy = mkdtempSync(join(tmpdir(), "cah-ledger-"))
   try {
     cpSync(data, copy, { recursive: true, filter: path => !path.endsWith(".sock") })
-    const file = ["hub.db", "hub.sqlite", "cah.db"].map(name => join(copy, name)).find(path => existsSync(path))
-    if (file === undefined) return [`no database in ${data}`]
+    const file = join(copy, "hub.db")
+    if (!existsSync(file)) return [`no database in ${data}`]
     const database = new Database(file)
     try {
       return [
