@@ -8,7 +8,7 @@ import { FrameError, type HubBodyInit, LOG_STREAMS_MAX, STREAMS_MAX, safeInteger
 import type { AttemptName } from "../core/effects.ts"
 import { CahError } from "../core/errors.ts"
 import { type BlobRef, jobId, type NodeId } from "../core/model.ts"
-import type { BlobStore, BlobWriter, Clock, Engine, Log, StoreReader } from "../core/ports.ts"
+import type { BlobStore, Clock, Engine, Log, StoreReader } from "../core/ports.ts"
 import { DISK_RESERVE_BYTES, FOLLOW_OPEN_MS, LINKS_STREAMS_MAX, STAGEOUT_MAX_BYTES } from "../limits.ts"
 import type { Metrics } from "../metrics.ts"
 import type { Budget } from "./budget.ts"
@@ -218,31 +218,14 @@ export class Transfers {
       throw new CahError("invalid_argument", `a stageout of ${blob.sizeBytes} bytes; at most ${max} are taken`)
     }
     const stored = this.#world.reader.hasBlob(blob.digest)
-    if (stored === null) {
-      this.#receive(id, name, blob)
-      return
+    if (stored !== null && stored !== blob.sizeBytes) {
+      throw new CahError("data_loss", "another size belongs to this digest")
     }
-    if (stored !== blob.sizeBytes) throw new CahError("data_loss", "another size belongs to this digest")
-    this.#alreadyStored(id, blob)
-  }
-
-  /** Deduplicated: the agent hears that all is here, says the end, and hears that it is stored. */
-  #alreadyStored(id: number, blob: BlobRef): void {
-    this.#add(id, {
-      kind: "stageout",
-      movedAtMs: this.#world.clock.nowMs(),
-      ended: () => {
-        this.#remove(id)
-        this.#world.metrics.dedupSavedBytes.inc({ where: "hub" }, blob.sizeBytes)
-        this.#link.send({ case: "streamStored", value: { stream: id } })
-      },
-      dropped: () => {},
-    })
-    this.#sendOpened(id, blob.sizeBytes, blob.sizeBytes)
+    this.#receive(id, name, blob)
   }
 
   #receive(id: number, name: AttemptName, blob: BlobRef): void {
-    // The inlet comes with the writer, which says where to go on. Until then it is our turn, and frames are out of order.
+    // The inlet comes with the store's word on where to go on. Until then it is our turn, and frames are out of order.
     let inlet: Inlet | null = null
     let error: CahError | null = null
     const stream: Stream = {
@@ -260,10 +243,10 @@ export class Transfers {
         inlet?.fail(reason)
       },
     }
-    const begin = (writer: BlobWriter): Inlet => {
+    const begin = (offset: number): Inlet => {
       if (error !== null) throw error
       inlet = new Inlet({
-        offset: writer.offsetBytes,
+        offset,
         sizeBytes: blob.sizeBytes,
         grant: creditOffset => this.#sendCredit(id, creditOffset),
       })
@@ -281,8 +264,15 @@ export class Transfers {
   }
 
   /** Bytes into the store, then the row, then (by the caller) the answer. */
-  async #store(name: AttemptName, blob: BlobRef, begin: (writer: BlobWriter) => Inlet, stream: Stream): Promise<void> {
-    const { blobs, engine } = this.#world
+  async #store(name: AttemptName, blob: BlobRef, begin: (offset: number) => Inlet, stream: Stream): Promise<void> {
+    const { blobs, engine, reader, metrics } = this.#world
+    // It is here: the agent says the end at once, and hears that it is stored. Both, because a blob found bad is moved
+    // aside and its row stays until good bytes come; and has() keeps it from being collected meanwhile.
+    if (reader.hasBlob(blob.digest) !== null && (await blobs.has(blob.digest))) {
+      for await (const data of begin(blob.sizeBytes)) throw new FrameError(`${data.length} bytes that nobody asked for`)
+      metrics.dedupSavedBytes.inc({ where: "hub" }, blob.sizeBytes)
+      return
+    }
     await this.#link.settled()
     if ((await blobs.freeBytes()) - blob.sizeBytes < DISK_RESERVE_BYTES) {
       throw new CahError("resource_exhausted", "the hub's disk is nearly full; try again later")
@@ -291,16 +281,16 @@ export class Transfers {
     const upload = `${this.#link.node}.${jobId(name.campaign, name.index)}.${name.attempt}`
     const writer = await blobs.openWriter(upload, blob)
     try {
-      for await (const data of begin(writer)) {
+      for await (const data of begin(writer.offsetBytes)) {
         await writer.write(data)
         this.#moved(stream)
       }
       stream.movedAtMs = null
+      await writer.finish()
     } catch (error) {
       await writer.suspend()
       throw error
     }
-    await writer.finish()
     await engine.commit([{ kind: "blob", digest: blob.digest, sizeBytes: blob.sizeBytes }])
   }
 
