@@ -23,6 +23,8 @@ export function freeRoom(node: Node): { slots: number; memoryBytes: number; disk
 
 export function plan(state: State): Assignment[] {
   const assignments: Assignment[] = []
+  // The usual tick: everybody is busy, or nothing waits.
+  if (state.lanes.size === 0 || state.room.size === 0) return assignments
   const lanes = [...state.lanes.values()].map(lane => lane.map(campaign => ({ campaign, ready: readyJobs(campaign) })))
   let turn = 0
   function place(entry: Open): boolean {
