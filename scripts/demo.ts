@@ -45,7 +45,7 @@ async function demo(options: Options, say: (line: string) => void): Promise<Repo
         hub.url,
         "--enroll",
         secret,
-        "--data",
+        "--state",
         join(place, `agent-${n}`),
       ]
       const name = `home-${n}`
@@ -168,6 +168,8 @@ try {
   }
 } catch (error) {
   const usageError = error instanceof UsageError
-  console.error(usageError ? `${error.message}\n${usage}` : error)
+  console.error(
+    usageError ? `${error.message}\n${usage}` : `✗ ${error instanceof Error ? error.message : String(error)}`,
+  )
   process.exitCode = usageError ? 2 : 1
 }

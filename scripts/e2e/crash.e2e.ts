@@ -96,7 +96,7 @@ async function main(): Promise<string[]> {
       hub.url,
       "--enroll",
       secret,
-      "--data",
+      "--state",
       join(place, "agent"),
       "--name",
       "home",

@@ -89,7 +89,7 @@ async function main(): Promise<void> {
         hub.url,
         "--enroll",
         secret,
-        "--data",
+        "--state",
         join(place, "agent"),
         "--name",
         "home",
