@@ -1,0 +1,135 @@
+// Builders for the core's tests: a state with nodes and campaigns in two lines, and a way to step it that returns what
+// was asked for and checks the invariants each time.
+import assert from "node:assert/strict"
+import type { Digest } from "../../proto/wire/digest.ts"
+import { type Effects, noEffects, type Speech } from "./effects.ts"
+import type { Event, RequestId } from "./events.ts"
+import { violations } from "./invariants.ts"
+import type { CampaignId, LinkId, NodeId, Result, State } from "./model.ts"
+import type { Order, Write } from "./ports.ts"
+import { emptyState } from "./restore.ts"
+import { step, writesOf } from "./step.ts"
+
+export const digest = (letter: string) => `sha256:${letter.repeat(64)}` as Digest
+
+export function order(change: Partial<Order> = {}): Order {
+  return {
+    owner: "ada",
+    key: "key",
+    specDigest: digest("a"),
+    name: "frames",
+    spec: new Uint8Array([1]),
+    stagein: null,
+    needs: { slots: 1, memoryBytes: 0, diskBytes: 0 },
+    walltimeMs: 3_600_000,
+    priority: 0,
+    total: 3,
+    lines: null,
+    ...change,
+  }
+}
+
+export function result(change: Partial<Result> = {}): Result {
+  const noLog = { inline: null, blob: null, droppedBytes: 0 }
+  return {
+    outcome: "finished",
+    exitCode: 0,
+    message: "",
+    stageout: null,
+    stdout: noLog,
+    stderr: noLog,
+    runMs: 10,
+    cpuMs: 10,
+    peakMemoryBytes: 0,
+    ...change,
+  }
+}
+
+/** A hub's core with a clock that the test moves. */
+export class TestCore {
+  state: State
+  nowMs = 1_000
+  private lastRequest = 0
+  private lastLink = 0
+
+  constructor(state: State = emptyState()) {
+    this.state = state
+  }
+
+  /** Steps the events, ends the tick, checks the invariants, and returns all that was asked for. */
+  tick(...events: Event[]): { speech: Speech[]; writes: Write[]; effects: Effects } {
+    const now = { nowMs: this.nowMs, wallMs: 1e12 + this.nowMs }
+    const effects = noEffects()
+    for (const event of events) step(this.state, event, now, effects)
+    step(this.state, { kind: "Ticked" }, now, effects)
+    assert.deepEqual(violations(this.state), [])
+    return { speech: effects.speech, writes: writesOf(effects, now), effects }
+  }
+
+  wait(ms: number): { speech: Speech[]; writes: Write[] } {
+    this.nowMs += ms
+    return this.tick()
+  }
+
+  request(): RequestId {
+    return ++this.lastRequest as RequestId
+  }
+
+  submit(change: Partial<Order> = {}): CampaignId {
+    this.tick({ kind: "CampaignSubmitted", request: this.request(), ...order(change) })
+    return this.state.lastCampaign as CampaignId
+  }
+
+  hello(
+    name: string,
+    change: Partial<Extract<Event, { kind: "NodeHello" }>> = {},
+  ): Extract<Event, { kind: "NodeHello" }> {
+    return {
+      kind: "NodeHello",
+      link: ++this.lastLink as LinkId,
+      node: name as NodeId,
+      account: "volunteer",
+      publicKey: new Uint8Array(32),
+      agentVersion: "1",
+      bootId: "boot",
+      name,
+      slots: 1,
+      memoryBytes: 1e9,
+      diskBytes: 1e9,
+      properties: {},
+      holding: [],
+      ...change,
+    }
+  }
+
+  /** What a node says of an attempt, in its present session. */
+  report(
+    node: string,
+    [campaign, index, attempt]: [number, number, number],
+    phase: "staging" | "running" | "returning" | "ended",
+    ended: Partial<Result> = {},
+  ): Event {
+    return {
+      kind: "AttemptReported",
+      node: node as NodeId,
+      epoch: this.state.nodes.get(node as NodeId)!.epoch,
+      campaign: campaign as CampaignId,
+      index,
+      attempt,
+      phase,
+      result: phase === "ended" ? result(ended) : null,
+    }
+  }
+
+  job(campaign: number, index: number) {
+    return this.state.campaigns.get(campaign as CampaignId)?.jobs.get(index) ?? null
+  }
+}
+
+/** Only the kinds named, for assertions that list everything of these kinds. */
+export function only<K extends Speech["kind"]>(
+  speech: readonly Speech[],
+  ...kinds: K[]
+): Extract<Speech, { kind: K }>[] {
+  return speech.filter((said): said is Extract<Speech, { kind: K }> => (kinds as string[]).includes(said.kind))
+}
