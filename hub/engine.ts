@@ -70,8 +70,9 @@ export class HubEngine implements Engine {
 
   // ---- what fronts and links ask --------------------------------------------------------------------------
 
-  submit(order: Order): Promise<{ campaign: CampaignId; jobs: number; existed: boolean }> {
-    return this.ask<"submitted">(request => ({ kind: "CampaignSubmitted", request, ...order }))
+  async submit(order: Order): Promise<{ campaign: CampaignId; jobs: number; existed: boolean }> {
+    const reply = await this.ask<"submitted">(request => ({ kind: "CampaignSubmitted", request, ...order }))
+    return { campaign: reply.campaign, jobs: reply.jobs, existed: reply.existed }
   }
 
   async cancel(campaign: CampaignId, ranges: readonly IndexRange[]): Promise<number> {

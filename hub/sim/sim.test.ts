@@ -1,0 +1,41 @@
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { mutantNames } from "./broken.ts"
+import { type Setting, simulate } from "./world.ts"
+
+const small: Setting = { seed: 1, agents: 8, jobs: 60, hours: 6, faults: "all", broken: null }
+
+test("small worlds with all faults break no invariant", async () => {
+  // One seed of its own for each day, so that many runs look at many worlds; a failure names it.
+  const today = Math.floor(Date.now() / 86_400_000)
+  for (const seed of [1, 2, 3, 4, 5, 6, 7, 8, today]) {
+    const { violations } = await simulate({ ...small, seed })
+    assert.deepEqual(violations, [], `seed ${seed}`)
+  }
+})
+
+test("the same seed gives the same trace, another seed another", async () => {
+  const [one, same, other] = [await simulate(small), await simulate(small), await simulate({ ...small, seed: 2 })]
+  assert.equal(one.hash, same.hash)
+  assert.notEqual(one.hash, other.hash)
+})
+
+test("crashes of the hub lose no running work", async () => {
+  let crashes = 0
+  for (const seed of [1, 2, 3, 4]) {
+    const report = await simulate({ ...small, seed, faults: "hub" })
+    assert.deepEqual([report.violations, report.losses, report.runs], [[], 0, small.jobs])
+    crashes += report.hubCrashes
+  }
+  assert.ok(crashes > 0)
+})
+
+for (const broken of mutantNames) {
+  test(`the simulator finds the core that is broken by "${broken}"`, async () => {
+    const found: string[] = []
+    for (let seed = 1; seed <= 5 && found.length === 0; seed++) {
+      found.push(...(await simulate({ ...small, seed, broken })).violations)
+    }
+    assert.notDeepEqual(found, [])
+  })
+}
