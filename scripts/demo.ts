@@ -159,7 +159,12 @@ try {
   if (options === "help") console.log(usage)
   else {
     // With --json, stdout is for the object alone.
-    const say = (line: string): void => (options.json ? console.error(line) : console.log(line))
+    const say = (line: string): void => {
+      const seconds = (performance.now() / 1000).toFixed(1).padStart(6)
+      const timed = /^\s/.test(line) ? line : `${seconds} s  ${line}`
+      if (options.json) console.error(timed)
+      else console.log(timed)
+    }
     const found = await demo(options, say)
     say(`\n${table(found, options)}`)
     for (const complaint of found.complaints) say(`  ✗ ${complaint}`)

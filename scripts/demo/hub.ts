@@ -63,10 +63,13 @@ export class Hub {
   }
 
   async #ready(): Promise<void> {
-    // The file of an earlier life names another pid.
     this.url = await ready(this.program, async () => {
-      const told = await readFile(join(this.#data, "hub.json"), "utf8").then(JSON.parse, () => null)
-      return told !== null && told.pid === this.program.pid ? String(told.url) : null
+      try {
+        const told = JSON.parse(await readFile(join(this.#data, "hub.json"), "utf8")) as { pid: number; url: string }
+        return told.pid === this.program.pid ? told.url : null // the file of an earlier life names another pid
+      } catch {
+        return null // not there yet, or what a power cut left of it
+      }
     })
     this.token = (await readFile(join(this.#data, "admin.token"), "utf8")).trim()
   }
