@@ -1,0 +1,173 @@
+// The agent's composition root: reads the configuration, opens what is on disk, wires adapters to the engine, starts, and stops when told. No
+// decisions of its own. The first SIGTERM or SIGINT gives running work up in order, so that the hub need not wait for
+// leases; a second one ends at once, and the journal takes care of the rest.
+import { chmod, mkdir, rm } from "node:fs/promises"
+import { createRequire } from "node:module"
+import { join } from "node:path"
+import { type Logger, pino } from "pino"
+import { openCache } from "./cache/cache.ts"
+import { type Config, Printed, readConfig, realWorld, UsageError } from "./config.ts"
+import { type Clock, Failure } from "./core/ports.ts"
+import { Engine } from "./engine.ts"
+import { openJournal } from "./journal.ts"
+import { createLink } from "./link/dial.ts"
+import { openIdentity } from "./link/identity.ts"
+import { lockState } from "./lock.ts"
+import { noopRunner } from "./runner/noop.ts"
+import { processRunner } from "./runner/process.ts"
+import { closeInherited } from "./runner/processes.ts"
+import type { Runner } from "./runner/runner.ts"
+import { prepareSandbox, probeSandbox } from "./runner/sandbox.ts"
+import { workshop } from "./work.ts"
+import { openWorkplace } from "./workplace.ts"
+
+const { version } = createRequire(import.meta.url)("../package.json") as { version: string }
+
+const exitCodes = { fine: 0, failed: 1, usage: 2, sentAway: 4 } as const
+
+/** Runs until told to stop. Returns the exit code. */
+export async function main(): Promise<number> {
+  let config: Config
+  try {
+    config = readConfig(realWorld(version))
+  } catch (error) {
+    if (error instanceof Printed) return exitCodes.fine
+    if (!(error instanceof UsageError)) throw error
+    process.stderr.write(`cah-agent: ${error.message}\n`)
+    return exitCodes.usage
+  }
+  const log = pino({ name: "cah-agent", level: config.logLevel }, pino.destination({ dest: 2, sync: true }))
+  try {
+    return await run(config, log)
+  } catch (error) {
+    if (error instanceof Failure) log.debug({ err: error }, "could not start")
+    else log.fatal({ err: error }, "the agent cannot go on")
+    process.stderr.write(`cah-agent: ${error instanceof Error ? error.message : String(error)}\n`)
+    return exitCodes.failed
+  }
+}
+
+async function run(config: Config, log: Logger): Promise<number> {
+  closeInherited()
+  await openState(config.state)
+  const lock = await lockState(config.state)
+  try {
+    const place = await openWorkplace(config.state)
+    const { runner, sandbox } = await chooseRunner(config, log)
+    const killed = await runner.killLeftovers(place.root)
+    if (killed > 0) log.warn({ processes: killed }, "ended what an earlier run of the agent left behind")
+    const { journal, entries, damaged } = await openJournal(join(config.state, "journal"))
+    for (const { file, why } of damaged) log.error({ file, why }, "a journal file is damaged; its attempt is lost")
+    const swept = await place.sweep(entries.map(entry => entry.name))
+    if (swept.length > 0) log.info({ directories: swept.length }, "removed what no journal entry answers for")
+    const cache = await openCache(join(config.state, "cache"), config.cacheBytes)
+    const identity = await openIdentity(config.state)
+
+    const { slots, memoryBytes, diskBytes } = config
+    const capacity = { slots, memoryBytes, diskBytes }
+    const engine = new Engine({ capacity, workshop: workshop({ cache, runner, place }), journal, clock, log })
+    const properties = { ...config.properties, sandbox }
+    const stopped = whenToldToStop(log)
+    const link = createLink({
+      hubUrl: config.hub,
+      insecure: config.insecure,
+      ca: config.ca,
+      identity,
+      agentVersion: version,
+      enrolToken: config.enroll,
+      node: () => ({ name: config.name, ...capacity, properties }),
+      holdings: () => engine.holdings(),
+      onEvent: event => engine.post(event),
+      logSource: engine.logSource,
+      onFinal: reason => stopped.now({ code: exitCodes.sentAway, reason }),
+      clock,
+      log,
+      random: Math.random,
+    })
+    engine.start(link, entries)
+    link.start()
+    log.info(
+      { node: identity.nodeId, hub: config.hub, state: config.state, ...capacity, sandbox, held: entries.length },
+      "the agent is up",
+    )
+
+    const { code, reason } = await stopped.promise
+    log.info({ reason }, "stopping: running work is given up and reported")
+    await engine.leave()
+    await link.close()
+    if (code === exitCodes.sentAway) process.stderr.write(`cah-agent: the hub sent this node away: ${reason}\n`)
+    return code
+  } finally {
+    await lock.release()
+  }
+}
+
+const clock: Clock = {
+  nowMs: () => performance.now(),
+  wallMs: () => Date.now(),
+}
+
+/** Nobody else's: jobs, keys and inputs lie in there. And tried, since a disk that cannot be written to is better found out now. */
+async function openState(state: string): Promise<void> {
+  try {
+    await mkdir(state, { recursive: true, mode: 0o700 })
+    await chmod(state, 0o700)
+    await mkdir(join(state, ".tried"), { recursive: true })
+    await rm(join(state, ".tried"), { recursive: true })
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    const why = code === "ENOSPC" ? "its disk is full" : code === "EACCES" ? "permission denied" : String(cause)
+    throw new Failure(`the state directory ${state} cannot be used: ${why}; choose another with --state`, {
+      final: true,
+      cause,
+    })
+  }
+}
+
+async function chooseRunner(config: Config, log: Logger): Promise<{ runner: Runner; sandbox: "bwrap" | "none" }> {
+  if (config.runner === "noop") {
+    log.warn({}, "the noop runner is on: jobs are not run, only said to have ended")
+    return { runner: noopRunner, sandbox: "none" }
+  }
+  const walled = async (): Promise<Runner> =>
+    processRunner({ node: config.name, sandboxEtc: await prepareSandbox(config.state) })
+  const why = config.sandbox === "none" ? "so configured" : await probeSandbox(config.state)
+  if (why === null) {
+    log.info(
+      { sandbox: "bwrap" },
+      "jobs run behind bubblewrap: as nobody, without network, in a directory of their own",
+    )
+    return { runner: await walled(), sandbox: "bwrap" }
+  }
+  if (config.sandbox === "bwrap") {
+    const advice =
+      "install bubblewrap and allow user namespaces, or say --sandbox none on a machine that is a sandbox itself"
+    throw new Failure(`bubblewrap does not work here (${why}); ${advice}`, { final: true })
+  }
+  log.warn({ sandbox: "none", why }, "JOBS RUN WITHOUT A SANDBOX, with all rights of this agent")
+  return { runner: processRunner({ node: config.name, sandboxEtc: null }), sandbox: "none" }
+}
+
+interface Stop {
+  readonly code: number
+  readonly reason: string
+}
+
+function whenToldToStop(log: Logger): { readonly promise: Promise<Stop>; now(stop: Stop): void } {
+  let now = (_: Stop): void => {}
+  const promise = new Promise<Stop>(resolve => {
+    now = resolve
+  })
+  let told = 0
+  for (const name of ["SIGTERM", "SIGINT"] as const) {
+    process.on(name, () => {
+      told++
+      if (told > 1) {
+        log.warn({ signal: name }, "told twice: ending at once")
+        process.exit(exitCodes.failed)
+      }
+      now({ code: exitCodes.fine, reason: name })
+    })
+  }
+  return { promise, now }
+}

@@ -1,0 +1,125 @@
+// What is done for one attempt on this node: stage, run, pack, give back, clear away. Puts cache, archive, runner and workplace together, so
+// that the engine needs to know none of them. Everything that the world can do to it comes out as a Failure with words for people.
+import { createReadStream } from "node:fs"
+import { mkdir, stat } from "node:fs/promises"
+import { join } from "node:path"
+import { ArchiveError } from "../archive/rules.ts"
+import { type UnpackedFile, unpack } from "../archive/unpack.ts"
+import type { Cache } from "./cache/cache.ts"
+import type { Packed } from "./core/events.ts"
+import type { AttemptName, BlobRef, RunSpec } from "./core/model.ts"
+import { Failure, type Link, type OutputName } from "./core/ports.ts"
+import type { RunningCommand, Work, Workshop } from "./engine.ts"
+import { UNPACKED_MAX_BYTES } from "./limits.ts"
+import { OutputLog } from "./runner/log.ts"
+import { packOutputs } from "./runner/outputs.ts"
+import type { Runner } from "./runner/runner.ts"
+import type { Workplace } from "./workplace.ts"
+
+export interface Tools {
+  readonly cache: Cache
+  readonly runner: Runner
+  readonly place: Workplace
+}
+
+export function workshop(tools: Tools): Workshop {
+  return { open: name => new AttemptWork(tools, name) }
+}
+
+const noLog = { log: { inline: null, blob: null, droppedBytes: 0 }, trouble: "" } as const
+
+class AttemptWork implements Work {
+  readonly #tools: Tools
+  readonly #name: AttemptName
+  #staged: readonly UnpackedFile[] = []
+  #outputs: Record<OutputName, OutputLog> | null = null
+
+  constructor(tools: Tools, name: AttemptName) {
+    this.#tools = tools
+    this.#name = name
+  }
+
+  async stage(spec: RunSpec, link: Link, signal: AbortSignal): Promise<void> {
+    const { cache, place } = this.#tools
+    const name = this.#name
+    try {
+      await place.prepare(name)
+      const { stagein } = spec
+      if (stagein === null) return void (await mkdir(place.work(name), { mode: 0o755 }))
+      const held = await cache.hold(stagein, (offset, until) => link.fetchBlob(name, stagein, offset, until), signal)
+      try {
+        const bytesMax = Math.min(spec.needs.diskBytes || UNPACKED_MAX_BYTES, UNPACKED_MAX_BYTES)
+        this.#staged = await unpack(held.read(), place.work(name), { bytesMax, signal })
+      } finally {
+        held.release()
+      }
+    } catch (error) {
+      throw asFailure(error)
+    }
+  }
+
+  run(spec: RunSpec): RunningCommand {
+    const { place, runner } = this.#tools
+    const directory = place.directory(this.#name)
+    const outputs = {
+      stdout: new OutputLog(join(directory, "stdout")),
+      stderr: new OutputLog(join(directory, "stderr")),
+    }
+    this.#outputs = outputs
+    return runner.start({
+      name: this.#name,
+      spec,
+      directory,
+      work: place.work(this.#name),
+      onOutput: (output, bytes) => outputs[output].write(bytes),
+    })
+  }
+
+  async pack(spec: RunSpec, signal: AbortSignal): Promise<Packed> {
+    const { place } = this.#tools
+    const spool = place.spool(this.#name)
+    const outputs = this.#outputs
+    // Followers have their end now; whoever comes later finds it in the result.
+    this.#outputs = null
+    const [stdout, stderr] = await Promise.all([
+      outputs?.stdout.finish(spool) ?? noLog,
+      outputs?.stderr.finish(spool) ?? noLog,
+    ])
+    const work = place.work(this.#name)
+    const packed = await packOutputs({ work, spool, staged: this.#staged, patterns: spec.stageout, signal })
+    const message = [packed.trouble, stdout.trouble, stderr.trouble].filter(part => part !== "").join("; ")
+    return { stageout: packed.stageout, stdout: stdout.log, stderr: stderr.log, message }
+  }
+
+  async give(blob: BlobRef, link: Link, signal: AbortSignal): Promise<void> {
+    const file = this.#tools.place.spooled(this.#name, blob.digest)
+    try {
+      const there = await stat(file).catch(() => null)
+      if (there?.size !== blob.sizeBytes) {
+        throw new Failure(`${blob.digest} is no longer on this node's disk`, { final: true })
+      }
+      await link.upload(this.#name, blob, offset => createReadStream(file, { start: offset }), signal)
+    } catch (error) {
+      throw asFailure(error)
+    }
+  }
+
+  follow(output: OutputName): AsyncIterable<Uint8Array> | null {
+    return this.#outputs?.[output].follow() ?? null
+  }
+
+  clear(): Promise<void> {
+    return this.#tools.place.remove(this.#name)
+  }
+}
+
+function asFailure(error: unknown): Failure {
+  if (error instanceof Failure) return error
+  // The same bytes would be refused everywhere.
+  if (error instanceof ArchiveError) return new Failure(error.message, { final: true, cause: error })
+  const { code } = error as NodeJS.ErrnoException
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new Failure("the disk of this node is full", { final: false, cause: error })
+  }
+  return new Failure(error instanceof Error ? error.message : String(error), { final: false, cause: error })
+}
