@@ -1,0 +1,113 @@
+import assert from "node:assert/strict"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { test } from "node:test"
+import { Printed, readConfig, UsageError, type World } from "./config.ts"
+import { scratch } from "./fixtures.ts"
+
+const directory = scratch()
+let printed = ""
+function world(argv: string[], env: Record<string, string> = {}): World {
+  printed = ""
+  return { argv, env, isRoot: false, home: directory, version: "1.2.3", print: text => (printed += `${text}\n`) }
+}
+function file(text: string): string {
+  const path = join(directory, "agent.toml")
+  writeFileSync(path, text)
+  return path
+}
+const hub = ["--hub", "http://127.0.0.1:8080"]
+const refused = (argv: string[], message: RegExp, env: Record<string, string> = {}): void => {
+  assert.throws(
+    () => readConfig(world(argv, env)),
+    (error: unknown) => error instanceof UsageError && message.test(error.message),
+  )
+}
+
+test("a hub is all that must be said; the machine shows the rest", () => {
+  const config = readConfig(world(hub))
+  assert.equal(config.hub, "http://127.0.0.1:8080")
+  assert.equal(config.state, join(directory, ".local/state/cah-agent"))
+  assert.ok(config.slots >= 1 && config.memoryBytes > 1e8 && config.diskBytes > 0 && config.cacheBytes > 0)
+  assert.equal(config.sandbox, "auto")
+  for (const name of ["os", "arch", "cores", "cpu_model", "has_povray"]) assert.ok(config.properties[name], name)
+  assert.ok(Object.isFrozen(config))
+})
+
+test("a flag beats the environment, which beats the file, which beats the default", () => {
+  const config = file('slots = 2\nname = "file"\nmemory = "1GiB"\nlog-level = "debug"\n')
+  const read = readConfig(world([...hub, "--config", config, "--slots", "4"], { CAH_SLOTS: "3", CAH_NAME: "env" }))
+  assert.deepEqual([read.slots, read.name, read.memoryBytes, read.logLevel], [4, "env", 1024 ** 3, "debug"])
+})
+
+test("root's state lies where services keep theirs, others' where XDG says", () => {
+  assert.equal(readConfig({ ...world(hub), isRoot: true }).state, "/var/lib/cah-agent")
+  assert.equal(readConfig(world(hub, { XDG_STATE_HOME: directory })).state, join(directory, "cah-agent"))
+})
+
+test("properties come from all three places and join those detected", () => {
+  const flags = readConfig(world([...hub, "--property", "gpu=none", "--property", "Site=attic"]))
+  assert.deepEqual([flags.properties.gpu, flags.properties.site], ["none", "attic"])
+  assert.equal(readConfig(world(hub, { CAH_PROPERTIES: "a=1,b=2" })).properties.b, "2")
+  assert.equal(readConfig(world([...hub, "--config", file("[property]\nrack = 7\n")])).properties.rack, "7")
+})
+
+test("an enrolment token may come from a file, so that it is not in the process list", () => {
+  const path = join(directory, "token")
+  writeFileSync(path, "cah_secret\n")
+  assert.equal(readConfig(world([...hub, "--enroll", `@${path}`])).enroll, "cah_secret")
+})
+
+test("sizes are read as people write them", () => {
+  const size = (text: string): number => readConfig(world([...hub, "--memory", text])).memoryBytes
+  assert.deepEqual(["512", "1k", "1.5 MiB", "2GB", "1TiB"].map(size), [
+    512,
+    1024,
+    1.5 * 1024 ** 2,
+    2 * 1024 ** 3,
+    1024 ** 4,
+  ])
+})
+
+test("what is wrong is said with where it stands and what it must be", () => {
+  refused([], /which hub\? Say --hub <url>, or set CAH_HUB/)
+  refused(["--hubb", "x"], /unknown option '--hubb'\s+\(Did you mean --hub\?\)/)
+  refused([...hub, "extra"], /too many arguments/)
+  refused(["--hub", "nonsense"], /^--hub: must be a URL/)
+  refused(["--hub", "ftp://x"], /https:\/\//)
+  refused(["--hub", "https://me:secret@x"], /must not hold a name or a password/)
+  refused([...hub, "--slots", "0"], /^--slots: must be a whole number from 1/)
+  refused(hub, /^CAH_SLOTS: must be a whole number.*"many"/, { CAH_SLOTS: "many" })
+  refused([...hub, "--memory", "lots"], /^--memory: must be a size/)
+  refused([...hub, "--sandbox", "vm"], /^--sandbox: must be one of auto, bwrap, none/)
+  refused([...hub, "--property", "novalue"], /name=value/)
+  refused([...hub, "--ca", join(directory, "missing.pem")], /^--ca: .*is not there/)
+  refused([...hub, "--config", join(directory, "missing.toml")], /is not there/)
+  refused([...hub, "--config", file("slotz = 2\n")], /unknown setting "slotz"; there are hub,/)
+  refused([...hub, "--config", file("\nslots = = 2\n")], /agent\.toml, line 2/)
+  refused([...hub, "--config", file("slots = [2]\n")], /agent\.toml: slots: must be one value/)
+})
+
+test("plain text to another machine is refused unless it is insisted on", () => {
+  refused(["--hub", "http://hub.example.org"], /plain text.*--insecure/)
+  assert.equal(readConfig(world(["--hub", "http://hub.example.org", "--insecure"])).insecure, true)
+  for (const here of ["http://localhost:1", "http://127.9.9.9", "http://[::1]:8080"]) readConfig(world(["--hub", here]))
+  refused(["--hub", "http://127.0.0.1.evil.org"], /plain text/)
+})
+
+test("--print-config tells every value and where it comes from, but no secret", () => {
+  const argv = [...hub, "--enroll", "cah_topsecret", "--print-config"]
+  assert.throws(() => readConfig(world(argv, { CAH_SLOTS: "3" })), Printed)
+  assert.match(printed, /^slots = 3 {2}# environment$/m)
+  assert.match(printed, /^hub = "http:\/\/127\.0\.0\.1:8080" {2}# flag$/m)
+  assert.match(printed, /^memory = \d+ {2}# detected$/m)
+  assert.match(printed, /^enroll = \(given\)/m)
+  assert.doesNotMatch(printed, /topsecret/)
+})
+
+test("help names every flag with its environment variable, and is no error", () => {
+  assert.throws(() => readConfig(world(["--help"])), Printed)
+  for (const word of ["--hub", "CAH_HUB", "--sandbox", "--print-config"]) assert.ok(printed.includes(word), word)
+  assert.throws(() => readConfig(world(["--version"])), Printed)
+  assert.equal(printed, "1.2.3\n")
+})
