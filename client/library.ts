@@ -58,6 +58,7 @@ export class Hub {
   readonly #rpc: Rpc
   readonly #signal: AbortSignal | undefined
   readonly #onWait: Retry["onWait"]
+  #patient = false
 
   constructor(options: HubOptions) {
     this.url = typeof options.url === "string" ? hubUrl(options.url, "url") : options.url
@@ -287,12 +288,17 @@ export class Hub {
     }
   }
 
+  /** From now on reads outlast a restart of the hub too. For long work whose first call has shown that the hub is there. */
+  bePatient(): void {
+    this.#patient = true
+  }
+
   close(): void {
     this.#rpc.close()
   }
 
   #call(): CallOptions {
-    return { signal: this.#signal }
+    return this.#patient ? { signal: this.#signal, retry: patient(this.#onWait) } : { signal: this.#signal }
   }
 
   #transfer(options: TransferOptions): TransferOptions {

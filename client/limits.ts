@@ -35,6 +35,8 @@ export const PARAMETER_FILE_MAX_BYTES = 128 * 1024 * 1024
 /** Parameters in one message of a submit. */
 export const PARAMETER_MESSAGE_BYTES = 128 * 1024
 
+/** The longest --timeout: a timer of Node's holds 2³¹ ms. */
+export const TIMEOUT_MAX_S = 24 * 24 * 3_600
 /** Campaigns, and ranges of jobs, that one selector may name. More is a typing error. */
 export const SELECT_MAX = 10_000
 /** Ranges of jobs in one cancel: the hub's own bound. More are sent in several. */

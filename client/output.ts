@@ -99,12 +99,12 @@ export class Output {
 
   /** A remark for people. Programs that asked for JSON or ids are left alone. */
   note(text: string): void {
-    if (this.format === "table") this.stderr.write(`${text}\n`)
+    if (this.format === "table") this.stderr.write(`${clean(text)}\n`)
   }
 
   /** A remark that matters to everybody, in any format: the hub went away, a file was left out. */
   warn(text: string): void {
-    this.stderr.write(this.isJson ? `${JSON.stringify({ warning: text })}\n` : `cah: ${text}\n`)
+    this.stderr.write(this.isJson ? `${JSON.stringify({ warning: text })}\n` : `cah: ${clean(text)}\n`)
   }
 
   error(error: ClientError): void {

@@ -50,6 +50,7 @@ export async function fetchResults(
 ): Promise<{ fetched: Fetched; error: ClientError | null }> {
   const id = target.campaign
   const { campaign } = await hub.show(id)
+  hub.bePatient()
   const { total, ended } = tally(campaign)
   if (target.ranges !== null) checkRanges(id, target.ranges, total)
   const wanted = target.ranges?.reduce((count, range) => count + range.last - range.first + 1, 0) ?? total

@@ -48,7 +48,7 @@ export async function waitFor(
   const timer =
     options.timeoutSeconds === null
       ? undefined
-      : setTimeout(() => clock.abort(new Error("time is up")), Math.min(options.timeoutSeconds * 1000, 2 ** 31 - 1))
+      : setTimeout(() => clock.abort(new Error("time is up")), options.timeoutSeconds * 1000)
   const signal = AbortSignal.any([context.signal, clock.signal])
   const tallies = new Map<bigint, Tally>()
   const label = targets.length === 1 ? `campaign ${targets[0]?.campaign}` : plural(targets.length, "campaign")
@@ -142,6 +142,7 @@ class Watcher {
     const selected = ranges === null ? null : new Selected(ranges)
     // Asked first, so that a wrong number or an absent hub is an error now and not something to wait for.
     const before = await this.#hub.show(id)
+    this.#hub.bePatient()
     if (ranges !== null) checkRanges(id, ranges, before.campaign?.counts?.total ?? 0)
     let cut = true
     const onWait = (error: ClientError, ms: number) => {

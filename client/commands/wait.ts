@@ -4,6 +4,8 @@ import type { Command } from "commander"
 import { CampaignSchema } from "../../proto/gen/cah/v1/job_pb.ts"
 import { ListCampaignsResponseSchema } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "../context.ts"
+import { usage } from "../errors.ts"
+import { TIMEOUT_MAX_S } from "../limits.ts"
 import { parseDuration } from "../quantities.ts"
 import { findTargets } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
@@ -32,6 +34,8 @@ export const wait: Verb = {
   async run(context: Context, command: Command): Promise<number> {
     const options = command.opts<Options>()
     const timeoutSeconds = options.timeout === undefined ? null : parseDuration(options.timeout, "--timeout")
+    if ((timeoutSeconds ?? 0) > TIMEOUT_MAX_S)
+      throw usage("--timeout: at most 24 days.", "Leave it out to wait for ever.")
     const hub = await context.hub()
     const targets = await findTargets(hub, command.args)
     if (targets.length === 0) context.output.note("Nothing to wait for: all your campaigns have ended.")
