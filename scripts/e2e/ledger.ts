@@ -88,7 +88,7 @@ function results(database: Database.Database, copy: string): string[] {
   const unmatched = database
     .prepare<[], { campaign: number; idx: number }>(
       `SELECT campaign, idx FROM jobs LEFT JOIN results USING (campaign, idx)
-       WHERE (jobs.outcome = 'finished') <> (results.outcome IS NOT NULL AND results.outcome = 'finished')`,
+       WHERE (jobs.outcome IS 'finished') <> (results.outcome IS 'finished')`,
     )
     .all()
   for (const { campaign, idx } of unmatched)
