@@ -38,7 +38,8 @@ export function healthService({ services, isReady, everyMs }: HealthParts): Serv
     async *watch({ service }, { signal }) {
       let last: Status | null = null
       let saidAtMs = 0
-      while (!signal.aborted) {
+      for (;;) {
+        signal.throwIfAborted()
         const status = await now(service)
         if (status !== last || performance.now() - saidAtMs >= KEEP_ALIVE_MS) {
           last = status

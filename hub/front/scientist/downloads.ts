@@ -71,7 +71,9 @@ export function downloadMethods(parts: ScientistParts): Pick<Service, "download"
       const news = new Signal(context.signal)
       const stopWatching = engine.watch(campaign, () => news.raise())
       try {
-        while (!context.signal.aborted) {
+        for (;;) {
+          // A call cut short must not look like output that ended.
+          context.signal.throwIfAborted()
           const result = resultOf(campaign, index)
           if (result !== null) {
             for await (const data of piecesOf(contentOf(result[name]), 0)) yield { data }
@@ -117,7 +119,8 @@ export function downloadMethods(parts: ScientistParts): Pick<Service, "download"
       },
     })
     try {
-      while (!signal.aborted) {
+      for (;;) {
+        signal.throwIfAborted()
         if (pendingBytes > FOLLOW_PENDING_BYTES_MAX) {
           throw new CahError(
             "resource_exhausted",

@@ -35,10 +35,11 @@ export function watchMethods({ engine, store }: ScientistParts): Pick<Service, "
         yield { campaign: wireCampaign(row, fromBinary(CampaignSpecSchema, row.spec)) }
         while (ended.length > 0 || row.endedAt === null) {
           if (ended.length === 0) await news.wait(KEEP_ALIVE_MS)
-          if (context.signal.aborted) return
+          // A call cut short must not look like a campaign that ended: the reason of the abort is thrown.
+          context.signal.throwIfAborted()
           // What else happens within the fifth of a second goes into the same news.
           await news.pause(WATCH_EVERY_MS)
-          if (context.signal.aborted) return
+          context.signal.throwIfAborted()
           if (tooMany) {
             const message = "you read too slowly, and too many jobs ended meanwhile: list them, then watch again"
             throw new CahError("resource_exhausted", message)
