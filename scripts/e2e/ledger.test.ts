@@ -98,5 +98,5 @@ test("a database that was cut in half is noticed, not trusted", t => {
   const data = directory(t, () => undefined)
   const file = join(data, "hub.db")
   writeFileSync(file, readFileSync(file).subarray(0, 20_000))
-  assert.throws(() => assert.deepEqual(examine(data, acknowledged, true), []))
+  assert.match(examine(data, acknowledged, true).join("\n"), /cannot be read|is damaged/)
 })

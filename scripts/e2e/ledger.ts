@@ -36,6 +36,9 @@ export function examine(data: string, acknowledged: readonly Acknowledged[], all
         ...results(database, copy),
         ...(all ? ends(database) : []),
       ]
+    } catch (error) {
+      // Half a file, or one from before its tables were made durable: as bad as any other loss.
+      return [`the database cannot be read: ${error instanceof Error ? error.message : String(error)}`]
     } finally {
       database.close()
     }
