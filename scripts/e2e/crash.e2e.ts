@@ -147,6 +147,7 @@ async function main(): Promise<string[]> {
     )
     return complaints
   } catch (error) {
+    for (const complaint of complaints) console.error(`✗ ${complaint}`)
     for (const program of [...(hub === null ? [] : [hub.program]), ...programs]) console.error(await tail(program))
     throw error
   } finally {
