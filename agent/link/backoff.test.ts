@@ -1,0 +1,20 @@
+import assert from "node:assert/strict"
+import { describe, it } from "node:test"
+import { Backoff } from "./backoff.ts"
+
+describe("a back-off", () => {
+  it("takes a random part of a ceiling that doubles up to five minutes", () => {
+    const backoff = new Backoff(() => 0.5)
+    const waits = Array.from({ length: 12 }, () => backoff.next(null))
+    assert.deepEqual(waits.slice(0, 4), [500, 1_000, 2_000, 4_000])
+    assert.deepEqual(waits.slice(-3), [150_000, 150_000, 150_000])
+    backoff.reset()
+    assert.equal(backoff.next(null), 500)
+  })
+
+  it("follows the hub's word: between that and twice that, an hour at most", () => {
+    assert.equal(new Backoff(() => 0).next(5_000), 5_000)
+    assert.equal(new Backoff(() => 0.5).next(5_000), 7_500)
+    assert.equal(new Backoff(() => 0).next(1e12), 3_600_000)
+  })
+})
