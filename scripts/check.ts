@@ -18,7 +18,7 @@ const COMMAND_MAX_MS = 5 * 60_000
 type Verdict = { readonly ok: true; readonly skipped?: string } | { readonly ok: false; readonly why: string }
 
 const steps: readonly { readonly name: string; readonly run: () => Verdict | Promise<Verdict> }[] = [
-  { name: "format and lint", run: () => tool("biome", ["ci", "--max-diagnostics=50"]) },
+  { name: "format and lint", run: () => tool("biome", ["ci", "--colors=off", "--max-diagnostics=50"]) },
   { name: "types", run: () => tool("tsc", ["-p", "tsconfig.json"]) },
   { name: "protocol lint", run: () => tool("buf", ["lint"]) },
   { name: "protocol compatibility", run: breaking },

@@ -97,7 +97,7 @@ test("the linter refuses what the architecture forbids, with the reason, and not
     writeFileSync(join(place, path), `${source}\n`)
   }
   const biome = join(root, "node_modules/.bin/biome")
-  const { stdout, stderr } = spawnSync(biome, ["lint", "--reporter=json", "--max-diagnostics=none"], {
+  const { stdout, stderr } = spawnSync(biome, ["lint", "--colors=off", "--reporter=json", "--max-diagnostics=none"], {
     cwd: place,
     encoding: "utf8",
   })
