@@ -1,0 +1,131 @@
+// The hub as the program that people start and stop: its own process, its real files.
+import assert from "node:assert/strict"
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
+import { connect } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { after, describe, it } from "node:test"
+import { fileURLToPath } from "node:url"
+
+const program = fileURLToPath(new URL("bin/cah-hub.mjs", import.meta.url))
+const directory = mkdtempSync(join(tmpdir(), "cah-hub-"))
+const running = new Set<ChildProcess>()
+after(() => {
+  for (const child of running) child.kill("SIGKILL")
+  rmSync(directory, { recursive: true })
+})
+
+class Run {
+  readonly child: ChildProcess
+  out = ""
+  errors = ""
+  readonly exit: Promise<[code: number | null, signal: string | null]>
+
+  constructor(...args: string[]) {
+    const environment = { ...process.env, CAH_CONFIG: undefined, CAH_PORT: undefined }
+    this.child = spawn(process.execPath, [program, ...args], { cwd: directory, env: environment })
+    running.add(this.child)
+    this.child.stdout?.on("data", chunk => {
+      this.out += chunk
+    })
+    this.child.stderr?.on("data", chunk => {
+      this.errors += chunk
+    })
+    this.exit = once(this.child, "close").then(([code, signal]) => {
+      running.delete(this.child)
+      return [code, signal]
+    })
+  }
+
+  /** Until it printed this. */
+  async says(text: RegExp, where: "out" | "errors" = "out"): Promise<RegExpExecArray> {
+    const stream = where === "out" ? this.child.stdout : this.child.stderr
+    for (;;) {
+      const found = text.exec(this[where])
+      if (found !== null) return found
+      const ended = this.exit.then(() => "ended")
+      const more = once(stream!, "data").then(() => "more")
+      if ((await Promise.race([ended, more])) === "ended") throw new Error(`ended first: ${this.out}${this.errors}`)
+    }
+  }
+}
+
+async function whoAmI(url: string, token: string): Promise<number> {
+  const headers = { "content-type": "application/json", authorization: `Bearer ${token}` }
+  const answer = await fetch(`${url}/cah.v1.ScientistService/WhoAmI`, { method: "POST", headers, body: "{}" })
+  return answer.status
+}
+
+describe("cah-hub", () => {
+  it("starts without a configuration, says how to go on, and stops clean at SIGTERM", async () => {
+    const data = join(directory, "data")
+    const run = new Run("--port", "0")
+    const [, url = ""] = await run.says(/npx cah-agent --hub (\S+) --enroll cahjoin_\w+/)
+    assert.match(run.out, /The first admin token is in data\/admin\.token/)
+    const told = JSON.parse(readFileSync(join(data, "hub.json"), "utf8"))
+    assert.deepEqual([told.url, told.pid], [url, run.child.pid])
+    assert.equal(statSync(join(data, "admin.token")).mode & 0o777, 0o600)
+    assert.equal(statSync(data).mode & 0o777, 0o700)
+    const token = readFileSync(join(data, "admin.token"), "utf8").trim()
+    assert.equal(await whoAmI(url, token), 200)
+    assert.ok(!(run.out + run.errors).includes(token), "the admin token is in the file only")
+
+    const port = new URL(url).port
+    const inUse = new Run("--port", port, "--data", "other")
+    assert.deepEqual(await inUse.exit, [1, null])
+    assert.match(inUse.errors, new RegExp(`^cah-hub: port ${port} on 127\\.0\\.0\\.1 is in use: [^\\n]*--port\\n$`))
+
+    const twice = new Run("--port", "0")
+    assert.deepEqual(await twice.exit, [1, null])
+    assert.match(twice.errors, /^cah-hub: another hub \([^)]*\) is using data: [^\n]*\n$/)
+
+    run.child.kill("SIGTERM")
+    assert.deepEqual(await run.exit, [0, null])
+    assert.ok(!existsSync(join(data, "hub.json")))
+    assert.ok(!existsSync(join(data, "hub.db-wal")), "the write-ahead log went into the database")
+  })
+
+  it("knows its tokens again after a SIGKILL, and makes no second admin token", async () => {
+    const args = ["--port", "0", "--data", "killed"]
+    const first = new Run(...args)
+    await first.says(/--enroll/)
+    const token = readFileSync(join(directory, "killed", "admin.token"), "utf8").trim()
+    first.child.kill("SIGKILL")
+    await first.exit
+    const second = new Run(...args)
+    const [, url = ""] = await second.says(/The hub is at (\S+),/)
+    assert.equal(await whoAmI(url, token), 200)
+    assert.equal(readFileSync(join(directory, "killed", "admin.token"), "utf8").trim(), token)
+    second.child.kill("SIGINT")
+    assert.deepEqual(await second.exit, [0, null])
+  })
+
+  it("stops at once at a second signal", async () => {
+    const run = new Run("--port", "0", "--data", "twice")
+    const [, url = ""] = await run.says(/The hub is at (\S+),/)
+    // A caller that has said one byte holds the drain for as long as the port is patient with it.
+    const socket = connect(Number(new URL(url).port), "127.0.0.1")
+    await once(socket, "connect")
+    socket.on("error", () => {})
+    socket.write("P")
+    run.child.kill("SIGTERM")
+    await run.says(/a second signal stops it at once/, "errors")
+    run.child.kill("SIGTERM")
+    assert.deepEqual(await run.exit, [143, null])
+    socket.destroy()
+  })
+
+  it("answers wrong usage with one sentence and exit code 2, and help with 0", async () => {
+    const wrong = new Run("--prot", "1")
+    const help = new Run("--help")
+    const version = new Run("--version")
+    assert.deepEqual(await wrong.exit, [2, null])
+    assert.equal(wrong.errors, "cah-hub: unknown option --prot: did you mean --port?\n")
+    assert.deepEqual(await help.exit, [0, null])
+    assert.match(help.out, /--tls-cert FILE/)
+    assert.deepEqual(await version.exit, [0, null])
+    assert.match(version.out, /^\d+\.\d+\.\d+\n$/)
+  })
+})
