@@ -215,6 +215,28 @@ function agentLife(state: string, sandboxEtc: string | null): ChildProcess {
   })
 }
 
+test("without walls, a child that left session and environment behind is remembered from before its parent ended", async () => {
+  const script = `
+    setsid env -i sh -c 'while :; do echo x >> left; sleep 0.01; done' >/dev/null 2>&1 &
+    until [ -s left ]; do sleep 0.01; done
+    sleep 0.3`
+  const run = await begin(runners[0]![1], { command: [script] })
+  assert.equal((await run.ended).exitCode, 0)
+  const size = readFileSync(join(run.work, "left")).length
+  await (await begin(runners[0]![1], { command: ["sleep 0.2"] })).ended
+  assert.equal(readFileSync(join(run.work, "left")).length, size)
+})
+
+test("a shell that merely stands in a job's directory is left alone", async () => {
+  const run = await begin(runners[0]![1], { command: ["sleep 0.2"] })
+  const bystander = spawn("sleep", ["60"], { cwd: run.work, stdio: "ignore" })
+  const gone = new Promise(resolve => bystander.once("exit", (_, by) => resolve(by)))
+  await run.ended
+  assert.equal(dead(bystander.pid!), false)
+  bystander.kill("SIGTERM")
+  assert.equal(await gone, "SIGTERM")
+})
+
 // ---- the walls ----
 
 const walled = { skip: unavailable ?? false }
@@ -275,6 +297,15 @@ test("a job gets no descriptor of the agent's", walled, async () => {
   const run = await begin(sandboxed, { command: ["/bin/ls", "/proc/self/fd"] })
   await run.ended
   assert.deepEqual(run.output.stdout.trim().split("\n"), ["0", "1", "2", "3"], "3 is ls's own, of the directory")
+})
+
+test("in the sandbox no file grows beyond the disk that was asked for, and nothing dumps core", walled, async () => {
+  const run = await begin(sandboxed, {
+    command: ["ulimit -c; head -c 3000000 /dev/zero > big; wc -c < big"],
+    needs: { slots: 1, memoryBytes: 0, diskBytes: 1_000_000 },
+  })
+  await run.ended
+  assert.deepEqual(run.output.stdout, "0\n1000000\n")
 })
 
 test("Debian's POV-Ray renders in the sandbox", {

@@ -17,9 +17,9 @@ import {
   SAMPLE_MAX_MS,
 } from "../limits.ts"
 import { commandOf, environmentOf, PATH, unrunnable } from "./environment.ts"
-import { type Leader, members, readProcess, signal, usage } from "./processes.ts"
+import { type Leader, members, readProcess, signal, stillAlive, usage } from "./processes.ts"
 import type { Run, Runner, RunRequest } from "./runner.ts"
-import { bubblewrapArguments, inside, STATUS_FD } from "./sandbox.ts"
+import { bubblewrapArguments, inside, resourceLimits, STATUS_FD } from "./sandbox.ts"
 
 export interface ProcessRunnerOptions {
   /** Name of this node, for the job. */
@@ -74,7 +74,7 @@ async function run(options: ProcessRunnerOptions, request: RunRequest, stopping:
     options.sandboxEtc === null ? null : readStatus(child, first => note(directory, { leader: leader ?? first, first }))
   const meter = leader === null ? null : new Meter(leader.pid)
   const onStop = (): void => {
-    if (leader !== null) void terminate(options, leader, directory, exited)
+    if (leader !== null) void terminate(options, { leader, seen: meter!.seen, directory }, exited)
   }
   stopping.addEventListener("abort", onStop, { once: true })
   // Told to stop in the very turn it began in.
@@ -83,12 +83,13 @@ async function run(options: ProcessRunnerOptions, request: RunRequest, stopping:
   const end = await exited
   const runMs = Math.round(performance.now() - begunMs)
   stopping.removeEventListener("abort", onStop)
-  const used = meter?.stop() ?? { cpuMs: 0, memoryBytes: 0 }
+  meter?.stop()
   const inner = await status
-  await endTree(leader, directory)
+  await endTree({ leader, seen: meter?.seen ?? [], directory })
   if (inner?.firstPid) await endSandbox(inner.firstPid)
   await closePipes(child, pumps)
-  return { ...judge(request, end, inner, firstWords.text), runMs, cpuMs: used.cpuMs, peakMemoryBytes: used.memoryBytes }
+  const { cpuMs, peakMemoryBytes } = meter ?? { cpuMs: 0, peakMemoryBytes: 0 }
+  return { ...judge(request, end, inner, firstWords.text), runMs, cpuMs, peakMemoryBytes }
 }
 
 // ---- beginning --------------------------------------------------------------------------------------------------
@@ -102,7 +103,8 @@ function launch(options: ProcessRunnerOptions, { name, spec, directory, work }: 
   if (options.sandboxEtc !== null) {
     const environment = environmentOf(name, spec, { node: options.node, ...inside })
     const walls = bubblewrapArguments({ command, environment, work, nodeFile, etc: options.sandboxEtc })
-    return spawn("bwrap", walls, { ...common, env: { PATH }, stdio: ["ignore", "pipe", "pipe", "pipe"] })
+    const limited = [...resourceLimits(spec.needs.diskBytes), "bwrap", ...walls]
+    return spawn(limited[0]!, limited.slice(1), { ...common, env: { PATH }, stdio: ["ignore", "pipe", "pipe", "pipe"] })
   }
   const scratch = join(directory, "scratch")
   mkdirSync(scratch, { recursive: true, mode: 0o700 })
@@ -148,29 +150,31 @@ async function pump(stream: Readable, give: (bytes: Uint8Array) => Promise<void>
 
 // ---- ending -----------------------------------------------------------------------------------------------------
 
+interface Tree {
+  readonly leader: Leader | null
+  /** Descendants when last looked at: some may have left it since. */
+  readonly seen: readonly Leader[]
+  readonly directory: string
+}
+
 /** TERM to all, and KILL after the grace to those still there. */
-async function terminate(
-  options: ProcessRunnerOptions,
-  leader: Leader,
-  directory: string,
-  exited: Promise<End>,
-): Promise<void> {
-  for (const pid of members(leader, directory)) {
+async function terminate(options: ProcessRunnerOptions, tree: Tree, exited: Promise<End>): Promise<void> {
+  for (const pid of members(tree.leader, tree.seen, tree.directory)) {
     // bwrap would die of it and take the job along without grace. It ends by itself when the job does.
-    if (options.sandboxEtc === null || pid !== leader.pid) signal(pid, "SIGTERM")
+    if (options.sandboxEtc === null || pid !== tree.leader?.pid) signal(pid, "SIGTERM")
   }
   const over = new AbortController()
   const grace = wait(options.graceMs ?? KILL_GRACE_MS, "grace", { signal: over.signal }).catch(() => "gone")
   const first = await Promise.race([grace, exited])
   over.abort()
-  if (first === "grace") await endTree(leader, directory)
+  if (first === "grace") await endTree(tree)
 }
 
 /** Stops, then kills, until nothing is left: what is stopped cannot fork while the rest is being killed. */
-async function endTree(leader: Leader | null, directory: string): Promise<number> {
+async function endTree({ leader, seen, directory }: Tree): Promise<number> {
   const ended = new Set<number>()
   for (let round = 0; round < KILL_ROUNDS_MAX; round++) {
-    const alive = members(leader, directory)
+    const alive = members(leader, seen, directory)
     if (alive.length === 0) break
     for (const pid of alive) signal(pid, "SIGSTOP")
     for (const pid of alive) signal(pid, "SIGKILL")
@@ -285,25 +289,27 @@ class Meter {
   readonly #pid: number
   #timer: NodeJS.Timeout | null = null
   #intervalMs = SAMPLE_FIRST_MS
-  #used = { cpuMs: 0, memoryBytes: 0 }
+  cpuMs = 0
+  peakMemoryBytes = 0
+  /** All that were in the tree at some sample and still lived at the last. */
+  seen: readonly Leader[] = []
 
   constructor(pid: number) {
     this.#pid = pid
     this.#schedule()
   }
 
-  stop(): { cpuMs: number; memoryBytes: number } {
+  stop(): void {
     if (this.#timer !== null) clearTimeout(this.#timer)
-    return this.#used
   }
 
   #schedule(): void {
     this.#timer = setTimeout(() => {
       const now = usage(this.#pid)
-      this.#used = {
-        cpuMs: Math.max(this.#used.cpuMs, now.cpuMs),
-        memoryBytes: Math.max(this.#used.memoryBytes, now.memoryBytes),
-      }
+      this.cpuMs = Math.max(this.cpuMs, now.cpuMs)
+      this.peakMemoryBytes = Math.max(this.peakMemoryBytes, now.memoryBytes)
+      const inTree = new Set(now.tree.map(({ pid }) => pid))
+      this.seen = [...now.tree, ...stillAlive(this.seen.filter(({ pid }) => !inTree.has(pid)))]
       this.#intervalMs = Math.min(this.#intervalMs * SAMPLE_GROWTH, SAMPLE_MAX_MS)
       this.#schedule()
     }, this.#intervalMs)
@@ -317,11 +323,11 @@ async function killLeftovers(attempts: string): Promise<number> {
   for (const entry of readdirSync(attempts)) {
     const left = readNote(join(attempts, entry))
     if (left === null) continue
-    ended += await endTree(left.leader, join(attempts, entry))
+    ended += await endTree({ leader: left.leader, seen: [], directory: join(attempts, entry) })
     if (left.first !== null) ended += await endSandbox(left.first)
   }
   // And whoever bears the mark of any of them, should a note be missing.
-  return ended + (await endTree(null, attempts))
+  return ended + (await endTree({ leader: null, seen: [], directory: attempts }))
 }
 
 /** Null if there is none, or it was written before the machine was booted, when all numbers meant others. */

@@ -2,10 +2,10 @@
 // turn without waiting in between, so that a number cannot pass to a stranger meanwhile. Elsewhere than on Linux there is no /proc
 // and only the process group is known.
 //
-// In a sandbox the kernel ends everything with the sandbox's first process. Without one, this finds the command's group, session
-// and descendants, and whoever has the attempt's directory as working directory or in its environment. A process that leaves all
-// five on purpose gets away; that is what the sandbox is for.
-import { closeSync, readdirSync, readFileSync, readlinkSync } from "node:fs"
+// In a sandbox the kernel ends everything with the sandbox's first process. Without one, this finds the command's group, its session, its
+// descendants, those that were descendants when last looked at, and whoever has the attempt's directory in its environment.
+// A process that leaves its parent, its session and its environment at once gets away: that is what the sandbox is for.
+import { closeSync, readdirSync, readFileSync } from "node:fs"
 
 export interface ProcessStat {
   readonly pid: number
@@ -57,19 +57,23 @@ export interface Leader {
   readonly startTicks: string
 }
 
-/** Every living process that belongs to the tree begun by the leader, or that carries the mark of `directory`. Never ourselves. */
-export function members(begun: Leader | null, directory: string): number[] {
+/**
+ * Every living process that belongs to the tree begun by the leader, that was seen in it, or that carries the mark of `directory`. Never
+ * ourselves. A working directory is no mark: it may be a curious operator's shell that stands there.
+ */
+export function members(begun: Leader | null, seen: readonly Leader[], directory: string): number[] {
   const now = begun === null ? null : readProcess(begun.pid)
   const leader = begun === null || (now !== null && now.startTicks !== begun.startTicks) ? null : begun.pid
+  const known = new Set(seen.map(({ pid, startTicks }) => `${pid} ${startTicks}`))
   const all = readNames("/proc")
     .filter(name => /^\d+$/.test(name))
     .map(name => readProcess(Number(name)))
     .filter(stat => stat !== null)
   const found = new Set<number>()
   for (const stat of all) {
-    if (leader !== null && (stat.pid === leader || stat.group === leader || stat.session === leader))
-      found.add(stat.pid)
-    else if (bearsMark(stat.pid, directory)) found.add(stat.pid)
+    const { pid, group, session, startTicks } = stat
+    if (leader !== null && (pid === leader || group === leader || session === leader)) found.add(pid)
+    else if (known.has(`${pid} ${startTicks}`) || bearsMark(pid, directory)) found.add(pid)
   }
   for (let before = -1; before !== found.size; ) {
     before = found.size
@@ -80,9 +84,6 @@ export function members(begun: Leader | null, directory: string): number[] {
 }
 
 function bearsMark(pid: number, directory: string): boolean {
-  if (pid === process.pid) return false
-  const at = readLink(`/proc/${pid}/cwd`)
-  if (at !== null && (at === directory || at.startsWith(`${directory}/`))) return true
   const mark = `\0CAH_WORKDIR=${directory}/`
   return `\0${readText(`/proc/${pid}/environ`) ?? ""}`.includes(mark)
 }
@@ -90,18 +91,32 @@ function bearsMark(pid: number, directory: string): boolean {
 export interface Usage {
   readonly cpuMs: number
   readonly memoryBytes: number
+  /** Who was looked at. */
+  readonly tree: readonly Leader[]
 }
 
 /** What a tree uses at this moment. Time of children that ended and were waited for is in their parents'. */
 export function usage(pid: number): Usage {
   let cpuMs = 0
   let memoryBytes = 0
+  const tree: Leader[] = []
   for (const each of descendants(pid)) {
-    cpuMs += readProcess(each)?.cpuMs ?? 0
+    const stat = readProcess(each)
+    if (stat === null) continue
+    tree.push(stat)
+    cpuMs += stat.cpuMs
     const resident = /^VmRSS:\s+(\d+) kB/m.exec(readText(`/proc/${each}/status`) ?? "")
     memoryBytes += Number(resident?.[1] ?? 0) * 1024
   }
-  return { cpuMs, memoryBytes }
+  return { cpuMs, memoryBytes, tree }
+}
+
+/** Those of them that still live. */
+export function stillAlive(seen: readonly Leader[]): Leader[] {
+  return seen.filter(({ pid, startTicks }) => {
+    const now = readProcess(pid)
+    return now !== null && !now.zombie && now.startTicks === startTicks
+  })
 }
 
 /**
@@ -132,14 +147,6 @@ function readText(path: string): string | null {
     return readFileSync(path, "utf8")
   } catch {
     // Gone, or not ours to see: either way it tells nothing.
-    return null
-  }
-}
-
-function readLink(path: string): string | null {
-  try {
-    return readlinkSync(path)
-  } catch {
     return null
   }
 }

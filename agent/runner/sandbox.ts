@@ -4,9 +4,9 @@
 //
 // Only bwrap's arguments carry the job's environment, never bwrap's own: a job's LD_PRELOAD must not be loaded out here.
 import { execFile } from "node:child_process"
-import { mkdir, writeFile } from "node:fs/promises"
+import { mkdir, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { PROBE_MS, SANDBOX_TMP_BYTES } from "../limits.ts"
+import { PROBE_MS, SANDBOX_TMP_BYTES, UNPACKED_MAX_BYTES } from "../limits.ts"
 import { PATH, type Surroundings } from "./environment.ts"
 
 export type SandboxKind = "bwrap" | "none"
@@ -68,6 +68,15 @@ export function bubblewrapArguments(walls: Walls): string[] {
   ]
 }
 
+/**
+ * What bwrap is put behind: util-linux's prlimit, which changes its own limits and becomes the next program. No core dumps, and no file
+ * larger than the disk that the job asked for.
+ */
+export function resourceLimits(diskBytes: number): string[] {
+  const file = diskBytes === 0 ? UNPACKED_MAX_BYTES : diskBytes
+  return ["prlimit", "--core=0:0", `--fsize=${file}:${file}`, "--"]
+}
+
 /** Written by us, so that a job sees no names of the volunteer's machine. */
 const ownEtc: Record<string, string> = {
   passwd: `root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:${nobody}:${nobody}:nobody:/work:/bin/sh\n`,
@@ -85,7 +94,7 @@ export async function prepareSandbox(directory: string): Promise<string> {
 }
 
 /** Null if bubblewrap works here, else why it does not. Tried for real: installed is not allowed, allowed is not possible. */
-export async function probeSandbox(directory: string): Promise<string | null> {
+export async function probeSandbox(directory: string, path = PATH): Promise<string | null> {
   const etc = await prepareSandbox(directory)
   const work = join(directory, "sandbox-probe")
   await mkdir(work, { recursive: true })
@@ -94,11 +103,21 @@ export async function probeSandbox(directory: string): Promise<string | null> {
   const walls = bubblewrapArguments({ command, environment: { PATH }, work, nodeFile, etc })
   // Nobody listens to the status of a probe, and execFile passes no further descriptors on.
   const probe = walls.filter((_, i) => walls[i] !== "--json-status-fd" && walls[i - 1] !== "--json-status-fd")
-  return new Promise(resolve => {
-    execFile("bwrap", probe, { timeout: PROBE_MS, env: { PATH } }, (error, stdout, stderr) => {
-      if (error === null && stdout.trim() === nobody) resolve(null)
-      else if ((error as NodeJS.ErrnoException | null)?.code === "ENOENT") resolve("bubblewrap is not installed")
-      else resolve(stderr.trim().split("\n").at(-1) || error?.message || "its jobs would not run as nobody")
-    })
+  const verdict = await new Promise<string | null>(resolve => {
+    // Through prlimit, as jobs go.
+    execFile(
+      "prlimit",
+      [...resourceLimits(0).slice(1), "bwrap", ...probe],
+      { timeout: PROBE_MS, env: { PATH: path } },
+      (error, stdout, stderr) => {
+        if (error === null && stdout.trim() === nobody) resolve(null)
+        else if ((error as NodeJS.ErrnoException | null)?.code === "ENOENT")
+          resolve("util-linux's prlimit is not installed")
+        else if (/prlimit:.*bwrap/.test(stderr)) resolve("bubblewrap is not installed")
+        else resolve(stderr.trim().split("\n").at(-1) || error?.message || "its jobs would not run as nobody")
+      },
+    )
   })
+  await rm(work, { recursive: true, force: true })
+  return verdict
 }

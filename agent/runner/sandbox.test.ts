@@ -1,0 +1,59 @@
+import assert from "node:assert/strict"
+import { readdirSync } from "node:fs"
+import { test } from "node:test"
+import { scratch } from "../fixtures.ts"
+import { bubblewrapArguments, prepareSandbox, probeSandbox, resourceLimits } from "./sandbox.ts"
+
+const walls = {
+  command: ["povray", "a b", "--share-net"],
+  environment: { A: "--bind", B: "" },
+  work: "/state/work",
+  nodeFile: "/state/nodes",
+  etc: "/state/etc",
+}
+const args = bubblewrapArguments(walls)
+
+test("every wall is named: own namespaces, nobody, no capabilities, no environment, death with the agent", () => {
+  const needed = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "--uid", "--gid", "--clearenv"]
+  for (const wall of needed) assert.ok(args.includes(wall), wall)
+  for (const hole of ["--share-net", "--dev-bind", "--cap-add"]) {
+    assert.ok(!args.slice(0, args.indexOf("--")).includes(hole), hole)
+  }
+})
+
+test("one directory can be written to, and it is the job's; no home, no /var, no whole /etc", () => {
+  const before = args.slice(0, args.indexOf("--setenv"))
+  const writable = before.flatMap((arg, i) => (arg === "--bind" ? [before[i + 1]] : []))
+  assert.deepEqual(writable, ["/state/work"])
+  const readable = before.flatMap((arg, i) => (/^--ro-bind(-try)?$/.test(arg) ? [before[i + 1]!] : []))
+  for (const secret of ["/etc", "/home", "/root", "/var", "/run", "/", "/etc/passwd", "/etc/shadow"]) {
+    assert.ok(!readable.includes(secret), secret)
+  }
+})
+
+test("the command comes last, behind an end of options, as it was given", () => {
+  assert.deepEqual(args.slice(args.indexOf("--")), ["--", ...walls.command])
+  assert.deepEqual(args.slice(args.indexOf("--setenv"), args.indexOf("--setenv") + 6), [
+    ...["--setenv", "A", "--bind"],
+    ...["--setenv", "B", ""],
+  ])
+})
+
+test("files are bound by the disk that was asked for, and nothing dumps core", () => {
+  assert.deepEqual(resourceLimits(1_000), ["prlimit", "--core=0:0", "--fsize=1000:1000", "--"])
+  assert.match(resourceLimits(0)[2]!, /^--fsize=\d{10,}:/)
+})
+
+test("the sandbox's own files name nobody of this machine, and a probe leaves nothing but them", async () => {
+  const directory = scratch()
+  const etc = await prepareSandbox(directory)
+  assert.deepEqual(readdirSync(etc).sort(), ["group", "hosts", "nsswitch.conf", "passwd"])
+  const why = await probeSandbox(directory)
+  assert.ok(why === null || why.length > 0)
+  assert.deepEqual(readdirSync(directory), ["sandbox-etc"])
+})
+
+test("without bubblewrap on the machine the probe says so", async () => {
+  const directory = scratch()
+  assert.match((await probeSandbox(directory, directory))!, /not installed/)
+})
