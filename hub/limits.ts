@@ -93,6 +93,8 @@ export const ACCEPTS_PER_SECOND = 300
 export const ACCEPTS_BURST = 1_000
 /** A loop later than this takes no new links. */
 export const LOOP_LAG_MAX_MS = 200
+/** How often that is measured. */
+export const LAG_SAMPLE_MS = 100
 /** An agent sent away for overload comes back after this and at most twice this. */
 export const OVERLOAD_RETRY_MS = 5_000
 /** At a drain agents are told to come back after between these: longer than a restart, spread enough to be no storm. */

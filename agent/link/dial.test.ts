@@ -1,5 +1,9 @@
 import assert from "node:assert/strict"
+import { execFileSync } from "node:child_process"
 import { createPublicKey, verify } from "node:crypto"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { afterEach, beforeEach, describe, it } from "node:test"
 import { create, toBinary } from "@bufbuild/protobuf"
 import { CampaignSpecSchema, Outcome, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
@@ -243,6 +247,32 @@ describe("an agent's link", () => {
     assert.throws(() => agentUrl("http://10.0.2.2:8080", false), failure(/plain text.*--insecure/, true))
     assert.throws(() => agentUrl("ftp://hub", false), failure(/must begin with https/, true))
     assert.throws(() => agentUrl("hub", false), failure(/no URL/, true))
+  })
+})
+
+describe("a link over TLS", () => {
+  it("is made to a hub whose certificate is trusted, and to no other", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "cah-tls-"))
+    const [keyFile, certFile] = [join(directory, "key.pem"), join(directory, "cert.pem")]
+    const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    const output = ["-nodes", "-keyout", keyFile, "-out", certFile]
+    execFileSync("openssl", ["req", "-x509", ...curve, "-days", "2", ...subject, ...output], { stdio: "ignore" })
+    const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile) }
+    rmSync(directory, { recursive: true })
+    await hub.close()
+    hub = await FakeHub.start(tls)
+
+    const distrustful = recordedLink(hub.url, { random: () => 0.999 })
+    distrustful.link.start()
+    const { message } = await distrustful.logged.next(one => one.message.startsWith("no link"))
+    assert.match(message, /cannot be reached: .*self.signed/)
+    await distrustful.link.close()
+
+    const end = await connect({ ca: tls.cert })
+    await end.welcome()
+    await agent.events.next(event => event.kind === "Welcomed")
+    assert.equal(hub.connections.all.length, 1)
   })
 })
 

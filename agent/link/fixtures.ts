@@ -2,7 +2,8 @@
 // not, and a link with everything around it recorded.
 import { generateKeyPairSync, sign } from "node:crypto"
 import { once } from "node:events"
-import { createServer, type IncomingMessage } from "node:http"
+import { createServer, type IncomingMessage, type Server } from "node:http"
+import { createServer as createTlsServer } from "node:https"
 import type { AddressInfo, Socket } from "node:net"
 import { type WebSocket, WebSocketServer } from "ws"
 import {
@@ -87,7 +88,8 @@ export class FakeHub {
   /** Answers instead of an upgrade, while there are any. */
   readonly refusals: string[] = []
   readonly requests: IncomingMessage[] = []
-  readonly #server = createServer()
+  readonly #server: Server
+  readonly #scheme: "http" | "https"
   readonly #webSockets = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
@@ -96,14 +98,16 @@ export class FakeHub {
   })
   readonly #sockets = new Set<Socket>()
 
-  static async start(): Promise<FakeHub> {
-    const hub = new FakeHub()
+  static async start(tls: { cert: Buffer; key: Buffer } | null = null): Promise<FakeHub> {
+    const hub = new FakeHub(tls)
     hub.#server.listen(0, "127.0.0.1")
     await once(hub.#server, "listening")
     return hub
   }
 
-  private constructor() {
+  private constructor(tls: { cert: Buffer; key: Buffer } | null) {
+    this.#server = tls === null ? createServer() : createTlsServer(tls)
+    this.#scheme = tls === null ? "http" : "https"
     this.#server.on("connection", socket => {
       this.#sockets.add(socket)
       socket.on("close", () => this.#sockets.delete(socket))
@@ -120,7 +124,7 @@ export class FakeHub {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+    return `${this.#scheme}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }
 
   async close(): Promise<void> {

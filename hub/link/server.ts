@@ -24,6 +24,7 @@ import {
 import type { Metrics } from "../metrics.ts"
 import { type AdmissionLimits, Admissions, admissionLimits, type Refusal, refusalResponse } from "./admission.ts"
 import { Budget } from "./budget.ts"
+import { LoopLag } from "./lag.ts"
 import { type Admission, type LinkTimes, type Newcomer, Session, type SessionWorld } from "./session.ts"
 import type { Follower, Output } from "./taps.ts"
 import { offerBody } from "./words.ts"
@@ -41,8 +42,8 @@ export interface LinkServerOptions {
   authenticate(newcomer: Newcomer): Promise<Admission>
   /** Where jitter comes from: [0, 1). */
   readonly random: () => number
-  /** How late the event loop is. */
-  lagMs(): number
+  /** How late the event loop is. Measured here if nobody else does. */
+  lagMs?(): number
   /** Other bounds than those of limits.ts, in tests. */
   readonly limits?: Partial<AdmissionLimits & LinkTimes & { watchMs: number; stuckMs: number }>
 }
@@ -56,6 +57,7 @@ export class LinkServer implements Links, LogTap {
   /** Links that are over, of nodes whose uploads are not closed yet. */
   readonly #settling = new Map<NodeId, Set<{ readonly session: Session; readonly files: Promise<void> }>>()
   readonly #timer: NodeJS.Timeout
+  readonly #lag: LoopLag
   #lastLink = 0
   #draining = false
   #whenEmpty: (() => void)[] = []
@@ -94,6 +96,7 @@ export class LinkServer implements Links, LogTap {
       closeTimeout: CLOSE_MS,
     }
     this.#webSockets = new WebSocketServer(webSocketOptions)
+    this.#lag = new LoopLag(() => clock.nowMs())
     this.#timer = setInterval(() => this.#watch(), options.limits?.watchMs ?? LINK_WATCH_MS)
     this.#timer.unref()
   }
@@ -101,7 +104,7 @@ export class LinkServer implements Links, LogTap {
   /** For HTTP/1 upgrades, whatever their path: what is not for agents is answered with 404. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const address = (socket as Socket).remoteAddress ?? "unknown"
-    const now = { nowMs: this.#options.clock.nowMs(), lagMs: this.#options.lagMs() }
+    const now = { nowMs: this.#options.clock.nowMs(), lagMs: this.#options.lagMs?.() ?? this.#lag.ms }
     const refusal = this.#draining
       ? this.#admissions.overloaded("the hub is going down")
       : this.#admissions.judge(request, address, now)
@@ -129,6 +132,7 @@ export class LinkServer implements Links, LogTap {
     if (this.#sockets > 0) await new Promise<void>(resolve => this.#whenEmpty.push(resolve))
     await Promise.all([...this.#settling.values()].flatMap(left => [...left].map(({ files }) => files)))
     clearInterval(this.#timer)
+    this.#lag.stop()
   }
 
   // ---- Links ----
