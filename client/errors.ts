@@ -138,7 +138,8 @@ export function fromStatus(status: StatusLike, hub: string, cause: unknown): Cli
   const code = cutStream.test(status.details) ? "unavailable" : (byStatus[status.code] ?? "internal")
   const hint = hints[code]?.(hub) ?? ""
   if (code !== "unavailable") {
-    const text = status.details === "" ? `status ${status.code} without a word` : status.details
+    const said = decoded(status.details)
+    const text = said === "" ? `status ${status.code} without a word` : said
     const message = code === "internal" ? `The hub failed: ${text}` : text
     return new ClientError(code, message, { hint, cause })
   }
@@ -149,7 +150,7 @@ export function fromStatus(status: StatusLike, hub: string, cause: unknown): Cli
     })
   }
   const verb = status.code === Status.DEADLINE_EXCEEDED ? "did not answer in time" : "does not answer"
-  return new ClientError(code, `The hub at ${hub} ${verb}: ${why(status.details)}`, { hint, cause })
+  return new ClientError(code, `The hub at ${hub} ${verb}: ${why(status.details)}.`, { hint, cause })
 }
 
 /** Whether the same call, made again a little later, may succeed. */
@@ -157,10 +158,20 @@ export function isTransient(error: ClientError): boolean {
   return error.code === "unavailable" && !hopeless.test(error.message)
 }
 
+/**
+ * The hub (connect-node) percent-encodes a message wholly, grpc-js undoes that of whole URLs only (decodeURI), so that these
+ * eleven characters are left over.
+ */
+function decoded(details: string): string {
+  return details.replace(/%(?:3[ABDF]|2[346BCF]|40)/gi, triplet =>
+    String.fromCharCode(Number.parseInt(triplet.slice(1), 16)),
+  )
+}
+
 /** grpc-js wraps the reason that people need in several of its own; the innermost is wanted. */
 function why(details: string): string {
   const inner = /Last error: (.*?)(?:\. Resolution note:.*)?$/s.exec(details)?.[1] ?? details
   if (/ECONNREFUSED/.test(inner)) return "connection refused"
-  if (/ECONNRESET|EPIPE/.test(inner)) return "the connection was cut"
-  return inner === "" ? "no reason given" : inner.replace(/^Error: /, "")
+  if (/ECONNRESET|EPIPE/.test(inner) || cutStream.test(inner)) return "the connection was cut"
+  return inner === "" ? "no reason given" : inner.replace(/^Error: /, "").replace(/\.$/, "")
 }

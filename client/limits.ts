@@ -5,6 +5,8 @@
 export const CHUNK_BYTES = 128 * 1024
 /** A message from the hub. 1000 campaigns with their specs fit; more is a broken or hostile hub. */
 export const MESSAGE_MAX_BYTES = 16 * 1024 * 1024
+/** Bytes a hub may send ahead of us: 100 Mbit/s at 300 ms, four results at once. HTTP/2's 64 KiB waits for us at every chunk. */
+export const RECEIVE_WINDOW_BYTES = 4 * 1024 * 1024
 /** How long a call with one answer may take. The hub commits within milliseconds; a loaded one within seconds. */
 export const CALL_MAX_MS = 30_000
 /** How long the hub may take to sync and check a whole upload after its last byte. */

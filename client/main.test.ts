@@ -360,7 +360,9 @@ describe("a submission", { concurrency: 2 }, () => {
     )
     assert.ok(hub.blobs.get(spec?.stagein?.digest ?? "")?.includes("sphere"))
     assert.equal(readFileSync(join(where.cwd, "frames", "11", "out", "frame.png"), "utf8"), "picture")
-    assert.equal(statSync(join(where.cwd, "frames", "0", "run.sh")).mode & 0o777, 0o755)
+    const fetched = statSync(join(where.cwd, "frames", "0", "run.sh"))
+    assert.equal(fetched.mode & 0o777, 0o755)
+    assert.ok(fetched.mtimeMs >= statSync(join(where.cwd, "scene", "a.pov")).mtimeMs, "results are newer than inputs")
 
     const again = await cah(where, ["sub", "-s", "scene", "--idempotency-key", "k1", "-o", "quiet", "true"])
     assert.deepEqual([again.stdout, hub.campaigns.size], ["1\n", 1])

@@ -2,7 +2,19 @@
 // The makers of these bytes are strangers: archive/unpack.ts decides what is safe, nothing of the user's is ever
 // overwritten unasked, and a job whose result is bad does not stop the others. DIR/.cah remembers, for the next run.
 import { createReadStream } from "node:fs"
-import { appendFile, copyFile, link, lstat, mkdir, readFile, rename, rm, unlink, writeFile } from "node:fs/promises"
+import {
+  appendFile,
+  copyFile,
+  link,
+  lstat,
+  mkdir,
+  readFile,
+  rename,
+  rm,
+  unlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { ArchiveError } from "../archive/rules.ts"
 import { unpack } from "../archive/unpack.ts"
@@ -206,6 +218,9 @@ class Fetch {
     try {
       // The archive is not compressed, so that its files cannot be larger than it.
       const files = await unpack(createReadStream(archive), fresh, { bytesMax: bytes, signal })
+      // An archive carries no times; make and its like must see results as newer than their inputs.
+      const now = new Date()
+      for (const file of files) await utimes(join(fresh, file.path), now, now)
       const destination = this.#place.of(this.#name)
       if (await exists(destination)) {
         for (const file of files) await this.#put(join(fresh, file.path), join(destination, file.path))

@@ -25,6 +25,7 @@ import {
   KEEPALIVE_ANSWER_MS,
   KEEPALIVE_MS,
   MESSAGE_MAX_BYTES,
+  RECEIVE_WINDOW_BYTES,
 } from "./limits.ts"
 
 export interface RpcOptions {
@@ -75,6 +76,7 @@ export class Rpc {
         "grpc.keepalive_time_ms": KEEPALIVE_MS,
         "grpc.keepalive_timeout_ms": KEEPALIVE_ANSWER_MS,
         "grpc.max_receive_message_length": MESSAGE_MAX_BYTES,
+        "grpc-node.flow_control_window": RECEIVE_WINDOW_BYTES,
         // A proxy from the environment has no way to this machine's own loopback.
         "grpc.enable_http_proxy": isLoopback(options.url) ? 0 : 1,
       },

@@ -92,7 +92,11 @@ export function verdict(ended: readonly Ended[]): ClientError | null {
       `${error.count} × ${inWords(error)}${error.example === undefined ? "" : `, like ${nameOf(error.example)}`}`,
   )
   if (errors.length > shown.length) lines.push(`and ${plural(errors.length - shown.length, "other error")}`)
-  const example = shown[0]?.example
+  // The hub's summaries leave out what nobody needs to look into, such as cancelled jobs.
+  const unexplained = unwell - sum(errors, error => error.count)
+  const cancelled = sum(bad, one => (one.target.ranges === null ? (one.campaign.counts?.cancelled ?? 0) : 0))
+  if (unexplained > 0 && cancelled === unexplained) lines.push(`${cancelled} × cancelled`)
+  const example = shown.find(error => error.outcome === Outcome.FAILED || error.outcome === Outcome.TIMEDOUT)?.example
   const next =
     example === undefined
       ? `cah show ${bad[0]?.target.campaign}`

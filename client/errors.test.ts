@@ -1,0 +1,84 @@
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { create } from "@bufbuild/protobuf"
+import { status as Status } from "@grpc/grpc-js"
+import { CampaignSchema, CountsSchema, Outcome } from "../proto/gen/cah/v1/job_pb.ts"
+import { ErrorSummarySchema } from "../proto/gen/cah/v1/scientist_pb.ts"
+import { ClientError, exitCodes, fromStatus, isTransient } from "./errors.ts"
+import { type Ended, verdict } from "./waiting.ts"
+
+const hub = "https://hub.example"
+const of = (code: number, details: string) => fromStatus({ code, details }, hub, null)
+
+test("the exit codes are the contract that scripts rely on", () => {
+  assert.deepEqual(
+    [...new Set(Object.values(exitCodes))].sort((a, b) => a - b),
+    [1, 2, 3, 4, 5, 6, 7, 124, 130],
+  )
+})
+
+test("the reason of a failed connection is dug out of what grpc-js wraps around it", () => {
+  const wrapped = "No connection established. Last error: connect ECONNREFUSED 127.0.0.1:1. Resolution note: "
+  assert.equal(of(Status.UNAVAILABLE, wrapped).message, `The hub at ${hub} does not answer: connection refused.`)
+  assert.match(of(Status.DEADLINE_EXCEEDED, "Deadline exceeded").message, /did not answer in time/)
+})
+
+test("what a second try cannot mend is not tried again", () => {
+  for (const details of [
+    "Last error: self-signed certificate",
+    "Last error: Hostname/IP does not match certificate's altnames",
+    "Name resolution failed for target dns:x: getaddrinfo ENOTFOUND x",
+  ]) {
+    assert.equal(isTransient(of(Status.UNAVAILABLE, details)), false, details)
+  }
+  assert.equal(isTransient(of(Status.NOT_FOUND, "no")), false)
+  for (const status of [Status.UNAVAILABLE, Status.CANCELLED, Status.DEADLINE_EXCEEDED])
+    assert.ok(isTransient(of(status, "cut")))
+  assert.ok(isTransient(of(Status.INTERNAL, "Received RST_STREAM with code 2")))
+})
+
+test("a hub's message is read with all its characters, which grpc-js leaves half encoded", () => {
+  assert.equal(of(Status.NOT_FOUND, "no campaign 99%3A see %2Fx%3F a%26b").message, "no campaign 99: see /x? a&b")
+  assert.equal(of(Status.NOT_FOUND, "100%20% %zz").message, "100%20% %zz")
+})
+
+test("what nobody foresaw is our own defect, and a failed system call is not", () => {
+  assert.match(ClientError.from(new TypeError("x is not a function")).message, /cah itself failed/)
+  assert.equal(
+    ClientError.from(Object.assign(new Error("ENOSPC: no space"), { code: "ENOSPC", syscall: "write" })).code,
+    "local",
+  )
+})
+
+function ended(
+  counts: { finished?: number; failed?: number; cancelled?: number },
+  errors: { outcome: Outcome; count: number; message: string }[],
+): Ended {
+  const { finished = 0, failed = 0, cancelled = 0 } = counts
+  const total = finished + failed + cancelled
+  return {
+    target: { campaign: 12n, ranges: null },
+    campaign: create(CampaignSchema, { id: 12n, counts: create(CountsSchema, { ...counts, total }) }),
+    jobs: total,
+    unwell: failed + cancelled,
+    errors: errors.map((error, index) => create(ErrorSummarySchema, { ...error, example: { campaign: 12n, index } })),
+  }
+}
+
+test("the verdict names the first three errors and what to type next", () => {
+  assert.equal(verdict([ended({ finished: 2 }, [])]), null)
+  const errors = [1, 4, 3, 2].map(count => ({ outcome: Outcome.FAILED, count, message: `m${count}` }))
+  const error = verdict([ended({ finished: 1, failed: 10 }, errors)])
+  assert.equal(error?.message, "Campaign 12: 10 of 11 jobs did not finish well.")
+  assert.deepEqual(error?.hint.split("\n"), [
+    "4 × failed: m4, like 12.1",
+    "3 × failed: m3, like 12.2",
+    "2 × failed: m2, like 12.3",
+    "and 1 other error",
+    "See why: cah logs 12.1 --stderr    cah show 12.1",
+  ])
+})
+
+test("cancelled jobs are counted, and no log of theirs is recommended", () => {
+  assert.equal(verdict([ended({ cancelled: 3 }, [])])?.hint, "3 × cancelled\nSee why: cah show 12")
+})
