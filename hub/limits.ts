@@ -218,3 +218,5 @@ export const UPLOAD_STALL_MS = 60_000
 export const DISK_FLOOR_BYTES = 1024 ** 3
 /** Between rounds of looking for blobs that nothing names. They are kept a day, so an hour more or less is nothing. */
 export const COLLECT_EVERY_MS = 3_600_000
+/** Outputs inline in one answer that lists jobs. With all else of a thousand jobs it stays below gRPC's usual 4 MiB. */
+export const PAGE_INLINE_BYTES_MAX = 1024 * 1024

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, it } from "node:test"
 import type { EnrolmentRow, Log, TokenRow, Write } from "../core/ports.ts"
-import { AUTH_FAILURE_REFILL_MS, AUTH_FAILURES_MAX, AUTH_PEERS_MAX, LAST_USED_EVERY_MS } from "../limits.ts"
+import { AUTH_FAILURE_REFILL_MS, AUTH_FAILURES_MAX, AUTH_PEERS_MAX, LAST_USED_EVERY_MS, TOKENS_MAX } from "../limits.ts"
 import { ensureAdminToken } from "./admin.ts"
 import { Enrolments } from "./enrolments.ts"
 import { Failures } from "./failures.ts"
@@ -100,6 +100,14 @@ describe("tokens", () => {
     world.broken = new Error("disk full")
     await assert.rejects(tokens.create("ada", ["read"], null), /disk full/)
     assert.deepEqual(tokens.list(), [])
+  })
+
+  it("are bounded in number", async () => {
+    const world = new World()
+    const row = (id: string) => ({ ...mintSecret("cah"), id, principal: "p", scopes: [], createdAt: 0 })
+    const rest = { expiresAt: null, revokedAt: null, lastUsedAt: null }
+    for (let n = 0; n < TOKENS_MAX; n++) world.tokenRows.set(`${n}`, { ...row(`${n}`), ...rest })
+    await assert.rejects(world.tokens().create("ada", ["read"], null), { code: "resource_exhausted" })
   })
 
   it("expire", async () => {

@@ -29,7 +29,7 @@ export function campaignMethods({
         limit: pageOf(limit),
         live,
       })
-      return { campaigns: rows.map(row => wireCampaign(row, fromBinary(CampaignSpecSchema, row.spec))) }
+      return { campaigns: rows.map(row => wireCampaign(row, null)) }
     },
 
     getCampaign({ campaign }, context) {

@@ -1,13 +1,12 @@
 // What jobs left behind, on its way out: stageouts and logs of ended jobs, and the output of running ones as it is written.
-import { createHash } from "node:crypto"
 import { timestampFromMs } from "@bufbuild/protobuf/wkt"
 import type { ServiceImpl } from "@connectrpc/connect"
 import { Output, type ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
-import { digestOf } from "../../../proto/wire/digest.ts"
 import { CahError } from "../../core/errors.ts"
 import type { BlobRef, CampaignId, LogRef } from "../../core/model.ts"
 import type { ResultRow } from "../../core/ports.ts"
 import { FOLLOW_PENDING_BYTES_MAX, KEEP_ALIVE_MS } from "../../limits.ts"
+import { blobOfBytes } from "./inline.ts"
 import { callerOf, campaignFor, checkIndex, type ScientistParts } from "./parts.ts"
 import { Signal } from "./signal.ts"
 import { jobOf, numberOf, wireBlob } from "./words.ts"
@@ -164,8 +163,4 @@ function stageoutOf(result: ResultRow): BlobRef {
 
 function contentOf(log: LogRef): Uint8Array | BlobRef {
   return log.blob ?? log.inline ?? new Uint8Array()
-}
-
-function blobOfBytes(bytes: Uint8Array): BlobRef {
-  return { digest: digestOf(createHash("sha256").update(bytes).digest()), sizeBytes: bytes.byteLength }
 }

@@ -2,7 +2,8 @@
 // at or above its cursor, and is shown as queued.
 import type { ServiceImpl } from "@connectrpc/connect"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
-import type { CampaignRow, JobRow, StoreReader } from "../../core/ports.ts"
+import type { CampaignRow, JobRow, ResultRow, StoreReader } from "../../core/ports.ts"
+import { InlineBudget } from "./inline.ts"
 import { callerOf, campaignFor, checkIndex, pageOf, type ScientistParts } from "./parts.ts"
 import { campaignIdOf, type JobView, jobOf, outcomeOf, phaseOf, wireJob } from "./words.ts"
 
@@ -14,25 +15,30 @@ export function jobMethods({ store }: ScientistParts): Pick<Service, "listJobs" 
       const row = campaignFor(store, callerOf(context), campaignIdOf(campaign))
       const wanted = { phase: phaseOf(phase), outcome: outcomeOf(outcome) }
       const page = listJobs(store, row, { fromIndex, limit: pageOf(limit), ...wanted })
-      return { jobs: page.map(job => wireJob(viewOf(store, row, job, false))) }
+      const budget = new InlineBudget()
+      return { jobs: page.map(job => wireJob(listed(store, job, budget))) }
     },
 
     getJob({ id }, context) {
       const { campaign, index } = jobOf(id)
       const row = campaignFor(store, callerOf(context), campaign)
       checkIndex(row, index)
-      return { job: wireJob(viewOf(store, row, store.job(campaign, index) ?? untouched(row, index), true)) }
+      const job = store.job(campaign, index) ?? untouched(row, index)
+      const line = row.hasParameters ? store.parameters(campaign, index) : null
+      return { job: wireJob({ job, line, result: resultOf(store, job), whole: true }) }
     },
   }
 }
 
-export function viewOf(store: StoreReader, campaign: CampaignRow, job: JobRow, story: boolean): JobView {
-  return {
-    job,
-    result: job.phase === "ended" ? store.result(job.campaign, job.index) : null,
-    line: campaign.hasParameters ? store.parameters(job.campaign, job.index) : null,
-    story,
-  }
+/** As one of many: without its story and its parameters, and with its outputs while there is room for them. */
+export function listed(store: StoreReader, job: JobRow, budget: InlineBudget): JobView {
+  const result = resultOf(store, job)
+  const fitted = result && { ...result, stdout: budget.fit(result.stdout), stderr: budget.fit(result.stderr) }
+  return { job, line: null, result: fitted, whole: false }
+}
+
+function resultOf(store: StoreReader, job: JobRow): ResultRow | null {
+  return job.phase === "ended" ? store.result(job.campaign, job.index) : null
 }
 
 export interface JobsWanted {
@@ -57,10 +63,18 @@ export function listJobs(store: StoreReader, campaign: CampaignRow, wanted: Jobs
   const taken = new Set(rows.map(row => row.index))
   const cancelled = store.cancelledRanges(campaign.id)
   const queued: JobRow[] = []
-  for (let index = Math.max(fromIndex, campaign.cursor); index < campaign.total && queued.length < limit; index++) {
-    const range = cancelled.find(each => index >= each.first && index <= each.last)
-    if (range !== undefined) index = range.last
-    else if (!taken.has(index)) queued.push(untouched(campaign, index))
+  let index = Math.max(fromIndex, campaign.cursor)
+  // The ranges are sorted: one walk over both, whatever their number.
+  let next = cancelled.findIndex(range => range.last >= index)
+  while (index < campaign.total && queued.length < limit) {
+    const range = next < 0 ? undefined : cancelled[next]
+    if (range !== undefined && index >= range.first) {
+      index = Math.max(index, range.last + 1)
+      next++
+    } else {
+      if (!taken.has(index)) queued.push(untouched(campaign, index))
+      index++
+    }
   }
   return [...rows, ...queued].sort((a, b) => a.index - b.index).slice(0, limit)
 }

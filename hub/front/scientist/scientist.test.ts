@@ -1,4 +1,5 @@
 import assert from "node:assert/strict"
+import { setMaxListeners } from "node:events"
 import { after, before, describe, it } from "node:test"
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { type Client, Code, ConnectError } from "@connectrpc/connect"
@@ -9,7 +10,9 @@ import {
   PARAMETER_BYTES_MAX,
   STAGEOUT_GLOBS_MAX,
   UPLOAD_MESSAGE_BYTES_MAX,
+  UPLOADS_PER_OWNER_MAX,
   WALLTIME_MAX_MS,
+  WATCH_PENDING_MAX,
 } from "../../limits.ts"
 import { keep, openFront, refOf, type TestFront } from "../front.suite.ts"
 
@@ -267,6 +270,31 @@ describe("the scientist's service", () => {
       })
     })
 
+    it("is one of a bounded number of its owner's at once", async () => {
+      const zoe = front.scientist(await front.token("zoe"))
+      const release = new AbortController()
+      const stalled = async (n: number) => {
+        const content = Buffer.from(`${n} of many`)
+        async function* requests() {
+          yield {
+            blob: { digest: refOf(content).digest, sizeBytes: BigInt(content.length) },
+            data: content.subarray(1),
+          }
+          await new Promise(resolve => release.signal.addEventListener("abort", resolve))
+        }
+        await zoe.upload(requests(), { signal: release.signal })
+      }
+      setMaxListeners(0, release.signal)
+      const uploads = Array.from({ length: UPLOADS_PER_OWNER_MAX + 1 }, (_, n) => stalled(n))
+      const refusal = await Promise.any(uploads.map(upload => upload.then(Promise.reject, error => error)))
+      assert.deepEqual(
+        [refusal.code, refusal.rawMessage],
+        [Code.ResourceExhausted, "you have 16 uploads under way: wait until one has ended"],
+      )
+      release.abort()
+      await Promise.allSettled(uploads)
+    })
+
     it("of nothing at all is fine", async () => {
       await ada.upload(pieces(refOf(Buffer.alloc(0)), 0, []))
     })
@@ -333,6 +361,21 @@ describe("with a node that works", () => {
     })
   })
 
+  it("a list names outputs by digest where they would make it too large, and they can be had all the same", async () => {
+    const { campaign } = await submit(ada, { command, array: 100 })
+    const inline = Buffer.alloc(16 * 1024, "x")
+    const stdout = { inline, blob: null, droppedBytes: 0 }
+    for (let index = 0; index < 100; index++) {
+      await front.node.finish(await front.node.offered(campaign, index), { stdout })
+    }
+    const { jobs } = await ada.listJobs({ campaign, limit: 1000 })
+    assert.equal(jobs.filter(job => job.result?.stdout?.inline.length === inline.length).length, 64)
+    const last = jobs.at(-1)?.result?.stdout
+    assert.deepEqual([last?.inline.length, last?.blob?.digest], [0, refOf(inline).digest])
+    const bytes = await all(ada.download({ job: { campaign, index: 99 }, output: Output.STDOUT }))
+    assert.deepEqual([bytes[0]?.blob?.digest, bytes[1]?.data.length], [last?.blob?.digest, inline.length])
+  })
+
   it("a job without files, and one that was cancelled, say so", async () => {
     const { campaign } = await submit(ada, { command, array: 2 })
     await front.node.finish(await front.node.offered(campaign, 0))
@@ -385,6 +428,22 @@ describe("with a node that works", () => {
     const news = await watching
     assert.equal(news.flatMap(each => each.ended).length, 16)
     assert.ok(news.length <= 6, `${news.length} messages`)
+  })
+
+  it("a watch whose reader cannot follow ends, and says so", async () => {
+    const { campaign } = await submit(ada, { command, array: 1 })
+    const { engine } = front
+    const original = engine.watch
+    let tell: Parameters<typeof engine.watch>[1] = () => {}
+    engine.watch = (id, listener) => {
+      tell = listener
+      return original.call(engine, id, listener)
+    }
+    const watch = ada.watchCampaign({ campaign, jobs: true })[Symbol.asyncIterator]()
+    await watch.next()
+    engine.watch = original
+    tell({ ended: Array.from({ length: WATCH_PENDING_MAX + 1 }, () => ({ index: 0, outcome: "finished" as const })) })
+    await assert.rejects(watch.next(), { code: Code.ResourceExhausted, rawMessage: /you read too slowly/ })
   })
 
   it("a watch that is given up leaves nothing behind", async () => {

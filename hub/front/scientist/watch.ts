@@ -6,7 +6,8 @@ import { CampaignSpecSchema } from "../../../proto/gen/cah/v1/job_pb.ts"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { CahError } from "../../core/errors.ts"
 import { KEEP_ALIVE_MS, PAGE_MAX, WATCH_EVERY_MS, WATCH_PENDING_MAX } from "../../limits.ts"
-import { untouched, viewOf } from "./jobs.ts"
+import { InlineBudget } from "./inline.ts"
+import { listed, untouched } from "./jobs.ts"
 import { callerOf, campaignFor, type ScientistParts } from "./parts.ts"
 import { Signal } from "./signal.ts"
 import { campaignIdOf, wireCampaign, wireJob } from "./words.ts"
@@ -47,11 +48,13 @@ export function watchMethods({ engine, store }: ScientistParts): Pick<Service, "
           const batch = ended.splice(0, PAGE_MAX)
           row = campaignFor(store, caller, id)
           const current = row
+          const budget = new InlineBudget()
           yield {
             campaign: wireCampaign(current, null),
-            ended: batch.map(index =>
-              wireJob(viewOf(store, current, store.job(id, index) ?? untouched(current, index), false)),
-            ),
+            ended: batch.map(index => {
+              const job = store.job(id, index) ?? untouched(current, index)
+              return wireJob(listed(store, job, budget))
+            }),
           }
         }
       } finally {

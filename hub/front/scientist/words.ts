@@ -120,10 +120,11 @@ export interface JobView {
   readonly result: ResultRow | null
   /** Its line of the parameter list. */
   readonly line: string | null
-  readonly story: boolean
+  /** Where one job was asked for: with its story. */
+  readonly whole: boolean
 }
 
-export function wireJob({ job, result, line, story }: JobView): MessageInitShape<typeof JobSchema> {
+export function wireJob({ job, result, line, whole }: JobView): MessageInitShape<typeof JobSchema> {
   return {
     id: { campaign: BigInt(job.campaign), index: job.index },
     phase: wirePhases[job.phase],
@@ -135,7 +136,7 @@ export function wireJob({ job, result, line, story }: JobView): MessageInitShape
     losses: job.losses,
     ...(result === null ? {} : { result: wireResult(result) }),
     ...(line === null ? {} : { parameters: { line } }),
-    story: story
+    story: whole
       ? job.story.map(({ at, event, phase, attempt, node }) => ({
           at: timestampFromMs(at),
           event,

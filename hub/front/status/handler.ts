@@ -61,7 +61,7 @@ export function statusHandler(parts: StatusHandlerParts): (request: Request, res
         parts.log.error({ path, error }, "a status request failed")
         return text(500, "something went wrong inside; the log says what\n")
       })
-      .then(made => send(response, made))
+      .then(made => send(response, withStrictTransport(request, made)))
       .catch(error => parts.log.debug({ path, error }, "a status answer could not be sent"))
     return true
   }
@@ -103,6 +103,13 @@ function isAtTheMachine(request: Request): boolean {
   const authority = (headers[":authority"] ?? headers.host ?? "") as string
   const host = authority.replace(/:\d+$/, "").toLowerCase()
   return host === "localhost" || host === "[::1]" || isLoopback(host)
+}
+
+/** Browsers that came by TLS come by TLS from now on; not on the hub's own machine, whose name other programs share. */
+function withStrictTransport(request: Request, answer: Answer): Answer {
+  const encrypted = "encrypted" in request.socket && request.socket.encrypted === true
+  if (!encrypted || isAtTheMachine(request)) return answer
+  return { ...answer, headers: { ...answer.headers, "Strict-Transport-Security": "max-age=31536000" } }
 }
 
 function send(response: Response, { status, type, body, headers }: Answer): void {

@@ -340,6 +340,8 @@ export type Campaign = Message<"cah.v1.Campaign"> & {
   endedAt?: Timestamp | undefined;
 
   /**
+   * Not in lists, and in a watch only at its beginning: it may be large.
+   *
    * @generated from field: cah.v1.CampaignSpec spec = 7;
    */
   spec?: CampaignSpec | undefined;
@@ -359,7 +361,7 @@ export const CampaignSchema: GenMessage<Campaign> = /*@__PURE__*/
  */
 export type Log = Message<"cah.v1.Log"> & {
   /**
-   * At most 16 KiB.
+   * At most 16 KiB. In lists of many jobs only the first of them are inline, the others are named as a blob is.
    *
    * @generated from field: bytes inline = 1;
    */
@@ -558,6 +560,8 @@ export type Job = Message<"cah.v1.Job"> & {
   story: Transition[];
 
   /**
+   * Likewise.
+   *
    * @generated from field: cah.v1.JobParameters parameters = 11;
    */
   parameters?: JobParameters | undefined;
