@@ -116,6 +116,8 @@ export const LINKS_BUFFER_MAX_BYTES = 256 * 1024 * 1024
 export const LINKS_STREAMS_MAX = 4_096
 /** One stageout. */
 export const STAGEOUT_MAX_BYTES = 2 * 1024 * 1024 * 1024
+/** Different blobs that one attempt may send: three when all goes well, and as many after each restart of its agent. */
+export const STAGEOUTS_PER_ATTEMPT_MAX = 32
 /** Kept free on the blobs' file system: the database and its log live there too. */
 export const DISK_RESERVE_BYTES = 256 * 1024 * 1024
 /** Of a followed log, kept for those who begin to follow later. */

@@ -25,6 +25,7 @@ import type { Metrics } from "../metrics.ts"
 import { type AdmissionLimits, Admissions, admissionLimits, type Refusal, refusalResponse } from "./admission.ts"
 import { Budget } from "./budget.ts"
 import { LoopLag } from "./lag.ts"
+import { StageoutQuota } from "./quota.ts"
 import { type Admission, type LinkTimes, type Newcomer, Session, type SessionWorld } from "./session.ts"
 import type { Follower, Output } from "./taps.ts"
 import { offerBody } from "./words.ts"
@@ -78,6 +79,7 @@ export class LinkServer implements Links, LogTap {
       times,
       hubId: reader.hubId(),
       budget: new Budget(LINKS_BUFFER_MAX_BYTES),
+      quota: new StageoutQuota(),
       open: { transfers: 0 },
       stuckMs: options.limits?.stuckMs ?? STUCK_MS,
       authenticate: newcomer => options.authenticate(newcomer),

@@ -6,6 +6,7 @@ import { digestOf } from "../../proto/wire/digest.ts"
 import { CHUNK_MAX_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX } from "../../proto/wire/frame.ts"
 import { MemoryBlobStore, MemoryDisk } from "../blobs/memory.ts"
 import type { BlobRef } from "../core/model.ts"
+import { STAGEOUTS_PER_ATTEMPT_MAX } from "../limits.ts"
 import { attempt, type Hub, ScriptedAgent, startHub, wireAttempt } from "./fixtures.ts"
 
 let disk: MemoryDisk
@@ -259,6 +260,26 @@ describe("a stageout", () => {
       assert.equal(code, 4004)
       agent = await new ScriptedAgent(hub, agent.key).join()
     }
+  })
+
+  it("is one of at most so many of its attempt, on whichever link", async () => {
+    const send = async (stream: number, length: number) => {
+      const small = someBytes(length)
+      open(stream, StreamKind.STAGEOUT, refOf(small))
+      await agent.next("streamOpened")
+      chunk(stream, 0, small)
+      agent.send({ case: "streamEnd", value: { stream } })
+      await agent.next("streamStored")
+    }
+    for (let stream = 1; stream < STAGEOUTS_PER_ATTEMPT_MAX; stream++) await send(stream, stream)
+    agent.webSocket.close()
+    agent = await new ScriptedAgent(hub, agent.key).join()
+    await send(1, 99)
+    open(2, StreamKind.STAGEOUT, refOf(someBytes(100)))
+    assert.match(await denied(2), /more than 32 different blobs/)
+    // Of one that it has sent before nothing is held against it.
+    open(3, StreamKind.STAGEOUT, refOf(someBytes(99)))
+    await agent.next("streamOpened")
   })
 
   it("is one of at most eight at once", async () => {

@@ -9,9 +9,16 @@ import type { AttemptName } from "../core/effects.ts"
 import { CahError } from "../core/errors.ts"
 import { type BlobRef, jobId, type NodeId } from "../core/model.ts"
 import type { BlobStore, Clock, Engine, Log, StoreReader } from "../core/ports.ts"
-import { DISK_RESERVE_BYTES, FOLLOW_OPEN_MS, LINKS_STREAMS_MAX, STAGEOUT_MAX_BYTES } from "../limits.ts"
+import {
+  DISK_RESERVE_BYTES,
+  FOLLOW_OPEN_MS,
+  LINKS_STREAMS_MAX,
+  STAGEOUT_MAX_BYTES,
+  STAGEOUTS_PER_ATTEMPT_MAX,
+} from "../limits.ts"
 import type { Metrics } from "../metrics.ts"
 import type { Budget } from "./budget.ts"
+import type { StageoutQuota } from "./quota.ts"
 import { type Follower, type Output, Tap } from "./taps.ts"
 import { attemptOf, blobOf, streamErrorOf, wireAttempt } from "./words.ts"
 
@@ -24,6 +31,7 @@ export interface TransferWorld {
   readonly log: Log
   readonly metrics: Metrics
   readonly budget: Budget
+  readonly quota: StageoutQuota
   /** Transfers over all links. */
   readonly open: { transfers: number }
   readonly stuckMs: number
@@ -220,6 +228,10 @@ export class Transfers {
     const stored = this.#world.reader.hasBlob(blob.digest)
     if (stored !== null && stored !== blob.sizeBytes) {
       throw new CahError("data_loss", "another size belongs to this digest")
+    }
+    const node = this.#world.engine.node(this.#link.node)
+    if (node === null || !this.#world.quota.admit(node, name, blob.digest)) {
+      throw new CahError("permission_denied", `more than ${STAGEOUTS_PER_ATTEMPT_MAX} different blobs for one attempt`)
     }
     this.#receive(id, name, blob)
   }
