@@ -6,7 +6,7 @@ import { request as requestHttp1 } from "node:http"
 import { connect as connectHttp2 } from "node:http2"
 import { request as requestHttps } from "node:https"
 import { connect, type Socket } from "node:net"
-import { tmpdir } from "node:os"
+import { networkInterfaces, tmpdir } from "node:os"
 import { join } from "node:path"
 import { after, before, describe, it } from "node:test"
 import { connect as connectTls } from "node:tls"
@@ -246,6 +246,29 @@ describe("one port", () => {
       const socket = connectTls({ port, host: "127.0.0.1", ca: tls.cert, ...old })
       await once(socket, "error")
     }
+  })
+
+  it("tells plain text from beyond loopback to use TLS, and takes it when it was asked to", async t => {
+    const address = Object.values(networkInterfaces())
+      .flat()
+      .find(each => each?.family === "IPv4" && !each.internal)?.address
+    if (address === undefined) return t.skip("this machine has loopback only")
+    for (const [plainText, answer] of [
+      ["loopback", /^HTTP\/1\.1 400 .*This port speaks TLS: use https/s],
+      ["everybody", /^HTTP\/1\.1 200 /],
+    ] as const) {
+      const { port } = await open({ host: "0.0.0.0", plainText })
+      const socket = connect(port, address)
+      socket.write(HTTP1_REQUEST)
+      assert.match(await everything(socket), answer)
+      const secure = connectTls({ port, host: address, ca: tls.cert, servername: "localhost" })
+      await once(secure, "secureConnect")
+      secure.destroy()
+    }
+    const { port } = await open({ host: "0.0.0.0" })
+    const preface = connect(port, address)
+    preface.write(HTTP2_BEGIN)
+    assert.equal(await everything(preface), "")
   })
 
   it("survives a request handler that throws", async () => {
