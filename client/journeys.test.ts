@@ -127,7 +127,7 @@ describe("fetching", { concurrency: 2 }, () => {
     const good = await archive([[{ name: "fine" }, "ok"]])
     const hostile = [
       await archive([[{ name: "../escaped" }, "x"]]),
-      await archive([[{ name: "/tmp/escaped" }, "x"]]),
+      await archive([[{ name: "/escaped" }, "x"]]),
       await archive([[{ name: "l", type: "symlink", linkname: "/etc" }], [{ name: "l/x" }, "x"]]),
       Buffer.from("this is no archive".repeat(100)),
     ]
