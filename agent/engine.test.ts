@@ -1,5 +1,6 @@
 // The engine with its real journal, cache, workplace and processes; only the link is played.
 import assert from "node:assert/strict"
+import { execFileSync } from "node:child_process"
 import { existsSync, readdirSync } from "node:fs"
 import { mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
@@ -344,6 +345,23 @@ test("the spool holds outputs under their digests until they are acknowledged", 
   it.hub.engine!.post({ kind: "ReportAnswered", name: name(1), phase: "ended", answer: "accepted" })
   await it.hub.engine!.leave()
   await clear(it)
+})
+
+test("a job that fills the disk is told so, and its result still arrives", {
+  skip: process.getuid?.() !== 0 && "needs root to mount",
+}, async () => {
+  const small = scratch()
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", small])
+  try {
+    const it = await node({ state: join(small, "state") })
+    offer(it, 1, { command: ["head -c 10000000 /dev/zero > big; echo ended $?"] })
+    const { result } = await it.hub.said("ended")
+    assert.equal(result!.outcome, "failed")
+    assert.match(result!.message, /outputs could not be packed: the disk of the node is full/)
+    await clear(it)
+  } finally {
+    execFileSync("umount", [small])
+  }
 })
 
 /** For states that nobody announces: asks again after each turn of the loop. */

@@ -87,6 +87,8 @@ class AttemptWork implements Work {
     ])
     const work = place.work(this.#name)
     const packed = await packOutputs({ work, spool, staged: this.#staged, patterns: spec.stageout, signal })
+    // A job that filled the disk would else keep its own result from the journal for ever.
+    await place.removeWork(this.#name)
     const message = [packed.trouble, stdout.trouble, stderr.trouble].filter(part => part !== "").join("; ")
     return { stageout: packed.stageout, stdout: stdout.log, stderr: stderr.log, message }
   }

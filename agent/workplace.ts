@@ -25,6 +25,8 @@ export interface Workplace {
   /** An empty attempt directory with a spool; the working directory is still to be made. */
   prepare(name: AttemptName): Promise<void>
   remove(name: AttemptName): Promise<void>
+  /** Only the working directory: its outputs are in the spool, and its room may be what the journal needs. */
+  removeWork(name: AttemptName): Promise<void>
   /** Removes all but these. Returns what went. */
   sweep(keep: readonly AttemptName[]): Promise<string[]>
 }
@@ -45,6 +47,7 @@ export async function openWorkplace(state: string): Promise<Workplace> {
       await mkdir(spool(name), { recursive: true, mode: 0o700 })
     },
     remove: name => removeTree(directory(name)),
+    removeWork: name => removeTree(join(directory(name), "work")),
     async sweep(keep) {
       const kept = new Set(keep.map(fileNameOf))
       const gone = (await readdir(root)).filter(entry => !kept.has(entry))

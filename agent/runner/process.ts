@@ -19,7 +19,7 @@ import {
 import { commandOf, environmentOf, PATH, unrunnable } from "./environment.ts"
 import { type Leader, members, readProcess, signal, stillAlive, usage } from "./processes.ts"
 import type { Run, Runner, RunRequest } from "./runner.ts"
-import { bubblewrapArguments, inside, resourceLimits, STATUS_FD } from "./sandbox.ts"
+import { bubblewrapArguments, ENV_PROGRAM, giveToNobody, inside, resourceLimits, STATUS_FD } from "./sandbox.ts"
 
 export interface ProcessRunnerOptions {
   /** Name of this node, for the job. */
@@ -35,6 +35,8 @@ export function processRunner(options: ProcessRunnerOptions): Runner {
     killLeftovers,
   }
 }
+
+const asRoot = process.getuid?.() === 0
 
 /** Exit codes a shell gives when a command could not be run, and when it was not found. */
 const CANNOT_RUN = 126
@@ -57,13 +59,14 @@ function start(options: ProcessRunnerOptions, request: RunRequest): Run {
 
 async function run(options: ProcessRunnerOptions, request: RunRequest, stopping: AbortSignal): Promise<Exit> {
   const { directory } = request
+  if (options.sandboxEtc !== null && asRoot) await giveToNobody(request.work)
   const begunMs = performance.now()
   const child = launch(options, request)
   const firstWords = new FirstWords()
   const exited = exitOf(child)
   const pumps = [
-    pump(child.stdout!, bytes => request.onOutput("stdout", bytes)),
-    pump(child.stderr!, bytes => {
+    pump(child.stdout, bytes => request.onOutput("stdout", bytes)),
+    pump(child.stderr, bytes => {
       firstWords.add(bytes)
       return request.onOutput("stderr", bytes)
     }),
@@ -102,7 +105,7 @@ function launch(options: ProcessRunnerOptions, { name, spec, directory, work }: 
   const common = { cwd: work, detached: true } as const
   if (options.sandboxEtc !== null) {
     const environment = environmentOf(name, spec, { node: options.node, ...inside })
-    const walls = bubblewrapArguments({ command, environment, work, nodeFile, etc: options.sandboxEtc })
+    const walls = bubblewrapArguments({ command, environment, work, nodeFile, etc: options.sandboxEtc, asRoot })
     const limited = [...resourceLimits(spec.needs.diskBytes), "bwrap", ...walls]
     return spawn(limited[0]!, limited.slice(1), { ...common, env: { PATH }, stdio: ["ignore", "pipe", "pipe", "pipe"] })
   }
@@ -122,7 +125,11 @@ interface Note {
 
 /** Written in the turn the process began in. Not synced: it has to survive our death, not the machine's. */
 function note(directory: string, content: Note): void {
-  writeFileSync(join(directory, noteFile), JSON.stringify({ ...content, boot: bootId() }))
+  try {
+    writeFileSync(join(directory, noteFile), JSON.stringify({ ...content, boot: bootId() }))
+  } catch {
+    // A full disk: the command runs all the same. Should we die, bwrap dies with us, and without walls the mark is still found.
+  }
 }
 
 function leaderOf(child: ChildProcess): Leader | null {
@@ -139,7 +146,9 @@ function exitOf(child: ChildProcess): Promise<End> {
   })
 }
 
-async function pump(stream: Readable, give: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+/** There are no pipes where the process could not be begun for want of descriptors; its error tells. */
+async function pump(stream: Readable | null | undefined, give: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+  if (!stream) return
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) await give(chunk)
   } catch (error) {
@@ -201,8 +210,8 @@ async function closePipes(child: ChildProcess, pumps: readonly Promise<void>[]):
   const over = new AbortController()
   const late = wait(PIPE_CLOSE_MS, undefined, { signal: over.signal }).then(
     () => {
-      child.stdout!.destroy()
-      child.stderr!.destroy()
+      child.stdout?.destroy()
+      child.stderr?.destroy()
     },
     () => {},
   )
@@ -223,9 +232,10 @@ function judge(request: RunRequest, end: End, inner: Status | null, words: strin
     }
   }
   if (inner !== null) {
-    if (words.startsWith("bwrap: execvp ")) {
+    const complaint = ["bwrap: execvp ", `${ENV_PROGRAM}: `].find(start => words.startsWith(start))
+    if (complaint !== undefined) {
       const missing = words.includes("No such file")
-      const message = missing ? `${program}: command not found on this node` : words.slice("bwrap: execvp ".length)
+      const message = missing ? `${program}: command not found on this node` : words.slice(complaint.length)
       return { exitCode: missing ? NOT_FOUND : CANNOT_RUN, message }
     }
     if (inner.exitCode !== null) return { exitCode: inner.exitCode, message: "" }

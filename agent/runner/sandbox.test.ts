@@ -11,14 +11,28 @@ const walls = {
   nodeFile: "/state/nodes",
   etc: "/state/etc",
 }
-const args = bubblewrapArguments(walls)
+const args = bubblewrapArguments({ ...walls, asRoot: false })
+const rootArgs = bubblewrapArguments({ ...walls, asRoot: true })
 
 test("every wall is named: own namespaces, nobody, no capabilities, no environment, death with the agent", () => {
-  const needed = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "--uid", "--gid", "--clearenv"]
-  for (const wall of needed) assert.ok(args.includes(wall), wall)
+  const needed = ["--die-with-parent", "--new-session", "--cap-drop", "--clearenv", "--remount-ro"]
+  const own = ["ipc", "pid", "net", "uts"].map(kind => `--unshare-${kind}`)
+  for (const wall of [...needed, ...own]) assert.ok(args.includes(wall) && rootArgs.includes(wall), wall)
   for (const hole of ["--share-net", "--dev-bind", "--cap-add"]) {
     assert.ok(!args.slice(0, args.indexOf("--")).includes(hole), hole)
   }
+  assert.ok(args.includes("--unshare-user") && args.includes("--uid"))
+})
+
+test("root becomes nobody for good before anything of the job's is looked at, its environment included", () => {
+  const command = rootArgs.slice(rootArgs.indexOf("--") + 1)
+  assert.equal(command[0], "/usr/bin/setpriv")
+  assert.ok(command.indexOf("--no-new-privs") < command.indexOf("/usr/bin/env"))
+  assert.ok(command.indexOf("/usr/bin/env") < command.indexOf("A=--bind"))
+  assert.ok(!rootArgs.includes("--setenv"))
+  assert.deepEqual(command.slice(-5), ["A=--bind", "B=", ...walls.command])
+  const sly = bubblewrapArguments({ ...walls, asRoot: true, command: ["LD_PRELOAD=x", "y"] })
+  assert.deepEqual(sly.slice(-5), ["/bin/sh", "-c", 'exec "$0" "$@"', "LD_PRELOAD=x", "y"])
 })
 
 test("one directory can be written to, and it is the job's; no home, no /var, no whole /etc", () => {

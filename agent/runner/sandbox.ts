@@ -4,7 +4,7 @@
 //
 // Only bwrap's arguments carry the job's environment, never bwrap's own: a job's LD_PRELOAD must not be loaded out here.
 import { execFile } from "node:child_process"
-import { mkdir, rm, writeFile } from "node:fs/promises"
+import { lchown, mkdir, readdir, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { PROBE_MS, SANDBOX_TMP_BYTES, UNPACKED_MAX_BYTES } from "../limits.ts"
 import { PATH, type Surroundings } from "./environment.ts"
@@ -19,6 +19,8 @@ export interface Walls {
   readonly nodeFile: string
   /** Where prepareSandbox() wrote its files. */
   readonly etc: string
+  /** Whether we are root, who must become somebody else; others map themselves to nobody in a namespace of users. */
+  readonly asRoot: boolean
 }
 
 /** How things are called inside. */
@@ -51,21 +53,57 @@ export const STATUS_FD = 3
 
 export function bubblewrapArguments(walls: Walls): string[] {
   return [
-    ...["--unshare-all", "--die-with-parent", "--new-session"],
-    ...["--uid", nobody, "--gid", nobody, "--hostname", "cah", "--cap-drop", "ALL"],
+    ...["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"],
+    ...["--die-with-parent", "--new-session", "--hostname", "cah", "--cap-drop", "ALL"],
+    ...(walls.asRoot ? ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] : ["--unshare-user", ...asNobody]),
     ...["--ro-bind", "/usr", "/usr"],
+    // bwrap would make them for itself alone.
+    ...["/etc", "/run", "/run/cah"].flatMap(path => ["--perms", "0755", "--dir", path]),
     // Merged on Debian since 12; elsewhere they may be real directories.
     ...["bin", "sbin", "lib", "lib32", "lib64"].flatMap(name => ["--ro-bind-try", `/${name}`, `/${name}`]),
     ...sharedEtc.flatMap(name => ["--ro-bind-try", `/etc/${name}`, `/etc/${name}`]),
     ...Object.keys(ownEtc).flatMap(name => ["--ro-bind", join(walls.etc, name), `/etc/${name}`]),
     ...["--proc", "/proc", "--dev", "/dev"],
-    ...["--size", `${SANDBOX_TMP_BYTES}`, "--tmpfs", "/tmp"],
+    ...["/tmp", "/dev/shm"].flatMap(path => ["--perms", "1777", "--size", `${SANDBOX_TMP_BYTES}`, "--tmpfs", path]),
     ...["--ro-bind", walls.nodeFile, inside.nodeFile],
     ...["--bind", walls.work, inside.work, "--chdir", inside.work],
-    "--clearenv",
-    ...Object.entries(walls.environment).flatMap(([name, value]) => ["--setenv", name, value]),
-    ...["--json-status-fd", `${STATUS_FD}`, "--", ...walls.command],
+    // The sandbox's root lies in memory without a bound of its own.
+    ...["--remount-ro", "/", "--clearenv", "--json-status-fd", `${STATUS_FD}`],
+    ...(walls.asRoot ? becomeNobody(walls) : directly(walls)),
   ]
+}
+
+const asNobody = ["--uid", nobody, "--gid", nobody]
+
+function directly({ command, environment }: Walls): string[] {
+  return [...Object.entries(environment).flatMap(([name, value]) => ["--setenv", name, value]), "--", ...command]
+}
+
+/**
+ * For root a namespace of users is no wall: "nobody" in it is root outside, who owns /proc/sys and may write to it without any
+ * capability (tried: a job could set the host's core_pattern). So bwrap leaves users alone and setpriv turns root into nobody for
+ * good. The job's environment comes after that, by env: a job's LD_PRELOAD must not be loaded while we are still root.
+ */
+function becomeNobody({ command, environment }: Walls): string[] {
+  const assignments = Object.entries(environment).map(([name, value]) => `${name}=${value}`)
+  const drop = ["--reuid", nobody, "--regid", nobody, "--clear-groups", "--inh-caps=-all", "--no-new-privs"]
+  // What env would take for one more assignment goes through the shell, which does not.
+  const program = command[0]?.includes("=") ? ["/bin/sh", "-c", 'exec "$0" "$@"', ...command] : command
+  return ["--", "/usr/bin/setpriv", ...drop, "--", ENV_PROGRAM, "-i", "--", ...assignments, ...program]
+}
+
+/** Begins the complaint about a command that is not there, when root runs the agent. */
+export const ENV_PROGRAM = "/usr/bin/env"
+
+/** Root's jobs run as nobody, to whom their directory must belong. Links are changed themselves, not what they lead to. */
+export async function giveToNobody(path: string): Promise<void> {
+  await lchown(path, Number(nobody), Number(nobody))
+  const entries = await readdir(path, { withFileTypes: true })
+  for (const entry of entries) {
+    const below = join(path, entry.name)
+    if (entry.isDirectory()) await giveToNobody(below)
+    else await lchown(below, Number(nobody), Number(nobody))
+  }
 }
 
 /**
@@ -100,7 +138,9 @@ export async function probeSandbox(directory: string, path = PATH): Promise<stri
   await mkdir(work, { recursive: true })
   const nodeFile = join(etc, "hosts")
   const command = ["/bin/sh", "-c", "echo fine > fine && id -u"]
-  const walls = bubblewrapArguments({ command, environment: { PATH }, work, nodeFile, etc })
+  const asRoot = process.getuid?.() === 0
+  if (asRoot) await giveToNobody(work)
+  const walls = bubblewrapArguments({ command, environment: { PATH }, work, nodeFile, etc, asRoot })
   // Nobody listens to the status of a probe, and execFile passes no further descriptors on.
   const probe = walls.filter((_, i) => walls[i] !== "--json-status-fd" && walls[i - 1] !== "--json-status-fd")
   const verdict = await new Promise<string | null>(resolve => {
