@@ -33,30 +33,37 @@ export async function runTests(filters: readonly string[]): Promise<boolean> {
     console.error(`no test file's path contains ${filters.map(filter => `"${filter}"`).join(" or ")}`)
     return false
   }
-  const reports = new Map<string, FileReport>(
-    files.map(path => [path, { passed: 0, failed: 0, tookMs: 0, output: "", shown: false }]),
-  )
+  return runFiles(files.map(file => join(root, file)))
+}
+
+/** Absolute paths. A test counts for the file in which it is written, which may be a suite that several files run. */
+export async function runFiles(files: readonly string[]): Promise<boolean> {
+  const reports = new Map<string, FileReport>()
+  const reportOf = (path: string): FileReport => {
+    const report = reports.get(path) ?? { passed: 0, failed: 0, tookMs: 0, output: "", shown: false }
+    reports.set(path, report)
+    return report
+  }
   const failures: string[] = []
   const skips: string[] = []
   const startedMs = performance.now()
 
-  // Node reports file after file, so the first word about one is the last about the one before.
+  // Node reports file after file, so the first word about one is nearly always the last about the one before.
   let current: string | null = null
-  for await (const { type, data } of run({
-    files: files.map(file => join(root, file)),
-    concurrency: CONCURRENCY,
-    timeout: FILE_MAX_MS,
-  })) {
-    if (!("file" in data) || data.file === undefined) continue
-    const path = relative(root, data.file)
-    const report = reports.get(path)
-    if (report === undefined) continue
+  for await (const { type, data } of run({ files: [...files], concurrency: CONCURRENCY, timeout: FILE_MAX_MS })) {
+    // An error after the tests fails their file, and says what it was only here.
+    if (type === "test:diagnostic" && /asynchronous activity after/.test(data.message)) failures.push(data.message)
+    // Whatever has no file is still counted: nothing that failed may get lost here.
+    const path = "file" in data && data.file !== undefined ? relative(root, data.file) : "(no file)"
+    if (type !== "test:stdout" && type !== "test:stderr" && type !== "test:pass" && type !== "test:fail") continue
+    const report = reportOf(path)
     if (type === "test:stdout" || type === "test:stderr") {
       report.output += data.message
     } else if (type === "test:pass" || type === "test:fail") {
-      if (current !== null && current !== path) show(current, reports.get(current))
+      if (current !== null && current !== path) show(current, reportOf(current))
       current = path
       const name = `${path} › ${data.name}`
+      report.shown = false
       if (data.nesting === 0) report.tookMs += data.details.duration_ms
       if (type === "test:fail") {
         report.failed += 1
@@ -85,8 +92,9 @@ export async function runTests(filters: readonly string[]): Promise<boolean> {
   return failed === 0 && passed > 0
 }
 
-function show(path: string, report: FileReport | undefined): void {
-  if (report === undefined || report.shown) return
+/** Shown again if more came afterwards: a suite is run by several files. */
+function show(path: string, report: FileReport): void {
+  if (report.shown) return
   report.shown = true
   const mark = report.failed > 0 ? "✗" : report.passed > 0 ? "✓" : "-"
   const failed = report.failed > 0 ? `, ${report.failed} failed` : ""
