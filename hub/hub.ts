@@ -93,10 +93,9 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       log,
       metrics,
       random: Math.random,
-      lagMs: () => metrics.eventLoopLagSeconds() * 1e3,
       ...(options.linkLimits === undefined ? {} : { limits: options.linkLimits }),
-      async authenticate({ enrolToken, address }) {
-        const spent = await enrolments.spend(enrolToken)
+      async authenticate({ enrolToken, address, node, publicKey }) {
+        const spent = await enrolments.spend(enrolToken, { node, publicKey })
         if (spent !== null) return spent
         failures.count(address)
         return { refused: "the enrolment token is unknown, expired or used up: ask the hub's operator for a new one" }

@@ -3,10 +3,11 @@ import { mkdtemp, readFile, rm, stat } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, it } from "node:test"
+import type { NodeId } from "../core/model.ts"
 import type { EnrolmentRow, Log, TokenRow, Write } from "../core/ports.ts"
 import { AUTH_FAILURE_REFILL_MS, AUTH_FAILURES_MAX, AUTH_PEERS_MAX, LAST_USED_EVERY_MS, TOKENS_MAX } from "../limits.ts"
 import { ensureAdminToken } from "./admin.ts"
-import { Enrolments } from "./enrolments.ts"
+import { Enrolments, type Newcomer } from "./enrolments.ts"
 import { Failures } from "./failures.ts"
 import { idOfSecret, mintSecret, secretMatches } from "./secret.ts"
 import { allows, type Caller, Tokens } from "./tokens.ts"
@@ -19,6 +20,7 @@ class World {
   readonly clock = { nowMs: () => this.wall, wallMs: () => this.wall }
   readonly tokenRows = new Map<string, TokenRow>()
   readonly enrolmentRows = new Map<string, EnrolmentRow>()
+  readonly nodes: NodeId[] = []
   readonly commits: Write[][] = []
   broken: Error | null = null
   readonly engine = {
@@ -28,6 +30,7 @@ class World {
       this.commits.push(writes)
       for (const write of writes) {
         if (write.kind === "token") this.tokenRows.set(write.row.id, write.row)
+        if (write.kind === "node") this.nodes.push(write.row.id)
         if (write.kind === "enrolment") this.enrolmentRows.set(write.row.id, write.row)
       }
     },
@@ -183,21 +186,25 @@ describe("the first admin token", () => {
   })
 })
 
+function newcomer(number: number): Newcomer {
+  return { node: `n${number}` as NodeId, publicKey: new Uint8Array(32).fill(number) }
+}
+
 describe("an enrolment token", () => {
   it("is good for one use, also across a restart", async () => {
     const world = new World()
     const enrolments = world.enrolments()
     const { secret } = await enrolments.create("ada")
-    assert.deepEqual(await enrolments.spend(secret), { account: "ada" })
-    assert.equal(await enrolments.spend(secret), null)
-    assert.equal(await world.enrolments().spend(secret), null)
+    assert.deepEqual(await enrolments.spend(secret, newcomer(101)), { account: "ada" })
+    assert.equal(await enrolments.spend(secret, newcomer(102)), null)
+    assert.equal(await world.enrolments().spend(secret, newcomer(103)), null)
   })
 
   it("is spent by one of many who try at the same moment", async () => {
     const world = new World()
     const { secret } = await world.enrolments().create("ada", 3)
     const enrolments = world.enrolments()
-    const spent = await Promise.all(Array.from({ length: 10 }, () => enrolments.spend(secret)))
+    const spent = await Promise.all(Array.from({ length: 10 }, (_, i) => enrolments.spend(secret, newcomer(i))))
     assert.equal(spent.filter(account => account !== null).length, 3)
     assert.equal([...world.enrolmentRows.values()][0]?.usesLeft, 0)
   })
@@ -207,10 +214,20 @@ describe("an enrolment token", () => {
     const enrolments = world.enrolments()
     const { secret } = await enrolments.create("ada")
     world.broken = new Error("disk full")
-    await assert.rejects(enrolments.spend(secret), /disk full/)
+    await assert.rejects(enrolments.spend(secret, newcomer(104)), /disk full/)
     world.broken = null
-    assert.deepEqual(await enrolments.spend(secret), { account: "ada" })
-    assert.equal(await enrolments.spend(secret), null)
+    assert.deepEqual(await enrolments.spend(secret, newcomer(105)), { account: "ada" })
+    assert.equal(await enrolments.spend(secret, newcomer(106)), null)
+  })
+
+  it("makes its node known in the same transaction, and costs that node no second use when its link was cut", async () => {
+    const world = new World()
+    const enrolments = world.enrolments()
+    const { secret } = await enrolments.create("ada")
+    assert.deepEqual(await enrolments.spend(secret, newcomer(1)), { account: "ada" })
+    assert.deepEqual(world.nodes, [newcomer(1).node])
+    assert.deepEqual(await enrolments.spend(secret, newcomer(1)), { account: "ada" })
+    assert.equal(await enrolments.spend(secret, newcomer(2)), null)
   })
 
   it("expires, by default after a quarter of an hour", async () => {
@@ -219,7 +236,7 @@ describe("an enrolment token", () => {
     const { secret, expiresAt } = await enrolments.create("ada")
     assert.equal(expiresAt - world.wall, 15 * 60_000)
     world.wall = expiresAt
-    assert.equal(await enrolments.spend(secret), null)
+    assert.equal(await enrolments.spend(secret, newcomer(107)), null)
   })
 
   it("is refused with bad numbers", async () => {

@@ -2,7 +2,8 @@
 // committed, so that two agents that spend the last one at the same moment cannot both have it; if the commit
 // fails, the use is given back.
 import { CahError } from "../core/errors.ts"
-import type { Clock, Engine, EnrolmentRow, StoreReader } from "../core/ports.ts"
+import type { NodeId } from "../core/model.ts"
+import type { Clock, Engine, EnrolmentRow, NodeRow, StoreReader } from "../core/ports.ts"
 import { ENROLMENT_DEFAULT_MS, ENROLMENT_MAX_MS, ENROLMENT_USES_MAX } from "../limits.ts"
 import { idOfSecret, mintSecret, secretMatches } from "./secret.ts"
 
@@ -12,8 +13,16 @@ export interface EnrolmentParts {
   readonly clock: Clock
 }
 
+/** Who joins: the key is the node. */
+export interface Newcomer {
+  readonly node: NodeId
+  readonly publicKey: Uint8Array
+}
+
 export class Enrolments {
   private readonly parts: EnrolmentParts
+  /** Nodes that joined since the start, by the enrolment they spent: a link that was cut before its welcome spends nothing anew. */
+  private readonly joined = new Map<NodeId, { readonly enrolment: string; readonly expiresAt: number }>()
   /** Rows as they will be on disk once all commits under way are. Only those made or spent since the start. */
   private readonly rows = new Map<string, EnrolmentRow>()
 
@@ -43,23 +52,49 @@ export class Enrolments {
   }
 
   /**
-   * Takes one use. Resolves to whose node it will be once that is on disk, or to null: unknown, expired, or used up, which
-   * a stranger has no need to tell apart.
+   * Takes one use, and makes the node known in the same transaction, so that no crash between the two can lock it out. Resolves to
+   * whose node it is once that is on disk, or to null: unknown, expired, or used up, which a stranger has no need to tell
+   * apart.
    */
-  async spend(secret: string): Promise<{ account: string } | null> {
+  async spend(secret: string, newcomer: Newcomer): Promise<{ account: string } | null> {
     const id = idOfSecret("cahjoin", secret)
     if (id === null) return null
     const row = this.rows.get(id) ?? this.parts.store.enrolment(id)
     if (row === null || !secretMatches(secret, row.hash)) return null
+    if (this.joined.get(newcomer.node)?.enrolment === id) return { account: row.account }
     if (row.usesLeft < 1 || row.expiresAt <= this.parts.clock.wallMs()) return null
     this.change(row, -1)
     try {
-      await this.parts.engine.commit([{ kind: "enrolment", row: { ...row, usesLeft: row.usesLeft - 1 } }])
+      await this.parts.engine.commit([
+        { kind: "enrolment", row: { ...row, usesLeft: row.usesLeft - 1 } },
+        { kind: "node", row: this.newNode(newcomer, row.account) },
+      ])
     } catch (error) {
       this.change(this.rows.get(id) ?? row, +1)
       throw error
     }
+    this.joined.set(newcomer.node, { enrolment: id, expiresAt: row.expiresAt })
     return { account: row.account }
+  }
+
+  /** Its hello, which follows, says the rest. */
+  private newNode({ node, publicKey }: Newcomer, account: string): NodeRow {
+    return {
+      id: node,
+      account,
+      name: node,
+      publicKey,
+      agentVersion: "",
+      bootId: "",
+      epoch: 0,
+      slots: 0,
+      memoryBytes: 0,
+      diskBytes: 0,
+      properties: {},
+      drained: false,
+      revoked: false,
+      lastSeenAt: this.parts.clock.wallMs(),
+    }
   }
 
   private change(row: EnrolmentRow, uses: number): void {
@@ -69,5 +104,6 @@ export class Enrolments {
   private forgetSpent(): void {
     const now = this.parts.clock.wallMs()
     for (const row of this.rows.values()) if (row.expiresAt <= now) this.rows.delete(row.id)
+    for (const [node, { expiresAt }] of this.joined) if (expiresAt <= now) this.joined.delete(node)
   }
 }

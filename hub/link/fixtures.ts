@@ -59,6 +59,8 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
   readonly campaignById = new Map<CampaignId, Campaign>()
   /** Rows of blobs. */
   readonly rows = new Map<Digest, number>()
+  /** Blobs of these rows that only other scientists have. */
+  readonly foreign = new Set<Digest>()
   links: Links | null = null
   welcomes = true
 
@@ -97,7 +99,7 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
   gives(node: NodeId, name: AttemptName, stagein: BlobRef | null): void {
     const needs = { slots: 1, memoryBytes: 0, diskBytes: 0 }
     this.nodeById.get(node)!.held.set(jobId(name.campaign, name.index), { ...name, needs, stopping: null })
-    this.campaignById.set(name.campaign, { id: name.campaign, stagein } as Campaign)
+    this.campaignById.set(name.campaign, { id: name.campaign, owner: "ada", stagein } as Campaign)
   }
 
   node(id: NodeId): Node | null {
@@ -136,7 +138,11 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const { port: wantedPort, blobs, ...overrides } = options
   const links = new LinkServer({
     engine: engine as unknown as Engine,
-    reader: { hubId: () => HUB_ID, hasBlob: digest => engine.rows.get(digest) ?? null },
+    reader: {
+      hubId: () => HUB_ID,
+      hasBlob: digest => engine.rows.get(digest) ?? null,
+      ownsBlob: digest => engine.rows.has(digest) && !engine.foreign.has(digest),
+    },
     clock: { nowMs: () => performance.now(), wallMs: () => Date.now() },
     log,
     metrics,

@@ -238,6 +238,7 @@ describe("a session", () => {
   it("takes a result only when every blob it names is here", async () => {
     await startHub()
     const agent = await new ScriptedAgent(hub).join()
+    hub.engine.gives(agent.key.node, attempt, null)
     const digest = digestOf(new Uint8Array(32))
     const result = {
       outcome: Outcome.FAILED,
@@ -250,6 +251,14 @@ describe("a session", () => {
     agent.report(Phase.ENDED, result)
     assert.equal((await agent.next("reportAnswer")).answer, Answer.BLOB_MISSING)
     hub.engine.rows.set(digest, 5)
+    hub.engine.foreign.add(digest)
+    agent.report(Phase.ENDED, result)
+    assert.equal(
+      (await agent.next("reportAnswer")).answer,
+      Answer.BLOB_MISSING,
+      "another scientist's is not the owner's",
+    )
+    hub.engine.foreign.delete(digest)
     agent.report(Phase.ENDED, result)
     const event = await hub.engine.events.next(one => one.kind === "AttemptReported")
     assert.ok(event.kind === "AttemptReported")
@@ -286,6 +295,7 @@ describe("a session", () => {
     ] as const
     for (const [value, reason] of cases) {
       const agent = await new ScriptedAgent(hub).join()
+      hub.engine.gives(agent.key.node, attempt, null)
       agent.send({ case: "report", value: { attempt: wireAttempt, phase: Phase.ENDED, ...value } as never })
       const closed = await agent.closed
       assert.equal(closed.code, 4004)

@@ -275,8 +275,13 @@ export class Session {
 
   #onReport(frame: Report, node: NodeId, epoch: number): void {
     const report = reportOf(frame)
-    for (const blob of report.result === null ? [] : blobsOf(report.result)) {
-      const stored = this.#world.reader.hasBlob(blob.digest)
+    const { engine, reader } = this.#world
+    // Of a campaign that has ended the core wants no result: it answers stale.
+    const owner = engine.campaign(report.campaign)?.owner
+    const blobs = report.result === null ? [] : blobsOf(report.result)
+    for (const blob of owner === undefined ? [] : blobs) {
+      // Only what the campaign's owner has: a node cannot hand one scientist's bytes to another by their digest.
+      const stored = reader.ownsBlob(blob.digest, owner ?? "") ? reader.hasBlob(blob.digest) : null
       if (stored === null) {
         this.send(answerBody(report, report.phase, "blobMissing"))
         return
@@ -285,7 +290,7 @@ export class Session {
         throw new FrameError(`a result names ${blob.digest} with ${blob.sizeBytes} bytes; it has ${stored}`)
       }
     }
-    this.#world.engine.post({ kind: "AttemptReported", node, epoch, ...report })
+    engine.post({ kind: "AttemptReported", node, epoch, ...report })
   }
 
   async #onHello(hello: Hello): Promise<void> {

@@ -25,7 +25,7 @@ import { attemptOf, blobOf, streamErrorOf, wireAttempt } from "./words.ts"
 /** What all links share. */
 export interface TransferWorld {
   readonly engine: Engine
-  readonly reader: Pick<StoreReader, "hasBlob">
+  readonly reader: Pick<StoreReader, "hasBlob" | "ownsBlob">
   readonly blobs: BlobStore
   readonly clock: Clock
   readonly log: Log
@@ -221,22 +221,20 @@ export class Transfers {
 
   #stageout(id: number, name: AttemptName, blob: BlobRef): void {
     this.#mustHold(name)
+    const owner = this.#world.engine.campaign(name.campaign)?.owner
+    if (owner === undefined) throw denied()
     if (blob.sizeBytes > STAGEOUT_MAX_BYTES) {
       const max = `${STAGEOUT_MAX_BYTES / 2 ** 30} GiB`
       throw new CahError("invalid_argument", `a stageout of ${blob.sizeBytes} bytes; at most ${max} are taken`)
-    }
-    const stored = this.#world.reader.hasBlob(blob.digest)
-    if (stored !== null && stored !== blob.sizeBytes) {
-      throw new CahError("data_loss", "another size belongs to this digest")
     }
     const node = this.#world.engine.node(this.#link.node)
     if (node === null || !this.#world.quota.admit(node, name, blob.digest)) {
       throw new CahError("permission_denied", `more than ${STAGEOUTS_PER_ATTEMPT_MAX} different blobs for one attempt`)
     }
-    this.#receive(id, name, blob)
+    this.#receive(id, name, blob, owner)
   }
 
-  #receive(id: number, name: AttemptName, blob: BlobRef): void {
+  #receive(id: number, name: AttemptName, blob: BlobRef, owner: string): void {
     // The inlet comes with the store's word on where to go on. Until then it is our turn, and frames are out of order.
     let inlet: Inlet | null = null
     let error: CahError | null = null
@@ -267,7 +265,7 @@ export class Transfers {
       return inlet
     }
     this.#add(id, stream, async () => {
-      await this.#store(name, blob, begin, stream)
+      await this.#store(name, blob, owner, begin, stream)
       // A stream that was dropped after its last byte has nobody to tell; the blob is safe all the same.
       if (this.#streams.get(id) !== stream) return
       this.#remove(id)
@@ -276,11 +274,17 @@ export class Transfers {
   }
 
   /** Bytes into the store, then the row, then (by the caller) the answer. */
-  async #store(name: AttemptName, blob: BlobRef, begin: (offset: number) => Inlet, stream: Stream): Promise<void> {
+  async #store(
+    name: AttemptName,
+    blob: BlobRef,
+    owner: string,
+    begin: (offset: number) => Inlet,
+    stream: Stream,
+  ): Promise<void> {
     const { blobs, engine, reader, metrics } = this.#world
-    // It is here: the agent says the end at once, and hears that it is stored. Both, because a blob found bad is moved
-    // aside and its row stays until good bytes come; and has() keeps it from being collected meanwhile.
-    if (reader.hasBlob(blob.digest) !== null && (await blobs.has(blob.digest))) {
+    // The owner has it: the agent says the end at once, and hears that it is stored. Of what others have, nobody learns. Both,
+    // because a blob found bad is moved aside and its row stays until good bytes come; and has() keeps it from being collected.
+    if (reader.ownsBlob(blob.digest, owner) && (await blobs.has(blob.digest))) {
       for await (const data of begin(blob.sizeBytes)) throw new FrameError(`${data.length} bytes that nobody asked for`)
       metrics.dedupSavedBytes.inc({ where: "hub" }, blob.sizeBytes)
       return
@@ -303,7 +307,11 @@ export class Transfers {
       await writer.suspend()
       throw error
     }
-    await engine.commit([{ kind: "blob", digest: blob.digest, sizeBytes: blob.sizeBytes }])
+    const { digest, sizeBytes } = blob
+    await engine.commit([
+      { kind: "blob", digest, sizeBytes },
+      { kind: "blobOwner", digest, owner },
+    ])
   }
 
   // ---- logs ----
