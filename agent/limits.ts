@@ -44,9 +44,14 @@ export const LEAVE_MS = 20_000
 
 // ---- link ----
 
-/** Wait before dial n after n failures: a random part of min(this maximum, 1 s doubled n times). Full jitter. */
+/**
+ * Wait before dial n after n failures: a random part of min(this maximum, 1 s doubled n times). Full jitter. The maximum is
+ * also when the last of all agents is back after the hub is: two minutes, as we promise.
+ */
 export const DIAL_MIN_MS = 1_000
-export const DIAL_MAX_MS = 300_000
+export const DIAL_MAX_MS = 120_000
+/** A hub that welcomed us is there: after a short session the wait begins again from no more than 4 s. */
+export const DIAL_FAILURES_AFTER_WELCOME = 2
 /** A session that held this long was a good one: the next failure counts as the first. */
 export const SESSION_GOOD_MS = 60_000
 /** The longest that a hub can send us away for. Beyond it somebody made a mistake. */

@@ -3,12 +3,14 @@ import { describe, it } from "node:test"
 import { Backoff } from "./backoff.ts"
 
 describe("a back-off", () => {
-  it("takes a random part of a ceiling that doubles up to five minutes", () => {
+  it("takes a random part of a ceiling that doubles up to two minutes", () => {
     const backoff = new Backoff(() => 0.5)
     const waits = Array.from({ length: 12 }, () => backoff.next(null))
     assert.deepEqual(waits.slice(0, 4), [500, 1_000, 2_000, 4_000])
-    assert.deepEqual(waits.slice(-3), [150_000, 150_000, 150_000])
-    backoff.reset()
+    assert.deepEqual(waits.slice(-3), [60_000, 60_000, 60_000])
+    backoff.sessionEnded(false)
+    assert.equal(backoff.next(null), 2_000)
+    backoff.sessionEnded(true)
     assert.equal(backoff.next(null), 500)
   })
 

@@ -1,6 +1,6 @@
 // When to dial again: full jitter, so that ten thousand agents that lost the same hub do not come back at once, and steered
 // by the hub, which knows best. Pure: chance is given, time is the caller's.
-import { DIAL_MAX_MS, DIAL_MIN_MS, RETRY_AFTER_MAX_MS } from "../limits.ts"
+import { DIAL_FAILURES_AFTER_WELCOME, DIAL_MAX_MS, DIAL_MIN_MS, RETRY_AFTER_MAX_MS } from "../limits.ts"
 
 export class Backoff {
   readonly #random: () => number
@@ -11,9 +11,9 @@ export class Backoff {
     this.#random = random
   }
 
-  /** A session was good: forget what came before. */
-  reset(): void {
-    this.#failures = 0
+  /** A session has ended. A good one: forget what came before. A short one: the hub is there, but all may not be well. */
+  sessionEnded(wasGood: boolean): void {
+    this.#failures = wasGood ? 0 : Math.min(this.#failures, DIAL_FAILURES_AFTER_WELCOME)
   }
 
   /** How long to wait now. With a word from the hub: between that and twice that. */

@@ -211,7 +211,7 @@ export class DialledLink implements Link {
       this.#options.onFinal(end.reason)
       return
     }
-    if (end.openMs !== null && end.openMs >= SESSION_GOOD_MS) this.#backoff.reset()
+    if (end.openMs !== null) this.#backoff.sessionEnded(end.openMs >= SESSION_GOOD_MS)
     if (end.code === closeCodes.superseded) {
       this.#again("another agent uses this node's key and took over", SUPERSEDED_RETRY_MS)
       return

@@ -17,7 +17,7 @@ import type { Connection, Network, Peer } from "./network.ts"
 import { Random } from "./random.ts"
 
 const handshakeMs = 15_000
-const dialMaxMs = 300_000
+const dialMaxMs = 120_000
 const goodSessionMs = 60_000
 
 /** What a job does, wherever and however often it runs. */
@@ -189,7 +189,8 @@ export class Volunteer implements Peer {
     const tell = () => {
       if (this.connection !== connection) return
       this.connection = null
-      if (this.state.connected && this.nowMs - this.welcomedAtMs > goodSessionMs) this.tries = 0
+      if (this.state.connected)
+        this.tries = this.nowMs - this.welcomedAtMs > goodSessionMs ? 0 : Math.min(this.tries, 2)
       this.take({ kind: "LinkLost" })
       this.dialAgain()
     }
