@@ -1,8 +1,16 @@
-// A binary heap of moments: what is due next, for the engine's one timer. Entries are never removed early; whoever takes
-// a due one checks whether it still means anything. That keeps renewing a lease free of charge.
+// A binary heap of moments: what is due next, for the engine's one timer. Of what is due at one moment, the first added
+// comes first. Entries are never removed early; whoever takes a due one checks whether it still means anything.
+// That keeps renewing a lease free of charge.
+
+interface Entry<T> {
+  readonly atMs: number
+  readonly number: number
+  readonly value: T
+}
 
 export class Deadlines<T> {
-  private readonly heap: { readonly atMs: number; readonly value: T }[] = []
+  private readonly heap: Entry<T>[] = []
+  private added = 0
 
   get size(): number {
     return this.heap.length
@@ -10,13 +18,13 @@ export class Deadlines<T> {
 
   add(atMs: number, value: T): void {
     const heap = this.heap
-    const entry = { atMs, value }
+    const entry = { atMs, number: this.added++, value }
     let hole = heap.length
     heap.push(entry)
     while (hole > 0) {
       const parent = (hole - 1) >> 1
       const above = heap[parent]!
-      if (above.atMs <= atMs) break
+      if (before(above, entry)) break
       heap[hole] = above
       hole = parent
     }
@@ -38,17 +46,21 @@ export class Deadlines<T> {
     return first.value
   }
 
-  private sink(entry: { readonly atMs: number; readonly value: T }): void {
+  private sink(entry: Entry<T>): void {
     const heap = this.heap
     let hole = 0
     for (;;) {
       let child = 2 * hole + 1
       if (child >= heap.length) break
-      if (child + 1 < heap.length && heap[child + 1]!.atMs < heap[child]!.atMs) child++
-      if (heap[child]!.atMs >= entry.atMs) break
+      if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++
+      if (before(entry, heap[child]!)) break
       heap[hole] = heap[child]!
       hole = child
     }
     heap[hole] = entry
   }
+}
+
+function before<T>(a: Entry<T>, b: Entry<T>): boolean {
+  return a.atMs !== b.atMs ? a.atMs < b.atMs : a.number < b.number
 }
