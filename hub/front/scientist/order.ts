@@ -36,6 +36,7 @@ export function orderOf(
   checkCommand(spec.command)
   checkEnvironment(spec.env)
   checkStageout(spec.stageout)
+  checkKnown(spec)
   if (Math.abs(spec.priority) > PRIORITY_MAX) {
     throw invalid(`priority ${spec.priority} is out of range: -${PRIORITY_MAX} to ${PRIORITY_MAX}`)
   }
@@ -111,6 +112,24 @@ function needsOf({ needs }: CampaignSpec): Order["needs"] {
     slots: Math.max(1, slots),
     memoryBytes: numberOf(needs?.memoryBytes ?? 0n, "memory_bytes"),
     diskBytes: numberOf(needs?.diskBytes ?? 0n, "disk_bytes"),
+  }
+}
+
+/** What the contract has and this hub does not do yet is refused: to ignore a wish would be worse. */
+function checkKnown(spec: CampaignSpec): void {
+  const wishes = {
+    shapes: spec.shapes.length > 0,
+    property: spec.property !== "",
+    hold: spec.hold,
+    retries: spec.retries !== undefined,
+    after: spec.after.length > 0,
+    gather: spec.gather !== 0n,
+    deadline: spec.deadline !== undefined,
+    loss_max: spec.lossMax !== undefined,
+    parameter_names: spec.parameterNames.length > 0,
+  }
+  for (const [field, wished] of Object.entries(wishes)) {
+    if (wished) throw invalid(`this hub does not support ${field} yet`)
   }
 }
 

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file cah/v1/job.proto.
  */
 export const file_cah_v1_job: GenFile = /*@__PURE__*/
-  fileDesc("ChBjYWgvdjEvam9iLnByb3RvEgZjYWgudjEiKAoFSm9iSWQSEAoIY2FtcGFpZ24YASABKAQSDQoFaW5kZXgYAiABKA0iPQoJQXR0ZW1wdElkEhAKCGNhbXBhaWduGAEgASgEEg0KBWluZGV4GAIgASgNEg8KB2F0dGVtcHQYAyABKA0iKgoEQmxvYhIOCgZkaWdlc3QYASABKAkSEgoKc2l6ZV9ieXRlcxgCIAEoBCJACgVOZWVkcxINCgVzbG90cxgBIAEoDRIUCgxtZW1vcnlfYnl0ZXMYAiABKAQSEgoKZGlza19ieXRlcxgDIAEoBCKzAgoMQ2FtcGFpZ25TcGVjEgwKBG5hbWUYASABKAkSDwoHY29tbWFuZBgCIAMoCRIqCgNlbnYYAyADKAsyHS5jYWgudjEuQ2FtcGFpZ25TcGVjLkVudkVudHJ5Eh0KB3N0YWdlaW4YBCABKAsyDC5jYWgudjEuQmxvYhIQCghzdGFnZW91dBgFIAMoCRIrCgh3YWxsdGltZRgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIcCgVuZWVkcxgHIAEoCzINLmNhaC52MS5OZWVkcxINCgVhcnJheRgIIAEoDRIQCghwcmlvcml0eRgJIAEoERIPCgdwcm9qZWN0GAogASgJGioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiHQoNSm9iUGFyYW1ldGVycxIMCgRsaW5lGAEgASgJItABCgZDb3VudHMSDQoFdG90YWwYASABKA0SDgoGcXVldWVkGAIgASgNEgwKBGhlbGQYAyABKA0SDwoHb2ZmZXJlZBgEIAEoDRIPCgdzdGFnaW5nGAUgASgNEg8KB3J1bm5pbmcYBiABKA0SEQoJcmV0dXJuaW5nGAcgASgNEhAKCGZpbmlzaGVkGAggASgNEg4KBmZhaWxlZBgJIAEoDRIQCgh0aW1lZG91dBgKIAEoDRIMCgRsb3N0GAsgASgNEhEKCWNhbmNlbGxlZBgMIAEoDSLXAQoIQ2FtcGFpZ24SCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRINCgVvd25lchgDIAEoCRIeCgZjb3VudHMYBCABKAsyDi5jYWgudjEuQ291bnRzEjAKDHN1Ym1pdHRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiIKBHNwZWMYByABKAsyFC5jYWgudjEuQ2FtcGFpZ25TcGVjIkgKA0xvZxIOCgZpbmxpbmUYASABKAwSGgoEYmxvYhgCIAEoCzIMLmNhaC52MS5CbG9iEhUKDWRyb3BwZWRfYnl0ZXMYAyABKAQinQIKBlJlc3VsdBIgCgdvdXRjb21lGAEgASgOMg8uY2FoLnYxLk91dGNvbWUSEQoJZXhpdF9jb2RlGAIgASgFEg8KB21lc3NhZ2UYAyABKAkSHgoIc3RhZ2VvdXQYBCABKAsyDC5jYWgudjEuQmxvYhIbCgZzdGRvdXQYBSABKAsyCy5jYWgudjEuTG9nEhsKBnN0ZGVychgGIAEoCzILLmNhaC52MS5Mb2cSKwoIcnVuX3RpbWUYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoIY3B1X3RpbWUYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGQoRcGVha19tZW1vcnlfYnl0ZXMYCSABKAQigAEKClRyYW5zaXRpb24SJgoCYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWV2ZW50GAIgASgJEhwKBXBoYXNlGAMgASgOMg0uY2FoLnYxLlBoYXNlEg8KB2F0dGVtcHQYBCABKA0SDAoEbm9kZRgFIAEoCSKxAgoDSm9iEhkKAmlkGAEgASgLMg0uY2FoLnYxLkpvYklkEhwKBXBoYXNlGAIgASgOMg0uY2FoLnYxLlBoYXNlEiAKB291dGNvbWUYAyABKA4yDy5jYWgudjEuT3V0Y29tZRIgCgd2ZXJkaWN0GAQgASgOMg8uY2FoLnYxLlZlcmRpY3QSDwoHYXR0ZW1wdBgFIAEoDRIMCgRub2RlGAYgASgJEhAKCGZhaWx1cmVzGAcgASgNEg4KBmxvc3NlcxgIIAEoDRIeCgZyZXN1bHQYCSABKAsyDi5jYWgudjEuUmVzdWx0EiEKBXN0b3J5GAogAygLMhIuY2FoLnYxLlRyYW5zaXRpb24SKQoKcGFyYW1ldGVycxgLIAEoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzIr0CCgROb2RlEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSIAoFc3RhdGUYAyABKA4yES5jYWgudjEuTm9kZVN0YXRlEg0KBXNsb3RzGAQgASgNEhIKCnNsb3RzX2J1c3kYBSABKA0SFAoMbWVtb3J5X2J5dGVzGAYgASgEEhIKCmRpc2tfYnl0ZXMYByABKAQSMAoKcHJvcGVydGllcxgIIAMoCzIcLmNhaC52MS5Ob2RlLlByb3BlcnRpZXNFbnRyeRIVCg1hZ2VudF92ZXJzaW9uGAkgASgJEjAKDGxhc3Rfc2Vlbl9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaMQoPUHJvcGVydGllc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqnwEKBVBoYXNlEhUKEVBIQVNFX1VOU1BFQ0lGSUVEEAASEAoMUEhBU0VfUVVFVUVEEAESDgoKUEhBU0VfSEVMRBACEhEKDVBIQVNFX09GRkVSRUQQAxIRCg1QSEFTRV9TVEFHSU5HEAQSEQoNUEhBU0VfUlVOTklORxAFEhMKD1BIQVNFX1JFVFVSTklORxAGEg8KC1BIQVNFX0VOREVEEAcqoAEKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEhQKEE9VVENPTUVfRklOSVNIRUQQARISCg5PVVRDT01FX0ZBSUxFRBACEhQKEE9VVENPTUVfVElNRURPVVQQAxIQCgxPVVRDT01FX0xPU1QQBBITCg9PVVRDT01FX1JFRlVTRUQQBRIVChFPVVRDT01FX0NBTkNFTExFRBAGKnkKB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEhUKEVZFUkRJQ1RfVU5DSEVDS0VEEAESEgoOVkVSRElDVF9BR1JFRUQQAhIUChBWRVJESUNUX0RJU1BVVEVEEAMSFAoQVkVSRElDVF9SRUpFQ1RFRBAEKoMBCglOb2RlU3RhdGUSGgoWTk9ERV9TVEFURV9VTlNQRUNJRklFRBAAEhUKEU5PREVfU1RBVEVfT05MSU5FEAESEwoPTk9ERV9TVEFURV9BV0FZEAISFgoSTk9ERV9TVEFURV9EUkFJTkVEEAMSFgoSTk9ERV9TVEFURV9SRVZPS0VEEARiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChBjYWgvdjEvam9iLnByb3RvEgZjYWgudjEiKAoFSm9iSWQSEAoIY2FtcGFpZ24YASABKAQSDQoFaW5kZXgYAiABKA0iPQoJQXR0ZW1wdElkEhAKCGNhbXBhaWduGAEgASgEEg0KBWluZGV4GAIgASgNEg8KB2F0dGVtcHQYAyABKA0iKgoEQmxvYhIOCgZkaWdlc3QYASABKAkSEgoKc2l6ZV9ieXRlcxgCIAEoBCJACgVOZWVkcxINCgVzbG90cxgBIAEoDRIUCgxtZW1vcnlfYnl0ZXMYAiABKAQSEgoKZGlza19ieXRlcxgDIAEoBCKyBAoMQ2FtcGFpZ25TcGVjEgwKBG5hbWUYASABKAkSDwoHY29tbWFuZBgCIAMoCRIqCgNlbnYYAyADKAsyHS5jYWgudjEuQ2FtcGFpZ25TcGVjLkVudkVudHJ5Eh0KB3N0YWdlaW4YBCABKAsyDC5jYWgudjEuQmxvYhIQCghzdGFnZW91dBgFIAMoCRIrCgh3YWxsdGltZRgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIcCgVuZWVkcxgHIAEoCzINLmNhaC52MS5OZWVkcxINCgVhcnJheRgIIAEoDRIQCghwcmlvcml0eRgJIAEoERIPCgdwcm9qZWN0GAogASgJEh0KBnNoYXBlcxgLIAMoCzINLmNhaC52MS5TaGFwZRIQCghwcm9wZXJ0eRgMIAEoCRIMCgRob2xkGA0gASgIEiAKB3JldHJpZXMYDyABKAsyDy5jYWgudjEuUmV0cmllcxIhCgVhZnRlchgQIAMoCzISLmNhaC52MS5EZXBlbmRlbmN5Eg4KBmdhdGhlchgRIAEoBBIsCghkZWFkbGluZRgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoIbG9zc19tYXgYEyABKA1IAIgBARIXCg9wYXJhbWV0ZXJfbmFtZXMYFCADKAkaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUILCglfbG9zc19tYXgiUgoFU2hhcGUSHAoFbmVlZHMYASABKAsyDS5jYWgudjEuTmVlZHMSKwoId2FsbHRpbWUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iKgoHUmV0cmllcxILCgNtYXgYASABKA0SEgoKZXhpdF9jb2RlcxgCIAMoDSIvCgpEZXBlbmRlbmN5EhAKCGNhbXBhaWduGAEgASgEEg8KB3N1Y2Nlc3MYAiABKAgiHQoNSm9iUGFyYW1ldGVycxIMCgRsaW5lGAEgASgJItABCgZDb3VudHMSDQoFdG90YWwYASABKA0SDgoGcXVldWVkGAIgASgNEgwKBGhlbGQYAyABKA0SDwoHb2ZmZXJlZBgEIAEoDRIPCgdzdGFnaW5nGAUgASgNEg8KB3J1bm5pbmcYBiABKA0SEQoJcmV0dXJuaW5nGAcgASgNEhAKCGZpbmlzaGVkGAggASgNEg4KBmZhaWxlZBgJIAEoDRIQCgh0aW1lZG91dBgKIAEoDRIMCgRsb3N0GAsgASgNEhEKCWNhbmNlbGxlZBgMIAEoDSL4AQoIQ2FtcGFpZ24SCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRINCgVvd25lchgDIAEoCRIeCgZjb3VudHMYBCABKAsyDi5jYWgudjEuQ291bnRzEjAKDHN1Ym1pdHRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiIKBHNwZWMYByABKAsyFC5jYWgudjEuQ2FtcGFpZ25TcGVjEgwKBGhlbGQYCCABKAgSEQoJd2FpdHNfZm9yGAkgAygEIkgKA0xvZxIOCgZpbmxpbmUYASABKAwSGgoEYmxvYhgCIAEoCzIMLmNhaC52MS5CbG9iEhUKDWRyb3BwZWRfYnl0ZXMYAyABKAQinQIKBlJlc3VsdBIgCgdvdXRjb21lGAEgASgOMg8uY2FoLnYxLk91dGNvbWUSEQoJZXhpdF9jb2RlGAIgASgFEg8KB21lc3NhZ2UYAyABKAkSHgoIc3RhZ2VvdXQYBCABKAsyDC5jYWgudjEuQmxvYhIbCgZzdGRvdXQYBSABKAsyCy5jYWgudjEuTG9nEhsKBnN0ZGVychgGIAEoCzILLmNhaC52MS5Mb2cSKwoIcnVuX3RpbWUYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoIY3B1X3RpbWUYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGQoRcGVha19tZW1vcnlfYnl0ZXMYCSABKAQigAEKClRyYW5zaXRpb24SJgoCYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWV2ZW50GAIgASgJEhwKBXBoYXNlGAMgASgOMg0uY2FoLnYxLlBoYXNlEg8KB2F0dGVtcHQYBCABKA0SDAoEbm9kZRgFIAEoCSKxAgoDSm9iEhkKAmlkGAEgASgLMg0uY2FoLnYxLkpvYklkEhwKBXBoYXNlGAIgASgOMg0uY2FoLnYxLlBoYXNlEiAKB291dGNvbWUYAyABKA4yDy5jYWgudjEuT3V0Y29tZRIgCgd2ZXJkaWN0GAQgASgOMg8uY2FoLnYxLlZlcmRpY3QSDwoHYXR0ZW1wdBgFIAEoDRIMCgRub2RlGAYgASgJEhAKCGZhaWx1cmVzGAcgASgNEg4KBmxvc3NlcxgIIAEoDRIeCgZyZXN1bHQYCSABKAsyDi5jYWgudjEuUmVzdWx0EiEKBXN0b3J5GAogAygLMhIuY2FoLnYxLlRyYW5zaXRpb24SKQoKcGFyYW1ldGVycxgLIAEoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzIr0CCgROb2RlEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSIAoFc3RhdGUYAyABKA4yES5jYWgudjEuTm9kZVN0YXRlEg0KBXNsb3RzGAQgASgNEhIKCnNsb3RzX2J1c3kYBSABKA0SFAoMbWVtb3J5X2J5dGVzGAYgASgEEhIKCmRpc2tfYnl0ZXMYByABKAQSMAoKcHJvcGVydGllcxgIIAMoCzIcLmNhaC52MS5Ob2RlLlByb3BlcnRpZXNFbnRyeRIVCg1hZ2VudF92ZXJzaW9uGAkgASgJEjAKDGxhc3Rfc2Vlbl9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaMQoPUHJvcGVydGllc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqnwEKBVBoYXNlEhUKEVBIQVNFX1VOU1BFQ0lGSUVEEAASEAoMUEhBU0VfUVVFVUVEEAESDgoKUEhBU0VfSEVMRBACEhEKDVBIQVNFX09GRkVSRUQQAxIRCg1QSEFTRV9TVEFHSU5HEAQSEQoNUEhBU0VfUlVOTklORxAFEhMKD1BIQVNFX1JFVFVSTklORxAGEg8KC1BIQVNFX0VOREVEEAcqoAEKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEhQKEE9VVENPTUVfRklOSVNIRUQQARISCg5PVVRDT01FX0ZBSUxFRBACEhQKEE9VVENPTUVfVElNRURPVVQQAxIQCgxPVVRDT01FX0xPU1QQBBITCg9PVVRDT01FX1JFRlVTRUQQBRIVChFPVVRDT01FX0NBTkNFTExFRBAGKnkKB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEhUKEVZFUkRJQ1RfVU5DSEVDS0VEEAESEgoOVkVSRElDVF9BR1JFRUQQAhIUChBWRVJESUNUX0RJU1BVVEVEEAMSFAoQVkVSRElDVF9SRUpFQ1RFRBAEKoMBCglOb2RlU3RhdGUSGgoWTk9ERV9TVEFURV9VTlNQRUNJRklFRBAAEhUKEU5PREVfU1RBVEVfT05MSU5FEAESEwoPTk9ERV9TVEFURV9BV0FZEAISFgoSTk9ERV9TVEFURV9EUkFJTkVEEAMSFgoSTk9ERV9TVEFURV9SRVZPS0VEEARiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * One job of a campaign. Written "12.7" for people.
@@ -199,6 +199,70 @@ export type CampaignSpec = Message<"cah.v1.CampaignSpec"> & {
    * @generated from field: string project = 10;
    */
   project: string;
+
+  /**
+   * Other shapes that a job may take, in the order of preference; needs and walltime above are the first. The first for
+   * which a node has room is taken.
+   *
+   * @generated from field: repeated cah.v1.Shape shapes = 11;
+   */
+  shapes: Shape[];
+
+  /**
+   * What the node's properties must be: "mem > 64 AND arch = 'x86_64'". The grammar is in docs/properties.md. Empty: any.
+   *
+   * @generated from field: string property = 12;
+   */
+  property: string;
+
+  /**
+   * Held from the start, until resumed.
+   *
+   * @generated from field: bool hold = 13;
+   */
+  hold: boolean;
+
+  /**
+   * @generated from field: cah.v1.Retries retries = 15;
+   */
+  retries?: Retries | undefined;
+
+  /**
+   * Begins when these have ended.
+   *
+   * @generated from field: repeated cah.v1.Dependency after = 16;
+   */
+  after: Dependency[];
+
+  /**
+   * The jobs' stagein is what this campaign of the same owner gave back, each job's files in a directory named by its
+   * index, with leading zeros. Begins when that campaign has ended well.
+   *
+   * @generated from field: uint64 gather = 17;
+   */
+  gather: bigint;
+
+  /**
+   * Jobs that have not ended by then are cancelled.
+   *
+   * @generated from field: google.protobuf.Timestamp deadline = 18;
+   */
+  deadline?: Timestamp | undefined;
+
+  /**
+   * Attempts that may be lost before the job ends as lost. Unset: the hub's default.
+   *
+   * @generated from field: optional uint32 loss_max = 19;
+   */
+  lossMax?: number | undefined;
+
+  /**
+   * Names of the parameters. With names each job's line is a JSON array of as many strings, given to the job as
+   * CAH_P_<name>; nothing is appended to the command.
+   *
+   * @generated from field: repeated string parameter_names = 20;
+   */
+  parameterNames: string[];
 };
 
 /**
@@ -207,6 +271,84 @@ export type CampaignSpec = Message<"cah.v1.CampaignSpec"> & {
  */
 export const CampaignSpecSchema: GenMessage<CampaignSpec> = /*@__PURE__*/
   messageDesc(file_cah_v1_job, 4);
+
+/**
+ * One way of running a job.
+ *
+ * @generated from message cah.v1.Shape
+ */
+export type Shape = Message<"cah.v1.Shape"> & {
+  /**
+   * @generated from field: cah.v1.Needs needs = 1;
+   */
+  needs?: Needs | undefined;
+
+  /**
+   * Unset: the campaign's.
+   *
+   * @generated from field: google.protobuf.Duration walltime = 2;
+   */
+  walltime?: Duration | undefined;
+};
+
+/**
+ * Describes the message cah.v1.Shape.
+ * Use `create(ShapeSchema)` to create a new message.
+ */
+export const ShapeSchema: GenMessage<Shape> = /*@__PURE__*/
+  messageDesc(file_cah_v1_job, 5);
+
+/**
+ * When a job that failed, or ran into its walltime, is tried again. Lost attempts are counted apart.
+ *
+ * @generated from message cah.v1.Retries
+ */
+export type Retries = Message<"cah.v1.Retries"> & {
+  /**
+   * Further tries.
+   *
+   * @generated from field: uint32 max = 1;
+   */
+  max: number;
+
+  /**
+   * Only after these exit codes. None: after any failure.
+   *
+   * @generated from field: repeated uint32 exit_codes = 2;
+   */
+  exitCodes: number[];
+};
+
+/**
+ * Describes the message cah.v1.Retries.
+ * Use `create(RetriesSchema)` to create a new message.
+ */
+export const RetriesSchema: GenMessage<Retries> = /*@__PURE__*/
+  messageDesc(file_cah_v1_job, 6);
+
+/**
+ * @generated from message cah.v1.Dependency
+ */
+export type Dependency = Message<"cah.v1.Dependency"> & {
+  /**
+   * @generated from field: uint64 campaign = 1;
+   */
+  campaign: bigint;
+
+  /**
+   * Only if all its jobs finished; otherwise this campaign is cancelled.
+   *
+   * @generated from field: bool success = 2;
+   */
+  success: boolean;
+};
+
+/**
+ * Describes the message cah.v1.Dependency.
+ * Use `create(DependencySchema)` to create a new message.
+ */
+export const DependencySchema: GenMessage<Dependency> = /*@__PURE__*/
+  messageDesc(file_cah_v1_job, 7);
 
 /**
  * What one job of a campaign has for itself.
@@ -227,7 +369,7 @@ export type JobParameters = Message<"cah.v1.JobParameters"> & {
  * Use `create(JobParametersSchema)` to create a new message.
  */
 export const JobParametersSchema: GenMessage<JobParameters> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 5);
+  messageDesc(file_cah_v1_job, 8);
 
 /**
  * How many jobs of a campaign stand where.
@@ -301,7 +443,7 @@ export type Counts = Message<"cah.v1.Counts"> & {
  * Use `create(CountsSchema)` to create a new message.
  */
 export const CountsSchema: GenMessage<Counts> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 6);
+  messageDesc(file_cah_v1_job, 9);
 
 /**
  * @generated from message cah.v1.Campaign
@@ -345,6 +487,20 @@ export type Campaign = Message<"cah.v1.Campaign"> & {
    * @generated from field: cah.v1.CampaignSpec spec = 7;
    */
   spec?: CampaignSpec | undefined;
+
+  /**
+   * Held by its owner: nothing more is offered.
+   *
+   * @generated from field: bool held = 8;
+   */
+  held: boolean;
+
+  /**
+   * Campaigns it waits for.
+   *
+   * @generated from field: repeated uint64 waits_for = 9;
+   */
+  waitsFor: bigint[];
 };
 
 /**
@@ -352,7 +508,7 @@ export type Campaign = Message<"cah.v1.Campaign"> & {
  * Use `create(CampaignSchema)` to create a new message.
  */
 export const CampaignSchema: GenMessage<Campaign> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 7);
+  messageDesc(file_cah_v1_job, 10);
 
 /**
  * One output stream of a job: its bytes when they are few, else where they lie.
@@ -385,7 +541,7 @@ export type Log = Message<"cah.v1.Log"> & {
  * Use `create(LogSchema)` to create a new message.
  */
 export const LogSchema: GenMessage<Log> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 8);
+  messageDesc(file_cah_v1_job, 11);
 
 /**
  * What an attempt that ran to an end left behind.
@@ -454,7 +610,7 @@ export type Result = Message<"cah.v1.Result"> & {
  * Use `create(ResultSchema)` to create a new message.
  */
 export const ResultSchema: GenMessage<Result> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 9);
+  messageDesc(file_cah_v1_job, 12);
 
 /**
  * One line of a job's story.
@@ -495,7 +651,7 @@ export type Transition = Message<"cah.v1.Transition"> & {
  * Use `create(TransitionSchema)` to create a new message.
  */
 export const TransitionSchema: GenMessage<Transition> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 10);
+  messageDesc(file_cah_v1_job, 13);
 
 /**
  * @generated from message cah.v1.Job
@@ -572,7 +728,7 @@ export type Job = Message<"cah.v1.Job"> & {
  * Use `create(JobSchema)` to create a new message.
  */
 export const JobSchema: GenMessage<Job> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 11);
+  messageDesc(file_cah_v1_job, 14);
 
 /**
  * @generated from message cah.v1.Node
@@ -634,7 +790,7 @@ export type Node = Message<"cah.v1.Node"> & {
  * Use `create(NodeSchema)` to create a new message.
  */
 export const NodeSchema: GenMessage<Node> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 12);
+  messageDesc(file_cah_v1_job, 15);
 
 /**
  * Where a job is. One of three small axes; see docs/adr/0005-three-axes-of-state.md.
