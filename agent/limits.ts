@@ -61,8 +61,8 @@ export const SUPERSEDED_RETRY_MS = 60_000
 /** TCP, TLS and the upgrade; then from the upgrade to the welcome. Longer than the hub's own patience. */
 export const HANDSHAKE_MS = 20_000
 export const WELCOME_MS = 45_000
-/** Silence after which the hub is pinged, and again; the link is dead after two such pings without any answer. */
-export const PING_MS = 15_000
+/** Silence after which the hub is pinged, and again; the link is dead after two such pings without any answer: within 45 s. */
+export const PING_MS = 14_000
 export const PING_MISSES_MAX = 2
 /** How often the link's deadlines are looked at. */
 export const LINK_WATCH_MS = 1_000

@@ -75,8 +75,8 @@ export const HELLO_MS = 5_000
 export const NONCE_MS = 30_000
 /** From the hello to the engine's welcome: a commit, usually of milliseconds. Beyond it the agent is sent away to try again. */
 export const WELCOME_MS = 30_000
-/** Silence after which a link is pinged, and again; it is dead after two such pings without any answer. */
-export const PING_MS = 15_000
+/** Silence after which a link is pinged, and again; it is dead after two such pings without any answer: within 45 s. */
+export const PING_MS = 14_000
 export const PING_MISSES_MAX = 2
 /** How often deadlines of links are looked at. One timer for all of them. */
 export const LINK_WATCH_MS = 1_000
