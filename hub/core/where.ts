@@ -74,16 +74,16 @@ function textOf(source: string, quoted: string, at: number): Literal {
 function numberOf(source: string, written: string, at: number): Literal {
   const value = readNumber(written)
   if (value === null) throw wrong(source, at, `expected a number like 8, 1.5 or 64G, found ${shown(written)}`)
-  return { kind: "number", value, text: written.toUpperCase().replace(/I?B$/, "") }
+  return { kind: "number", value, text: written.toUpperCase().replace(/IB?$/, "") }
 }
 
-const numeric = /^([+-]?(?:\d{1,30}\.?\d{0,30}|\.\d{1,30}))([KMGT]?)(?:I?B)?$/i
+const numeric = /^([+-]?(?:\d{1,30}\.?\d{0,30}|\.\d{1,30}))(?:([KMGT])(?:iB?)?)?$/i
 const powers = ["", "K", "M", "G", "T"]
 
-/** "64", "-1.5", "64G" and "64GiB" (both 2^36), or null. Nodes' values are read alike. */
+/** "64", "-1.5", "64G" and "64GiB" (both 2^36), or null. Not "64GB", which is less for some. Nodes' values are read alike. */
 export function readNumber(text: string): number | null {
   const match = numeric.exec(text)
-  return match === null ? null : Number(match[1]) * 1024 ** powers.indexOf(match[2]!.toUpperCase())
+  return match === null ? null : Number(match[1]) * 1024 ** powers.indexOf((match[2] ?? "").toUpperCase())
 }
 
 // ---- sentences ---------------------------------------------------------------------------------------------------
