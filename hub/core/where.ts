@@ -13,6 +13,9 @@ export const PROPERTY_MAX_DEPTH = 32
 /** Characters of one LIKE pattern: with values of at most a few hundred it bounds the work of one match. */
 export const PATTERN_MAX_CHARACTERS = 256
 
+/** Properties in bytes. A number without a unit is GiB there, as people speak of memory: "mem > 64". Printed with its unit. */
+export const SIZE_PROPERTIES: readonly string[] = ["mem", "disk"]
+
 // ---- words -------------------------------------------------------------------------------------------------------
 
 type Token =
@@ -171,7 +174,8 @@ export function parseProperty(text: string): Property {
     const operator = comparison()
     if (operator === null) throw expected("=, <>, <, <=, > or >= after a value")
     if (peek().kind === "literal") throw expected("a property to compare the value with")
-    return { kind: "compare", name: propertyName(), operator: mirror[operator], literal: left }
+    const name = propertyName()
+    return { kind: "compare", name, operator: mirror[operator], literal: measured(name, left) }
   }
 
   const propertyName = (): string => {
@@ -194,7 +198,7 @@ export function parseProperty(text: string): Property {
     const token = peek()
     if (token.kind === "literal") {
       next++
-      return token.literal
+      return measured(name, token.literal)
     }
     if (isKeyword(token, "NULL")) throw expected(`a value: nothing equals NULL; write "${name} IS NULL"`)
     if (token.kind === "word")
@@ -249,6 +253,11 @@ const mirror: Readonly<Record<Operator, Operator>> = {
   "<=": ">=",
   ">": "<",
   ">=": "<=",
+}
+
+function measured(name: string, literal: Literal): Literal {
+  if (literal.kind !== "number" || !SIZE_PROPERTIES.includes(name) || /[KMGT]$/.test(literal.text)) return literal
+  return { kind: "number", text: `${literal.text}G`, value: literal.value * 1024 ** 3 }
 }
 
 function negatedIf(isNegated: boolean, of: Property): Property {
