@@ -181,6 +181,8 @@ export const BLOB_UNUSED_MS = 24 * 3_600_000
 export const BLOB_QUARANTINE_MS = 30 * 24 * 3_600_000
 /** Violations that the check at start lists one by one; of the others it gives the number. */
 export const BLOB_VIOLATIONS_LISTED = 20
+/** Lost blobs that are remembered by name: about 10 MB of memory. Beyond it their number is "at least". */
+export const BLOBS_DAMAGED_MAX = 100_000
 /** One message of a call. Uploads and parameter lists come in many. */
 export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 /** A campaign's specification travels with each offer and must leave room in a frame of 256 KiB. */
