@@ -7,8 +7,10 @@ export const RETRY_MIN_MS = 1_000
 export const RETRY_MAX_MS = 60_000
 /** Tries of a stagein before the attempt is given up as lost: another node may have better luck. */
 export const STAGE_TRIES_MAX = 8
-/** TERM, then this long, then KILL. */
-export const KILL_GRACE_MS = 5_000
+/** TERM, then this long, then KILL: for a command whose walltime is over, and whose files are still wanted. */
+export const WALLTIME_GRACE_MS = 5_000
+/** The same for a command that nobody wants any more: dead within 2 s of the hub's word (RELIABILITY I9). */
+export const CANCEL_GRACE_MS = 1_000
 /** stdout and stderr each: the first half and the last half of this are kept. */
 export const LOG_MAX_BYTES = 10 * 1024 * 1024
 /** A log up to here travels inside the report. */
