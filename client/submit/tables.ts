@@ -3,6 +3,7 @@
 import { usage } from "../errors.ts"
 import { ARRAY_MAX } from "../limits.ts"
 import { placeOf } from "./input.ts"
+import { brokenAt, elementStart } from "./jsonplace.ts"
 import { checkParameterNames, encodeRow, type Table } from "./named.ts"
 
 /** RFC 4180: commas, double quotes, doubled within quotes; line breaks within quotes are kept. The first row names the columns. */
@@ -142,31 +143,13 @@ function asText(value: unknown, place: () => string): string {
 function parsedJson(path: string, text: string): unknown {
   try {
     return JSON.parse(text)
-  } catch (thrown) {
-    const said = thrown instanceof Error ? thrown.message : String(thrown)
-    const position = Number(/at position (\d+)/.exec(said)?.[1] ?? text.length)
+  } catch {
+    const position = brokenAt(text)
     const { line, column } = placeOf(text, position)
-    throw usage(
-      `${path}, line ${line}, column ${column}: this is not JSON (${said.replace(/ in JSON at position.*/s, "")}).`,
-    )
+    const rest = text.slice(position).split("\n")[0] ?? ""
+    const found = position === text.length ? "it ends too early" : `at ${JSON.stringify(rest.slice(0, 20))}`
+    throw usage(`${path}, line ${line}, column ${column}: this is not JSON, ${found}.`)
   }
-}
-
-/** Where an element of the outermost array begins. Only for messages, in a text that is known to be JSON. */
-function elementStart(text: string, wanted: number): number {
-  let depth = 0
-  let element = 0
-  for (let i = 0; i < text.length; i++) {
-    const char = text[i]
-    if (char === '"') {
-      if (depth === 1 && element === wanted) return i
-      for (i++; text[i] !== '"'; i++) if (text[i] === "\\") i++
-    } else if (depth === 1 && char === ",") element++
-    else if (char === "]" || char === "}") depth--
-    else if (depth === 1 && element === wanted && !/\s/.test(char ?? " ")) return i
-    else if (char === "[" || char === "{") depth++
-  }
-  return text.length
 }
 
 /** Every line is a job, as it is, blank or not: CAH_P_line. */
