@@ -9,7 +9,7 @@ import { adminTokenPath, ensureAdminToken } from "./auth/admin.ts"
 import { Enrolments } from "./auth/enrolments.ts"
 import { Failures } from "./auth/failures.ts"
 import { Tokens } from "./auth/tokens.ts"
-import { checkBlobs, collectGarbage } from "./blobs/collect.ts"
+import { checkBlobs, collectGarbage, demandNone } from "./blobs/collect.ts"
 import { Damage } from "./blobs/damage.ts"
 import { openDiskBlobs } from "./blobs/disk.ts"
 import type { Config } from "./config.ts"
@@ -73,6 +73,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
     opened.push(() => metrics.close())
     const damage = new Damage(count => metrics.blobsDamaged.set(count))
     const blobs = await openDiskBlobs({ directory: join(config.data, "blobs"), wallMs: clock.wallMs, damage })
+    if (store.tokens().length === 0) await demandNone(blobs, config.data)
     const violations = await checkBlobs(store, blobs, damage)
     for (const line of violations.lines) log.error({}, line)
     if (violations.count > violations.lines.length) log.error({ count: violations.count }, "and more blobs are lost")

@@ -5,7 +5,7 @@ import type { BlobRef } from "../core/model.ts"
 import type { BlobStore, Write } from "../core/ports.ts"
 import { BLOB_UNUSED_MS } from "../limits.ts"
 import { refOf, someBytes, store } from "./blobs.suite.ts"
-import { type Collector, checkBlobs, collectGarbage, differences } from "./collect.ts"
+import { type Collector, checkBlobs, collectGarbage, demandNone, differences } from "./collect.ts"
 import { MemoryBlobStore, MemoryDisk } from "./memory.ts"
 
 const ref = (name: string, sizeBytes = 1): BlobRef => ({ digest: `sha256:${name}` as Digest, sizeBytes })
@@ -36,6 +36,14 @@ it("puts violations in words at start, and passes over what is only garbage", as
   assert.equal(found.count, 2)
   assert.match(found.lines[0]!, /sha256:a \(10 bytes\) is in the database and not on disk/)
   assert.match(found.lines[1]!, /sha256:b has 19 bytes on disk and 20 in the database/)
+})
+
+it("refuses blobs beside a database that knows nobody, naming one and what to do", async () => {
+  await demandNone({ list: () => stream([]) }, "data")
+  await assert.rejects(demandNone({ list: () => stream([ref("a"), ref("b")]) }, "data"), {
+    code: "failed_precondition",
+    message: /in data is empty, but blobs are stored there \(sha256:a is one\).*Restore both from a backup/,
+  })
 })
 
 /** As much of a store as the collector asks for: rows with their last use, and which of them something names. */

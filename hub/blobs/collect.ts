@@ -3,6 +3,7 @@
 // without use. Rows go first and files a round later: the other way round, a crash between would break the promise. A blob
 // that is wanted again meanwhile is safe: the store forgets no row in use, the blob store removes no file just asked for.
 import type { Digest } from "../../proto/wire/digest.ts"
+import { CahError } from "../core/errors.ts"
 import type { BlobRef } from "../core/model.ts"
 import type { BlobStore, StoreReader, Write } from "../core/ports.ts"
 import { BLOB_ROWS_PAGE, BLOB_UNUSED_MS, BLOB_VIOLATIONS_LISTED } from "../limits.ts"
@@ -61,6 +62,20 @@ export async function checkBlobs(
     if (lines.length < BLOB_VIOLATIONS_LISTED) lines.push(words(difference))
   }
   return { count, lines }
+}
+
+/**
+ * For a start whose database knows nobody: only people whom it knows could have sent blobs, so where there are any, it is not the
+ * database that they came with. To go on would be to forget all that was acknowledged, and to collect every blob a day later.
+ */
+export async function demandNone(blobs: Pick<BlobStore, "list">, directory: string): Promise<void> {
+  for await (const { digest } of blobs.list()) {
+    throw new CahError(
+      "failed_precondition",
+      `the database in ${directory} is empty, but blobs are stored there (${digest} is one): hub.db or its log hub.db-wal was ` +
+        "deleted or cut short. Restore both from a backup; or, to begin anew, give the hub another data directory",
+    )
+  }
 }
 
 function words(difference: Exclude<Difference, { kind: "orphan" }>): string {
