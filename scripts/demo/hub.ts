@@ -37,6 +37,11 @@ export interface Where {
   readonly host: string
   /** More flags. */
   readonly more: readonly string[]
+  readonly environment?: Record<string, string>
+  /** As for start() of processes.ts: what runs the hub. */
+  readonly within?: readonly string[]
+  /** The host by which we reach it, where that is not the one it listens on. */
+  readonly reach?: string
 }
 
 export class Hub {
@@ -58,20 +63,28 @@ export class Hub {
 
   static async start(data: string, log: string, where: Where = { host: "127.0.0.1", more: [] }): Promise<Hub> {
     const hub = new Hub(data, log, where, launch(data, log, where, 0))
-    await hub.#ready()
+    await hub.isReady()
     return hub
   }
 
-  async #ready(): Promise<void> {
+  /** Rejects when it ends before, or takes too long. */
+  async isReady(): Promise<void> {
     this.url = await ready(this.program, async () => {
       try {
         const told = JSON.parse(await readFile(join(this.#data, "hub.json"), "utf8")) as { pid: number; url: string }
-        return told.pid === this.program.pid ? told.url : null // the file of an earlier life names another pid
+        return told.pid === this.program.pid ? this.#reached(told.url) : null // the file of an earlier life names another pid
       } catch {
         return null // not there yet, or what a power cut left of it
       }
     })
     this.token = (await readFile(join(this.#data, "admin.token"), "utf8")).trim()
+  }
+
+  #reached(told: string): string {
+    if (this.#where.reach === undefined) return told
+    const url = new URL(told)
+    url.hostname = this.#where.reach
+    return url.origin
   }
 
   /** Counters since its start are read just before: what is transferred in the milliseconds between is not counted. */
@@ -85,9 +98,15 @@ export class Hub {
     return kill(this.program)
   }
 
-  async startAgain(): Promise<void> {
-    this.program = launch(this.#data, this.#log, this.#where, Number(new URL(this.url).port))
-    await this.#ready()
+  async startAgain(within: readonly string[] = []): Promise<void> {
+    this.begin(within)
+    await this.isReady()
+  }
+
+  /** Begins a start that may come to nothing: run `within` something that hinders it. */
+  begin(within: readonly string[]): void {
+    const where = within.length === 0 ? this.#where : { ...this.#where, within }
+    this.program = launch(this.#data, this.#log, where, Number(new URL(this.url).port))
   }
 
   async #count(): Promise<void> {
@@ -116,20 +135,28 @@ export class Hub {
     const deadlineMs = performance.now() + ASK_MAX_MS
     for (;;) {
       try {
-        const answer = await fetch(new URL(`/cah.v1.${method}`, this.url), {
-          method: "POST",
-          headers: { "content-type": "application/json", authorization: `Bearer ${this.token}` },
-          body: JSON.stringify(message),
-          signal: AbortSignal.timeout(ASK_MAX_MS),
-        })
-        const text = await answer.text()
-        if (answer.ok) return JSON.parse(text) as Answer
-        if (answer.status !== 503) throw new HubSaidNo(`${method} answered ${answer.status}: ${text}`)
+        const { status, text } = await this.askOnce(method, message)
+        if (status === 200) return JSON.parse(text) as Answer
+        if (status !== 503) throw new HubSaidNo(`${method} answered ${status}: ${text}`)
       } catch (error) {
         if (error instanceof HubSaidNo || performance.now() > deadlineMs) throw error
       }
       await pause(ASK_AGAIN_MS)
     }
+  }
+
+  /** Whatever the hub answers. */
+  async askOnce(
+    method: `${"ScientistService" | "OperatorService"}/${string}`,
+    message: object,
+  ): Promise<{ readonly status: number; readonly text: string }> {
+    const answer = await fetch(new URL(`/cah.v1.${method}`, this.url), {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${this.token}` },
+      body: JSON.stringify(message),
+      signal: AbortSignal.timeout(ASK_MAX_MS),
+    })
+    return { status: answer.status, text: await answer.text() }
   }
 
   /** Every job of a campaign, page by page. */
@@ -149,6 +176,8 @@ export class Hub {
 
 class HubSaidNo extends Error {}
 
-function launch(data: string, log: string, { host, more }: Where, port: number): Program {
-  return start("hub", ["hub/bin/cah-hub.mjs", "--data", data, "--listen", `${host}:${port}`, ...more], {}, log)
+function launch(data: string, log: string, where: Where, port: number): Program {
+  const { host, more, environment = {}, within = [] } = where
+  const flags = ["--data", data, "--listen", `${host}:${port}`, ...more]
+  return start("hub", ["hub/bin/cah-hub.mjs", ...flags], environment, log, within)
 }

@@ -100,3 +100,25 @@ test("a database that was cut in half is noticed, not trusted", t => {
   writeFileSync(file, readFileSync(file).subarray(0, 20_000))
   assert.match(examine(data, acknowledged, true).join("\n"), /cannot be read|is damaged/)
 })
+
+test("an upload that was acknowledged and has no row is noticed", t => {
+  const data = directory(t, () => undefined)
+  const gone = `sha256:${"0".repeat(64)}`
+  const here = `sha256:${digest.toString("hex")}`
+  assert.deepEqual(examine(data, acknowledged, true, { uploads: [here] }), [])
+  assert.match(examine(data, acknowledged, true, { uploads: [here, gone] }).join("\n"), /0000 was acknowledged and is/)
+})
+
+test("a job that was said to have ended, and has not, is noticed", t => {
+  const data = directory(t, database => {
+    database.exec("UPDATE jobs SET phase = 'running', outcome = NULL; DELETE FROM results")
+  })
+  const told = acknowledged.map(each => ({ ...each, ended: true }))
+  assert.deepEqual(examine(data, acknowledged, false), [])
+  assert.match(examine(data, told, false).join("\n"), /campaign 1 was said to have ended; of its 1 jobs 0 have/)
+})
+
+test("a job in its second attempt is passed over where others count the runs", t => {
+  const data = directory(t, database => database.exec("UPDATE jobs SET attempt = 2, losses = 1"))
+  assert.deepEqual(examine(data, acknowledged, true, { mayRepeat: true }), [])
+})

@@ -11,6 +11,15 @@ export interface Acknowledged {
   readonly key: string
   readonly campaign: number
   readonly jobs: number
+  /** Somebody was told that all of them have finished. */
+  ended?: boolean
+}
+
+export interface Also {
+  /** Digests that were said to be stored. */
+  readonly uploads?: readonly string[]
+  /** Attempts may have been lost: whoever asks counts the runs by other means. */
+  readonly mayRepeat?: boolean
 }
 
 interface ResultRow {
@@ -22,7 +31,12 @@ interface ResultRow {
 }
 
 /** One sentence for each thing that is not as it must be. `all`: every job must have ended well. */
-export function examine(data: string, acknowledged: readonly Acknowledged[], all: boolean): string[] {
+export function examine(
+  data: string,
+  acknowledged: readonly Acknowledged[],
+  all: boolean,
+  { uploads = [], mayRepeat = false }: Also = {},
+): string[] {
   const copy = mkdtempSync(join(tmpdir(), "cah-ledger-"))
   try {
     cpSync(data, copy, { recursive: true, filter: path => !path.endsWith(".sock") })
@@ -33,7 +47,9 @@ export function examine(data: string, acknowledged: readonly Acknowledged[], all
       return [
         ...sound(database),
         ...submits(database, acknowledged),
+        ...stored(database, copy, uploads),
         ...results(database, copy),
+        ...(mayRepeat ? [] : repeated(database)),
         ...(all ? ends(database) : []),
       ]
     } catch (error) {
@@ -57,7 +73,10 @@ function submits(database: Database.Database, acknowledged: readonly Acknowledge
   const find = database.prepare<[string], { id: number; total: number }>(
     "SELECT id, total FROM campaigns WHERE key = ?",
   )
-  return acknowledged.flatMap(({ key, campaign, jobs }) => {
+  const finished = database.prepare<[number], { n: number }>(
+    "SELECT count(*) AS n FROM jobs WHERE campaign = ? AND outcome = 'finished'",
+  )
+  return acknowledged.flatMap(({ key, campaign, jobs, ended }) => {
     const rows = find.all(key)
     if (rows.length === 0) return [`campaign ${campaign} was acknowledged and is gone`]
     if (rows.length > 1) return [`key ${key} made ${rows.length} campaigns`]
@@ -65,11 +84,34 @@ function submits(database: Database.Database, acknowledged: readonly Acknowledge
     if (row?.id !== campaign || row.total !== jobs) {
       return [`campaign ${campaign} of ${jobs} jobs was acknowledged; there is ${row?.id} of ${row?.total}`]
     }
+    const [count] = finished.all(campaign)
+    if (ended === true && count?.n !== jobs) {
+      return [`campaign ${campaign} was said to have ended; of its ${jobs} jobs ${count?.n} have`]
+    }
     return []
   })
 }
 
-/** I4 one result for an ended job and no other, its blob whole; and none that ran twice. */
+/** Every row has its blob, whole; and what was acknowledged has its row. */
+function stored(database: Database.Database, copy: string, uploads: readonly string[]): string[] {
+  const rows = database
+    .prepare<[], { digest: Buffer; size_bytes: number }>("SELECT digest, size_bytes FROM blobs")
+    .all()
+  const known = new Set(rows.map(({ digest }) => `sha256:${digest.toString("hex")}`))
+  return [
+    ...uploads.filter(digest => !known.has(digest)).map(digest => `${digest} was acknowledged and is gone`),
+    ...rows.flatMap(({ digest, size_bytes }) => {
+      const name = digest.toString("hex")
+      const path = join(copy, "blobs/sha256", name.slice(0, 2), name)
+      if (!existsSync(path)) return [`sha256:${name} has a row and no file`]
+      const bytes = readFileSync(path)
+      const isRight = bytes.length === size_bytes && createHash("sha256").update(bytes).digest().equals(digest)
+      return isRight ? [] : [`sha256:${name}: its file is not what its row says`]
+    }),
+  ]
+}
+
+/** I4 one result for an ended job and no other, its blob whole. */
 function results(database: Database.Database, copy: string): string[] {
   const complaints: string[] = []
   for (const row of database
@@ -96,17 +138,20 @@ function results(database: Database.Database, copy: string): string[] {
     .all()
   for (const { campaign, idx } of unmatched)
     complaints.push(`job ${campaign}.${idx}: its state and its result do not agree`)
-  const again = database
+  return complaints
+}
+
+/** None ran twice. */
+function repeated(database: Database.Database): string[] {
+  return database
     .prepare<[], { campaign: number; idx: number; attempt: number; losses: number; story: string }>(
       "SELECT campaign, idx, attempt, losses, story FROM jobs WHERE attempt > 1 OR losses > 0",
     )
     .all()
-  for (const job of again) {
-    complaints.push(
-      `job ${job.campaign}.${job.idx}: attempt ${job.attempt}, ${job.losses} lost, although no agent was: ${job.story}`,
+    .map(
+      ({ campaign, idx, attempt, losses, story }) =>
+        `job ${campaign}.${idx}: attempt ${attempt}, ${losses} lost, although no agent was: ${story}`,
     )
-  }
-  return complaints
 }
 
 /** L1 everything ends. */
