@@ -50,6 +50,14 @@ export const TICK_EVENTS_MAX = 4_096
 
 // ---- fronts ----
 
+/** Ways in which one campaign's jobs may be run. */
+export const SHAPES_MAX = 16
+/** Further tries of one job, and attempts it may lose: beyond it a job is poison, whatever its scientist hopes. */
+export const RETRIES_MAX = 100
+export const LOSS_MAX_MAX = 1_000
+/** Campaigns that one may wait for. */
+export const AFTER_MAX = 100
+
 /** How finely the event loop's delay is sampled: 50 times a second costs nothing that can be measured. */
 export const EVENT_LOOP_RESOLUTION_MS = 20
 /** Whoever decides by the lag wants that of now, and not of one hiccup: fifty samples. */

@@ -74,6 +74,8 @@ function begin(stage: Stage, node: Node, campaign: Campaign, job: Job, one: Try)
 }
 
 function hold(stage: Stage, node: Node, held: Held): void {
+  // An older attempt at the same job may still be stopping here; its place is the new one's.
+  release(stage, node, jobId(held.campaign, held.index))
   node.held.set(jobId(held.campaign, held.index), held)
   if (held.owner !== null) useSlots(stage, held.owner, held.needs.slots)
   updateRoom(stage.state, node)

@@ -7,7 +7,7 @@ import type { CampaignHeld, CampaignSubmitted, JobsCancelled } from "./events.ts
 import { watchDeadline } from "./lease.ts"
 import type { Campaign, CampaignId, IndexRange } from "./model.ts"
 import type { CampaignRow } from "./ports.ts"
-import { endedWell } from "./rules.ts"
+import { endedWell, wantsOf } from "./rules.ts"
 
 export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): void {
   const { state, effects, now } = stage
@@ -24,10 +24,18 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
     }
     return
   }
+  const gone = event.waitsFor.find(({ campaign, success }) => success && !state.campaigns.has(campaign))
+  if (gone !== undefined) {
+    // Since the front looked. Whether it ended well is on disk in a moment.
+    const error = new CahError("aborted", `campaign ${gone.campaign} has just ended: submit again`)
+    effects.speech.push({ kind: "Reply", request, reply: { kind: "error", error } })
+    return
+  }
   const id = ++state.lastCampaign as CampaignId
   const campaign: Campaign = {
     ...order,
     id,
+    wants: wantsOf(order.rules),
     hasParameters: lines !== null,
     // What has ended since the front looked is no longer waited for.
     waitsFor: event.waitsFor.filter(({ campaign: other }) => state.campaigns.has(other)),
@@ -181,6 +189,6 @@ function goOn(stage: Stage, waiter: Campaign, ended: Campaign): void {
 }
 
 export function campaignRow(campaign: Campaign, wallMs: number): CampaignRow {
-  const { again: _a, jobs: _j, skipped: _s, took: _t, tailWatched: _w, needs, counts, ...row } = campaign
+  const { again: _a, jobs: _j, skipped: _s, took: _t, tailWatched: _w, wants: _wants, needs, counts, ...row } = campaign
   return { ...row, ...needs, counts: { ...counts }, endedAt: allEnded(counts) ? wallMs : null }
 }

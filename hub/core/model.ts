@@ -2,6 +2,7 @@
 // Times are monotonic milliseconds of this process (nowMs); wall time is stamped where rows are written.
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { Deadlines } from "./deadlines.ts"
+import type { NodeProperties, Property } from "./property.ts"
 
 export type CampaignId = number & { readonly brand: "CampaignId" }
 /** "12.7": campaign 12, index 7. */
@@ -50,6 +51,8 @@ export interface Rules {
   readonly retryMax: number
   /** Only after these exit codes; none: after any failure. */
   readonly retryExitCodes: readonly number[]
+  /** What a node must be, as the scientist wrote it; empty: any. */
+  readonly property: string
   /** Attempts that may be lost before the job ends as lost. */
   readonly lossMax: number
   /** Wall time, ms: jobs that have not ended by then are cancelled. */
@@ -116,6 +119,8 @@ export interface Campaign {
   readonly hasParameters: boolean
   /** By its owner: nothing more is offered until it is resumed. */
   held: boolean
+  /** The rules' property, read. */
+  readonly wants: Property | null
   /** What must end before it begins. */
   waitsFor: readonly Dependency[]
   /**
@@ -203,6 +208,10 @@ export interface Node {
   memoryBytes: number
   diskBytes: number
   properties: Readonly<Record<string, string>>
+  /** What properties are judged by: those it reports and those we know, by lower-case name. */
+  facts: NodeProperties
+  /** Judgements already made, by the property's text. */
+  readonly judged: Map<string, boolean>
   drained: boolean
   revoked: boolean
   /** The lease of all it holds. Renewed by each heartbeat and report. */

@@ -9,6 +9,7 @@ import type { HeartbeatReceived, NodeDrained, NodeGone, NodeHello, NodeRevoked }
 import { arm, renew } from "./lease.ts"
 import { type Held, jobId, type Node, type NodeId } from "./model.ts"
 import type { NodeRow } from "./ports.ts"
+import { factsOf } from "./rules.ts"
 import { isForward } from "./transitions.ts"
 
 export function onNodeHello(stage: Stage, event: NodeHello): void {
@@ -27,6 +28,8 @@ export function onNodeHello(stage: Stage, event: NodeHello): void {
   node.memoryBytes = event.memoryBytes
   node.diskBytes = event.diskBytes
   node.properties = event.properties
+  node.facts = factsOf(node)
+  node.judged.clear()
   renew(node, now.nowMs)
   effects.nodes.add(node)
 
@@ -105,6 +108,8 @@ function newNode(stage: Stage, event: NodeHello): Node {
     memoryBytes: 0,
     diskBytes: 0,
     properties: {},
+    facts: {},
+    judged: new Map(),
     drained: false,
     revoked: false,
     leaseUntilMs: 0,
@@ -191,6 +196,14 @@ function notFound(stage: Stage, event: NodeDrained | NodeRevoked): void {
 }
 
 export function nodeRow(node: Node, wallMs: number): NodeRow {
-  const { link: _link, leaseUntilMs: _until, leaseArmed: _armed, held: _held, ...row } = node
+  const {
+    link: _link,
+    leaseUntilMs: _until,
+    leaseArmed: _armed,
+    held: _held,
+    facts: _facts,
+    judged: _judged,
+    ...row
+  } = node
   return { ...row, properties: { ...node.properties }, lastSeenAt: wallMs }
 }

@@ -8,7 +8,7 @@ import { noEffects } from "./effects.ts"
 import { arm, renew, watchAge, watchDeadline, watchTail } from "./lease.ts"
 import { type Job, jobId, type Now, type State } from "./model.ts"
 import type { JobRow, StoreReader } from "./ports.ts"
-import { shapeOf } from "./rules.ts"
+import { factsOf, shapeOf, wantsOf } from "./rules.ts"
 import { readyJobs } from "./schedule.ts"
 import { restoreUsage, useSlots } from "./usage.ts"
 
@@ -34,14 +34,16 @@ export function restore(
   state.lastCampaign = store.lastCampaign()
   for (const [owner, usage] of restoreUsage(store.usages(), now)) state.usage.set(owner, usage)
   for (const { lastSeenAt: _seen, ...row } of store.nodes()) {
-    state.nodes.set(row.id, { ...row, link: null, leaseUntilMs: 0, leaseArmed: false, held: new Map() })
+    const fresh = { link: null, leaseUntilMs: 0, leaseArmed: false, held: new Map(), judged: new Map() }
+    state.nodes.set(row.id, { ...row, ...fresh, facts: factsOf(row) })
   }
   for (const { endedAt: _ended, slots, memoryBytes, diskBytes, ...row } of store.liveCampaigns()) {
     const skipped = store.cancelledRanges(row.id).filter(range => range.last >= row.cursor)
     const needs = { slots, memoryBytes, diskBytes }
     const took = { attempts: 0, sumMs: 0 }
+    const wants = wantsOf(row.rules)
     const fresh = { again: new Set<number>(), jobs: new Map<number, Job>(), took, tailWatched: false }
-    state.campaigns.set(row.id, { ...row, ...fresh, needs, skipped })
+    state.campaigns.set(row.id, { ...row, ...fresh, needs, skipped, wants })
     state.keys.set(keyOf(row.owner, row.key), row.id)
   }
   const stage = { state, now, effects: noEffects() }

@@ -3,7 +3,7 @@
 // evenly, one job a round.
 import { HELD_MAX, USAGE_PLACED_SECONDS } from "../limits.ts"
 import type { Campaign, Needs, Node, State } from "./model.ts"
-import { shapeCount, shapeOf } from "./rules.ts"
+import { shapeCount, shapeOf, suits } from "./rules.ts"
 import { usedBy } from "./usage.ts"
 
 export interface Assignment {
@@ -48,7 +48,7 @@ export function plan(state: State, nowMs: number): Assignment[] {
     entries: lane.map(campaign => ({ campaign, ready: readyJobs(campaign) })),
   }))
   function place(open: Open): boolean {
-    const found = pick(lanes, open.free)
+    const found = pick(lanes, open.node, open.free)
     if (found === null) return false
     const { needs } = shapeOf(found.campaign, found.shape)
     assignments.push({ node: open.node, ...found })
@@ -68,13 +68,13 @@ export function plan(state: State, nowMs: number): Assignment[] {
 }
 
 /** The job of the owner who has used least, among those that fit. What is used up is taken out. */
-function pick(lanes: Lane[], free: Needs): { campaign: Campaign; shape: number } | null {
+function pick(lanes: Lane[], node: Node, free: Needs): { campaign: Campaign; shape: number } | null {
   let best: { lane: Lane; entry: Lane["entries"][number]; shape: number } | null = null
   for (const lane of lanes) {
     if (best !== null && lane.used >= best.lane.used) continue
     for (const entry of lane.entries) {
       const shape = fittingShape(entry.campaign, free)
-      if (shape === null) continue
+      if (shape === null || !suits(node, entry.campaign)) continue
       best = { lane, entry, shape }
       break
     }

@@ -5,6 +5,7 @@ import { offer } from "./attempts.ts"
 import type { Stage } from "./change.ts"
 import { watchTail } from "./lease.ts"
 import type { Campaign, CampaignId, Job, Node } from "./model.ts"
+import { suits } from "./rules.ts"
 import { fittingShape, freeRoom, readyJobs } from "./schedule.ts"
 
 export function onTailDue(stage: Stage, id: CampaignId): void {
@@ -36,7 +37,7 @@ function idleNode(stage: Stage, campaign: Campaign, job: Job): { node: Node; sha
     const node = stage.state.nodes.get(id)!
     if (job.tries.some(one => one.node === id)) continue
     const shape = fittingShape(campaign, freeRoom(node))
-    if (shape !== null) return { node, shape }
+    if (shape !== null && suits(node, campaign)) return { node, shape }
   }
   return null
 }
