@@ -17,7 +17,7 @@ import {
 import { type Clock, Failure, type Link, type Log, type LogSource, type OutputName } from "./core/ports.ts"
 import { emptyState, holdingOf, nextDeadlineMs, step } from "./core/step.ts"
 import type { Journal, JournalEntry } from "./journal.ts"
-import { LEAVE_MS, RETRY_MAX_MS, RETRY_MIN_MS } from "./limits.ts"
+import { CANCEL_GRACE_MS, LEAVE_MS, RETRY_MAX_MS, RETRY_MIN_MS } from "./limits.ts"
 
 /** What can be done for one attempt. Calls come one at a time, except stop(), follow() and an abort. */
 export interface Work {
@@ -36,7 +36,8 @@ export interface Work {
 export interface RunningCommand {
   /** Never rejects. */
   readonly ended: Promise<Exit>
-  stop(): void
+  /** TERM, then KILL after the grace. Called again with a shorter one, that counts. */
+  stop(graceMs: number): void
 }
 
 export interface Workshop {
@@ -128,7 +129,7 @@ export class Engine {
     for (const lane of lanes) {
       lane.gone.abort()
       lane.task?.abort()
-      lane.run?.stop()
+      lane.run?.stop(CANCEL_GRACE_MS)
     }
     await Promise.all(lanes.flatMap(lane => [lane.tail, lane.taskDone, lane.run?.ended]))
     await Promise.all(this.#clearing.values())
@@ -243,7 +244,7 @@ export class Engine {
         return this.#run(lane, effect.spec)
       case "Stop":
         lane.task?.abort()
-        lane.run?.stop()
+        lane.run?.stop(effect.graceMs)
         return
       case "Pack":
         return this.#begin(lane, signal => this.#pack(lane, effect.spec, signal))
@@ -275,12 +276,12 @@ export class Engine {
     this.#lanes.delete(id)
     lane.gone.abort()
     lane.task?.abort()
-    lane.run?.stop()
+    lane.run?.stop(CANCEL_GRACE_MS)
     const cleared = (async () => {
       await lane.tail
       // Begun by what was in the lane just before it was closed.
       lane.task?.abort()
-      lane.run?.stop()
+      lane.run?.stop(CANCEL_GRACE_MS)
       await Promise.all([lane.taskDone, lane.run?.ended])
       // The entry first: a directory without an entry is swept at the next start, an entry without its outputs would be a broken promise.
       await this.#world.journal.forget(lane.name)

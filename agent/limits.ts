@@ -7,8 +7,10 @@ export const RETRY_MIN_MS = 1_000
 export const RETRY_MAX_MS = 60_000
 /** Tries of a stagein before the attempt is given up as lost: another node may have better luck. */
 export const STAGE_TRIES_MAX = 8
-/** TERM, then this long, then KILL. */
-export const KILL_GRACE_MS = 5_000
+/** TERM, then this long, then KILL: for a command whose walltime is over, and whose files are still wanted. */
+export const WALLTIME_GRACE_MS = 5_000
+/** The same for a command that nobody wants any more: dead within 2 s of the hub's word (RELIABILITY I9). */
+export const CANCEL_GRACE_MS = 1_000
 /** stdout and stderr each: the first half and the last half of this are kept. */
 export const LOG_MAX_BYTES = 10 * 1024 * 1024
 /** A log up to here travels inside the report. */
@@ -61,8 +63,8 @@ export const SUPERSEDED_RETRY_MS = 60_000
 /** TCP, TLS and the upgrade; then from the upgrade to the welcome. Longer than the hub's own patience. */
 export const HANDSHAKE_MS = 20_000
 export const WELCOME_MS = 45_000
-/** Silence after which the hub is pinged, and again; the link is dead after two such pings without any answer. */
-export const PING_MS = 15_000
+/** Silence after which the hub is pinged, and again; the link is dead after two such pings without any answer: within 45 s. */
+export const PING_MS = 14_000
 export const PING_MISSES_MAX = 2
 /** How often the link's deadlines are looked at. */
 export const LINK_WATCH_MS = 1_000

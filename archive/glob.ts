@@ -14,19 +14,25 @@ export class GlobError extends Error {
 
 export type Matcher = (path: string) => boolean
 
+export interface MatchOptions {
+  /** Wildcards match a leading dot too, and a pattern never means what lies below: as in files of names to be ignored. */
+  readonly exact?: boolean
+}
+
 /** Any of the patterns. Throws GlobError for one that cannot be meant. */
-export function matcher(patterns: readonly string[]): Matcher {
+export function matcher(patterns: readonly string[], options: MatchOptions = {}): Matcher {
+  const exact = options.exact ?? false
   const compiled = patterns.flatMap(pattern => {
     if (pattern === "") throw new GlobError("an empty pattern matches nothing")
     if (pattern.length > PATTERN_MAX_LENGTH) {
       throw new GlobError(`a pattern longer than ${PATTERN_MAX_LENGTH} characters: ${pattern.slice(0, 40)}…`)
     }
     if (pattern.startsWith("/")) throw new GlobError(`${pattern}: patterns are relative to the working directory`)
-    return expandBraces(pattern).map(compile)
+    return (exact ? [pattern] : expandBraces(pattern)).map(one => compile(one, exact))
   })
   return path => {
     const names = path.split("/")
-    return compiled.some(parts => matchParts(parts, names))
+    return compiled.some(parts => matchParts(parts, names, exact))
   }
 }
 
@@ -37,7 +43,7 @@ type Token =
   | { readonly kind: "many" }
   | { readonly kind: "class"; readonly negated: boolean; readonly ranges: readonly (readonly [string, string])[] }
 
-function compile(pattern: string): readonly Part[] {
+function compile(pattern: string, exact: boolean): readonly Part[] {
   const names = pattern
     .normalize("NFC")
     .replace(/^(\.\/)+/, "")
@@ -46,7 +52,7 @@ function compile(pattern: string): readonly Part[] {
   if (names.at(-1) === "") names[names.length - 1] = "**"
   if (names.includes("..")) throw new GlobError(`${pattern}: patterns cannot leave the working directory`)
   const parts: Part[] = names.map(name => (name === "**" ? "**" : tokens(name, pattern)))
-  const literal = parts.every(part => part !== "**" && part.every(token => token.kind === "text"))
+  const literal = !exact && parts.every(part => part !== "**" && part.every(token => token.kind === "text"))
   return literal ? [...parts, "**"] : parts
 }
 
@@ -91,7 +97,7 @@ function characterClass(body: readonly string[]): Token {
   return { kind: "class", negated, ranges }
 }
 
-function matchParts(parts: readonly Part[], names: readonly string[]): boolean {
+function matchParts(parts: readonly Part[], names: readonly string[], dots: boolean): boolean {
   // reached[j]: the parts so far can match the first j names.
   let reached: boolean[] = [true, ...names.map(() => false)]
   for (const part of parts) {
@@ -100,11 +106,11 @@ function matchParts(parts: readonly Part[], names: readonly string[]): boolean {
     if (part === "**") {
       let open = false
       for (let j = 0; j <= names.length; j++) {
-        open = (open && !names[j - 1]!.startsWith(".")) || reached[j]!
+        open = (open && (dots || !names[j - 1]!.startsWith("."))) || reached[j]!
         next[j] = open
       }
     } else {
-      for (let j = 0; j < names.length; j++) if (reached[j]!) next[j + 1] = matchName(part, names[j]!)
+      for (let j = 0; j < names.length; j++) if (reached[j]!) next[j + 1] = matchName(part, names[j]!, dots)
     }
     reached = next
   }
@@ -112,9 +118,9 @@ function matchParts(parts: readonly Part[], names: readonly string[]): boolean {
 }
 
 /** Greedy with one point to go back to, which suffices: the last star can always take more. */
-function matchName(part: readonly Token[], name: string): boolean {
+function matchName(part: readonly Token[], name: string, dots: boolean): boolean {
   const chars = [...name]
-  if (chars[0] === "." && !(part[0]?.kind === "text" && part[0].char === ".")) return false
+  if (!dots && chars[0] === "." && !(part[0]?.kind === "text" && part[0].char === ".")) return false
   let token = 0
   let char = 0
   let star = -1

@@ -70,7 +70,13 @@ export async function listTree(root: string, options: ListOptions = {}): Promise
     for (const name of names.sort(byBytes)) {
       options.signal?.throwIfAborted()
       const entry = await attempt(async () => {
-        const found = await inspect(base, join(directory, name), prefix + name.normalize("NFC"))
+        const path = prefix + name.normalize("NFC")
+        const found = await inspect(base, join(directory, name), path).catch((error: unknown) => {
+          // A broken link that nobody wants is no reason to refuse the tree.
+          if (error instanceof ArchiveError && options.filter?.(path, "file") === false) return null
+          throw error
+        })
+        if (found === null) return null
         if (!(options.filter?.(found.path, found.kind) ?? true)) return null
         checkPath(found.path)
         await readable(found)

@@ -219,6 +219,11 @@ export class Hub {
     }
   }
 
+  /** Whether the hub has the blob, whole, from this owner. */
+  async has(blob: Pick<Blob, "digest" | "sizeBytes">): Promise<boolean> {
+    return (await this.#rpc.unary(ScientistService.method.getUpload, { blob }, this.#call())).stored
+  }
+
   /** Packs a directory or file and makes sure that the hub has it: `spec.stagein` of a submission. */
   async upload(
     path: string,

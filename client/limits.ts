@@ -32,6 +32,28 @@ export const STAGEIN_MAX_BYTES = 16 * 1024 ** 3
 export const WALLTIME_MAX_S = 30 * 24 * 3_600
 /** One line of a parameter file: the hub's own bound. */
 export const PARAMETER_LINE_MAX_BYTES = 16 * 1024
+/** Named parameters of a job: columns of a CSV file, axes of a sweep. More belong into a file of the stagein. */
+export const PARAMETER_NAMES_MAX = 64
+/** Slots of one job, priorities either way, and retries of a job: the hub's own bounds, or a guess at them. */
+export const SLOTS_MAX = 1_024
+export const PRIORITY_MAX = 1_000
+export const RETRIES_MAX = 100
+/** Exit codes that --retry-exit names: there are no more. */
+export const EXIT_CODE_MAX = 255
+/** Other ways of running a job. People write two or three. */
+export const SHAPES_MAX = 16
+/** Campaigns that one waits for. */
+export const DEPENDENCIES_MAX = 1_000
+/** A script travels in the specification, which the hub bounds; larger ones belong into the stagein. */
+export const SCRIPT_MAX_BYTES = 48 * 1024
+/** A job file, or a graph of jobs. Parameters have files of their own. */
+export const JOB_FILE_MAX_BYTES = 1024 * 1024
+/** Jobs of one graph: each is a campaign and a call. */
+export const GRAPH_JOBS_MAX = 500
+/** Lines of parameters that a resubmission asks the hub for, one by one. */
+export const RESUBMIT_LINES_MAX = 10_000
+/** Campaigns looked through for the size of a stagein that was named by its digest only. */
+export const DIGEST_CAMPAIGNS_MAX = 100
 /** A parameter file is held in memory, so that a retry sends the very same lines. */
 export const PARAMETER_FILE_MAX_BYTES = 128 * 1024 * 1024
 /** Parameters in one message of a submit. */

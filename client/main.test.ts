@@ -154,6 +154,7 @@ describe("one run, one line of this table", { concurrency: 2 }, () => {
       "get",
       "logs",
       "del",
+      "resub",
       "nodes",
       "login",
       "logout",
@@ -167,7 +168,7 @@ describe("one run, one line of this table", { concurrency: 2 }, () => {
       assert.deepEqual([code, stderr], [0, ""], verb)
       assert.match(stdout, /Examples:\n {2}\S/, verb)
       const lines = stdout.trimEnd().split("\n")
-      assert.ok(lines.length <= 40 && lines.every(line => line.length <= 110), verb)
+      assert.ok(lines.length <= 50 && lines.every(line => line.length <= 110), verb)
     }
   })
 })

@@ -12,6 +12,7 @@ import { logout } from "./commands/logout.ts"
 import { logs } from "./commands/logs.ts"
 import { ls } from "./commands/ls.ts"
 import { nodes } from "./commands/nodes.ts"
+import { resub } from "./commands/resub.ts"
 import { show } from "./commands/show.ts"
 import { sub } from "./commands/sub.ts"
 import { version } from "./commands/version.ts"
@@ -33,6 +34,7 @@ const verbs: Readonly<Record<string, Verb>> = {
   get,
   logs,
   del,
+  resub,
   nodes,
   login,
   logout,

@@ -1,69 +1,49 @@
-// The file of --array-param-file: a line is a job. Blank lines and lines that begin with # are skipped, as OAR does.
+// The file of --array-param-file, in OAR's grammar: a line is a job; blank lines and lines that begin with # are skipped; words may
+// be quoted as in a shell. Lines stay as they were written: what they mean to a command is decided with the command.
 // The whole file is read and checked before anything is sent, so that an error on its last line submits nothing.
-import { open } from "node:fs/promises"
 import { usage } from "./errors.ts"
-import { ARRAY_MAX, PARAMETER_FILE_MAX_BYTES, PARAMETER_LINE_MAX_BYTES } from "./limits.ts"
+import { ARRAY_MAX, PARAMETER_LINE_MAX_BYTES } from "./limits.ts"
+import { textOf } from "./submit/input.ts"
+import { quoteWords, splitWords, WordError } from "./submit/words.ts"
 
-const NEWLINE = 10
-
-/** `path` is for messages; the bytes come from wherever they come. */
-export async function readParameters(path: string, source: AsyncIterable<Buffer | string>): Promise<string[]> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of source) {
-    const buffer = typeof chunk === "string" ? Buffer.from(chunk) : chunk
-    bytes += buffer.length
-    if (bytes > PARAMETER_FILE_MAX_BYTES) {
-      throw usage(`${path} is larger than ${PARAMETER_FILE_MAX_BYTES} bytes.`, "Split it into several campaigns.")
-    }
-    chunks.push(buffer)
-  }
-  const all = Buffer.concat(chunks)
+/** `name` is for messages. */
+export function parseParameters(name: string, bytes: Buffer): string[] {
   const lines: string[] = []
-  // Each line is decoded by itself, so that an error can name it.
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false })
-  for (let start = 0, number = 1; start < all.length; number++) {
-    const newline = all.indexOf(NEWLINE, start)
-    const end = newline === -1 ? all.length : newline
-    const line = checkLine(path, number, all.subarray(start, end), decoder)
-    if (line !== null) lines.push(line)
-    if (lines.length > ARRAY_MAX) throw usage(`${path}: more than ${ARRAY_MAX} jobs, from line ${number} on.`)
-    start = end + 1
+  let number = 0
+  for (const line of textOf(name, bytes).split("\n")) {
+    number++
+    const trimmed = line.trim()
+    if (trimmed === "" || trimmed.startsWith("#")) continue
+    checkLine(`${name}, line ${number}`, line)
+    lines.push(line.replace(/\r$/, ""))
+    if (lines.length > ARRAY_MAX) throw usage(`${name}: more than ${ARRAY_MAX} jobs, from line ${number} on.`)
   }
-  if (lines.length === 0) {
-    throw usage(`${path} holds no parameters: all its lines are blank or comments.`, "A line of it is a job.")
-  }
-  return lines
+  if (lines.length > 0) return lines
+  throw usage(`${name} holds no parameters: all its lines are blank or comments.`, "A line of it is a job.")
 }
 
-export async function readParameterFile(path: string): Promise<string[]> {
-  const handle = await open(path).catch(thrown => {
-    throw usage(`The parameter file ${path} cannot be read: ${thrown instanceof Error ? thrown.message : thrown}`)
-  })
+function checkLine(place: string, line: string): void {
+  if (Buffer.byteLength(line) > PARAMETER_LINE_MAX_BYTES) {
+    throw usage(`${place}: longer than ${PARAMETER_LINE_MAX_BYTES} bytes.`)
+  }
+  if (line.includes("\0")) throw usage(`${place}: holds a NUL character, which no argument can.`)
   try {
-    if (!(await handle.stat()).isFile()) throw usage(`The parameter file ${path} is not a file.`)
-    return await readParameters(path, handle.createReadStream({ autoClose: false }))
-  } finally {
-    await handle.close()
+    splitWords(line.replace(/\r$/, ""))
+  } catch (thrown) {
+    if (!(thrown instanceof WordError)) throw thrown
+    throw usage(`${place}, column ${thrown.column}: ${thrown.message}.`, "A quote itself is written \\' or \\\".")
   }
 }
 
-function checkLine(
-  path: string,
-  number: number,
-  bytes: Buffer,
-  decoder: InstanceType<typeof TextDecoder>,
-): string | null {
-  if (bytes.length > PARAMETER_LINE_MAX_BYTES) {
-    throw usage(`${path}, line ${number}: longer than ${PARAMETER_LINE_MAX_BYTES} bytes.`)
-  }
-  if (bytes.includes(0)) throw usage(`${path}, line ${number}: holds a NUL character, which no argument can.`)
-  let line: string
-  try {
-    line = decoder.decode(bytes)
-  } catch {
-    throw usage(`${path}, line ${number}: is not UTF-8.`, `Convert the file: iconv -f latin1 -t utf-8 ${path}`)
-  }
-  const trimmed = line.trim()
-  return trimmed === "" || trimmed.startsWith("#") ? null : line.replace(/\r$/, "")
+/**
+ * The command and the lines as the hub takes them. It splits a line at spaces for a list of arguments, and knows no quotes: where
+ * there are some, the command becomes a line for the shell, and each word is quoted so that the shell changes nothing in it.
+ */
+export function joinParameters(
+  command: readonly string[],
+  lines: readonly string[],
+): { command: string[]; lines: readonly string[] } {
+  const quoted = command.length > 1 && lines.some(line => /["'\\]/.test(line))
+  if (!quoted) return { command: [...command], lines }
+  return { command: [quoteWords(command)], lines: lines.map(line => quoteWords(splitWords(line))) }
 }

@@ -1,10 +1,12 @@
 // A directory or a file of the scientist's, packed into a temporary archive that can be sent, and sent again after a cut.
 // A directory's content becomes the job's working directory; a single file is put into it under its own name.
 // What cannot be packed whole and unchanged is an error that names it: no half of an input is ever sent.
-import { mkdtemp, realpath, rm, stat } from "node:fs/promises"
+import { mkdtemp, readFile, realpath, rm, stat } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
-import { listTree, packToFile, type TreeEntry } from "../archive/pack.ts"
+import { GlobError } from "../archive/glob.ts"
+import { IGNORE_FILE, IGNORE_MAX_BYTES, ignoreRules } from "../archive/ignore.ts"
+import { listTree, measure, packToFile, type TreeEntry } from "../archive/pack.ts"
 import { ArchiveError, checkPath } from "../archive/rules.ts"
 import { ClientError } from "./errors.ts"
 import { STAGEIN_MAX_BYTES } from "./limits.ts"
@@ -23,9 +25,6 @@ export async function packStagein(path: string, signal?: AbortSignal): Promise<P
   let directory: string | null = null
   try {
     const entries = await list(path, options)
-    // Before the temporary disk is filled with what the hub would not take.
-    const bytes = entries.reduce((sum, entry) => sum + entry.sizeBytes, 0)
-    if (bytes > STAGEIN_MAX_BYTES) throw new ArchiveError("bytes", path, `more than ${STAGEIN_MAX_BYTES} bytes in all`)
     // Not in the tree that is being packed, even if the user stands in it.
     directory = await mkdtemp(join(tmpdir(), "cah-stagein-"))
     const file = join(directory, "stagein.tar")
@@ -45,10 +44,34 @@ export async function packStagein(path: string, signal?: AbortSignal): Promise<P
   }
 }
 
+/** Digest, size and number of entries of what packStagein would pack, without keeping it. */
+export async function measureStagein(
+  path: string,
+  signal?: AbortSignal,
+): Promise<{ digest: string; sizeBytes: number; entries: number }> {
+  const options = signal === undefined ? {} : { signal }
+  try {
+    const entries = await list(path, options)
+    const { digest, sizeBytes } = await measure(entries, { ...options, sizeMaxBytes: STAGEIN_MAX_BYTES })
+    return { digest, sizeBytes, entries: entries.length }
+  } catch (thrown) {
+    signal?.throwIfAborted()
+    throw inWords(path, thrown)
+  }
+}
+
+/** Checked for size before the temporary disk is filled with what the hub would not take. */
 async function list(path: string, options: { signal?: AbortSignal }): Promise<TreeEntry[]> {
+  const entries = await everything(path, options)
+  const bytes = entries.reduce((sum, entry) => sum + entry.sizeBytes, 0)
+  if (bytes > STAGEIN_MAX_BYTES) throw new ArchiveError("bytes", path, `more than ${STAGEIN_MAX_BYTES} bytes in all`)
+  return entries
+}
+
+async function everything(path: string, options: { signal?: AbortSignal }): Promise<TreeEntry[]> {
   const status = await stat(path, { bigint: true })
   if (status.isDirectory()) {
-    const entries = await listTree(path, options)
+    const entries = await listTree(path, { ...options, filter: await ignored(path) })
     if (entries.length === 0) {
       throw new ClientError("bad_stagein", `Stagein ${path} is an empty directory.`, {
         hint: "Name the directory that holds the job's input, or leave --stagein out.",
@@ -70,6 +93,23 @@ async function list(path: string, options: { signal?: AbortSignal }): Promise<Tr
       identity: `${status.dev}:${status.ino}`,
     },
   ]
+}
+
+/** What the directory's .cahignore leaves, as a filter. */
+async function ignored(path: string): Promise<(path: string, kind: "file" | "directory") => boolean> {
+  const file = join(path, IGNORE_FILE)
+  const status = await stat(file).catch(() => null)
+  if (status === null) return () => true
+  if (!status.isFile() || status.size > IGNORE_MAX_BYTES) {
+    throw new ClientError("bad_stagein", `${file} is not a file of at most ${IGNORE_MAX_BYTES} bytes.`)
+  }
+  try {
+    return ignoreRules(await readFile(file, "utf8"))
+  } catch (thrown) {
+    if (thrown instanceof GlobError)
+      throw new ClientError("bad_stagein", `${file}, ${thrown.message}.`, { cause: thrown })
+    throw thrown
+  }
 }
 
 const hints: Partial<Record<string, string>> = {

@@ -10,6 +10,7 @@ import { Enrolments } from "./auth/enrolments.ts"
 import { Failures } from "./auth/failures.ts"
 import { Tokens } from "./auth/tokens.ts"
 import { checkBlobs, collectGarbage } from "./blobs/collect.ts"
+import { Damage } from "./blobs/damage.ts"
 import { openDiskBlobs } from "./blobs/disk.ts"
 import type { Config } from "./config.ts"
 import { CahError } from "./core/errors.ts"
@@ -68,12 +69,14 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
     await makeDirectory(config.data)
     const store = await openSqliteStore({ directory: config.data, wallMs: clock.wallMs })
     opened.push(() => store.close())
-    const blobs = await openDiskBlobs({ directory: join(config.data, "blobs"), wallMs: clock.wallMs })
-    const violations = await checkBlobs(store, blobs)
-    for (const line of violations.lines) log.error({}, line)
-
     const metrics = createMetrics(version)
     opened.push(() => metrics.close())
+    const damage = new Damage(count => metrics.blobsDamaged.set(count))
+    const blobs = await openDiskBlobs({ directory: join(config.data, "blobs"), wallMs: clock.wallMs, damage })
+    const violations = await checkBlobs(store, blobs, damage)
+    for (const line of violations.lines) log.error({}, line)
+    if (violations.count > violations.lines.length) log.error({ count: violations.count }, "and more blobs are lost")
+
     const engine = new HubEngine({
       store,
       clock,
@@ -122,7 +125,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       log,
       version,
       diskFloorBytes: config.diskFloorBytes,
-      missingBlobs: violations.count,
+      damagedBlobs: () => damage.count,
       agentCommand: "npx cah-agent --hub <this hub's URL> --enroll <token>",
       shutdown: shutdown.signal,
     })

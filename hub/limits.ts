@@ -93,8 +93,8 @@ export const HELLO_MS = 5_000
 export const NONCE_MS = 30_000
 /** From the hello to the engine's welcome: a commit, usually of milliseconds. Beyond it the agent is sent away to try again. */
 export const WELCOME_MS = 30_000
-/** Silence after which a link is pinged, and again; it is dead after two such pings without any answer. */
-export const PING_MS = 15_000
+/** Silence after which a link is pinged, and again; it is dead after two such pings without any answer: within 45 s. */
+export const PING_MS = 14_000
 export const PING_MISSES_MAX = 2
 /** How often deadlines of links are looked at. One timer for all of them. */
 export const LINK_WATCH_MS = 1_000
@@ -199,6 +199,8 @@ export const BLOB_UNUSED_MS = 24 * 3_600_000
 export const BLOB_QUARANTINE_MS = 30 * 24 * 3_600_000
 /** Violations that the check at start lists one by one; of the others it gives the number. */
 export const BLOB_VIOLATIONS_LISTED = 20
+/** Lost blobs that are remembered by name: about 10 MB of memory. Beyond it their number is "at least". */
+export const BLOBS_DAMAGED_MAX = 100_000
 /** One message of a call. Uploads and parameter lists come in many. */
 export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 /** A campaign's specification travels with each offer and must leave room in a frame of 256 KiB. */

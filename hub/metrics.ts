@@ -236,6 +236,11 @@ export function createMetrics(version: string) {
       labelNames: ["where"],
       registers,
     }),
+    blobsDamaged: new Gauge({
+      name: "cah_blobs_damaged",
+      help: "Stored blobs whose bytes are missing or went bad, as far as they were looked at.",
+      registers,
+    }),
     /** How late nine of ten timers were at most within the last second: for admission control and people. */
     eventLoopLagSeconds: () => recentLagSeconds,
   }

@@ -20,8 +20,8 @@ export type Effect =
   | { readonly kind: "Stage"; readonly name: AttemptName; readonly spec: RunSpec }
   /** Ends in CommandEnded, whatever happens. */
   | { readonly kind: "Run"; readonly name: AttemptName; readonly spec: RunSpec }
-  /** TERM to the whole tree, KILL after the grace. For a stage, pack or upload under way: abort it (then no event follows). */
-  | { readonly kind: "Stop"; readonly name: AttemptName; readonly reason: string }
+  /** TERM to the whole tree, KILL after the grace. Said again with a shorter grace, the shorter one counts. For a stage, pack or upload under way: abort it (then no event follows). */
+  | { readonly kind: "Stop"; readonly name: AttemptName; readonly reason: string; readonly graceMs: number }
   /** Changed files and logs into the spool. Ends in ResultPacked. */
   | { readonly kind: "Pack"; readonly name: AttemptName; readonly spec: RunSpec; readonly exit: Exit }
   /** Each blob that the hub has not. Ends in Uploaded or UploadFailed. */

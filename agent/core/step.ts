@@ -1,7 +1,14 @@
 // The agent's decisions: (state, event, nowMs) in, effects out. No I/O, clock, chance or logger inside; the same code
 // runs on nodes and in the hub's simulator. The hub may vanish at any moment: work goes on, and what is not
 // acknowledged is said again.
-import { REPORT_REPEAT_MS, RETRY_MAX_MS, RETRY_MIN_MS, STAGE_TRIES_MAX } from "../limits.ts"
+import {
+  CANCEL_GRACE_MS,
+  REPORT_REPEAT_MS,
+  RETRY_MAX_MS,
+  RETRY_MIN_MS,
+  STAGE_TRIES_MAX,
+  WALLTIME_GRACE_MS,
+} from "../limits.ts"
 import type { Effect } from "./effects.ts"
 import type { Event, Packed, ReportPhase } from "./events.ts"
 import {
@@ -259,7 +266,7 @@ function onTicked(turn: Turn): void {
   for (const attempt of state.attempts.values()) {
     if (attempt.deadlineMs !== null && attempt.deadlineMs <= nowMs && !attempt.overtime) {
       attempt.overtime = true
-      turn.say({ kind: "Stop", name: attempt.name, reason: "its walltime is over" })
+      turn.say({ kind: "Stop", name: attempt.name, reason: "its walltime is over", graceMs: WALLTIME_GRACE_MS })
     }
     if (state.connected && attempt.retryAtMs !== null && attempt.retryAtMs <= nowMs) again(turn, attempt)
     if (repeats(state, attempt) && attempt.repeatAtMs <= nowMs) report(turn, attempt)
@@ -328,7 +335,7 @@ function finish(turn: Turn, attempt: Attempt, result: Result): void {
 /** Somebody wants it no more. What is reported then is only for the hub's count of our room. */
 function stop(turn: Turn, attempt: Attempt, reason: string): void {
   if (attempt.step === "stopping" || attempt.step === "reporting") return
-  turn.say({ kind: "Stop", name: attempt.name, reason })
+  turn.say({ kind: "Stop", name: attempt.name, reason, graceMs: CANCEL_GRACE_MS })
   if (attempt.step !== "running") return finish(turn, attempt, ended("lost", `stopped: ${reason}`))
   attempt.step = "stopping"
   attempt.stopReason = reason

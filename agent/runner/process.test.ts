@@ -20,8 +20,8 @@ const unavailable = await probeSandbox(home)
 const etc = await prepareSandbox(home)
 const place = await openWorkplace(home)
 const runners: [kind: string, runner: Runner, skip: string | false][] = [
-  ["without walls", processRunner({ node: "attic", sandboxEtc: null, graceMs: 300 }), false],
-  ["in the sandbox", processRunner({ node: "attic", sandboxEtc: etc, graceMs: 300 }), unavailable ?? false],
+  ["without walls", processRunner({ node: "attic", sandboxEtc: null }), false],
+  ["in the sandbox", processRunner({ node: "attic", sandboxEtc: etc }), unavailable ?? false],
 ]
 
 let index = 0
@@ -108,8 +108,8 @@ for (const [kind, runner, skip] of runners) {
       command: ['trap "echo saved > state; exit 9" TERM; echo ready; while :; do sleep 0.05; done'],
     })
     await run.said("ready")
-    run.stop()
-    run.stop()
+    run.stop(300)
+    run.stop(300)
     assert.equal((await run.ended).exitCode, 9)
     assert.ok(existsSync(join(run.work, "state")))
   })
@@ -117,13 +117,21 @@ for (const [kind, runner, skip] of runners) {
   test(`${kind}, a command that ignores TERM is killed after the grace`, real, async () => {
     const run = await begin(runner, { command: ['trap "" TERM; echo ready; while :; do sleep 0.05; done'] })
     await run.said("ready")
-    run.stop()
+    run.stop(300)
+    assert.equal((await run.ended).exitCode, 137)
+  })
+
+  test(`${kind}, of two stops the one whose grace is over first counts`, real, async () => {
+    const run = await begin(runner, { command: ['trap "" TERM; echo ready; while :; do sleep 0.05; done'] })
+    await run.said("ready")
+    run.stop(600_000)
+    run.stop(1)
     assert.equal((await run.ended).exitCode, 137)
   })
 
   test(`${kind}, stop in the turn of the start still stops`, real, async () => {
     const run = await begin(runner, { command: ["sleep 60"] })
-    run.stop()
+    run.stop(300)
     assert.notEqual((await run.ended).exitCode, 0)
   })
 
@@ -151,7 +159,7 @@ for (const [kind, runner, skip] of runners) {
       ],
     })
     await run.said("forked")
-    run.stop()
+    run.stop(300)
     await run.ended
     assert.equal(await runner.killLeftovers(place.root), 0, "nothing is left")
   })

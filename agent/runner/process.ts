@@ -8,14 +8,7 @@ import { join } from "node:path"
 import type { Readable } from "node:stream"
 import { setTimeout as wait } from "node:timers/promises"
 import type { Exit } from "../core/model.ts"
-import {
-  KILL_GRACE_MS,
-  KILL_ROUNDS_MAX,
-  PIPE_CLOSE_MS,
-  SAMPLE_FIRST_MS,
-  SAMPLE_GROWTH,
-  SAMPLE_MAX_MS,
-} from "../limits.ts"
+import { KILL_ROUNDS_MAX, PIPE_CLOSE_MS, SAMPLE_FIRST_MS, SAMPLE_GROWTH, SAMPLE_MAX_MS } from "../limits.ts"
 import { commandOf, environmentOf, PATH, unrunnable } from "./environment.ts"
 import { type Leader, members, readProcess, signal, stillAlive, usage } from "./processes.ts"
 import type { Run, Runner, RunRequest } from "./runner.ts"
@@ -26,7 +19,6 @@ export interface ProcessRunnerOptions {
   readonly node: string
   /** What prepareSandbox() returned, or null to run without walls. */
   readonly sandboxEtc: string | null
-  readonly graceMs?: number
 }
 
 export function processRunner(options: ProcessRunnerOptions): Runner {
@@ -45,19 +37,31 @@ const NOT_FOUND = 127
 function start(options: ProcessRunnerOptions, request: RunRequest): Run {
   const why = unrunnable(request.spec)
   if (why !== null) return { ended: Promise.resolve(failedExit(CANNOT_RUN, why)), stop: () => {} }
-  const stopping = new AbortController()
+  const told = new AbortController()
+  const over = new AbortController()
   return {
-    ended: run(options, request, stopping.signal).catch((error: unknown) =>
+    ended: run(options, request, { told: told.signal, over: over.signal }).catch((error: unknown) =>
       failedExit(
         CANNOT_RUN,
         `the command could not be run here: ${error instanceof Error ? error.message : String(error)}`,
       ),
     ),
-    stop: () => stopping.abort(),
+    stop: graceMs => {
+      told.abort()
+      // The command itself keeps the agent alive; once it is gone nobody waits for the grace.
+      setTimeout(() => over.abort(), graceMs).unref()
+    },
   }
 }
 
-async function run(options: ProcessRunnerOptions, request: RunRequest, stopping: AbortSignal): Promise<Exit> {
+interface Stopping {
+  /** TERM now. */
+  readonly told: AbortSignal
+  /** KILL now. */
+  readonly over: AbortSignal
+}
+
+async function run(options: ProcessRunnerOptions, request: RunRequest, stopping: Stopping): Promise<Exit> {
   const { directory } = request
   if (options.sandboxEtc !== null && asRoot) await giveToNobody(request.work)
   const begunMs = performance.now()
@@ -76,19 +80,22 @@ async function run(options: ProcessRunnerOptions, request: RunRequest, stopping:
   const status =
     options.sandboxEtc === null ? null : readStatus(child, first => note(directory, { leader: leader ?? first, first }))
   const meter = leader === null ? null : new Meter(leader.pid)
-  const onStop = (): void => {
-    if (leader !== null) void terminate(options, { leader, seen: meter!.seen, directory }, exited)
-  }
-  stopping.addEventListener("abort", onStop, { once: true })
-  // Told to stop in the very turn it began in.
-  if (stopping.aborted) onStop()
+  const tree = (): Tree => ({ leader, seen: meter?.seen ?? [], directory })
+  const onTold = (): void => askToEnd(options, tree())
+  const onOver = (): void => void endTree(tree())
+  stopping.told.addEventListener("abort", onTold, { once: true })
+  stopping.over.addEventListener("abort", onOver, { once: true })
+  // Told to stop before it began.
+  if (stopping.told.aborted) onTold()
+  if (stopping.over.aborted) onOver()
 
   const end = await exited
   const runMs = Math.round(performance.now() - begunMs)
-  stopping.removeEventListener("abort", onStop)
+  stopping.told.removeEventListener("abort", onTold)
+  stopping.over.removeEventListener("abort", onOver)
   meter?.stop()
   const inner = await status
-  await endTree({ leader, seen: meter?.seen ?? [], directory })
+  await endTree(tree())
   if (inner?.firstPid) await endSandbox(inner.firstPid)
   await closePipes(child, pumps)
   const { cpuMs, peakMemoryBytes } = meter ?? { cpuMs: 0, peakMemoryBytes: 0 }
@@ -166,17 +173,12 @@ interface Tree {
   readonly directory: string
 }
 
-/** TERM to all, and KILL after the grace to those still there. */
-async function terminate(options: ProcessRunnerOptions, tree: Tree, exited: Promise<End>): Promise<void> {
+/** TERM to all. */
+function askToEnd(options: ProcessRunnerOptions, tree: Tree): void {
   for (const pid of members(tree.leader, tree.seen, tree.directory)) {
     // bwrap would die of it and take the job along without grace. It ends by itself when the job does.
     if (options.sandboxEtc === null || pid !== tree.leader?.pid) signal(pid, "SIGTERM")
   }
-  const over = new AbortController()
-  const grace = wait(options.graceMs ?? KILL_GRACE_MS, "grace", { signal: over.signal }).catch(() => "gone")
-  const first = await Promise.race([grace, exited])
-  over.abort()
-  if (first === "grace") await endTree(tree)
 }
 
 /** Stops, then kills, until nothing is left: what is stopped cannot fork while the rest is being killed. */

@@ -16,8 +16,8 @@ export interface RunRequest {
 export interface Run {
   /** Resolves, never rejects, when the command and all that it started are gone and all output was given. */
   readonly ended: Promise<Exit>
-  /** TERM to the whole tree, KILL after the grace. Repeated calls change nothing. */
-  stop(): void
+  /** TERM to the whole tree, KILL after the grace. Called again, the grace that is over first counts. */
+  stop(graceMs: number): void
 }
 
 export interface Runner {

@@ -3,6 +3,7 @@
 import type { Command, Option } from "commander"
 import type { Context } from "../context.ts"
 import { usage } from "../errors.ts"
+import { isRefused } from "../submit/refused.ts"
 import { examples, type Verb } from "../verb.ts"
 
 const shells: Readonly<Record<string, (root: Command) => string>> = { bash, zsh, fish }
@@ -40,7 +41,7 @@ function verbs(root: Command): readonly Command[] {
 
 function options(command: Command): readonly Option[] {
   return [
-    ...command.options,
+    ...command.options.filter(option => !isRefused(option)),
     ...command
       .createHelp()
       .visibleOptions(command)

@@ -6,6 +6,7 @@ import type { Digest } from "../../proto/wire/digest.ts"
 import type { BlobRef } from "../core/model.ts"
 import type { BlobStore, StoreReader, Write } from "../core/ports.ts"
 import { BLOB_ROWS_PAGE, BLOB_UNUSED_MS, BLOB_VIOLATIONS_LISTED } from "../limits.ts"
+import { Damage } from "./damage.ts"
 
 export type Difference =
   /** A file that no row knows. */
@@ -49,12 +50,14 @@ export interface Violations {
 export async function checkBlobs(
   store: Pick<StoreReader, "blobs">,
   blobs: Pick<BlobStore, "list">,
+  damage: Pick<Damage, "found"> = new Damage(),
 ): Promise<Violations> {
   let count = 0
   const lines: string[] = []
   for await (const difference of differences(store.blobs(), blobs.list())) {
     if (difference.kind === "orphan") continue
     count++
+    damage.found(difference.blob.digest)
     if (lines.length < BLOB_VIOLATIONS_LISTED) lines.push(words(difference))
   }
   return { count, lines }

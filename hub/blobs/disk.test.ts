@@ -51,6 +51,22 @@ it("leaves nothing but the blob behind, in its place", async t => {
   assert.deepEqual(readdirSync(directory).sort(), ["partial", "quarantine", "sha256"])
 })
 
+it("tells of a blob that went bad, and of its being stored anew", async t => {
+  const directory = place(t)
+  const told: string[] = []
+  const damage = {
+    found: (digest: Digest) => void told.push(`found ${digest}`),
+    healed: (digest: Digest) => void told.push(`healed ${digest}`),
+  }
+  const blobs = await openDiskBlobs({ directory, wallMs: Date.now, damage })
+  const { digest } = await store(blobs, someBytes(1_000))
+  told.length = 0
+  flip(directory, digest, 500)
+  await assert.rejects(readAll(blobs, digest), { code: "data_loss" })
+  await store(blobs, someBytes(1_000))
+  assert.deepEqual(told, [`found ${digest}`, `healed ${digest}`])
+})
+
 it("keeps a bad blob in quarantine for a person, then makes room", async t => {
   const directory = place(t)
   let older = 0

@@ -12,6 +12,7 @@ import { type Digest, digestOf, hexOf, parseDigest } from "../../proto/wire/dige
 import type { BlobRef } from "../core/model.ts"
 import type { BlobStore, BlobWriter } from "../core/ports.ts"
 import { BLOB_PIECE_BYTES, BLOB_QUARANTINE_MS, BLOB_STATS_AT_ONCE, BLOB_TOUCH_MS } from "../limits.ts"
+import type { Damage } from "./damage.ts"
 import { beingWritten, beyondEnd, fromSystem, malformed, notFound, rotten } from "./errors.ts"
 import { Turns } from "./turns.ts"
 import { DiskWriter } from "./upload.ts"
@@ -21,6 +22,8 @@ export interface DiskBlobOptions {
   readonly directory: string
   /** Wall time in ms: ages of files are told by it. */
   readonly wallMs: () => number
+  /** Hears of blobs that went bad, and of those stored anew. */
+  readonly damage?: Pick<Damage, "found" | "healed">
 }
 
 export async function openDiskBlobs(options: DiskBlobOptions): Promise<DiskBlobStore> {
@@ -40,6 +43,7 @@ export async function openDiskBlobs(options: DiskBlobOptions): Promise<DiskBlobS
 export class DiskBlobStore implements BlobStore {
   readonly #directory: string
   readonly #wallMs: () => number
+  readonly #damage: DiskBlobOptions["damage"]
   /** Paths of unfinished uploads that have a writer now. */
   readonly #writing = new Set<string>()
   /** By digest: taking a blob away must not fall between somebody's asking for it and its being marked as used. */
@@ -48,6 +52,7 @@ export class DiskBlobStore implements BlobStore {
   constructor(options: DiskBlobOptions) {
     this.#directory = options.directory
     this.#wallMs = options.wallMs
+    this.#damage = options.damage
   }
 
   async openWriter(upload: string, blob: BlobRef): Promise<BlobWriter> {
@@ -123,6 +128,7 @@ export class DiskBlobStore implements BlobStore {
     return this.#turns.take(digest, async () => {
       // A good copy may have been put in its place while the bad one was being read.
       if ((await statOrNull(path))?.ino !== ino) return
+      this.#damage?.found(digest)
       await rename(path, join(this.#directory, "quarantine", hexOf(digest)))
       await syncDirectory(dirname(path))
     })
@@ -191,6 +197,7 @@ export class DiskBlobStore implements BlobStore {
         await rm(path, { force: true })
         throw thrown
       }
+      this.#damage?.healed(digest)
     })
   }
 

@@ -11,6 +11,7 @@ import {
   type Property,
   parseProperty,
   printProperty,
+  printValue,
 } from "./property.ts"
 import { isNear, PATTERN_MAX_CHARACTERS, PROPERTY_MAX_CHARACTERS, PROPERTY_MAX_DEPTH } from "./where.ts"
 
@@ -55,8 +56,11 @@ describe("a property", () => {
     ["cores > -1", true],
     ["cores>-.5", true],
     ["mem > 16G", true],
-    ["mem >= 32GiB AND mem <= 32gb", true],
+    ["mem >= 32GiB AND mem <= 32gi", true],
     ["mem > 64G", false],
+    // A bare number of memory or disk is GiB.
+    ["mem > 31 AND mem < 33 AND 16 < mem AND mem BETWEEN 8 AND 32 AND mem IN (16, 32)", true],
+    ["mem > 64", false],
     ["scratch >= 0.1T", true],
     ["scratch = 204800M", true],
     // A number is not comparable with a text that is none; two texts are ordered as texts.
@@ -146,6 +150,7 @@ describe("a property", () => {
     ["os = 'a\nb'", 6, /control characters/],
     ["kernel > 6.1.0", 10, /expected a number like 8, 1.5 or 64G, found "6.1.0"/],
     ["mem > 64X", 7, /found "64X"/],
+    ["mem > 64GB", 7, /found "64GB"/],
     ["mem > 1e9", 7, /found "1e9"/],
     ["(os = 'linux'", 14, /expected AND, OR or "\)", found the end/],
     ["os = 'linux')", 13, /expected AND, OR or the end, found "\)"/],
@@ -228,6 +233,14 @@ describe("what a node lacks", () => {
     assert.deepEqual(lacks("(os = 'linux' AND cores > 99) OR gpu = 'yes'"), ["cores > 99 OR gpu = 'yes'"])
   })
 
+  it("and what it has instead are said in the same units", () => {
+    assert.deepEqual(lacks("mem > 64 AND cores > 8"), ["mem > 64G", "cores > 8"])
+    const has = ["mem", "disk", "slots", "arch", "cores", "gpu"].map(one =>
+      printValue(one, { ...node, disk: 700 * 1024 ** 2 + 5, slots: 4, gpu: undefined }[one]),
+    )
+    assert.deepEqual(has, ["32G", "700M", "4", "'x64'", "8", "NULL"])
+  })
+
   it("is turned with a NOT", () => {
     assert.deepEqual(lacks("NOT (os = 'linux' OR cores = 9)"), ["NOT os = 'linux'"])
     assert.deepEqual(lacks("NOT (os = 'linux' AND cores = 8)"), ["NOT os = 'linux' OR NOT cores = 8"])
@@ -237,7 +250,7 @@ describe("what a node lacks", () => {
 
 // ---- of all texts and properties ---------------------------------------------------------------------------------
 
-const name = fc.constantFrom("mem", "os", "cpu_flags", "gpu", "net.link-speed", "not_a", "x")
+const name = fc.constantFrom("ram", "os", "cpu_flags", "gpu", "net.link-speed", "not_a", "x")
 const text = fc.string({ unit: "grapheme", maxLength: 6 }).filter(one => !/\p{Cc}/u.test(one))
 const literal = fc.oneof(
   text.map(one => ({ kind: "text", text: one }) as const),

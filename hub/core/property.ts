@@ -1,7 +1,7 @@
 // What a scientist asks of nodes, `mem > 64G AND cpu_flags LIKE '%avx2%'`, as a value: whether a node matches it, by SQL's
 // three-valued logic (a property that a node does not report is NULL, and what is not known to hold does not match), what
 // a node lacks of it, and how it is printed. where.ts reads it from text. Nothing of it ever reaches a database.
-import { readNumber } from "./where.ts"
+import { readNumber, SIZE_PROPERTIES } from "./where.ts"
 
 export { parseProperty } from "./where.ts"
 
@@ -229,6 +229,15 @@ function printPredicate(one: Predicate, not: string): string {
 
 function printLiteral(literal: Literal): string {
   return literal.kind === "number" ? literal.text : quoted(literal.text)
+}
+
+/** What a node has, as the property would say it: "32G", "'x64'", "NULL". For the second half of "mem > 64G: it has 32G". */
+export function printValue(name: string, value: string | number | undefined): string {
+  if (value === undefined) return "NULL"
+  if (typeof value === "string") return readNumber(value) === null ? quoted(value) : value
+  if (!SIZE_PROPERTIES.includes(name)) return `${value}`
+  const [unit, size] = value < 1024 ** 3 ? ["M", 1024 ** 2] : ["G", 1024 ** 3]
+  return `${Math.floor((value / size) * 10) / 10}${unit}`
 }
 
 function quoted(text: string): string {

@@ -13,6 +13,9 @@ export const PROPERTY_MAX_DEPTH = 32
 /** Characters of one LIKE pattern: with values of at most a few hundred it bounds the work of one match. */
 export const PATTERN_MAX_CHARACTERS = 256
 
+/** Properties in bytes. A number without a unit is GiB there, as people speak of memory: "mem > 64". Printed with its unit. */
+export const SIZE_PROPERTIES: readonly string[] = ["mem", "disk"]
+
 // ---- words -------------------------------------------------------------------------------------------------------
 
 type Token =
@@ -74,16 +77,16 @@ function textOf(source: string, quoted: string, at: number): Literal {
 function numberOf(source: string, written: string, at: number): Literal {
   const value = readNumber(written)
   if (value === null) throw wrong(source, at, `expected a number like 8, 1.5 or 64G, found ${shown(written)}`)
-  return { kind: "number", value, text: written.toUpperCase().replace(/I?B$/, "") }
+  return { kind: "number", value, text: written.toUpperCase().replace(/IB?$/, "") }
 }
 
-const numeric = /^([+-]?(?:\d{1,30}\.?\d{0,30}|\.\d{1,30}))([KMGT]?)(?:I?B)?$/i
+const numeric = /^([+-]?(?:\d{1,30}\.?\d{0,30}|\.\d{1,30}))(?:([KMGT])(?:iB?)?)?$/i
 const powers = ["", "K", "M", "G", "T"]
 
-/** "64", "-1.5", "64G" and "64GiB" (both 2^36), or null. Nodes' values are read alike. */
+/** "64", "-1.5", "64G" and "64GiB" (both 2^36), or null. Not "64GB", which is less for some. Nodes' values are read alike. */
 export function readNumber(text: string): number | null {
   const match = numeric.exec(text)
-  return match === null ? null : Number(match[1]) * 1024 ** powers.indexOf(match[2]!.toUpperCase())
+  return match === null ? null : Number(match[1]) * 1024 ** powers.indexOf((match[2] ?? "").toUpperCase())
 }
 
 // ---- sentences ---------------------------------------------------------------------------------------------------
@@ -171,7 +174,8 @@ export function parseProperty(text: string): Property {
     const operator = comparison()
     if (operator === null) throw expected("=, <>, <, <=, > or >= after a value")
     if (peek().kind === "literal") throw expected("a property to compare the value with")
-    return { kind: "compare", name: propertyName(), operator: mirror[operator], literal: left }
+    const name = propertyName()
+    return { kind: "compare", name, operator: mirror[operator], literal: measured(name, left) }
   }
 
   const propertyName = (): string => {
@@ -194,7 +198,7 @@ export function parseProperty(text: string): Property {
     const token = peek()
     if (token.kind === "literal") {
       next++
-      return token.literal
+      return measured(name, token.literal)
     }
     if (isKeyword(token, "NULL")) throw expected(`a value: nothing equals NULL; write "${name} IS NULL"`)
     if (token.kind === "word")
@@ -249,6 +253,11 @@ const mirror: Readonly<Record<Operator, Operator>> = {
   "<=": ">=",
   ">": "<",
   ">=": "<=",
+}
+
+function measured(name: string, literal: Literal): Literal {
+  if (literal.kind !== "number" || !SIZE_PROPERTIES.includes(name) || /[KMGT]$/.test(literal.text)) return literal
+  return { kind: "number", text: `${literal.text}G`, value: literal.value * 1024 ** 3 }
 }
 
 function negatedIf(isNegated: boolean, of: Property): Property {

@@ -175,7 +175,7 @@ export interface TestFront {
 }
 
 export async function openFront(
-  change: Partial<Pick<StatusParts, "diskFloorBytes" | "missingBlobs">> = {},
+  change: Partial<Pick<StatusParts, "diskFloorBytes" | "damagedBlobs">> = {},
 ): Promise<TestFront> {
   const store = new MemoryStore({ wallMs: clock.wallMs })
   const blobs = new MemoryBlobStore({ wallMs: clock.wallMs })
@@ -205,7 +205,7 @@ export async function openFront(
     log,
     version: "0.0.0-test",
     diskFloorBytes: 0,
-    missingBlobs: 0,
+    damagedBlobs: () => 0,
     agentCommand: "npx cah-agent …",
     shutdown: shutdown.signal,
     ...change,

@@ -1,12 +1,13 @@
 // Many agents in one process: the agent's own core, engine and link over real WebSockets, with a workshop that does nothing and a
 // journal in memory. What a hub sees of them is real; for tests and benchmarks of the hub with more agents than a machine can run.
-//   node --import tsx scripts/swarm/main.ts --hub URL --enroll TOKEN --agents N [--slots S]
+//   node --import tsx scripts/swarm/main.ts --hub URL --enroll TOKEN --agents N [--slots S] [--run-ms MS]
 // Prints one JSON line when all are connected: {"connected":N}. Ends at SIGTERM.
 import { generateKeyPairSync, sign } from "node:crypto"
+import { setTimeout as pause } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import type { Capacity, Exit } from "../../agent/core/model.ts"
 import type { Clock, Log } from "../../agent/core/ports.ts"
-import { Engine, type Workshop } from "../../agent/engine.ts"
+import { Engine, type RunningCommand, type Workshop } from "../../agent/engine.ts"
 import type { Journal } from "../../agent/journal.ts"
 import { createLink, type DialledLink } from "../../agent/link/dial.ts"
 import type { Identity } from "../../agent/link/identity.ts"
@@ -18,17 +19,20 @@ const { values } = parseArgs({
     enroll: { type: "string" },
     agents: { type: "string", default: "100" },
     slots: { type: "string", default: "4" },
+    /** How long each command takes. */
+    "run-ms": { type: "string", default: "0" },
   },
 })
 const { hub, enroll } = values
 if (hub === undefined || enroll === undefined) throw new Error("--hub and --enroll are needed")
 const agents = Number(values.agents)
+const runMs = Number(values["run-ms"])
 const capacity: Capacity = { slots: Number(values.slots), memoryBytes: 8e9, diskBytes: 50e9 }
 
 /** Dials begun at once: a thousand keys' handshakes at the same moment would only wait for each other. */
 const DIALS_AT_ONCE = 50
 
-const exit: Exit = { exitCode: 0, message: "", runMs: 0, cpuMs: 0, peakMemoryBytes: 0 }
+const exit: Exit = { exitCode: 0, message: "", runMs, cpuMs: 0, peakMemoryBytes: 0 }
 const noLog = { inline: null, blob: null, droppedBytes: 0 }
 const clock: Clock = { nowMs: () => performance.now(), wallMs: () => Date.now() }
 const log: Log = { debug() {}, info() {}, warn: complain, error: complain }
@@ -36,12 +40,18 @@ const journal: Journal = { save: () => Promise.resolve(), forget: () => Promise.
 const workshop: Workshop = {
   open: () => ({
     stage: () => Promise.resolve(),
-    run: () => ({ ended: Promise.resolve(exit), stop() {} }),
+    run: runMs === 0 ? () => ({ ended: Promise.resolve(exit), stop() {} }) : run,
     pack: () => Promise.resolve({ stageout: null, stdout: noLog, stderr: noLog, message: "" }),
     give: () => Promise.resolve(),
     follow: () => null,
     clear: () => Promise.resolve(),
   }),
+}
+
+function run(): RunningCommand {
+  const over = new AbortController()
+  const ended = pause(runMs, exit, { signal: over.signal }).catch(() => exit)
+  return { ended, stop: () => over.abort() }
 }
 
 function complain(fields: object, message: string): void {

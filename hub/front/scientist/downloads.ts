@@ -4,7 +4,7 @@ import type { ServiceImpl } from "@connectrpc/connect"
 import { Output, type ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { CahError } from "../../core/errors.ts"
 import type { BlobRef, CampaignId, LogRef } from "../../core/model.ts"
-import type { ResultRow } from "../../core/ports.ts"
+import type { BlobStore, ResultRow } from "../../core/ports.ts"
 import { FOLLOW_PENDING_BYTES_MAX, KEEP_ALIVE_MS } from "../../limits.ts"
 import { blobOfBytes } from "./inline.ts"
 import { callerOf, campaignFor, checkIndex, type ScientistParts } from "./parts.ts"
@@ -145,8 +145,19 @@ export function downloadMethods(parts: ScientistParts): Pick<Service, "download"
   }
 
   function piecesOf(bytes: Uint8Array | BlobRef, offset: number): AsyncIterable<Uint8Array> | Uint8Array[] {
-    if (!(bytes instanceof Uint8Array)) return parts.blobs.read(bytes.digest, offset)
+    if (!(bytes instanceof Uint8Array)) return promised(parts.blobs, bytes, offset)
     return offset === bytes.byteLength ? [] : [bytes.subarray(offset)]
+  }
+}
+
+/** A result names it, so it must be there: if it is not, that is lost data and not a wrong question. */
+async function* promised(blobs: BlobStore, blob: BlobRef, offset: number): AsyncGenerator<Uint8Array> {
+  try {
+    yield* blobs.read(blob.digest, offset)
+  } catch (thrown) {
+    if (!(thrown instanceof CahError) || thrown.code !== "not_found") throw thrown
+    const why = "it is gone from its disk, or was moved aside because it had gone bad; its operator may have a backup"
+    throw new CahError("data_loss", `the hub has lost blob ${blob.digest}: ${why}`, { cause: thrown })
   }
 }
 

@@ -361,6 +361,17 @@ describe("with a node that works", () => {
     })
   })
 
+  it("a result whose files the hub has lost is lost data, and not a wrong question", async () => {
+    const { campaign } = await submit(ada, { command, array: 1 })
+    const stageout = await keep(front, Buffer.from("soon gone"))
+    await front.node.finish(await front.node.offered(campaign, 0), { stageout })
+    assert.equal(await front.blobs.remove(stageout.digest, 0), true)
+    await assert.rejects(all(ada.download({ job: { campaign, index: 0 }, output: Output.STAGEOUT })), {
+      code: Code.DataLoss,
+      rawMessage: /the hub has lost blob sha256:.*backup/,
+    })
+  })
+
   it("a list names outputs by digest where they would make it too large, and they can be had all the same", async () => {
     const { campaign } = await submit(ada, { command, array: 100 })
     const inline = Buffer.alloc(16 * 1024, "x")

@@ -16,8 +16,8 @@ export interface StatusParts {
   readonly metrics: Metrics
   readonly version: string
   readonly diskFloorBytes: number
-  /** Rows without their blob, found at start: lost data. */
-  readonly missingBlobs: number
+  /** Blobs that are missing, found at start, or bad, found whenever they are read: lost data. */
+  readonly damagedBlobs: () => number
   /** The command that starts an agent, without its token. */
   readonly agentCommand: string
 }
@@ -140,10 +140,11 @@ function needsOf(parts: StatusParts, now: { online: number; freeBytes: number; l
       fix: "Free space on the disk of the data directory, or start the hub with a lower --disk-floor.",
     })
   }
-  if (parts.missingBlobs > 0) {
+  const damaged = parts.damagedBlobs()
+  if (damaged > 0) {
     needs.push({
-      what: `${parts.missingBlobs} stored files are missing or were changed; the log of the start names them.`,
-      fix: "Restore the data directory's blobs from the backup.",
+      what: `${damaged} stored file${damaged === 1 ? " is" : "s are"} missing or damaged, and not served; the log names them.`,
+      fix: "Restore them from the backup of the data directory's blobs, and look at the disk's health.",
     })
   }
   if (liveJobs > 0 && now.online === 0) {

@@ -186,7 +186,7 @@ describe("the operator's endpoints", () => {
 
 describe("a hub in trouble", () => {
   it("is alive and not ready, and says why everywhere", async t => {
-    const front = await openFront({ diskFloorBytes: 2 ** 60, missingBlobs: 2 })
+    const front = await openFront({ diskFloorBytes: 2 ** 60, damagedBlobs: () => 2 })
     t.after(() => front.close())
     assert.equal((await fetch(`${front.url}/healthz`)).status, 200)
     const ready = await fetch(`${front.url}/readyz`)
@@ -198,7 +198,7 @@ describe("a hub in trouble", () => {
     }
     assert.equal(status.verdict, "2 things need you")
     assert.match(status.needs[0]?.what ?? "", /Only \d+ bytes are free/)
-    assert.match(status.needs[1]?.what ?? "", /2 stored files are missing/)
+    assert.match(status.needs[1]?.what ?? "", /2 stored files are missing or damaged/)
     const health = createClient(Health, createGrpcTransport({ baseUrl: front.url }))
     assert.equal((await health.check({})).status, Serving.NOT_SERVING)
   })

@@ -1,0 +1,103 @@
+// An earlier campaign once more: its specification as a new one, with all its jobs or with those that did not finish well. The hub keeps
+// the parameters of each job; a job of a plain array has nothing but its number, and is told the old one.
+import { Outcome, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
+import { ClientError, usage } from "../errors.ts"
+import type { Hub } from "../library.ts"
+import { RESUBMIT_LINES_MAX } from "../limits.ts"
+import { eachParallel } from "../targets.ts"
+import type { Spec } from "./draft.ts"
+import { quoteWords } from "./words.ts"
+
+export interface Again {
+  readonly spec: Spec & { readonly command: string[] }
+  readonly parameters: readonly string[]
+  readonly jobs: number
+  /** Numbers in the old campaign, in the order of the new one. Null: all, as they were. */
+  readonly indices: readonly number[] | null
+}
+
+/** Questions at once, each of one job. */
+const ASKED_AT_ONCE = 8
+
+export async function againOf(hub: Hub, id: bigint, options: { failed: boolean }): Promise<Again> {
+  const { campaign } = await hub.show(id)
+  const old = campaign?.spec
+  if (campaign === undefined || old === undefined)
+    throw new ClientError("internal", `The hub describes no campaign ${id}.`)
+  const total = campaign.counts?.total ?? 0
+  if (options.failed && campaign.endedAt === undefined) {
+    throw new ClientError("failed_precondition", `Campaign ${id} has not ended: more of its jobs may fail.`, {
+      hint: `Wait for it first: cah wait ${id}`,
+    })
+  }
+  const indices = options.failed ? await unwell(hub, id) : null
+  if (indices !== null && indices.length === 0) {
+    throw new ClientError("failed_precondition", `All jobs of campaign ${id} finished well.`, {
+      hint: `To run them all again: cah resub ${id}`,
+    })
+  }
+  // What it waited for has been; held jobs and deadlines were of that time.
+  const { $typeName: _, $unknown: __, deadline: ___, ...kept } = old
+  const spec: Again["spec"] = { ...kept, after: [], hold: false }
+  // Spec.array is the number that was asked for, and zero where lines were sent in place of it.
+  const wanted = indices ?? Array.from({ length: Math.min(total, RESUBMIT_LINES_MAX + 1) }, (_, index) => index)
+  const first = wanted[0] === undefined ? null : await hub.job({ campaign: id, index: wanted[0] })
+  const hasLines = (first?.parameters?.line ?? "") !== "" || spec.parameterNames?.length !== 0
+  if (!hasLines) return indices === null ? plain(spec, total) : renumbered(spec, indices, total)
+  if (wanted.length > RESUBMIT_LINES_MAX) {
+    throw usage(
+      `Campaign ${id} has ${total} jobs with parameters of their own, too many to ask the hub for one by one.`,
+      `Submit it again from its parameter file; resub does ${RESUBMIT_LINES_MAX} at most.`,
+    )
+  }
+  const parameters = await lines(hub, id, wanted)
+  return { spec: { ...spec, array: parameters.length }, parameters, jobs: parameters.length, indices }
+}
+
+function plain(spec: Again["spec"], total: number): Again {
+  return { spec: { ...spec, array: total }, parameters: [], jobs: total, indices: null }
+}
+
+async function unwell(hub: Hub, id: bigint): Promise<number[]> {
+  const indices: number[] = []
+  for await (const job of hub.jobs(id, { phase: Phase.ENDED })) {
+    if (job.outcome === Outcome.FINISHED || job.id === undefined) continue
+    indices.push(job.id.index)
+    if (indices.length > RESUBMIT_LINES_MAX) {
+      throw usage(
+        `More than ${RESUBMIT_LINES_MAX} jobs of campaign ${id} did not finish well.`,
+        `Run all of them: cah resub ${id}`,
+      )
+    }
+  }
+  return indices
+}
+
+async function lines(hub: Hub, id: bigint, indices: readonly number[]): Promise<string[]> {
+  const found = new Array<string>(indices.length).fill("")
+  await eachParallel(indices.entries(), ASKED_AT_ONCE, async ([at, index]) => {
+    const job = await hub.job({ campaign: id, index })
+    found[at] = job.parameters?.line ?? ""
+  })
+  return found
+}
+
+/**
+ * Jobs of a plain array under their old numbers: each gets its number as a parameter, and the variables that held it are set
+ * before the command begins. The new campaign numbers them anew for everything else.
+ */
+function renumbered(spec: Again["spec"], indices: readonly number[], total: number): Again {
+  const [only] = spec.command
+  const line = spec.command.length === 1 && only !== undefined ? only : `exec ${quoteWords(spec.command)}`
+  return {
+    spec: { ...spec, command: ["/bin/sh", "-c", renumber(total), line], array: indices.length },
+    parameters: indices.map(String),
+    jobs: indices.length,
+    indices,
+  }
+}
+
+function renumber(total: number): string {
+  const variables = ["CAH_ARRAY_INDEX", "OAR_ARRAY_INDEX", "OAR_JOB_INDEX"].map(name => `${name}=$1`)
+  return `export ${variables.join(" ")} CAH_ARRAY_SIZE=${total}; exec /bin/sh -c "$0"`
+}

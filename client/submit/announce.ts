@@ -1,0 +1,39 @@
+// What a submission says when it is done: the campaigns and their numbers, in the form that was asked for. The `oar` names have their own.
+import { create } from "@bufbuild/protobuf"
+import { SubmitResponseSchema } from "../../proto/gen/cah/v1/scientist_pb.ts"
+import type { Context } from "../context.ts"
+import { plural } from "../quantities.ts"
+import type { Submitted } from "./submit.ts"
+
+/** How a submission is told: `cah sub` and `oarsub` differ in nothing else. */
+export type Announce = (context: Context, done: readonly Submitted[], waits: boolean) => Promise<void>
+
+export async function announce(context: Context, done: readonly Submitted[], waits: boolean): Promise<void> {
+  const answers = done.map(({ answer }) => create(SubmitResponseSchema, answer))
+  const line = ({ order, answer }: Submitted) => {
+    const what = answer.existed ? "was there already under this key" : "submitted"
+    const name = order.name === null ? "" : ` (${order.name})`
+    return `Campaign ${answer.campaign}${name} ${what}: ${plural(answer.jobs, "job")}.`
+  }
+  const { output } = context
+  const [only, ...more] = answers
+  if (only !== undefined && more.length === 0) {
+    await output.one(SubmitResponseSchema, only, {
+      table: () => done.map(line).join("\n"),
+      quiet: () => String(only.campaign),
+    })
+  } else {
+    const plain = done.map(({ order, answer }) => ({
+      name: order.name,
+      campaign: String(answer.campaign),
+      jobs: answer.jobs,
+      existed: answer.existed,
+    }))
+    await output.value(plain, {
+      table: () => done.map(line).join("\n"),
+      quiet: () => plain.map(one => one.campaign).join("\n"),
+    })
+  }
+  const ids = answers.map(({ campaign }) => campaign).join(",")
+  if (!waits) output.note(`Wait for it: cah wait ${ids}    fetch its results: cah get ${answers.at(-1)?.campaign}`)
+}

@@ -1,0 +1,215 @@
+// Every flag that describes a campaign: one table, from which the command line, the directives of a script and the keys of a job file
+// are all read. Each value is parsed where it stands, so that its error can name the script's line or the file's column.
+// Nothing here reads a file or asks a hub.
+import { type Command, Option } from "commander"
+import { GlobError, matcher } from "../../archive/glob.ts"
+import { usage } from "../errors.ts"
+import {
+  ARRAY_MAX,
+  EXIT_CODE_MAX,
+  PRIORITY_MAX,
+  RETRIES_MAX,
+  SHAPES_MAX,
+  SLOTS_MAX,
+  WALLTIME_MAX_S,
+} from "../limits.ts"
+import { parseCount, parseDuration, parseSize } from "../quantities.ts"
+import { parseDeadline } from "./deadline.ts"
+import { refusedFlags } from "./refused.ts"
+import { parseShape, type Shape } from "./resources.ts"
+import { type Axis, parseSweep } from "./sweep.ts"
+import { checkType } from "./types.ts"
+
+/** What was asked for, each value checked by itself. Whether the values go together is decided in draft.ts. */
+export interface Wishes {
+  name?: string
+  project?: string
+  env?: Readonly<Record<string, string>>
+  array?: number
+  arrayParamFile?: string
+  eachLine?: string
+  csv?: string
+  fromJson?: string
+  sweep?: readonly Axis[]
+  stagein?: string
+  stageout?: readonly string[]
+  resource?: readonly Shape[]
+  property?: string
+  walltime?: number
+  slots?: number
+  memory?: bigint
+  disk?: bigint
+  type?: readonly string[]
+  priority?: number
+  hold?: boolean
+  after?: readonly string[]
+  afterOk?: readonly string[]
+  gather?: string
+  /** An absolute moment, or seconds from now. */
+  deadline?: { readonly atMs: number } | { readonly inSeconds: number }
+  retries?: number
+  retryExit?: readonly number[]
+  lossRetries?: number
+}
+
+/** Ways of saying how many jobs there are. They exclude each other. */
+export const manyFlags = ["array", "arrayParamFile", "eachLine", "csv", "fromJson", "sweep"] as const
+
+const NAME_MAX = 200
+/** loss_max as the contract has it: a 32-bit number. */
+const FOR_EVER = 2 ** 32 - 1
+
+const many = "How many:"
+const needs = "What each job has and needs:"
+const order = "When:"
+const failure = "When it goes wrong:"
+
+export function campaignFlags(): Option[] {
+  const flags: Option[] = []
+  const add = (
+    group: string,
+    spelling: string,
+    description: string,
+    parse?: (text: string, before: never) => unknown,
+  ) => {
+    const option = new Option(spelling, description).helpGroup(group)
+    if (parse !== undefined) option.argParser(parse as (text: string, before: unknown) => unknown)
+    flags.push(option)
+    return option
+  }
+  const list = (text: string, before: readonly string[] | undefined) => [...(before ?? []), text]
+
+  add(many, "--array <n>", "n jobs; each finds its number, from 0, in CAH_ARRAY_INDEX", text =>
+    parseCount(text, "--array", 1, ARRAY_MAX),
+  )
+  add(many, "--array-param-file <file>", "a job for each line, appended to the command (- is stdin)")
+  add(many, "--csv <file>", "a job for each row; the header names the columns: CAH_P_<column>")
+  add(many, "--from-json <file>", "a job for each element of an array: CAH_P_<key>, or CAH_P_value")
+  add(many, "--each-line <file>", "a job for each line, as it is, in CAH_P_line")
+  add(many, "--sweep <k=values>", "k=1..9:2 or k=a,b in CAH_P_k; repeated: all combinations", (text, before) =>
+    append(before, parseSweep(text)),
+  )
+
+  add(needs, "-s, --stagein <path>", "directory (but for its .cahignore), file, or sha256:… on the hub")
+  add(needs, "--stageout <glob>", "files that come back; repeatable (all that changed)", (text, before) =>
+    append(before, checkGlob(text)),
+  )
+  add(needs, "--env <key=value>", "set in the job's environment; repeatable", addVariable)
+  add(
+    needs,
+    "-l, --resource <needs>",
+    "core=4,mem=8G,disk=20G,walltime=2:00:00; repeated: or else that",
+    (text, before) => {
+      const shapes: readonly Shape[] = append(before, parseShape(text))
+      if (shapes.length > SHAPES_MAX) throw usage(`-l: more than ${SHAPES_MAX} ways of running a job.`)
+      return shapes
+    },
+  )
+  add(needs, "--walltime <time>", "1h 15m, 90s or 02:30:00; then the job is killed (2h)", checkWalltime)
+  add(needs, "--slots <n>", "processor slots of each job (1); as core= of -l", text =>
+    parseCount(text, "--slots", 1, SLOTS_MAX),
+  ).hideHelp()
+  add(needs, "--memory <size>", "memory of each job: 512M, 2G; as mem= of -l", text =>
+    parseSize(text, "--memory"),
+  ).hideHelp()
+  add(needs, "--disk <size>", "disk of each job; as disk= of -l", text => parseSize(text, "--disk")).hideHelp()
+  add(needs, "-p, --property <condition>", "of the node: \"arch = 'x86_64' AND mem > 64\"", text => {
+    if (text.trim() === "") throw usage("-p: the condition is empty.", 'Write it like -p "mem > 64".')
+    return text
+  })
+  add(needs, "-n, --name <name>", "name of the campaign", text => checkName(text, "--name"))
+  add(needs, "--project <name>", "group of campaigns it belongs to", text => checkName(text, "--project"))
+  add(needs, "-t, --type <type>", "desktop_computing or idempotent: what every job here is", (text, before) =>
+    append(before, checkType(text)),
+  ).hideHelp()
+
+  add(order, "-a, --after <ids>", "begin when these campaigns have ended", list)
+  add(order, "--anterior <ids>", "as --after: OAR's word", list).hideHelp()
+  add(order, "--after-ok <ids>", "begin when all their jobs have finished well", list)
+  add(order, "--gather <id>", "the same, with all that the campaign gave back as the stagein")
+  add(order, "--hold", "held until cah resume")
+  add(order, "--priority <n>", "higher goes first among your own (0)", text => signed(text, "--priority", PRIORITY_MAX))
+  add(order, "--deadline <when>", '2d from now, or "2026-11-30 18:00"; then it is cancelled', text =>
+    parseDeadline(text),
+  )
+
+  add(failure, "--retries <n>", "try a job that failed n times more (0)", text =>
+    parseCount(text, "--retries", 0, RETRIES_MAX),
+  )
+  add(failure, "--retry-exit <codes>", "only after these exit codes: 75,99", text => exitCodes(text))
+  add(failure, "--loss-retries <n|inf>", "lost nodes that a job survives (the hub's default)", text =>
+    text === "inf" ? FOR_EVER : parseCount(text, "--loss-retries", 0, FOR_EVER),
+  )
+  return [...flags, ...refusedFlags()]
+}
+
+/** Wishes from what commander has read, with OAR's twins folded in. */
+export function wishesOf(values: Readonly<Record<string, unknown>>): Wishes {
+  const { anterior, ...wishes } = values as Wishes & { anterior?: readonly string[] }
+  if (anterior === undefined) return wishes
+  return { ...wishes, after: [...(wishes.after ?? []), ...anterior] }
+}
+
+/** What was said nearer to the user wins, flag by flag; and one way of saying how many jobs wins over any other. */
+export function override(below: Wishes, above: Wishes): Wishes {
+  const kept = { ...below }
+  if (manyFlags.some(flag => above[flag] !== undefined)) for (const flag of manyFlags) delete kept[flag]
+  if (above.resource !== undefined)
+    for (const flag of ["walltime", "slots", "memory", "disk"] as const) delete kept[flag]
+  return { ...kept, ...above }
+}
+
+/** Groups without blank lines between them: the help of sub then fits a screen. */
+export function compactHelp(command: Command): void {
+  command.configureHelp({
+    formatItemList: (heading, items, helper) => (items.length === 0 ? [] : [helper.styleTitle(heading), ...items]),
+  })
+}
+
+export function checkName(name: string, flag: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  if (name.length <= NAME_MAX && !/[\u0000-\u001f\u007f-\u009f]/.test(name)) return name
+  throw usage(`${flag}: give at most ${NAME_MAX} characters, on one line.`)
+}
+
+function append<T>(before: readonly T[] | undefined, value: T): readonly T[] {
+  return [...(before ?? []), value]
+}
+
+function addVariable(pair: string, before: Readonly<Record<string, string>> | undefined): Record<string, string> {
+  const equals = pair.indexOf("=")
+  const key = pair.slice(0, Math.max(0, equals))
+  // The value may be a secret, so that only the key is repeated.
+  if (equals < 1)
+    throw usage(`--env: "${equals === 0 ? "=…" : pair}" is not KEY=VALUE.`, "Write it like --env SEED=42.")
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) throw usage(`--env: "${key}" is not a variable's name.`)
+  if (before !== undefined && Object.hasOwn(before, key)) throw usage(`--env: ${key} is set twice.`)
+  return { ...before, [key]: pair.slice(equals + 1) }
+}
+
+function checkGlob(glob: string): string {
+  try {
+    matcher([glob])
+    return glob
+  } catch (thrown) {
+    if (thrown instanceof GlobError) throw usage(`--stageout: ${thrown.message}`)
+    throw thrown
+  }
+}
+
+function checkWalltime(text: string): number {
+  const seconds = parseDuration(text, "--walltime")
+  if (seconds > WALLTIME_MAX_S) throw usage(`--walltime: ${text} is more than 30 days.`)
+  return seconds
+}
+
+function signed(text: string, flag: string, max: number): number {
+  const value = /^[+-]?\d{1,9}$/.test(text.trim()) ? Number(text) : Number.NaN
+  if (Math.abs(value) <= max) return value
+  throw usage(`${flag}: "${text}" is not a whole number from -${max} to ${max}.`)
+}
+
+function exitCodes(text: string): number[] {
+  const codes = text.split(",").map(code => parseCount(code.trim(), "--retry-exit", 1, EXIT_CODE_MAX))
+  return [...new Set(codes)].sort((a, b) => a - b)
+}

@@ -1,0 +1,129 @@
+// From a draft to a campaign: what only the hub can tell is looked up, the stagein is sent, the campaign is submitted under a key that
+// was made before the first try, so that a lost answer never submits twice.
+import type { SubmitResponse } from "../../proto/gen/cah/v1/scientist_pb.ts"
+import { parseDigest } from "../../proto/wire/digest.ts"
+import type { Context } from "../context.ts"
+import { ClientError, usage } from "../errors.ts"
+import type { Hub } from "../library.ts"
+import { DEPENDENCIES_MAX, DIGEST_CAMPAIGNS_MAX } from "../limits.ts"
+import { showBytes } from "../quantities.ts"
+import { parseSelector } from "../selector.ts"
+import { findOne, findTargets } from "../targets.ts"
+import type { Draft, Spec } from "./draft.ts"
+
+const KEY_MAX = 200
+
+export interface BlobName {
+  readonly digest: string
+  readonly sizeBytes: bigint
+}
+
+export function checkKey(key: string, max = KEY_MAX): string {
+  if (/^[\x21-\x7e]+$/.test(key) && key.length <= max) return key
+  throw usage(`--idempotency-key: give 1 to ${max} visible ASCII characters.`)
+}
+
+/** The draft's specification with all that it names at the hub. Sends the stagein if the hub has not got it. */
+export async function complete(context: Context, hub: Hub, draft: Draft): Promise<Spec> {
+  const after = [
+    ...(await dependencies(hub, draft.after, "--after", false)),
+    ...(await dependencies(hub, draft.afterOk, "--after-ok", true)),
+  ]
+  if (after.length > DEPENDENCIES_MAX) throw usage(`A campaign waits for ${DEPENDENCIES_MAX} others at most.`)
+  const gather = draft.gather === null ? 0n : await gathered(hub, draft.gather)
+  const { stagein } = draft
+  return {
+    ...draft.spec,
+    after,
+    gather,
+    ...(stagein === null ? {} : { stagein: await blobFor(context, hub, stagein) }),
+  }
+}
+
+export async function place(
+  context: Context,
+  hub: Hub,
+  spec: Spec,
+  parameters: readonly string[],
+  idempotencyKey: string,
+): Promise<SubmitResponse> {
+  context.onInterrupt = `It may have been submitted: see cah ls, or repeat with --idempotency-key ${idempotencyKey}`
+  const answer = await hub.submit({ spec, parameters, idempotencyKey })
+  context.hubIsBack()
+  context.onInterrupt = `The work goes on; cancel it with: cah del ${answer.campaign}`
+  return answer
+}
+
+async function dependencies(hub: Hub, texts: readonly string[], flag: string, success: boolean) {
+  if (texts.length === 0) return []
+  if (parseSelector(texts).some(selection => selection.campaign === "all" || selection.jobs !== null)) {
+    throw usage(
+      `${flag} ${texts.join(",")}: it waits for whole campaigns.`,
+      `Write it like ${flag} 12,14 or ${flag} last.`,
+    )
+  }
+  const targets = await findTargets(hub, texts)
+  return targets.map(({ campaign }) => ({ campaign, success }))
+}
+
+async function gathered(hub: Hub, text: string): Promise<bigint> {
+  const { campaign, index } = await findOne(hub, text)
+  if (index === null) return campaign
+  throw usage(`--gather ${text}: it gathers a whole campaign.`, `Write it like --gather ${campaign}.`)
+}
+
+/** A digest that begins like one but is none is a mistake, not a file of that name. */
+export function isDigest(stagein: string): boolean {
+  return stagein.startsWith("sha256:")
+}
+
+async function blobFor(context: Context, hub: Hub, stagein: string): Promise<BlobName> {
+  if (isDigest(stagein)) return storedBlob(hub, stagein)
+  return sendStagein(context, hub, stagein)
+}
+
+/** "sha256:…" as `cah show` prints it, or with its size after a slash. It must be on the hub, sent by the same owner. */
+export async function storedBlob(hub: Hub, text: string): Promise<BlobName> {
+  const [, digest = "", size] = /^([^/]*)(?:\/(\d{1,18}))?$/.exec(text) ?? []
+  if (parseDigest(digest) === null) {
+    throw usage(
+      `--stagein: ${JSON.stringify(text)} is not a digest.`,
+      "It is sha256: and 64 hexadecimal digits, as cah show prints it.",
+    )
+  }
+  const sizeBytes = size === undefined ? await sizeOf(hub, digest) : BigInt(size)
+  if (sizeBytes !== null && (await hub.has({ digest, sizeBytes }))) return { digest, sizeBytes }
+  throw new ClientError("bad_stagein", `The hub has no stagein ${digest} of yours.`, {
+    hint:
+      size === undefined
+        ? `None of your last ${DIGEST_CAMPAIGNS_MAX} campaigns had it. Send the directory, or add the size in bytes: ${digest}/SIZE`
+        : "Send the directory itself: --stagein DIR",
+  })
+}
+
+/** The hub is asked for blobs by digest and size; the size stands in the campaigns that had it. */
+async function sizeOf(hub: Hub, digest: string): Promise<bigint | null> {
+  for await (const { id } of hub.list({ max: DIGEST_CAMPAIGNS_MAX })) {
+    const { campaign } = await hub.show(id)
+    if (campaign?.spec?.stagein?.digest === digest) return campaign.spec.stagein.sizeBytes
+  }
+  return null
+}
+
+async function sendStagein(context: Context, hub: Hub, path: string): Promise<BlobName> {
+  const bar = context.bar({ label: "stagein", unit: "bytes" })
+  try {
+    const { blob, sentBytes } = await hub.upload(path, {
+      onProgress: (done, total) => {
+        context.hubIsBack()
+        bar.update(done, total)
+      },
+    })
+    bar.clear()
+    const size = showBytes(blob.sizeBytes)
+    context.output.note(sentBytes === 0 ? `The hub has this stagein already (${size}).` : `Stagein sent: ${size}.`)
+    return blob
+  } finally {
+    bar.clear()
+  }
+}
