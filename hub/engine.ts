@@ -10,6 +10,7 @@ import type { Event, RequestId } from "./core/events.ts"
 import type { Campaign, CampaignId, Counts, IndexRange, Job, Node, NodeId, Now, Outcome, State } from "./core/model.ts"
 import type { CampaignNews, Clock, Engine, EngineHealth, Links, Log, Order, Store, Timer, Write } from "./core/ports.ts"
 import { emptyState, restore } from "./core/restore.ts"
+import { shapeOf } from "./core/rules.ts"
 import { step, writesOf } from "./core/step.ts"
 import { REOPEN_MS, TICK_EVENTS_MAX } from "./limits.ts"
 
@@ -77,6 +78,10 @@ export class HubEngine implements Engine {
 
   async cancel(campaign: CampaignId, ranges: readonly IndexRange[]): Promise<number> {
     return (await this.ask<"cancelled">(request => ({ kind: "JobsCancelled", request, campaign, ranges }))).jobs
+  }
+
+  async hold(campaign: CampaignId, held: boolean): Promise<void> {
+    await this.ask<"done">(request => ({ kind: "CampaignHeld", request, campaign, held }))
   }
 
   async drainNode(node: NodeId, drained: boolean): Promise<void> {
@@ -199,7 +204,7 @@ export class HubEngine implements Engine {
     const { clock, store, committed } = this.parts
     const { effects, rows, rowWaiters } = this
     const now: Now = { nowMs: clock.nowMs(), wallMs: clock.wallMs() }
-    const writes = [...writesOf(effects, now), ...rows]
+    const writes = [...writesOf(this.state, effects, now), ...rows]
     const changed = [...effects.campaigns].map(campaign => campaign.id)
     this.effects = noEffects()
     this.rows = []
@@ -267,7 +272,9 @@ export class HubEngine implements Engine {
     if (campaign === undefined) return
     const line = campaign.hasParameters ? this.parts.store.parameters(said.campaign, said.index) : null
     const { owner, spec, total } = campaign
-    this.links!.offer(said.link, { ...said, owner, spec, line, total })
+    const { link, campaign: id, index, attempt } = said
+    const shape = said.shape === 0 ? null : shapeOf(campaign, said.shape)
+    this.links!.offer(link, { campaign: id, index, attempt, owner, spec, line, total, shape })
   }
 
   // ---- trouble --------------------------------------------------------------------------------------------

@@ -14,6 +14,16 @@ export const HEARTBEAT_MS = 60_000
 export const OFFER_MS = 60_000
 /** Attempts that nodes may lose before the job ends as lost. A guess: a node that loses ten in a row is the job's fault. */
 export const LOSS_MAX = 10
+/** Looks at a campaign's tail: often enough to help, seldom enough to cost nothing. */
+export const TAIL_EVERY_MS = 10_000
+/** An attempt is slow, and doubled on an idle node, after this many times what its campaign's attempts took on average… */
+export const TAIL_SLOW_FACTOR = 1.5
+/** …and not before this: what ends in seconds is not worth a second run. */
+export const TAIL_SLOW_MIN_MS = 20_000
+/** Used core-seconds count half after this: a week of silence nearly forgives a campaign. */
+export const USAGE_HALF_LIFE_MS = 7 * 24 * 3_600_000
+/** What a job counts for its owner's share when several are placed at once, before any of it was used. */
+export const USAGE_PLACED_SECONDS = 60
 /** After a loss the job waits, doubling from here to the maximum, so that a poison job cannot spin through nodes. */
 export const BACKOFF_MIN_MS = 1_000
 export const BACKOFF_MAX_MS = 5 * 60_000
@@ -39,6 +49,14 @@ export const REOPEN_MS = 2_000
 export const TICK_EVENTS_MAX = 4_096
 
 // ---- fronts ----
+
+/** Ways in which one campaign's jobs may be run. */
+export const SHAPES_MAX = 16
+/** Further tries of one job, and attempts it may lose: beyond it a job is poison, whatever its scientist hopes. */
+export const RETRIES_MAX = 100
+export const LOSS_MAX_MAX = 1_000
+/** Campaigns that one may wait for. */
+export const AFTER_MAX = 100
 
 /** How finely the event loop's delay is sampled: 50 times a second costs nothing that can be measured. */
 export const EVENT_LOOP_RESOLUTION_MS = 20

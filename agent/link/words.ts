@@ -113,7 +113,10 @@ export function runSpecOf(offer: Offer): RunSpec {
     texts.some(text => text.includes("\0")),
     "the command, its environment or its parameters hold a NUL character",
   )
-  const walltimeMs = spec.walltime === undefined ? WALLTIME_DEFAULT_MS : millisecondsOf(spec.walltime)
+  // The shape that the hub chose, where the scientist gave several.
+  const walltime = offer.shape?.walltime ?? spec.walltime
+  const needs = offer.shape?.needs ?? spec.needs
+  const walltimeMs = walltime === undefined ? WALLTIME_DEFAULT_MS : millisecondsOf(walltime)
   refuseIf(!(walltimeMs > 0 && walltimeMs <= WALLTIME_MAX_MS), `a walltime of ${walltimeMs} ms`)
   return {
     owner: offer.owner,
@@ -125,9 +128,9 @@ export function runSpecOf(offer: Offer): RunSpec {
     stageout: spec.stageout,
     walltimeMs,
     needs: {
-      slots: Math.max(1, spec.needs?.slots ?? 1),
-      memoryBytes: Number(spec.needs?.memoryBytes ?? 0n),
-      diskBytes: Number(spec.needs?.diskBytes ?? 0n),
+      slots: Math.max(1, needs?.slots ?? 1),
+      memoryBytes: Number(needs?.memoryBytes ?? 0n),
+      diskBytes: Number(needs?.diskBytes ?? 0n),
     },
     line: offer.parameters === undefined ? null : offer.parameters.line,
     arraySize: offer.arraySize,

@@ -1,13 +1,13 @@
-// The life of an attempt: offered, reported, lost. The number is the fence: what is said about another attempt than
-// the current one changes nothing and is answered "stale", so that the agent cleans up.
-import { LOSS_MAX, OFFER_MS } from "../limits.ts"
-import { stopOn, takeIndex } from "./campaigns.ts"
-import { liveJob, move, type Stage, updateLane, updateRoom } from "./change.ts"
+// The life of an attempt: offered, reported, lost. The number is the fence: what is said about an attempt that is not
+// under way changes nothing and is answered "stale", so that the agent cleans up.
+import { OFFER_MS } from "../limits.ts"
+import { change, liveJob, type Stage, stopOn, takeIndex, tryOf, updateLane, updateRoom } from "./change.ts"
 import type { AttemptName, ReportAnswer } from "./effects.ts"
 import type { AttemptReported } from "./events.ts"
-import { arm, backoffMs, renew, watchAge } from "./lease.ts"
+import { arm, backoffMs, renew, watchAge, watchTail } from "./lease.ts"
 import {
   type Campaign,
+  type CampaignId,
   type Deadline,
   type Held,
   type Job,
@@ -15,24 +15,22 @@ import {
   jobId,
   type Node,
   type Result,
+  type Try,
 } from "./model.ts"
-import { plan } from "./schedule.ts"
-import { after, onNode } from "./transitions.ts"
+import { isRetried, shapeOf } from "./rules.ts"
+import { plan, readyJobs } from "./schedule.ts"
+import { isForward } from "./transitions.ts"
+import { useSlots } from "./usage.ts"
 
 /** Places what can be placed. Called once a tick. */
 export function placeWork(stage: Stage): void {
   const { state } = stage
-  for (const { node, campaign } of plan(state)) {
+  for (const { node, campaign, shape } of plan(state, stage.now.nowMs)) {
     const index = takeIndex(campaign)
     if (index === null) continue
-    offer(stage, node, campaign, campaign.jobs.get(index) ?? newJob(campaign, index))
-    // Who was served goes to the end of the queue of owners.
-    const lane = state.lanes.get(campaign.owner)
-    if (lane !== undefined) {
-      state.lanes.delete(campaign.owner)
-      state.lanes.set(campaign.owner, lane)
-    }
+    offer(stage, node, campaign, campaign.jobs.get(index) ?? newJob(campaign, index), shape)
     updateLane(state, campaign)
+    if (readyJobs(campaign) === 0) watchTail(stage, campaign)
   }
 }
 
@@ -45,6 +43,7 @@ function newJob(campaign: Campaign, index: number): Job {
     verdict: "unchecked",
     attempt: 0,
     node: null,
+    tries: [],
     failures: 0,
     losses: 0,
     story: [],
@@ -53,23 +52,41 @@ function newJob(campaign: Campaign, index: number): Job {
   return job
 }
 
-function offer(stage: Stage, node: Node, campaign: Campaign, job: Job): void {
-  job.attempt++
-  job.node = node.id
-  move(stage, campaign, job, "offer", "offered")
-  const held = { campaign: campaign.id, index: job.index, attempt: job.attempt, needs: campaign.needs, stopping: null }
-  node.held.set(jobId(campaign.id, job.index), held)
+/** A new attempt at the job, on this node; beside those under way, if there are any. */
+export function offer(stage: Stage, node: Node, campaign: Campaign, job: Job, shape: number): void {
+  const attempt = job.attempt + 1
+  const event = job.tries.length === 0 ? "offered" : "offered a second time: the first is slow, and this node is idle"
+  change(stage, campaign, job, { event, about: { attempt, node: node.id } }, () => {
+    job.attempt = attempt
+    job.node = node.id
+    begin(stage, node, campaign, job, { attempt, node: node.id, phase: "offered", shape, sinceMs: stage.now.nowMs })
+  })
+  speakOffer(stage, node, node.held.get(jobId(campaign.id, job.index))!, shape)
+}
+
+/** The try is under way on the node, and everybody who counts knows. */
+function begin(stage: Stage, node: Node, campaign: Campaign, job: Job, one: Try): void {
+  job.tries = [...job.tries, one]
+  const { needs } = shapeOf(campaign, one.shape)
+  const { id, owner } = campaign
+  hold(stage, node, { campaign: id, index: job.index, attempt: one.attempt, needs, owner, stopping: null })
+  watchAge(stage, campaign, job, one)
+}
+
+function hold(stage: Stage, node: Node, held: Held): void {
+  // An older attempt at the same job may still be stopping here; its place is the new one's.
+  release(stage, node, jobId(held.campaign, held.index))
+  node.held.set(jobId(held.campaign, held.index), held)
+  if (held.owner !== null) useSlots(stage, held.owner, held.needs.slots)
   updateRoom(stage.state, node)
   arm(stage.state, node)
-  watchAge(stage.state, campaign, job, stage.now.nowMs)
-  speakOffer(stage, node, held)
 }
 
 /** Also said again after a hello that does not name it: the first may never have arrived. */
-export function speakOffer(stage: Stage, node: Node, held: Held): void {
+export function speakOffer(stage: Stage, node: Node, held: Held, shape: number): void {
   const { campaign, index, attempt } = held
   stage.state.deadlines.add(stage.now.nowMs + OFFER_MS, { kind: "offer", campaign, index, attempt })
-  stage.effects.speech.push({ kind: "Offer", link: node.link!, campaign, index, attempt })
+  stage.effects.speech.push({ kind: "Offer", link: node.link!, campaign, index, attempt, shape })
 }
 
 export function onAttemptReported(stage: Stage, event: AttemptReported): void {
@@ -91,55 +108,98 @@ function applyReport(stage: Stage, node: Node, event: AttemptReported): ReportAn
     if (event.phase !== "ended") expectStop(stage, node, event)
     return "stale"
   }
-  const { campaign, job } = found
-  if (event.phase === "ended") return applyResult(stage, node, campaign, job, event.result!)
-  if (after(job.phase, event.phase) === null) return "already"
-  if (job.phase === "queued") revive(stage, node, campaign, job)
-  move(stage, campaign, job, event.phase, event.phase)
+  const { campaign, job, one } = found
+  if (event.phase === "ended") return applyResult(stage, node, found, event.result!)
+  if (one === null) revive(stage, node, campaign, job, event.phase, event.phase)
+  else if (!isForward(one.phase, event.phase)) return "already"
+  else advance(stage, campaign, job, one, event.phase, event.phase)
   return "accepted"
+}
+
+export function advance(
+  stage: Stage,
+  campaign: Campaign,
+  job: Job,
+  one: Try,
+  phase: Try["phase"],
+  event: string,
+): void {
+  change(stage, campaign, job, { event, about: one }, () => {
+    one.phase = phase
+  })
 }
 
 /** The node holds what nobody wants: it takes room there until the node says that it has stopped. */
 export function expectStop(stage: Stage, node: Node, name: AttemptName): void {
   const { campaign, index, attempt } = name
-  const id = jobId(campaign, index)
-  const held = node.held.get(id)
+  const held = node.held.get(jobId(campaign, index))
   if (held === undefined) {
     const needs = { slots: 1, memoryBytes: 0, diskBytes: 0 }
-    node.held.set(id, { campaign, index, attempt, needs, stopping: "no longer wanted" })
-    arm(stage.state, node)
+    hold(stage, node, { campaign, index, attempt, needs, owner: null, stopping: "no longer wanted" })
   } else if (held.attempt === attempt) {
     held.stopping ??= "no longer wanted"
   }
-  updateRoom(stage.state, node)
 }
 
-/** The job, if this node has or last had its current attempt. */
+export interface Found {
+  readonly campaign: Campaign
+  readonly job: Job
+  /** Null: it was lost, but nobody else has got the job since. It may come back. */
+  readonly one: Try | null
+}
+
+/** The attempt, if it is under way on this node or may come back to it. */
 export function currentAttempt(
   stage: Stage,
   node: Node,
-  campaign: AttemptReported["campaign"],
+  campaign: CampaignId,
   index: number,
   attempt: number,
-): { campaign: Campaign; job: Job } | null {
+): Found | null {
   const found = liveJob(stage.state, campaign, index)
-  if (found === null || found.job.attempt !== attempt || found.job.node !== node.id) return null
-  return found
+  if (found === null) return null
+  const { job } = found
+  const one = tryOf(job, attempt, node.id)
+  if (one !== null) return { ...found, one }
+  const mayComeBack = job.tries.length === 0 && job.attempt === attempt && job.node === node.id
+  return mayComeBack ? { ...found, one: null } : null
 }
 
-function applyResult(stage: Stage, node: Node, campaign: Campaign, job: Job, result: Result): ReportAnswer {
+function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, result: Result): ReportAnswer {
+  const about = { attempt: one?.attempt ?? job.attempt, node: node.id }
   if (result.outcome === "lost" || result.outcome === "refused") {
-    lose(stage, campaign, job, `${result.outcome}: ${result.message || "the node gave it up"}`)
+    lose(stage, campaign, job, one, `${result.outcome}: ${result.message || "the node gave it up"}`)
+    // Given up by the node itself: it cannot come back.
+    if (job.node === node.id) job.node = null
     return "accepted"
   }
-  if (result.outcome !== "finished") job.failures++
-  const { index, attempt } = job
-  stage.effects.writes.push({
-    kind: "result",
-    row: { ...result, campaign: campaign.id, index, attempt, node: node.id },
+  if (one !== null) {
+    campaign.took.attempts++
+    campaign.took.sumMs += stage.now.nowMs - one.sinceMs
+  }
+  if (result.outcome !== "finished") {
+    job.failures++
+    if (isRetried(campaign, job, result)) {
+      const event = `${storyOf(result)}; further tries: ${campaign.rules.retryMax - job.failures + 1}`
+      change(stage, campaign, job, { event, about }, () => {
+        job.tries = job.tries.filter(other => other !== one)
+        job.node = job.tries[0]?.node ?? null
+      })
+      if (job.tries.length === 0) queueLater(stage, campaign, job, backoffMs(job.failures))
+      return "accepted"
+    }
+  }
+  const others = job.tries.filter(other => other !== one)
+  const { index } = job
+  const row = { ...result, campaign: campaign.id, index, attempt: about.attempt, node: node.id }
+  stage.effects.writes.push({ kind: "result", row })
+  change(stage, campaign, job, { event: storyOf(result), about }, () => {
+    job.outcome = result.outcome
+    job.node = node.id
+    job.tries = []
   })
-  move(stage, campaign, job, "result", storyOf(result), result.outcome)
   updateLane(stage.state, campaign)
+  for (const other of others) stopOn(stage, campaign.id, index, other, "another node was first")
   return "accepted"
 }
 
@@ -149,57 +209,72 @@ function storyOf(result: Result): string {
 }
 
 /** A lost attempt that nobody else has got meanwhile comes back: its work still counts. */
-export function revive(stage: Stage, node: Node, campaign: Campaign, job: Job): void {
+export function revive(
+  stage: Stage,
+  node: Node,
+  campaign: Campaign,
+  job: Job,
+  phase: Try["phase"],
+  event: string,
+): void {
+  const one: Try = { attempt: job.attempt, node: node.id, phase, shape: 0, sinceMs: stage.now.nowMs }
   campaign.again.delete(job.index)
-  const held = { campaign: campaign.id, index: job.index, attempt: job.attempt, needs: campaign.needs, stopping: null }
-  node.held.set(jobId(campaign.id, job.index), held)
-  updateRoom(stage.state, node)
-  arm(stage.state, node)
-  watchAge(stage.state, campaign, job, stage.now.nowMs)
+  change(stage, campaign, job, { event, about: one }, () => begin(stage, node, campaign, job, one))
   updateLane(stage.state, campaign)
 }
 
 /** The node has it no more. Its room is free, and somebody should look whether something fits. */
 export function release(stage: Stage, node: Node, id: JobId): void {
+  const held = node.held.get(id)
+  if (held?.owner != null) useSlots(stage, held.owner, -held.needs.slots)
   node.held.delete(id)
   updateRoom(stage.state, node)
 }
 
-/** The current attempt is gone. The job waits and is queued again, or ends as lost when its budget is spent. */
-export function lose(stage: Stage, campaign: Campaign, job: Job, event: string): void {
-  const { state, now } = stage
-  if (job.phase === "queued") return
+/**
+ * A try is gone. If it was the only one the job waits and is queued again, or ends as lost when its budget is spent.
+ * Null: it was gone already.
+ */
+export function lose(stage: Stage, campaign: Campaign, job: Job, one: Try | null, event: string): void {
+  if (one === null) return
   job.losses++
-  if (job.losses > LOSS_MAX) {
-    const why = `${event}; given up after ${job.losses} lost attempts`
-    move(stage, campaign, job, "giveUp", why, "lost")
-  } else {
-    move(stage, campaign, job, "requeue", event)
-    const { index, attempt } = job
-    state.deadlines.add(now.nowMs + backoffMs(job.losses), { kind: "again", campaign: campaign.id, index, attempt })
-  }
-  updateLane(state, campaign)
+  const others = job.tries.filter(other => other !== one)
+  const spent = others.length === 0 && job.losses > campaign.rules.lossMax
+  const more = spent ? `; given up after ${job.losses} lost attempts` : others.length > 0 ? "; another goes on" : ""
+  change(stage, campaign, job, { event: `${event}${more}`, about: one }, () => {
+    job.tries = others
+    if (spent) job.outcome = "lost"
+  })
+  if (others.length === 0 && !spent) queueLater(stage, campaign, job, backoffMs(job.losses))
+  updateLane(stage.state, campaign)
+}
+
+function queueLater(stage: Stage, campaign: Campaign, job: Job, waitMs: number): void {
+  const { index, attempt } = job
+  const due = { kind: "again", campaign: campaign.id, index, attempt } as const
+  stage.state.deadlines.add(stage.now.nowMs + waitMs, due)
 }
 
 /** An offer nobody answered, an attempt that outlived its time, a back-off that is over. */
-export function onAttemptDue(stage: Stage, due: Exclude<Deadline, { kind: "lease" }>): void {
+export function onAttemptDue(stage: Stage, due: Extract<Deadline, { kind: "offer" | "age" | "again" }>): void {
   const found = liveJob(stage.state, due.campaign, due.index)
-  if (found === null || found.job.attempt !== due.attempt) return
+  if (found === null) return
   const { campaign, job } = found
   if (due.kind === "again") {
-    if (job.phase !== "queued") return
+    if (job.phase !== "queued" || job.attempt !== due.attempt) return
     campaign.again.add(job.index)
     updateLane(stage.state, campaign)
     return
   }
-  if (due.kind === "offer" ? !unanswered(stage, job) : !onNode(job.phase)) return
+  const one = job.tries.find(({ attempt }) => attempt === due.attempt)
+  if (one === undefined || (due.kind === "offer" && !isUnanswered(stage, one))) return
   const event =
     due.kind === "offer" ? "lost: the node did not answer the offer" : "lost: older than its walltime and all slack"
-  stopOn(stage, job.node, campaign.id, job, event)
-  lose(stage, campaign, job, event)
+  stopOn(stage, campaign.id, job.index, one, event)
+  lose(stage, campaign, job, one, event)
 }
 
 /** While the node is away its lease decides; when it comes back the offer is said again. */
-function unanswered(stage: Stage, job: Job): boolean {
-  return job.phase === "offered" && stage.state.nodes.get(job.node!)?.link !== null
+function isUnanswered(stage: Stage, one: Try): boolean {
+  return one.phase === "offered" && stage.state.nodes.get(one.node)?.link !== null
 }

@@ -1,27 +1,17 @@
-// Submit and cancel. A campaign of a million jobs is one entry with a cursor; its jobs get entries of their own when
-// something happens to them.
+// Submit, hold, cancel, and how a campaign ends. A campaign of a million jobs is one entry with a cursor; its jobs get
+// entries of their own when something happens to them.
 import { PARAMETER_PAGE_LINES } from "../limits.ts"
-import {
-  allEnded,
-  closeIfEnded,
-  keyOf,
-  liveCount,
-  move,
-  needsOf,
-  noCounts,
-  type Stage,
-  touch,
-  updateLane,
-} from "./change.ts"
+import { allEnded, change, keyOf, liveCount, noCounts, type Stage, stopOn, touch, updateLane } from "./change.ts"
 import { CahError } from "./errors.ts"
-import type { CampaignSubmitted, JobsCancelled } from "./events.ts"
-import type { Campaign, CampaignId, IndexRange, Job, NodeId } from "./model.ts"
-import { jobId } from "./model.ts"
+import type { CampaignHeld, CampaignSubmitted, JobsCancelled } from "./events.ts"
+import { watchDeadline } from "./lease.ts"
+import type { Campaign, CampaignId, IndexRange } from "./model.ts"
 import type { CampaignRow } from "./ports.ts"
+import { endedWell, wantsOf } from "./rules.ts"
 
 export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): void {
   const { state, effects, now } = stage
-  const { request } = event
+  const { kind: _kind, request, lines, ...order } = event
   const key = keyOf(event.owner, event.key)
   const earlier = state.campaigns.get(state.keys.get(key) ?? (0 as CampaignId))
   if (earlier !== undefined) {
@@ -34,34 +24,43 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
     }
     return
   }
+  const gone = event.waitsFor.find(({ campaign, success }) => success && !state.campaigns.has(campaign))
+  if (gone !== undefined) {
+    // Since the front looked. Whether it ended well is on disk in a moment.
+    const error = new CahError("aborted", `campaign ${gone.campaign} has just ended: submit again`)
+    effects.speech.push({ kind: "Reply", request, reply: { kind: "error", error } })
+    return
+  }
   const id = ++state.lastCampaign as CampaignId
   const campaign: Campaign = {
+    ...order,
     id,
-    owner: event.owner,
-    key: event.key,
-    specDigest: event.specDigest,
-    name: event.name,
-    spec: event.spec,
-    stagein: event.stagein,
-    needs: event.needs,
-    walltimeMs: event.walltimeMs,
-    priority: event.priority,
-    total: event.total,
-    hasParameters: event.lines !== null,
+    wants: wantsOf(order.rules),
+    hasParameters: lines !== null,
+    // What has ended since the front looked is no longer waited for.
+    waitsFor: event.waitsFor.filter(({ campaign: other }) => state.campaigns.has(other)),
     cursor: 0,
     skipped: [],
     again: new Set(),
     jobs: new Map(),
+    took: { attempts: 0, sumMs: 0 },
+    tailWatched: false,
     counts: { ...noCounts(), queued: event.total },
     submittedAt: now.wallMs,
   }
   state.campaigns.set(id, campaign)
   state.keys.set(key, id)
+  awaitOthers(stage.state, campaign)
+  watchDeadline(stage, campaign)
   updateLane(state, campaign)
   touch(stage, campaign, null)
-  for (let first = 0; event.lines !== null && first < event.lines.length; first += PARAMETER_PAGE_LINES) {
-    const lines = event.lines.slice(first, first + PARAMETER_PAGE_LINES)
-    effects.writes.push({ kind: "parameters", campaign: id, first, lines })
+  for (let first = 0; lines !== null && first < lines.length; first += PARAMETER_PAGE_LINES) {
+    effects.writes.push({
+      kind: "parameters",
+      campaign: id,
+      first,
+      lines: lines.slice(first, first + PARAMETER_PAGE_LINES),
+    })
   }
   const reply = { kind: "submitted", campaign: id, jobs: event.total, existed: false } as const
   effects.speech.push({ kind: "Reply", request, reply })
@@ -73,51 +72,65 @@ export function keyTaken(key: string, campaign: CampaignId): CahError {
   return new CahError("already_exists", message)
 }
 
-export function onJobsCancelled(stage: Stage, event: JobsCancelled): void {
-  const { state, effects } = stage
-  const campaign = state.campaigns.get(event.campaign)
-  let jobs = 0
-  if (campaign !== undefined) {
-    const before = liveCount(campaign.counts)
-    for (const { first, last } of event.ranges) {
-      cancelStarted(stage, campaign, first, Math.min(last, campaign.cursor - 1))
-      cancelUntouched(stage, campaign, Math.max(first, campaign.cursor), Math.min(last, campaign.total - 1))
-    }
-    jobs = before - liveCount(campaign.counts)
-    if (jobs > 0) {
-      updateLane(state, campaign)
-      touch(stage, campaign, null)
-      if (allEnded(campaign.counts)) closeIfEnded(stage, campaign)
-    }
+export function awaitOthers(state: Stage["state"], campaign: Campaign): void {
+  for (const { campaign: other } of campaign.waitsFor) {
+    const waiters = state.waiters.get(other) ?? new Set()
+    state.waiters.set(other, waiters.add(campaign.id))
   }
-  effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "cancelled", jobs } })
 }
 
-function cancelStarted(stage: Stage, campaign: Campaign, first: number, last: number): void {
+export function onDeadlineDue(stage: Stage, id: CampaignId): void {
+  const campaign = stage.state.campaigns.get(id)
+  if (campaign !== undefined) cancelAll(stage, campaign, "cancelled: the campaign's deadline has passed")
+}
+
+export function onCampaignHeld(stage: Stage, event: CampaignHeld): void {
+  const { state, effects } = stage
+  const campaign = state.campaigns.get(event.campaign)
+  if (campaign === undefined) {
+    const error = new CahError("failed_precondition", `campaign ${event.campaign} has ended: there is nothing to hold`)
+    effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "error", error } })
+    return
+  }
+  campaign.held = event.held
+  updateLane(state, campaign)
+  touch(stage, campaign, null)
+  effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "done" } })
+}
+
+export function onJobsCancelled(stage: Stage, event: JobsCancelled): void {
+  const campaign = stage.state.campaigns.get(event.campaign)
+  const jobs = campaign === undefined ? 0 : cancel(stage, campaign, event.ranges, "cancelled by its owner")
+  stage.effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "cancelled", jobs } })
+}
+
+function cancelAll(stage: Stage, campaign: Campaign, event: string): void {
+  cancel(stage, campaign, [{ first: 0, last: campaign.total - 1 }], event)
+}
+
+/** Returns how many jobs it ended. */
+function cancel(stage: Stage, campaign: Campaign, ranges: readonly IndexRange[], event: string): number {
+  const before = liveCount(campaign.counts)
+  for (const { first, last } of ranges) {
+    cancelStarted(stage, campaign, first, Math.min(last, campaign.cursor - 1), event)
+    cancelUntouched(stage, campaign, Math.max(first, campaign.cursor), Math.min(last, campaign.total - 1))
+  }
+  updateLane(stage.state, campaign)
+  touch(stage, campaign, null)
+  return before - liveCount(campaign.counts)
+}
+
+function cancelStarted(stage: Stage, campaign: Campaign, first: number, last: number, event: string): void {
   if (last < first) return
   for (const job of [...campaign.jobs.values()]) {
     if (job.index < first || job.index > last) continue
-    const { node: holder } = job
-    move(stage, campaign, job, "cancel", "cancelled by its owner", "cancelled")
-    stopOn(stage, holder, campaign.id, job, "cancelled by its owner")
+    const { tries } = job
+    change(stage, campaign, job, { event, about: job }, () => {
+      job.outcome = "cancelled"
+      job.tries = []
+    })
+    for (const one of tries) stopOn(stage, campaign.id, job.index, one, event)
   }
-}
-
-/** Tells the node, if it holds this attempt, to stop it; until it says it has, the attempt takes room there. */
-export function stopOn(stage: Stage, holder: NodeId | null, campaign: CampaignId, job: Job, reason: string): void {
-  const node = holder === null ? undefined : stage.state.nodes.get(holder)
-  const held = node?.held.get(jobId(campaign, job.index))
-  if (node === undefined || held === undefined || held.attempt !== job.attempt) return
-  held.stopping = reason
-  if (node.link === null) return
-  stage.effects.speech.push({
-    kind: "Kill",
-    link: node.link,
-    reason,
-    campaign,
-    index: job.index,
-    attempt: job.attempt,
-  })
 }
 
 function cancelUntouched(stage: Stage, campaign: Campaign, first: number, last: number): void {
@@ -145,19 +158,37 @@ function gaps(ranges: readonly IndexRange[], first: number, last: number): Index
   return found
 }
 
-/** Takes the next ready index: a job that is queued again first, then the untouched range. Null: none. */
-export function takeIndex(campaign: Campaign): number | null {
-  for (const index of campaign.again) {
-    campaign.again.delete(index)
-    return index
+/**
+ * Campaigns whose jobs have all ended leave memory, and those that waited for them go on, or are cancelled because they
+ * needed a success. That may end them too: the set grows while it is walked through.
+ */
+export function closeEnded(stage: Stage): void {
+  const { state } = stage
+  for (const campaign of stage.effects.campaigns) {
+    if (!allEnded(campaign.counts) || !state.campaigns.has(campaign.id)) continue
+    state.campaigns.delete(campaign.id)
+    state.keys.delete(keyOf(campaign.owner, campaign.key))
+    updateLane(state, campaign)
+    const waiters = state.waiters.get(campaign.id)
+    state.waiters.delete(campaign.id)
+    for (const id of waiters ?? []) {
+      const waiter = state.campaigns.get(id)
+      if (waiter !== undefined) goOn(stage, waiter, campaign)
+    }
   }
-  while (campaign.skipped.length > 0 && campaign.skipped[0]!.first <= campaign.cursor) {
-    campaign.cursor = campaign.skipped.shift()!.last + 1
+}
+
+function goOn(stage: Stage, waiter: Campaign, ended: Campaign): void {
+  const needs = waiter.waitsFor.filter(({ campaign }) => campaign === ended.id)
+  waiter.waitsFor = waiter.waitsFor.filter(({ campaign }) => campaign !== ended.id)
+  touch(stage, waiter, null)
+  if (needs.some(({ success }) => success) && !endedWell(ended.counts, ended.total)) {
+    cancelAll(stage, waiter, `cancelled: campaign ${ended.id}, which it needed, did not end well`)
   }
-  return campaign.cursor < campaign.total ? campaign.cursor++ : null
+  updateLane(stage.state, waiter)
 }
 
 export function campaignRow(campaign: Campaign, wallMs: number): CampaignRow {
-  const { again: _again, jobs: _jobs, skipped: _skipped, needs, counts, ...row } = campaign
-  return { ...row, ...needsOf(needs), counts: { ...counts }, endedAt: allEnded(counts) ? wallMs : null }
+  const { again: _a, jobs: _j, skipped: _s, took: _t, tailWatched: _w, wants: _wants, needs, counts, ...row } = campaign
+  return { ...row, ...needs, counts: { ...counts }, endedAt: allEnded(counts) ? wallMs : null }
 }

@@ -26,7 +26,7 @@ export type Speech =
       readonly heartbeatMs: number
       readonly reconciled: readonly (AttemptName & { readonly answer: ReconcileAnswer })[]
     }
-  | ({ readonly kind: "Offer"; readonly link: LinkId } & AttemptName)
+  | ({ readonly kind: "Offer"; readonly link: LinkId; readonly shape: number } & AttemptName)
   | ({ readonly kind: "Kill"; readonly link: LinkId; readonly reason: string } & AttemptName)
   | ({
       readonly kind: "AnswerReport"
@@ -67,9 +67,19 @@ export interface Effects {
   readonly campaigns: Set<Campaign>
   readonly jobs: Set<Job>
   readonly nodes: Set<Node>
+  /** Owners whose usage changed. */
+  readonly owners: Set<string>
   readonly moves: Move[]
 }
 
 export function noEffects(): Effects {
-  return { speech: [], writes: [], campaigns: new Set(), jobs: new Set(), nodes: new Set(), moves: [] }
+  return {
+    speech: [],
+    writes: [],
+    campaigns: new Set(),
+    jobs: new Set(),
+    nodes: new Set(),
+    owners: new Set(),
+    moves: [],
+  }
 }

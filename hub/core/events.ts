@@ -1,6 +1,6 @@
 // All that may happen to the hub. Named in the past; made by links, fronts and the engine's own timer.
 import type { Digest } from "../../proto/wire/digest.ts"
-import type { BlobRef, CampaignId, IndexRange, LinkId, Needs, NodeId, Result } from "./model.ts"
+import type { BlobRef, CampaignId, Dependency, IndexRange, LinkId, Needs, NodeId, Result, Rules } from "./model.ts"
 
 /** Where an agent can say that an attempt is. */
 export type ReportPhase = "staging" | "running" | "returning" | "ended"
@@ -19,6 +19,10 @@ export interface CampaignSubmitted {
   readonly stagein: BlobRef | null
   readonly needs: Needs
   readonly walltimeMs: number
+  readonly rules: Rules
+  readonly held: boolean
+  /** Campaigns of the same owner. Those that have ended are not named: the front has looked. */
+  readonly waitsFor: readonly Dependency[]
   readonly priority: number
   readonly total: number
   /** One line a job, or null: the jobs differ by their index only. */
@@ -81,6 +85,13 @@ export interface AttemptReported {
   readonly result: Result | null
 }
 
+export interface CampaignHeld {
+  readonly kind: "CampaignHeld"
+  readonly request: RequestId
+  readonly campaign: CampaignId
+  readonly held: boolean
+}
+
 export interface NodeDrained {
   readonly kind: "NodeDrained"
   readonly request: RequestId
@@ -102,6 +113,7 @@ export interface Ticked {
 export type Event =
   | CampaignSubmitted
   | JobsCancelled
+  | CampaignHeld
   | NodeHello
   | NodeGone
   | HeartbeatReceived

@@ -8,6 +8,7 @@ import { violations } from "./invariants.ts"
 import type { CampaignId, LinkId, NodeId, Result, State } from "./model.ts"
 import type { Order, Write } from "./ports.ts"
 import { emptyState } from "./restore.ts"
+import { noRules } from "./rules.ts"
 import { step, writesOf } from "./step.ts"
 
 export const digest = (letter: string) => `sha256:${letter.repeat(64)}` as Digest
@@ -22,6 +23,9 @@ export function order(change: Partial<Order> = {}): Order {
     stagein: null,
     needs: { slots: 1, memoryBytes: 0, diskBytes: 0 },
     walltimeMs: 3_600_000,
+    rules: noRules,
+    held: false,
+    waitsFor: [],
     priority: 0,
     total: 3,
     lines: null,
@@ -63,7 +67,7 @@ export class TestCore {
     for (const event of events) step(this.state, event, now, effects)
     step(this.state, { kind: "Ticked" }, now, effects)
     assert.deepEqual(violations(this.state), [])
-    return { speech: effects.speech, writes: writesOf(effects, now), effects }
+    return { speech: effects.speech, writes: writesOf(this.state, effects, now), effects }
   }
 
   wait(ms: number): { speech: Speech[]; writes: Write[] } {

@@ -1,7 +1,14 @@
-// How long a node may hold what it has, and how long a job waits after a loss. A lease belongs to the node, not to the
-// attempt: one heartbeat renews all, whatever their number. The clocks are the hub's own (docs/adr/0003).
-import { ATTEMPT_SLACK_MS, BACKOFF_MAX_MS, BACKOFF_MIN_MS, LEASE_MS } from "../limits.ts"
-import type { Campaign, Job, Node, State } from "./model.ts"
+// What is watched, and for how long: the lease of what a node has, the age of an attempt, the end of a campaign, and how long
+// a job waits after a loss or a failure. A lease belongs to the node, not to
+// the attempt: one heartbeat renews all, whatever their number. The clocks are the hub's own (docs/adr/0003).
+import { ATTEMPT_SLACK_MS, BACKOFF_MAX_MS, BACKOFF_MIN_MS, LEASE_MS, TAIL_EVERY_MS } from "../limits.ts"
+import type { Campaign, Job, Node, Now, State } from "./model.ts"
+import { shapeOf } from "./rules.ts"
+
+interface Moment {
+  readonly state: State
+  readonly now: Now
+}
 
 /** The node was heard: all it holds is its own for another lease. */
 export function renew(node: Node, nowMs: number): void {
@@ -16,17 +23,31 @@ export function arm(state: State, node: Node): void {
 }
 
 /** An attempt does not go on for ever, however well its node heartbeats. */
-export function watchAge(state: State, campaign: Campaign, job: Job, nowMs: number): void {
-  const { index, attempt } = job
-  state.deadlines.add(nowMs + campaign.walltimeMs + ATTEMPT_SLACK_MS, {
-    kind: "age",
-    campaign: campaign.id,
-    index,
-    attempt,
-  })
+export function watchAge(
+  { state, now }: Moment,
+  campaign: Campaign,
+  job: Job,
+  { attempt, shape }: { readonly attempt: number; readonly shape: number },
+): void {
+  const untilMs = now.nowMs + shapeOf(campaign, shape).walltimeMs + ATTEMPT_SLACK_MS
+  state.deadlines.add(untilMs, { kind: "age", campaign: campaign.id, index: job.index, attempt })
 }
 
-/** How long a job waits after its n-th loss (n from 1): doubling, so that a poison job cannot spin through nodes. */
-export function backoffMs(losses: number): number {
-  return Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(losses - 1, 30))
+/** From now on somebody looks at the campaign's last jobs, now and then, until it has jobs to place again or has ended. */
+export function watchTail({ state, now }: Moment, campaign: Campaign): void {
+  if (campaign.tailWatched) return
+  campaign.tailWatched = true
+  state.deadlines.add(now.nowMs + TAIL_EVERY_MS, { kind: "tail", campaign: campaign.id })
+}
+
+export function watchDeadline({ state, now }: Moment, campaign: Campaign): void {
+  const { deadlineAt } = campaign.rules
+  if (deadlineAt === null) return
+  const inMs = Math.max(0, deadlineAt - now.wallMs)
+  state.deadlines.add(now.nowMs + inMs, { kind: "deadline", campaign: campaign.id })
+}
+
+/** How long a job waits after its n-th loss or failure (n from 1): doubling, so that a poison job cannot spin through nodes. */
+export function backoffMs(times: number): number {
+  return Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(Math.max(times, 1) - 1, 30))
 }

@@ -2,6 +2,7 @@
 // Times are monotonic milliseconds of this process (nowMs); wall time is stamped where rows are written.
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { Deadlines } from "./deadlines.ts"
+import type { NodeProperties, Property } from "./property.ts"
 
 export type CampaignId = number & { readonly brand: "CampaignId" }
 /** "12.7": campaign 12, index 7. */
@@ -28,6 +29,34 @@ export interface Needs {
   readonly slots: number
   readonly memoryBytes: number
   readonly diskBytes: number
+}
+
+/** One way of running a job: what it occupies, and for how long at most. */
+export interface Shape {
+  readonly needs: Needs
+  readonly walltimeMs: number
+}
+
+export interface Dependency {
+  readonly campaign: CampaignId
+  /** Only if all its jobs finished; otherwise what depends on it is cancelled. */
+  readonly success: boolean
+}
+
+/** How a campaign's jobs are to be treated, as its scientist asked. Plain data: it is stored as it is. */
+export interface Rules {
+  /** Shapes after the first, in the order of preference. */
+  readonly shapes: readonly Shape[]
+  /** Further tries of a job that failed or ran into its walltime. */
+  readonly retryMax: number
+  /** Only after these exit codes; none: after any failure. */
+  readonly retryExitCodes: readonly number[]
+  /** What a node must be, as the scientist wrote it; empty: any. */
+  readonly property: string
+  /** Attempts that may be lost before the job ends as lost. */
+  readonly lossMax: number
+  /** Wall time, ms: jobs that have not ended by then are cancelled. */
+  readonly deadlineAt: number | null
 }
 
 export interface BlobRef {
@@ -81,11 +110,19 @@ export interface Campaign {
   /** A CampaignSpec in bytes, opaque here. */
   readonly spec: Uint8Array
   readonly stagein: BlobRef | null
+  /** The first shape; others are in the rules. */
   readonly needs: Needs
   readonly walltimeMs: number
+  readonly rules: Rules
   readonly priority: number
   readonly total: number
   readonly hasParameters: boolean
+  /** By its owner: nothing more is offered until it is resumed. */
+  held: boolean
+  /** The rules' property, read. */
+  readonly wants: Property | null
+  /** What must end before it begins. */
+  waitsFor: readonly Dependency[]
   /**
    * Jobs with an index below it have a row of their own; those from it on are one range, queued as they were
    * submitted. A million-job array is this number.
@@ -97,6 +134,10 @@ export interface Campaign {
   readonly again: Set<number>
   /** The live jobs that have a row, by index. */
   readonly jobs: Map<number, Job>
+  /** How long attempts took that were not lost, from offer to end: what is slow is judged by it. */
+  took: { attempts: number; sumMs: number }
+  /** A deadline for a look at its tail is in the heap. */
+  tailWatched: boolean
   counts: Counts
   readonly submittedAt: number
 }
@@ -111,16 +152,29 @@ export interface StoryLine {
   readonly node: NodeId | null
 }
 
+/** An attempt under way. Mostly a job has one; a slow one of a campaign's tail may have a second, on another node. */
+export interface Try {
+  readonly attempt: number
+  readonly node: NodeId
+  phase: "offered" | "staging" | "running" | "returning"
+  /** Which of the campaign's shapes it has. */
+  readonly shape: number
+  /** Monotonic; since this start of the hub. */
+  readonly sinceMs: number
+}
+
 export interface Job {
   readonly campaign: CampaignId
   readonly index: number
+  /** The furthest of its tries; queued without any. */
   phase: Phase
   outcome: Outcome | null
   verdict: Verdict
-  /** The current or last attempt, from 1; 0 before the first. The fence. */
+  /** The number given last, from 1; 0 before the first. The fence. */
   attempt: number
-  /** Who has or had that attempt. */
+  /** Who has or had that attempt; at the end, whose result it is. */
   node: NodeId | null
+  tries: readonly Try[]
   failures: number
   losses: number
   /** The last STORY_MAX transitions, oldest first. */
@@ -133,6 +187,8 @@ export interface Held {
   readonly index: number
   readonly attempt: number
   readonly needs: Needs
+  /** Whose share it counts for; null for what nobody wants any more and the hub did not place. */
+  readonly owner: string | null
   /** The hub wants it stopped; it takes room until the node says that it has. */
   stopping: string | null
 }
@@ -152,6 +208,10 @@ export interface Node {
   memoryBytes: number
   diskBytes: number
   properties: Readonly<Record<string, string>>
+  /** What properties are judged by: those it reports and those we know, by lower-case name. */
+  facts: NodeProperties
+  /** Judgements already made, by the property's text. */
+  readonly judged: Map<string, boolean>
   drained: boolean
   revoked: boolean
   /** The lease of all it holds. Renewed by each heartbeat and report. */
@@ -159,6 +219,14 @@ export interface Node {
   /** A deadline for the lease is in the heap. */
   leaseArmed: boolean
   readonly held: Map<JobId, Held>
+}
+
+/** An owner's core-seconds, older ones counting less. True at a moment; what runs now is added as time passes. */
+export interface Usage {
+  coreSeconds: number
+  atMs: number
+  /** Slots in use now. */
+  slots: number
 }
 
 /** The moment an event is stepped at: decisions use nowMs, stories are stamped with wallMs. */
@@ -173,6 +241,8 @@ export type Deadline =
   | { readonly kind: "lease"; readonly node: NodeId }
   /** An offer nobody answered, or an attempt that outlived its walltime and all slack. */
   | { readonly kind: "offer" | "age"; readonly campaign: CampaignId; readonly index: number; readonly attempt: number }
+  /** The campaign's deadline; a look at whether its last jobs should be doubled. */
+  | { readonly kind: "deadline" | "tail"; readonly campaign: CampaignId }
   /** The back-off after a loss is over. */
   | { readonly kind: "again"; readonly campaign: CampaignId; readonly index: number; readonly attempt: number }
 
@@ -186,5 +256,9 @@ export interface State {
   readonly room: Set<NodeId>
   /** Campaigns with jobs ready to be offered, by owner; each lane by priority, then age. */
   readonly lanes: Map<string, Campaign[]>
+  /** What owners have used, for fair shares. */
+  readonly usage: Map<string, Usage>
+  /** Campaigns that wait for this one. */
+  readonly waiters: Map<CampaignId, Set<CampaignId>>
   readonly deadlines: Deadlines<Deadline>
 }

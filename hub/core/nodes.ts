@@ -1,15 +1,16 @@
 // Nodes come, go, and fall silent. The hello is the whole recovery protocol: hub and node compare what each believes
 // the node holds, and every difference has one answer. It survives a crash of either side at any moment.
 import { HEARTBEAT_MS, HELD_MAX, LEASE_MS } from "../limits.ts"
-import { currentAttempt, expectStop, lose, release, revive, speakOffer } from "./attempts.ts"
-import { move, type Stage, updateRoom } from "./change.ts"
+import { advance, currentAttempt, expectStop, lose, release, revive, speakOffer } from "./attempts.ts"
+import { type Stage, updateRoom } from "./change.ts"
 import type { ReconcileAnswer } from "./effects.ts"
 import { CahError } from "./errors.ts"
 import type { HeartbeatReceived, NodeDrained, NodeGone, NodeHello, NodeRevoked } from "./events.ts"
 import { arm, renew } from "./lease.ts"
 import { type Held, jobId, type Node, type NodeId } from "./model.ts"
 import type { NodeRow } from "./ports.ts"
-import { onNode } from "./transitions.ts"
+import { factsOf } from "./rules.ts"
+import { isForward } from "./transitions.ts"
 
 export function onNodeHello(stage: Stage, event: NodeHello): void {
   const { state, effects, now } = stage
@@ -27,6 +28,8 @@ export function onNodeHello(stage: Stage, event: NodeHello): void {
   node.memoryBytes = event.memoryBytes
   node.diskBytes = event.diskBytes
   node.properties = event.properties
+  node.facts = factsOf(node)
+  node.judged.clear()
   renew(node, now.nowMs)
   effects.nodes.add(node)
 
@@ -48,24 +51,25 @@ export function onNodeHello(stage: Stage, event: NodeHello): void {
     heartbeatMs: HEARTBEAT_MS,
     reconciled,
   })
-  for (const held of unanswered) speakOffer(stage, node, held)
+  for (const { held, shape } of unanswered) speakOffer(stage, node, held, shape)
 }
 
 /** What we believe it holds and it does not name: an offer that never arrived is said again, anything else is lost. */
-function settleHeld(stage: Stage, node: Node, event: NodeHello): Held[] {
+function settleHeld(stage: Stage, node: Node, event: NodeHello): { held: Held; shape: number }[] {
   const named = new Map(event.holding.map(holding => [jobId(holding.campaign, holding.index), holding.attempt]))
-  const unanswered: Held[] = []
+  const unanswered: { held: Held; shape: number }[] = []
   for (const [id, held] of [...node.held]) {
     if (named.get(id) === held.attempt) continue
     const found = currentAttempt(stage, node, held.campaign, held.index, held.attempt)
-    if (found?.job.phase === "offered" && held.stopping === null) {
-      unanswered.push(held)
+    const one = found?.one ?? null
+    if (one?.phase === "offered" && held.stopping === null) {
+      unanswered.push({ held, shape: one.shape })
       continue
     }
     release(stage, node, id)
-    if (found === null || !onNode(found.job.phase)) continue
+    if (found === null || one === null) continue
     const why = node.bootId === event.bootId ? "lost: the node no longer has it" : "lost: the node started anew"
-    lose(stage, found.campaign, found.job, why)
+    lose(stage, found.campaign, found.job, one, why)
   }
   return unanswered
 }
@@ -75,9 +79,11 @@ function reconcile(stage: Stage, node: Node, holding: NodeHello["holding"][numbe
   const id = jobId(campaign, index)
   const found = currentAttempt(stage, node, campaign, index, attempt)
   if (found !== null && node.held.get(id)?.stopping == null) {
-    if (found.job.phase === "queued") revive(stage, node, found.campaign, found.job)
-    const trigger = phase === "ended" ? "returning" : phase
-    move(stage, found.campaign, found.job, trigger, `${trigger}; the node came back with it`)
+    const { campaign: of, job, one } = found
+    const at = phase === "ended" ? "returning" : phase
+    const event = `${at}; the node came back with it`
+    if (one === null) revive(stage, node, of, job, at, event)
+    else if (isForward(one.phase, at)) advance(stage, of, job, one, at, event)
     return "continue"
   }
   if (phase === "staging" || phase === "running") {
@@ -102,6 +108,8 @@ function newNode(stage: Stage, event: NodeHello): Node {
     memoryBytes: 0,
     diskBytes: 0,
     properties: {},
+    facts: {},
+    judged: new Map(),
     drained: false,
     revoked: false,
     leaseUntilMs: 0,
@@ -155,7 +163,7 @@ function loseAll(stage: Stage, node: Node, event: string): void {
   for (const [id, held] of [...node.held]) {
     release(stage, node, id)
     const found = currentAttempt(stage, node, held.campaign, held.index, held.attempt)
-    if (found !== null) lose(stage, found.campaign, found.job, event)
+    if (found !== null) lose(stage, found.campaign, found.job, found.one, event)
   }
 }
 
@@ -188,6 +196,14 @@ function notFound(stage: Stage, event: NodeDrained | NodeRevoked): void {
 }
 
 export function nodeRow(node: Node, wallMs: number): NodeRow {
-  const { link: _link, leaseUntilMs: _until, leaseArmed: _armed, held: _held, ...row } = node
+  const {
+    link: _link,
+    leaseUntilMs: _until,
+    leaseArmed: _armed,
+    held: _held,
+    facts: _facts,
+    judged: _judged,
+    ...row
+  } = node
   return { ...row, properties: { ...node.properties }, lastSeenAt: wallMs }
 }

@@ -8,6 +8,7 @@ import type {
   Campaign,
   CampaignId,
   Counts,
+  Dependency,
   IndexRange,
   Job,
   LinkId,
@@ -16,7 +17,10 @@ import type {
   Outcome,
   Phase,
   Result,
+  Rules,
+  Shape,
   StoryLine,
+  Try,
   Verdict,
 } from "./model.ts"
 
@@ -34,9 +38,12 @@ export interface CampaignRow {
   memoryBytes: number
   diskBytes: number
   walltimeMs: number
+  rules: Rules
   priority: number
   total: number
   hasParameters: boolean
+  held: boolean
+  waitsFor: readonly Dependency[]
   cursor: number
   counts: Counts
   /** Wall time, ms. */
@@ -53,9 +60,19 @@ export interface JobRow {
   verdict: Verdict
   attempt: number
   node: NodeId | null
+  tries: readonly TryRow[]
   failures: number
   losses: number
   story: StoryLine[]
+}
+
+export type TryRow = Omit<Try, "sinceMs">
+
+export interface UsageRow {
+  owner: string
+  coreSeconds: number
+  /** Wall time, ms. */
+  at: number
 }
 
 export interface ResultRow extends Result {
@@ -107,7 +124,7 @@ export interface EnrolmentRow {
 
 /** One change of the store. A batch of them is one transaction, applied in order. */
 export type Write =
-  /** Inserted, or replaced in its mutable columns (cursor, counts, endedAt). */
+  /** Inserted, or replaced in its mutable columns (held, waitsFor, cursor, counts, endedAt). */
   | { kind: "campaign"; row: CampaignRow }
   /** Parameters of jobs first … first + lines.length - 1. */
   | { kind: "parameters"; campaign: CampaignId; first: number; lines: string[] }
@@ -118,6 +135,7 @@ export type Write =
   /** Inserted; a second result for the same job is our own bug and throws. */
   | { kind: "result"; row: ResultRow }
   | { kind: "node"; row: NodeRow }
+  | { kind: "usage"; row: UsageRow }
   /** A blob that is whole and on disk. A repeated one only says that it is used. */
   | { kind: "blob"; digest: Digest; sizeBytes: number }
   /** This owner has shown that they have the bytes. Deduplication is per owner for those who ask, global on disk. */
@@ -153,6 +171,7 @@ export interface StoreReader {
   /** Ranges of jobs cancelled before they began, by first index. job() and jobs() show them as rows all the same. */
   cancelledRanges(campaign: CampaignId): IndexRange[]
   nodes(): NodeRow[]
+  usages(): UsageRow[]
   campaign(id: CampaignId): CampaignRow | null
   campaignByKey(owner: string, key: string): CampaignRow | null
   campaigns(filter: { owner: string | null; before: number; limit: number; live: boolean }): CampaignRow[]
@@ -276,6 +295,7 @@ export interface Engine {
   submit(order: Order): Promise<{ campaign: CampaignId; jobs: number; existed: boolean }>
   /** Number of jobs it ended. */
   cancel(campaign: CampaignId, ranges: readonly IndexRange[]): Promise<number>
+  hold(campaign: CampaignId, held: boolean): Promise<void>
   drainNode(node: NodeId, drained: boolean): Promise<void>
   revokeNode(node: NodeId): Promise<void>
   /** Rows that no decision depends on (tokens, enrolments, blobs), in the next transaction. */
@@ -307,6 +327,8 @@ export interface EngineHealth {
 
 /** An offer with all that the agent needs, which the core has no reason to know. */
 export interface FullOffer extends AttemptName {
+  /** Null: the campaign's first, which the specification says. */
+  readonly shape: Shape | null
   readonly owner: string
   readonly spec: Uint8Array
   readonly line: string | null

@@ -14,11 +14,11 @@ test("a job goes from submit to its result, and every step is written before it 
   })
   assert.deepEqual(speech, [
     { kind: "Reply", request: 1, reply: { kind: "submitted", campaign: 1, jobs: 1, existed: false } },
-    { kind: "Offer", link: 1, campaign: 1, index: 0, attempt: 1 },
+    { kind: "Offer", link: 1, campaign: 1, index: 0, attempt: 1, shape: 0 },
   ])
   assert.deepEqual(
     writes.map(write => write.kind),
-    ["campaign", "job"],
+    ["usage", "campaign", "job"],
   )
   for (const phase of ["staging", "running", "returning"] as const) {
     const { speech: said } = core.tick(core.report("n1", [1, 0, 1], phase))
@@ -30,7 +30,7 @@ test("a job goes from submit to its result, and every step is written before it 
   const end = core.tick(core.report("n1", [1, 0, 1], "ended"))
   assert.deepEqual(
     end.writes.map(write => write.kind),
-    ["campaign", "job", "result"],
+    ["usage", "campaign", "job", "result"],
   )
   assert.deepEqual(
     end.speech.map(said => said.kind),
@@ -86,7 +86,7 @@ test("a node that falls silent loses its lease, and the job goes to another afte
   core.wait(1)
   assert.equal(core.job(1, 0)?.phase, "queued")
   const { speech } = core.wait(BACKOFF_MIN_MS)
-  assert.deepEqual(only(speech, "Offer"), [{ kind: "Offer", link: 2, campaign: 1, index: 0, attempt: 2 }])
+  assert.deepEqual(only(speech, "Offer"), [{ kind: "Offer", link: 2, campaign: 1, index: 0, attempt: 2, shape: 0 }])
 })
 
 test("heartbeats keep a lease for as long as they come", () => {
@@ -133,7 +133,9 @@ test("an attempt that went to another node meanwhile is killed where it comes ba
   assert.deepEqual(only(speech, "Welcome")[0]?.reconciled, [{ campaign: 1, index: 0, attempt: 1, answer: "kill" }])
   assert.deepEqual(only(speech, "Offer"), [], "the slot is not free yet")
   const after = core.tick(core.report("n1", [1, 0, 1], "ended", { outcome: "lost" }))
-  assert.deepEqual(only(after.speech, "Offer"), [{ kind: "Offer", link: 3, campaign: 1, index: 1, attempt: 1 }])
+  assert.deepEqual(only(after.speech, "Offer"), [
+    { kind: "Offer", link: 3, campaign: 1, index: 1, attempt: 1, shape: 0 },
+  ])
 })
 
 test("an offer that never arrived is said again at the next hello, as the same attempt", () => {
@@ -142,7 +144,7 @@ test("an offer that never arrived is said again at the next hello, as the same a
   core.submit({ total: 1 })
   const { speech } = core.tick(core.hello("n1", { bootId: "another" }))
   assert.deepEqual(only(speech, "CloseLink"), [{ kind: "CloseLink", link: 1, why: "superseded" }])
-  assert.deepEqual(only(speech, "Offer"), [{ kind: "Offer", link: 2, campaign: 1, index: 0, attempt: 1 }])
+  assert.deepEqual(only(speech, "Offer"), [{ kind: "Offer", link: 2, campaign: 1, index: 0, attempt: 1, shape: 0 }])
 })
 
 test("an offer that nobody answers is taken back", () => {
@@ -225,7 +227,7 @@ test("cancelled jobs in the middle of an array are stepped over", () => {
   )
 })
 
-test("owners take turns, and within an owner the higher priority goes first", () => {
+test("the owner who has used least goes first, and within an owner the higher priority", () => {
   const core = new TestCore()
   core.submit({ owner: "ada", key: "1", total: 10 })
   core.submit({ owner: "ada", key: "2", total: 1, priority: 5 })
@@ -235,6 +237,7 @@ test("owners take turns, and within an owner the higher priority goes first", ()
   for (let i = 0; i < 5; i++) {
     const held = [...core.state.nodes.get("n1" as NodeId)!.held.values()][0]!
     served.push(held.campaign)
+    core.nowMs += 10_000
     core.tick(core.report("n1", [held.campaign, held.index, held.attempt], "ended"))
   }
   assert.deepEqual(served, [2, 3, 1, 3, 1])

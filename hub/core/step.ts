@@ -1,13 +1,22 @@
 // The hub's decisions: (state, event, now) in, effects out. The only place where state changes. No I/O, clock, chance or
 // logger in here or in anything it calls; the same code runs in production and in the simulator.
 import { onAttemptDue, onAttemptReported, placeWork } from "./attempts.ts"
-import { campaignRow, onCampaignSubmitted, onJobsCancelled } from "./campaigns.ts"
+import {
+  campaignRow,
+  closeEnded,
+  onCampaignHeld,
+  onCampaignSubmitted,
+  onDeadlineDue,
+  onJobsCancelled,
+} from "./campaigns.ts"
 import type { Stage } from "./change.ts"
 import type { Effects } from "./effects.ts"
 import type { Event } from "./events.ts"
-import type { Job, Now, State } from "./model.ts"
+import type { Deadline, Job, Now, State } from "./model.ts"
 import { nodeRow, onHeartbeat, onLeaseDue, onNodeDrained, onNodeGone, onNodeHello, onNodeRevoked } from "./nodes.ts"
 import type { JobRow, Write } from "./ports.ts"
+import { onTailDue } from "./tail.ts"
+import { usageRow } from "./usage.ts"
 
 /** Applies one event; what it asks for is added to the effects of the tick. */
 export function step(state: State, event: Event, now: Now, effects: Effects): void {
@@ -17,6 +26,8 @@ export function step(state: State, event: Event, now: Now, effects: Effects): vo
       return onCampaignSubmitted(stage, event)
     case "JobsCancelled":
       return onJobsCancelled(stage, event)
+    case "CampaignHeld":
+      return onCampaignHeld(stage, event)
     case "NodeHello":
       return onNodeHello(stage, event)
     case "NodeGone":
@@ -31,6 +42,7 @@ export function step(state: State, event: Event, now: Now, effects: Effects): vo
       return onNodeRevoked(stage, event)
     case "Ticked":
       onDeadlines(stage)
+      closeEnded(stage)
       return placeWork(stage)
     default:
       return event satisfies never
@@ -40,14 +52,31 @@ export function step(state: State, event: Event, now: Now, effects: Effects): vo
 function onDeadlines(stage: Stage): void {
   const { state, now } = stage
   for (let due = state.deadlines.take(now.nowMs); due !== null; due = state.deadlines.take(now.nowMs)) {
-    if (due.kind === "lease") onLeaseDue(stage, due.node)
-    else onAttemptDue(stage, due)
+    onDue(stage, due)
+  }
+}
+
+function onDue(stage: Stage, due: Deadline): void {
+  switch (due.kind) {
+    case "lease":
+      return onLeaseDue(stage, due.node)
+    case "deadline":
+      return onDeadlineDue(stage, due.campaign)
+    case "tail":
+      return onTailDue(stage, due.campaign)
+    case "offer":
+    case "age":
+    case "again":
+      return onAttemptDue(stage, due)
+    default:
+      return due satisfies never
   }
 }
 
 /** What is to be on disk before the tick's speech: the latest state of all that changed, then results and the like. */
-export function writesOf(effects: Effects, now: Now): Write[] {
+export function writesOf(state: State, effects: Effects, now: Now): Write[] {
   const writes: Write[] = []
+  for (const owner of effects.owners) writes.push({ kind: "usage", row: usageRow(state, owner, now) })
   for (const node of effects.nodes) writes.push({ kind: "node", row: nodeRow(node, now.wallMs) })
   for (const campaign of effects.campaigns) writes.push({ kind: "campaign", row: campaignRow(campaign, now.wallMs) })
   for (const job of effects.jobs) writes.push({ kind: "job", row: jobRow(job) })
@@ -56,6 +85,6 @@ export function writesOf(effects: Effects, now: Now): Write[] {
 }
 
 function jobRow(job: Job): JobRow {
-  // move() replaces the story and never changes one in place, so the row may share it.
-  return { ...job }
+  // change() replaces the story and never changes one in place, so the row may share it. A try's phase does change.
+  return { ...job, tries: job.tries.map(({ sinceMs: _since, ...one }) => one) }
 }

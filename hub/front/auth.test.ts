@@ -23,6 +23,7 @@ const others: Record<string, (campaign: bigint) => object> = {
   GetJob: campaign => ({ id: { campaign, index: 0 } }),
   WatchCampaign: campaign => ({ campaign }),
   Cancel: campaign => ({ campaign }),
+  SetHold: campaign => ({ campaign, held: true }),
   Download: campaign => ({ job: { campaign, index: 0 }, output: 2 }),
   FollowLog: campaign => ({ job: { campaign, index: 0 }, output: 2 }),
 }

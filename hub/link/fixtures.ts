@@ -82,7 +82,18 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
     const epoch = (old?.epoch ?? 0) + 1
     const { kind: _, holding: __, node: id, ...rest } = hello
     const held = old?.held ?? new Map()
-    const node: Node = { revoked: false, drained: false, leaseUntilMs: 0, leaseArmed: false, ...rest, id, epoch, held }
+    const node: Node = {
+      revoked: false,
+      drained: false,
+      leaseUntilMs: 0,
+      leaseArmed: false,
+      facts: {},
+      judged: new Map(),
+      ...rest,
+      id,
+      epoch,
+      held,
+    }
     this.nodeById.set(id, node)
     this.links?.speak({
       kind: "Welcome",
@@ -98,7 +109,9 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
   /** The node holds the attempt, whose campaign has this stagein. */
   gives(node: NodeId, name: AttemptName, stagein: BlobRef | null): void {
     const needs = { slots: 1, memoryBytes: 0, diskBytes: 0 }
-    this.nodeById.get(node)!.held.set(jobId(name.campaign, name.index), { ...name, needs, stopping: null })
+    this.nodeById
+      .get(node)!
+      .held.set(jobId(name.campaign, name.index), { ...name, needs, owner: "ada", stopping: null })
     this.campaignById.set(name.campaign, { id: name.campaign, owner: "ada", stagein } as Campaign)
   }
 

@@ -18,7 +18,7 @@ import { FrameError, type HubBodyInit, safeInteger } from "../../proto/wire/fram
 import type { AttemptName, ReconcileAnswer, ReportAnswer } from "../core/effects.ts"
 import type { CahError, ErrorCode } from "../core/errors.ts"
 import type { AttemptReported, NodeHello, ReportPhase } from "../core/events.ts"
-import type { BlobRef, CampaignId, LogRef, Result } from "../core/model.ts"
+import type { BlobRef, CampaignId, LogRef, Result, Shape } from "../core/model.ts"
 import type { FullOffer, LinkSpeech } from "../core/ports.ts"
 import { NODE_BYTES_MAX, NODE_SLOTS_MAX, RESULT_TIME_MAX_MS, STAGEOUT_MAX_BYTES } from "../limits.ts"
 
@@ -203,6 +203,14 @@ export function wireDuration(ms: number): { seconds: bigint; nanos: number } {
   return { seconds: BigInt(Math.floor(whole / 1_000)), nanos: (whole % 1_000) * 1_000_000 }
 }
 
+function wireShape({ needs, walltimeMs }: Shape) {
+  const { slots, memoryBytes, diskBytes } = needs
+  return {
+    needs: { slots, memoryBytes: BigInt(memoryBytes), diskBytes: BigInt(diskBytes) },
+    walltime: wireDuration(walltimeMs),
+  }
+}
+
 export function offerBody(offer: FullOffer): HubBodyInit {
   return {
     case: "offer",
@@ -212,6 +220,7 @@ export function offerBody(offer: FullOffer): HubBodyInit {
       spec: offer.spec,
       ...(offer.line === null ? {} : { parameters: { line: offer.line } }),
       arraySize: offer.total,
+      ...(offer.shape === null ? {} : { shape: wireShape(offer.shape) }),
     },
   }
 }

@@ -18,9 +18,16 @@ export function brokenCore(name: MutantName): typeof step {
 
 function unfenced(state: State, event: Extract<Event, { kind: "AttemptReported" }>): Event {
   const job = state.campaigns.get(event.campaign)?.jobs.get(event.index)
-  if (job === undefined || job.node === null) return event
-  job.node = event.node
-  return { ...event, attempt: job.attempt }
+  const one = job?.tries[0]
+  if (job === undefined || one === undefined) return event
+  job.tries = [{ ...one, node: event.node }]
+  return { ...event, attempt: one.attempt }
+}
+
+/** Not broken, for comparison: no attempt ever counts as slow, so that none is doubled. */
+export const withoutRescue: typeof step = (state, event, now, effects) => {
+  if (event.kind === "Ticked") for (const { took } of state.campaigns.values()) took.attempts = 0
+  step(state, event, now, effects)
 }
 
 /** "eager" says that a transaction is on disk before it is. */

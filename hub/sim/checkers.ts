@@ -9,6 +9,7 @@ interface JobBook {
   attempt: number
   phase: string
   outcome: string | null
+  failures: number
 }
 
 export interface Acknowledged {
@@ -28,8 +29,13 @@ export class Checkers {
   private readonly began = new Set<string>()
   private readonly revoked = new Set<NodeId>()
   private readonly acknowledged: Acknowledged[] = []
+  /** By the campaign that waits: what must have ended before it begins. */
+  private readonly waiting = new Map<CampaignId, readonly CampaignId[]>()
+  private readonly ended = new Set<CampaignId>()
+  private readonly held = new Map<CampaignId, boolean>()
   private readonly trace = createHash("sha256")
   moves = 0
+  rescues = 0
   losses = 0
 
   private say(violation: string): void {
@@ -41,6 +47,7 @@ export class Checkers {
     for (const { campaign, index, attempt, node, event, from, to } of moves) {
       this.trace.update(`${nowMs} ${campaign}.${index}#${attempt} ${node} ${event} ${from} ${to}\n`)
       this.moves++
+      if (event.startsWith("offered a second time")) this.rescues++
     }
   }
 
@@ -52,10 +59,19 @@ export class Checkers {
 
   onDisk(writes: readonly Write[]): void {
     const ended = new Map<string, JobRow>()
+    const heldThroughout = new Set<CampaignId>()
+    for (const write of writes) {
+      if (write.kind === "campaign") {
+        const { id, held, endedAt } = write.row
+        if (endedAt !== null) this.ended.add(id)
+        if (held && this.held.get(id)) heldThroughout.add(id)
+        this.held.set(id, held)
+      }
+    }
     for (const write of writes) {
       if (write.kind === "blob") this.blobs.add(write.digest)
       else if (write.kind === "job") {
-        this.onJob(write.row)
+        this.onJob(write.row, heldThroughout)
         if (write.row.phase === "ended") ended.set(nameOf(write.row), write.row)
       }
     }
@@ -68,9 +84,13 @@ export class Checkers {
     }
   }
 
-  private onJob(row: JobRow): void {
+  private onJob(row: JobRow, heldThroughout: ReadonlySet<CampaignId>): void {
     const name = nameOf(row)
     const book = this.books.get(name)
+    const early = row.attempt > 0 && this.waiting.get(row.campaign)?.find(other => !this.ended.has(other))
+    if (early) this.say(`job ${name} was offered before campaign ${early} had ended`)
+    const isNew = row.attempt > (book?.attempt ?? 0) && row.tries.length === 1
+    if (isNew && heldThroughout.has(row.campaign)) this.say(`job ${name} was offered though its campaign is held`)
     if (book?.phase === "ended") {
       this.say(`I3: job ${name} had ended ${book.outcome} and was written again as ${row.phase} ${row.outcome ?? ""}`)
     }
@@ -82,7 +102,7 @@ export class Checkers {
     }
     this.losses += row.losses - (this.lost.get(name) ?? 0)
     this.lost.set(name, row.losses)
-    this.books.set(name, { attempt: row.attempt, phase: row.phase, outcome: row.outcome })
+    this.books.set(name, { attempt: row.attempt, phase: row.phase, outcome: row.outcome, failures: row.failures })
   }
 
   private readonly lost = new Map<string, number>()
@@ -93,7 +113,7 @@ export class Checkers {
     this.results.set(name, row)
     const job = ended.get(name)
     if (job === undefined) this.say(`I4: a result of job ${name}, which did not end with it`)
-    else if (job.attempt !== row.attempt || job.node !== row.node || job.outcome !== row.outcome) {
+    else if (job.attempt < row.attempt || job.node !== row.node || job.outcome !== row.outcome) {
       const of = `attempt ${row.attempt} on ${row.node}, ${row.outcome}`
       this.say(`I5: job ${name} ended at attempt ${job.attempt} on ${job.node}, ${job.outcome}, by a result of ${of}`)
     }
@@ -121,6 +141,10 @@ export class Checkers {
     this.acknowledged.push(told)
   }
 
+  waits(campaign: CampaignId, others: readonly CampaignId[]): void {
+    this.waiting.set(campaign, others)
+  }
+
   cancelled(campaign: CampaignId, first: number, last: number, store: StoreReader): void {
     for (let index = first; index <= last; index++) {
       const row = store.job(campaign, index)
@@ -144,7 +168,9 @@ export class Checkers {
   answered(campaign: number, index: number, attempt: number, outcome: string): void {
     if (outcome === "lost" || outcome === "refused") return
     const result = this.results.get(`${campaign}.${index}`)
-    if (result === undefined || result.attempt !== attempt) {
+    // A failure that is tried again leaves its mark on the job, and no result.
+    const isMarked = outcome !== "finished" && (this.books.get(`${campaign}.${index}`)?.failures ?? 0) > 0
+    if (result?.attempt !== attempt && !isMarked) {
       this.say(`I10: the result of ${campaign}.${index}#${attempt} was acknowledged and is not on disk`)
     }
   }

@@ -1,7 +1,18 @@
 // What goes wrong in a simulated world, and how often. Every fault is switched by its name: --faults hub,network,…
 // "all" is every one of them, "none" is a quiet day.
 
-export const faultNames = ["hub", "network", "halfopen", "churn", "crash", "disk", "clock", "client"] as const
+export const faultNames = [
+  "hub",
+  "network",
+  "halfopen",
+  "churn",
+  "crash",
+  "disk",
+  "clock",
+  "client",
+  "rules",
+  "slow",
+] as const
 export type FaultName = (typeof faultNames)[number]
 
 export interface Faults {
@@ -32,6 +43,13 @@ export interface Faults {
   readonly cancelJob: number
   readonly cancelCampaign: number
   readonly revoke: number
+  /** Of jobs: those that fail, and those that would run for ever. */
+  readonly failing: number
+  readonly endless: number
+  /** Probability that a campaign has retries, waits for the one before, comes in two shapes, is held for a while. */
+  readonly rules: number
+  /** Share of nodes that take five times as long, for ever. */
+  readonly slow: number
 }
 
 const never = Number.POSITIVE_INFINITY
@@ -55,6 +73,10 @@ const quiet: Faults = {
   cancelJob: 0,
   cancelCampaign: 0,
   revoke: 0,
+  failing: 0,
+  endless: 0,
+  rules: 0,
+  slow: 0,
 }
 
 const parts: Record<FaultName, Partial<Faults>> = {
@@ -65,7 +87,9 @@ const parts: Record<FaultName, Partial<Faults>> = {
   crash: { agentCrashMs: 5 * hour },
   disk: { wipe: 0.2 },
   clock: { suspendMs: 4 * hour, clockJumpMs: hour },
-  client: { cancelJob: 0.01, cancelCampaign: 0.1, revoke: 0.05 },
+  client: { cancelJob: 0.01, cancelCampaign: 0.1, revoke: 0.05, failing: 0.02, endless: 0.005 },
+  rules: { rules: 0.4 },
+  slow: { slow: 0.05 },
 }
 
 /** Faults by name, separated by commas. Throws on a name that is none, naming those there are. */

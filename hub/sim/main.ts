@@ -15,6 +15,7 @@ const help = `Simulates a whole project in virtual time, with the hub's and the 
   --jobs M      (default 500)
   --hours H     virtual hours with faults, before peace (default 12)
   --faults F    none, all (default), or a list of: ${faultNames.join(", ")}
+  --no-rescue   never double slow attempts, to compare makespans
   --break NAME  a broken core that must be found: ${mutantNames.join(", ")}
 
 Example: npm run sim -- --seed 7 --agents 1000 --jobs 100000 --hours 24`
@@ -29,6 +30,7 @@ async function main(): Promise<number> {
       hours: { type: "string", default: "12" },
       faults: { type: "string", default: "all" },
       break: { type: "string" },
+      "no-rescue": { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   })
@@ -52,6 +54,7 @@ async function main(): Promise<number> {
       hours: number("hours", values.hours, 1),
       faults: values.faults,
       broken: broken as MutantName | null,
+      rescue: !values["no-rescue"],
     }
     if (!(await runOne(setting, count === 1))) failed++
   }
@@ -69,7 +72,9 @@ async function runOne(setting: Setting, chatty: boolean): Promise<boolean> {
     console.log(`trace hash   ${hash}`)
     console.log(`virtual time ${report.virtualHours.toFixed(1)} h in ${seconds.toFixed(1)} s`)
     console.log(`moves        ${report.moves}`)
-    console.log(`runs         ${report.runs} of ${setting.jobs} jobs, ${report.losses} attempts lost`)
+    console.log(
+      `runs         ${report.runs} of ${setting.jobs} jobs, ${report.losses} attempts lost, ${report.rescues} doubled`,
+    )
     console.log(`hub crashes  ${report.hubCrashes}`)
     for (const [outcome, jobs] of Object.entries(outcomes)) if (jobs > 0) console.log(`${outcome.padEnd(12)} ${jobs}`)
     console.log(`violations   ${violations.length}`)

@@ -59,6 +59,8 @@ export class Volunteer implements Peer {
   private suspendedAtMs: number | null = null
   private waiting: (() => void)[] = []
   power: "on" | "off" = "off"
+  /** Its commands take so many times as long. */
+  slowness = 1
   revoked = false
 
   constructor(world: Surroundings, seed: number, number: number, slots: number) {
@@ -307,7 +309,8 @@ export class Volunteer implements Peer {
   private run({ name }: Extract<Effect, { kind: "Run" }>): void {
     const { runMs, exitCode } = this.world.work(name)
     this.world.ran(name, this.node)
-    this.task(name, runMs, () => this.take({ kind: "CommandEnded", name, exit: exitOf(exitCode, runMs) }))
+    const takesMs = runMs * this.slowness
+    this.task(name, takesMs, () => this.take({ kind: "CommandEnded", name, exit: exitOf(exitCode, takesMs) }))
   }
 
   private stop(name: AttemptName): void {

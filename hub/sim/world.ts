@@ -5,17 +5,25 @@ import type { AttemptName, RunSpec } from "../../agent/core/model.ts"
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { CahError } from "../core/errors.ts"
 import { violations } from "../core/invariants.ts"
-import type { CampaignId, NodeId } from "../core/model.ts"
+import type { CampaignId, NodeId, Rules } from "../core/model.ts"
 import type { FullOffer, Log, Order, Store, Write } from "../core/ports.ts"
+import { noRules } from "../core/rules.ts"
+import { step } from "../core/step.ts"
 import { HubEngine } from "../engine.ts"
 import { MemoryStore } from "../store/memory.ts"
-import { brokenCore, type MutantName, speaksTooEarly } from "./broken.ts"
+import { brokenCore, type MutantName, speaksTooEarly, withoutRescue } from "./broken.ts"
 import { Checkers } from "./checkers.ts"
 import { type Faults, faultsOf } from "./faults.ts"
 import { Network } from "./network.ts"
 import { Random } from "./random.ts"
 import { VirtualTime, VirtualTimer } from "./time.ts"
 import { Volunteer, type Work } from "./volunteer.ts"
+
+/** A campaign that must have ended first, by its key. */
+interface After {
+  readonly key: string
+  readonly success: boolean
+}
 
 export interface Setting {
   readonly seed: number
@@ -26,6 +34,8 @@ export interface Setting {
   readonly faults: string
   /** A deliberately broken core, to show that the checkers find it. */
   readonly broken: MutantName | null
+  /** False: slow attempts are not doubled. */
+  readonly rescue: boolean
 }
 
 export interface Report {
@@ -35,6 +45,8 @@ export interface Report {
   readonly moves: number
   readonly losses: number
   readonly runs: number
+  /** Attempts offered beside a slow one. */
+  readonly rescues: number
   readonly hubCrashes: number
   readonly outcomes: Record<string, number>
 }
@@ -66,6 +78,7 @@ class World {
   private wallJumpMs = 0
   private peace = false
   private unanswered = 0
+  private readonly ids = new Map<string, CampaignId>()
   private runs = 0
   private hubCrashes = 0
   private readonly meanRunMs: number
@@ -107,6 +120,7 @@ class World {
       moves: this.checkers.moves,
       losses: this.checkers.losses,
       runs: this.runs,
+      rescues: this.checkers.rescues,
       hubCrashes: this.hubCrashes,
       outcomes,
     }
@@ -138,15 +152,15 @@ class World {
   /** The same for every attempt at a job: some fail, a few would run for ever. */
   private work(name: AttemptName): Work {
     const chance = new Random(this.setting.seed, name.campaign * 1_000_003 + name.index)
-    const endless = chance.chance(0.005)
+    const endless = chance.chance(this.faults.endless)
     const runMs = endless
       ? Number.MAX_SAFE_INTEGER / 2
-      : Math.min(chance.exponential(this.meanRunMs), this.walltimeMs())
-    return { runMs: runMs + 1, exitCode: chance.chance(0.02) ? 1 : 0, hasOutput: chance.chance(0.8) }
+      : Math.min(chance.exponential(this.meanRunMs), 4 * this.meanRunMs)
+    return { runMs: runMs + 1, exitCode: chance.chance(this.faults.failing) ? 1 : 0, hasOutput: chance.chance(0.8) }
   }
 
   private walltimeMs(): number {
-    return Math.ceil(this.meanRunMs * 5)
+    return Math.ceil(this.meanRunMs * 25)
   }
 
   // ---- the hub ------------------------------------------------------------------------------------------------
@@ -163,7 +177,7 @@ class World {
         ...silent,
         error: (fields, message) => checkers.rest(`the hub logged: ${message} ${String(fields["error"] ?? "")}`),
       },
-      ...(setting.broken === null ? {} : { decide: brokenCore(setting.broken) }),
+      decide: setting.broken !== null ? brokenCore(setting.broken) : setting.rescue ? step : withoutRescue,
       observe: ({ moves }) => {
         checkers.record(time.nowMs, moves)
         if (setting.agents * Math.sqrt(setting.jobs) > smallWorld * 10) return
@@ -249,14 +263,23 @@ class World {
       left -= total
       if (total <= 0) continue
       this.unanswered++
-      const order = orderOf(i, total, this.walltimeMs())
-      time.after(random.between(0, span * 0.1), () => this.submit(order))
+      const order = { ...orderOf(i, total, this.walltimeMs()), rules: this.randomRules() }
+      const after = i > 0 && random.chance(faults.rules) ? { key: `key-${i - 1}`, success: random.chance(0.3) } : null
+      time.after(random.between(0, span * 0.1), () => this.submit(order, after))
     }
+  }
+
+  private randomRules(): Rules {
+    const { random, faults } = this
+    if (!random.chance(faults.rules)) return noRules
+    const shape = { needs: { slots: 2, memoryBytes: 1e6, diskBytes: 1e6 }, walltimeMs: this.walltimeMs() }
+    return { ...noRules, retryMax: random.whole(0, 3), shapes: random.chance(0.5) ? [shape] : [] }
   }
 
   private planVolunteer(volunteer: Volunteer, span: number): void {
     const { time, faults } = this
     const { random } = volunteer
+    if (random.chance(faults.slow)) volunteer.slowness = 5
     time.after(random.between(0, 60_000), () => volunteer.switchOn())
     const comeAndGo = () => {
       time.after(random.exponential(faults.onMs), () => {
@@ -302,17 +325,19 @@ class World {
   // ---- clients --------------------------------------------------------------------------------------------------
 
   /** As a client does it: with one key, again and again, until there is an answer. */
-  private submit(order: Order): void {
+  private submit(given: Order, after: After | null): void {
     const { engine, time } = this
     let answered = false
     const again = () => {
-      if (!answered) this.submit(order)
+      if (!answered) this.submit(given, after)
       answered = true
     }
-    if (engine === null) {
+    const other = after === null ? null : (this.ids.get(after.key) ?? null)
+    if (engine === null || (after !== null && other === null)) {
       time.after(this.random.between(1_000, 30_000), again)
       return
     }
+    const order = { ...given, waitsFor: other === null ? [] : this.waitsFor(other, after!.success) }
     const earlier = this.store.campaignByKey(order.owner, order.key)
     const reply =
       earlier === null || earlier.endedAt === null
@@ -324,22 +349,47 @@ class World {
         if (answered) return
         answered = true
         this.checkers.submitted({ key: order.key, campaign, jobs }, this.store)
+        this.ids.set(order.key, campaign)
+        if (other !== null) this.checkers.waits(campaign, [other])
         // A lost answer: the client asks once more, and must get the same campaign.
-        if (this.random.chance(0.2) && !this.peace) time.after(this.random.between(0, 60_000), () => this.submit(order))
+        if (this.random.chance(0.2) && !this.peace)
+          time.after(this.random.between(0, 60_000), () => this.submit(given, after))
         else this.submitted(campaign, jobs)
       },
       (error: unknown) => {
-        if ((error as CahError).code !== "unavailable") this.checkers.rest(`submit: ${String(error)}`)
+        const { code } = error as CahError
+        if (code !== "unavailable" && code !== "aborted") this.checkers.rest(`submit: ${String(error)}`)
         again()
       },
     )
     time.after(30_000, again)
   }
 
+  /** As the front does it: what has ended is not waited for. */
+  private waitsFor(campaign: CampaignId, success: boolean): Order["waitsFor"] {
+    return this.store.campaign(campaign)?.endedAt == null ? [{ campaign, success }] : []
+  }
+
+  private hold(campaign: CampaignId): void {
+    const { engine, time } = this
+    if (engine === null || this.peace) return
+    const ignore = () => {}
+    time.follow(engine.hold(campaign, true), ignore, ignore)
+    const resume = () => {
+      const { engine: now } = this
+      // The hub may be down, or die before the answer: once more in peace makes sure.
+      if (now === null) time.after(60_000, resume)
+      else time.follow(now.hold(campaign, false), ignore, ignore)
+    }
+    time.after(this.random.exponential(30 * 60_000), resume)
+    time.after(this.setting.hours * hour + 10 * 60_000, resume)
+  }
+
   private submitted(campaign: CampaignId, jobs: number): void {
     const { random, time, faults, setting } = this
     this.unanswered--
     const span = setting.hours * hour
+    if (random.chance(faults.rules)) time.after(random.between(0, span / 2), () => this.hold(campaign))
     if (random.chance(faults.cancelCampaign))
       time.after(random.between(0, span), () => this.cancel(campaign, 0, jobs - 1))
     for (let i = 0; i < Math.min(50, jobs * faults.cancelJob); i++) {
@@ -411,6 +461,9 @@ function orderOf(number: number, total: number, walltimeMs: number): Order {
     stagein: null,
     needs: { slots: 1, memoryBytes: 1e6, diskBytes: 1e6 },
     walltimeMs,
+    rules: noRules,
+    held: false,
+    waitsFor: [],
     priority: number % 3,
     total,
     lines: null,

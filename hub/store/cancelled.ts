@@ -18,6 +18,7 @@ export function cancelledJob(campaign: CampaignId, index: number, at: number): J
     verdict: "unchecked",
     attempt: 0,
     node: null,
+    tries: [],
     failures: 0,
     losses: 0,
     story: [{ at, event: "cancelled before it began", phase: "ended", attempt: 0, node: null }],

@@ -11,22 +11,26 @@ export type Value = string | number | Uint8Array | null
 /** A statement and the values of its parameters, in order. */
 export type Step = readonly [statement: StatementName, values: readonly Value[]]
 
-const jobColumns = "campaign, idx, phase, outcome, verdict, attempt, node, failures, losses, story"
+const jobColumns = "campaign, idx, phase, outcome, verdict, attempt, node, failures, losses, story, tries"
 
 /** All that the writer ever runs. Prepared once per handle. */
 export const statements = {
   campaign: insert(
     "campaigns",
     `id, owner, key, spec_digest, name, spec, stagein, stagein_bytes, slots, memory_bytes, disk_bytes, walltime_ms,
-     priority, total, has_parameters, submitted_at`,
+     priority, total, has_parameters, submitted_at, rules`,
     "ON CONFLICT (id) DO NOTHING",
   ),
-  progress: insert("progress", "campaign, cursor, counts, ended_at", replaced("campaign", "cursor, counts, ended_at")),
+  progress: insert(
+    "progress",
+    "campaign, cursor, counts, ended_at, held, waits_for",
+    replaced("campaign", "cursor, counts, ended_at, held, waits_for"),
+  ),
   parameters: insert("parameters", "campaign, first, count, lines"),
   job: insert(
     "jobs",
     jobColumns,
-    replaced("campaign, idx", "phase, outcome, verdict, attempt, node, failures, losses, story"),
+    replaced("campaign, idx", "phase, outcome, verdict, attempt, node, failures, losses, story, tries"),
   ),
   cancelled: insert("cancelled", "campaign, first, count, at"),
   result: insert(
@@ -45,6 +49,7 @@ export const statements = {
        drained, revoked, last_seen_at`,
     ),
   ),
+  usage: insert("usage", "owner, core_seconds, at", replaced("owner", "core_seconds, at")),
   blob: `INSERT INTO blobs (digest, size_bytes, named, used_at) VALUES (?, ?, 0, ?) ${replaced("digest", "used_at")}`,
   blobOwner: insert("blob_owners", "digest, owner", "ON CONFLICT DO NOTHING"),
   blobUsed: "UPDATE blobs SET used_at = ? WHERE digest = ?",
@@ -78,7 +83,9 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
   switch (write.kind) {
     case "campaign": {
       const { row } = write
-      const progress: Step = ["progress", [row.id, row.cursor, JSON.stringify(row.counts), row.endedAt]]
+      const waitsFor = JSON.stringify(row.waitsFor.map(({ campaign, success }) => [campaign, success]))
+      const { id, cursor, counts, endedAt, held } = row
+      const progress: Step = ["progress", [id, cursor, JSON.stringify(counts), endedAt, held ? 1 : 0, waitsFor]]
       return isStored(row) ? [progress] : [["campaign", campaignValues(row)], progress]
     }
     case "parameters":
@@ -96,6 +103,8 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
       return [["result", [...resultValues(write.row), wallMs]]]
     case "node":
       return [["node", nodeValues(write.row)]]
+    case "usage":
+      return [["usage", [write.row.owner, write.row.coreSeconds, write.row.at]]]
     case "blob":
       return [["blob", [digestBytes(write.digest), write.sizeBytes, wallMs]]]
     case "blobOwner":
@@ -138,13 +147,15 @@ function campaignValues(row: CampaignRow): Value[] {
     row.total,
     row.hasParameters ? 1 : 0,
     row.submittedAt,
+    JSON.stringify(row.rules),
   ]
 }
 
 function jobValues(row: JobRow): Value[] {
   const story = JSON.stringify(row.story.map(line => [line.at, line.event, line.phase, line.attempt, line.node]))
+  const tries = JSON.stringify(row.tries.map(one => [one.attempt, one.node, one.phase, one.shape]))
   const { campaign, index, phase, outcome, verdict, attempt, node, failures, losses } = row
-  return [campaign, index, phase, outcome, verdict, attempt, node, failures, losses, story]
+  return [campaign, index, phase, outcome, verdict, attempt, node, failures, losses, story, tries]
 }
 
 function resultValues(row: ResultRow): Value[] {

@@ -15,6 +15,7 @@ import type {
   Store,
   StoreHealth,
   TokenRow,
+  UsageRow,
   Write,
 } from "../core/ports.ts"
 import { type CancelledRange, cancelledJob, mergeByIndex } from "./cancelled.ts"
@@ -58,6 +59,7 @@ export class MemoryStore implements Store {
   readonly #keys = new Map<string, CampaignId>()
   readonly #nodes = new Map<string, NodeRow>()
   readonly #blobs = new Map<Digest, BlobRow>()
+  readonly #usages = new Map<string, UsageRow>()
   readonly #tokens = new Map<string, TokenRow>()
   readonly #enrolments = new Map<string, EnrolmentRow>()
   #queue: Batch[] = []
@@ -172,6 +174,9 @@ export class MemoryStore implements Store {
       case "node":
         put(this.#nodes, write.row.id, write.row, undo)
         return
+      case "usage":
+        put(this.#usages, write.row.owner, { ...write.row }, undo)
+        return
       case "blob": {
         const { digest, sizeBytes } = write
         const blob = this.#blobs.get(digest)
@@ -210,7 +215,8 @@ export class MemoryStore implements Store {
       undo.push(() => {
         tables.row = before
       })
-      tables.row = { ...before, cursor: row.cursor, counts: row.counts, endedAt: row.endedAt }
+      const { held, waitsFor, cursor, counts, endedAt } = row
+      tables.row = { ...before, held, waitsFor, cursor, counts, endedAt }
       return
     }
     const key = keyOf(row.owner, row.key)
@@ -275,6 +281,10 @@ export class MemoryStore implements Store {
 
   nodes(): NodeRow[] {
     return [...this.#nodes.values()].map(row => ({ ...row })).sort(byId)
+  }
+
+  usages(): UsageRow[] {
+    return [...this.#usages.values()].map(row => ({ ...row })).sort((a, b) => (a.owner < b.owner ? -1 : 1))
   }
 
   campaign(id: CampaignId): CampaignRow | null {

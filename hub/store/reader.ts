@@ -9,7 +9,9 @@ import type {
   NodeId,
   Outcome,
   Phase,
+  Rules,
   StoryLine,
+  Try,
   Verdict,
 } from "../core/model.ts"
 import type {
@@ -23,14 +25,16 @@ import type {
   ScopeName,
   StoreReader,
   TokenRow,
+  UsageRow,
 } from "../core/ports.ts"
+import { noRules } from "../core/rules.ts"
 import { BLOB_ROWS_PAGE, ERROR_GROUPS_READ, PARAMETER_PAGES_KEPT } from "../limits.ts"
 import { cancelledJob, mergeByIndex } from "./cancelled.ts"
 import { digestBytes } from "./encode.ts"
 import type { Db } from "./open.ts"
 
 const campaignSelect = `
-  SELECT c.*, p.cursor, p.counts, p.ended_at
+  SELECT c.*, p.cursor, p.counts, p.ended_at, p.held, p.waits_for
   FROM campaigns c JOIN progress p ON p.campaign = c.id`
 
 /** Prepared once per handle; those of jobs() by their filter when it is first used. */
@@ -54,6 +58,7 @@ function prepare(db: Db) {
       "SELECT first, count, at FROM cancelled WHERE campaign = ? AND first <= ? ORDER BY first DESC LIMIT 1",
     ),
     nodes: db.prepare<[], Columns>("SELECT * FROM nodes ORDER BY id"),
+    usages: db.prepare<[], Columns>("SELECT * FROM usage ORDER BY owner"),
     campaign: db.prepare<[number], Columns>(`${campaignSelect} WHERE c.id = ?`),
     campaignByKey: db.prepare<[string, string], Columns>(`${campaignSelect} WHERE c.owner = ? AND c.key = ?`),
     campaigns: {
@@ -131,6 +136,14 @@ export class SqliteReader implements StoreReader {
 
   nodes(): NodeRow[] {
     return this.#ask.nodes.all().map(nodeRow)
+  }
+
+  usages(): UsageRow[] {
+    return this.#ask.usages.all().map(c => ({
+      owner: c.owner as string,
+      coreSeconds: c.core_seconds as number,
+      at: c.at as number,
+    }))
   }
 
   campaign(id: CampaignId): CampaignRow | null {
@@ -272,6 +285,12 @@ function campaignRow(c: Columns): CampaignRow {
     priority: c.priority as number,
     total: c.total as number,
     hasParameters: c.has_parameters === 1,
+    rules: { ...noRules, ...(JSON.parse(c.rules as string) as Partial<Rules>) },
+    held: c.held === 1,
+    waitsFor: (JSON.parse(c.waits_for as string) as [CampaignId, boolean][]).map(([campaign, success]) => ({
+      campaign,
+      success,
+    })),
     cursor: c.cursor as number,
     counts: JSON.parse(c.counts as string),
     submittedAt: c.submitted_at as number,
@@ -291,6 +310,9 @@ function jobRow(c: Columns): JobRow {
     node: c.node as NodeId | null,
     failures: c.failures as number,
     losses: c.losses as number,
+    tries: (JSON.parse(c.tries as string) as [number, NodeId, Try["phase"], number][]).map(
+      ([attempt, node, phase, shape]) => ({ attempt, node, phase, shape }),
+    ),
     story: story.map(([at, event, phase, attempt, node]): StoryLine => ({ at, event, phase, attempt, node })),
   }
 }

@@ -4,6 +4,7 @@ import { afterEach, describe, it } from "node:test"
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { CampaignId, Counts, LogRef, NodeId, StoryLine } from "../core/model.ts"
 import type { CampaignRow, JobRow, NodeRow, ResultRow, Store, TokenRow, Write } from "../core/ports.ts"
+import { noRules } from "../core/rules.ts"
 import { PARAMETER_PAGE_LINES } from "../limits.ts"
 
 export const WALL_MS = 1_700_000_000_000
@@ -53,6 +54,9 @@ export function campaignRow(id: number, changes: Partial<CampaignRow> = {}): Cam
     memoryBytes: 5_000_000_000,
     diskBytes: 7_000_000_000_000,
     walltimeMs: 7_200_000,
+    rules: noRules,
+    held: false,
+    waitsFor: [],
     priority: 0,
     total: 100,
     hasParameters: false,
@@ -73,6 +77,7 @@ export function jobRow(campaign: number, index: number, changes: Partial<JobRow>
     outcome: null,
     verdict: "unchecked",
     attempt: 1,
+    tries: [{ attempt: 1, node: "n1" as NodeId, phase: "offered", shape: 0 }],
     node: "n1" as NodeId,
     failures: 0,
     losses: 0,

@@ -16,7 +16,7 @@ const ERRORS_SHOWN = 10
 export function campaignMethods({
   engine,
   store,
-}: ScientistParts): Pick<Service, "listCampaigns" | "getCampaign" | "cancel"> {
+}: ScientistParts): Pick<Service, "listCampaigns" | "getCampaign" | "cancel" | "setHold"> {
   return {
     listCampaigns({ limit, before, live, everybody }, context) {
       const caller = callerOf(context)
@@ -42,6 +42,12 @@ export function campaignMethods({
         example: { campaign, index: error.exampleIndex },
       }))
       return { campaign: wireCampaign(row, fromBinary(CampaignSpecSchema, row.spec)), errors }
+    },
+
+    async setHold({ campaign, held }, context) {
+      const row = campaignFor(store, callerOf(context), campaignIdOf(campaign))
+      await engine.hold(row.id, held)
+      return {}
     },
 
     async cancel({ campaign, ranges }, context) {

@@ -88,6 +88,7 @@ export function untouched(campaign: CampaignRow, index: number): JobRow {
     verdict: "unchecked",
     attempt: 0,
     node: null,
+    tries: [],
     failures: 0,
     losses: 0,
     story: [],

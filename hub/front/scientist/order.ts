@@ -1,18 +1,25 @@
 // From what a scientist sent to an order the core can decide about. Every rule of a valid campaign stands here, each with a
 // sentence that says what was wrong, where, and what is allowed. It reads nothing and asks nobody.
 import { createHash } from "node:crypto"
-import { durationMs } from "@bufbuild/protobuf/wkt"
-import type { CampaignSpec, JobParameters } from "../../../proto/gen/cah/v1/job_pb.ts"
+import { type Duration, durationMs, timestampMs } from "@bufbuild/protobuf/wkt"
+import type { CampaignSpec, JobParameters, Needs as WireNeeds } from "../../../proto/gen/cah/v1/job_pb.ts"
 import { digestOf } from "../../../proto/wire/digest.ts"
 import { CahError } from "../../core/errors.ts"
+import type { Dependency, Rules } from "../../core/model.ts"
 import type { Order } from "../../core/ports.ts"
+import { parseProperty } from "../../core/property.ts"
 import {
+  AFTER_MAX,
   ARRAY_MAX,
   KEY_CHARACTERS_MAX,
+  LOSS_MAX,
+  LOSS_MAX_MAX,
   NAME_CHARACTERS_MAX,
   PARAMETER_BYTES_MAX,
   PARAMETERS_BYTES_MAX,
   PRIORITY_MAX,
+  RETRIES_MAX,
+  SHAPES_MAX,
   SLOTS_MAX,
   SPEC_BYTES_MAX,
   STAGEIN_BYTES_MAX,
@@ -21,13 +28,14 @@ import {
   WALLTIME_MAX_MS,
   WALLTIME_MIN_MS,
 } from "../../limits.ts"
-import { blobOf, numberOf, specBytes } from "./words.ts"
+import { blobOf, campaignIdOf, numberOf, specBytes } from "./words.ts"
 
 export function orderOf(
   owner: string,
   key: string,
   spec: CampaignSpec | undefined,
   lines: readonly string[] | null,
+  wallMs: number,
 ): Order {
   if (spec === undefined) throw invalid("no spec: say what is to be run")
   checkKey(key)
@@ -58,8 +66,12 @@ export function orderOf(
     name: spec.name,
     spec: bytes,
     stagein,
-    needs: needsOf(spec),
-    walltimeMs: walltimeOf(spec),
+    needs: needsOf(spec.needs),
+    walltimeMs: walltimeOf(spec.walltime),
+    rules: rulesOf(spec, wallMs),
+    held: spec.hold,
+    // Who has ended is not waited for: submit.ts looks.
+    waitsFor: waitsForOf(spec),
     priority: spec.priority,
     total,
     lines,
@@ -96,16 +108,16 @@ function totalOf(spec: CampaignSpec, lines: readonly string[] | null): number {
   return spec.array
 }
 
-function walltimeOf(spec: CampaignSpec): number {
-  if (spec.walltime === undefined) return WALLTIME_DEFAULT_MS
-  const ms = durationMs(spec.walltime)
+function walltimeOf(walltime: Duration | undefined): number {
+  if (walltime === undefined) return WALLTIME_DEFAULT_MS
+  const ms = durationMs(walltime)
   if (!(ms >= WALLTIME_MIN_MS && ms <= WALLTIME_MAX_MS)) {
     throw invalid(`walltime ${ms / 1e3} s is out of range: 1 s to ${WALLTIME_MAX_MS / 86_400_000} days`)
   }
   return Math.ceil(ms)
 }
 
-function needsOf({ needs }: CampaignSpec): Order["needs"] {
+function needsOf(needs: WireNeeds | undefined): Order["needs"] {
   const slots = needs?.slots ?? 0
   if (slots > SLOTS_MAX) throw invalid(`${slots} slots are too many for one job: ${SLOTS_MAX} at most`)
   return {
@@ -115,17 +127,37 @@ function needsOf({ needs }: CampaignSpec): Order["needs"] {
   }
 }
 
+function rulesOf(spec: CampaignSpec, wallMs: number): Rules {
+  if (spec.shapes.length > SHAPES_MAX) throw invalid(`${spec.shapes.length} shapes are too many: ${SHAPES_MAX} at most`)
+  const { retries, lossMax = LOSS_MAX } = spec
+  const retryMax = retries?.max ?? 0
+  if (retryMax > RETRIES_MAX) throw invalid(`${retryMax} retries are too many: ${RETRIES_MAX} at most`)
+  if (lossMax > LOSS_MAX_MAX) throw invalid(`loss_max ${lossMax} is too large: ${LOSS_MAX_MAX} at most`)
+  const retryExitCodes = retries?.exitCodes ?? []
+  const wrong = retryExitCodes.find(code => code < 1 || code > 255)
+  if (wrong !== undefined) throw invalid(`retry exit code ${wrong}: 1 to 255`)
+  const deadlineAt = spec.deadline === undefined ? null : timestampMs(spec.deadline)
+  if (deadlineAt !== null && !(deadlineAt > wallMs)) {
+    throw invalid(`the deadline ${new Date(deadlineAt).toISOString()} has passed`)
+  }
+  // Throws with the column of what is wrong in it.
+  if (spec.property !== "") parseProperty(spec.property)
+  const shapes = spec.shapes.map(shape => ({
+    needs: needsOf(shape.needs),
+    walltimeMs: walltimeOf(shape.walltime ?? spec.walltime),
+  }))
+  return { shapes, property: spec.property, retryMax, retryExitCodes, lossMax, deadlineAt }
+}
+
+function waitsForOf(spec: CampaignSpec): Dependency[] {
+  if (spec.after.length > AFTER_MAX) throw invalid(`it waits for ${spec.after.length} campaigns: ${AFTER_MAX} at most`)
+  return spec.after.map(({ campaign, success }) => ({ campaign: campaignIdOf(campaign), success }))
+}
+
 /** What the contract has and this hub does not do yet is refused: to ignore a wish would be worse. */
 function checkKnown(spec: CampaignSpec): void {
   const wishes = {
-    shapes: spec.shapes.length > 0,
-    property: spec.property !== "",
-    hold: spec.hold,
-    retries: spec.retries !== undefined,
-    after: spec.after.length > 0,
     gather: spec.gather !== 0n,
-    deadline: spec.deadline !== undefined,
-    loss_max: spec.lossMax !== undefined,
     parameter_names: spec.parameterNames.length > 0,
   }
   for (const [field, wished] of Object.entries(wishes)) {

@@ -5,8 +5,9 @@ import type { CampaignSpec } from "../../../proto/gen/cah/v1/job_pb.ts"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { keyTaken } from "../../core/campaigns.ts"
 import { CahError } from "../../core/errors.ts"
-import type { BlobRef } from "../../core/model.ts"
+import type { BlobRef, Dependency } from "../../core/model.ts"
 import type { Order } from "../../core/ports.ts"
+import { endedWell } from "../../core/rules.ts"
 import { PARAMETERS_PENDING_BYTES_MAX } from "../../limits.ts"
 import { Lines, orderOf } from "./order.ts"
 import { callerOf, type ScientistParts } from "./parts.ts"
@@ -14,7 +15,7 @@ import { callerOf, type ScientistParts } from "./parts.ts"
 type Service = ServiceImpl<typeof ScientistService>
 
 export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "submitStream"> {
-  const { engine, store, blobs } = parts
+  const { engine, store, blobs, clock } = parts
   let pendingBytes = 0
 
   async function place(order: Order) {
@@ -24,8 +25,23 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
       return { campaign: BigInt(earlier.id), jobs: earlier.total, existed: true }
     }
     if (order.stagein !== null) await checkStagein(order.owner, order.stagein)
-    const { campaign, jobs, existed } = await engine.submit(order)
+    const waitsFor = order.waitsFor.filter(dependency => isAwaited(order.owner, dependency))
+    const { campaign, jobs, existed } = await engine.submit({ ...order, waitsFor })
     return { campaign: BigInt(campaign), jobs, existed }
+  }
+
+  /** Whether that campaign has still to end. One that was needed and did not end well can't be waited for. */
+  function isAwaited(owner: string, { campaign, success }: Dependency): boolean {
+    const row = store.campaign(campaign)
+    if (row === null || row.owner !== owner) {
+      throw new CahError("not_found", `there is no campaign ${campaign} to wait for: \`cah ls\` lists yours`)
+    }
+    if (row.endedAt === null) return true
+    if (success && !endedWell(row.counts, row.total)) {
+      const message = `campaign ${campaign}, which must end well first, did not: see \`cah show ${campaign}\``
+      throw new CahError("failed_precondition", message)
+    }
+    return false
   }
 
   /** Of this owner: another's upload is none of theirs, whether or not the bytes are here. */
@@ -44,7 +60,15 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
     submit({ idempotencyKey, spec, parameters }, context) {
       const lines = new Lines()
       lines.add(parameters)
-      return place(orderOf(callerOf(context).principal, idempotencyKey, spec, parameters.length > 0 ? lines.all : null))
+      return place(
+        orderOf(
+          callerOf(context).principal,
+          idempotencyKey,
+          spec,
+          parameters.length > 0 ? lines.all : null,
+          clock.wallMs(),
+        ),
+      )
     },
 
     async submitStream(requests, context) {
@@ -59,7 +83,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
           if (first) {
             ;({ idempotencyKey: key, spec } = request)
             // An order that could not be taken anyway is refused before its million lines were sent.
-            orderOf(owner, key, spec, ["a line to come"])
+            orderOf(owner, key, spec, ["a line to come"], clock.wallMs())
           } else if (request.spec !== undefined || request.idempotencyKey !== "") {
             throw new CahError("invalid_argument", "spec and idempotency_key belong into the first message only")
           }
@@ -71,7 +95,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
             throw new CahError("resource_exhausted", "too many large submits at once: try again in a minute")
           }
         }
-        return await place(orderOf(owner, key, spec, lines.all.length > 0 ? lines.all : null))
+        return await place(orderOf(owner, key, spec, lines.all.length > 0 ? lines.all : null, clock.wallMs()))
       } finally {
         pendingBytes -= counted
       }

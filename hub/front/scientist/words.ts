@@ -110,6 +110,8 @@ export function wireCampaign(row: CampaignRow, spec: CampaignSpec | null): Messa
     // A refused attempt is offered elsewhere: no job ends as refused. If one did, it would be a failure to its owner.
     counts: { total: row.total, ...counts, failed: counts.failed + refused },
     submittedAt: timestampFromMs(row.submittedAt),
+    held: row.held,
+    waitsFor: row.waitsFor.map(({ campaign }) => BigInt(campaign)),
     ...(row.endedAt === null ? {} : { endedAt: timestampFromMs(row.endedAt) }),
     ...(spec === null ? {} : { spec }),
   }

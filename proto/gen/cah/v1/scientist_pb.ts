@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file cah/v1/scientist.proto.
  */
 export const file_cah_v1_scientist: GenFile = /*@__PURE__*/
-  fileDesc("ChZjYWgvdjEvc2NpZW50aXN0LnByb3RvEgZjYWgudjEiDwoNV2hvQW1JUmVxdWVzdCJnCg5XaG9BbUlSZXNwb25zZRIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEg4KBmh1Yl9pZBgDIAEoCRITCgtodWJfdmVyc2lvbhgEIAEoCSJ3Cg1TdWJtaXRSZXF1ZXN0EhcKD2lkZW1wb3RlbmN5X2tleRgBIAEoCRIiCgRzcGVjGAIgASgLMhQuY2FoLnYxLkNhbXBhaWduU3BlYxIpCgpwYXJhbWV0ZXJzGAMgAygLMhUuY2FoLnYxLkpvYlBhcmFtZXRlcnMiQQoOU3VibWl0UmVzcG9uc2USEAoIY2FtcGFpZ24YASABKAQSDAoEam9icxgCIAEoDRIPCgdleGlzdGVkGAMgASgIIn0KE1N1Ym1pdFN0cmVhbVJlcXVlc3QSFwoPaWRlbXBvdGVuY3lfa2V5GAEgASgJEiIKBHNwZWMYAiABKAsyFC5jYWgudjEuQ2FtcGFpZ25TcGVjEikKCnBhcmFtZXRlcnMYAyADKAsyFS5jYWgudjEuSm9iUGFyYW1ldGVycyJHChRTdWJtaXRTdHJlYW1SZXNwb25zZRIQCghjYW1wYWlnbhgBIAEoBBIMCgRqb2JzGAIgASgNEg8KB2V4aXN0ZWQYAyABKAgiVgoUTGlzdENhbXBhaWduc1JlcXVlc3QSDQoFbGltaXQYASABKA0SDgoGYmVmb3JlGAIgASgEEgwKBGxpdmUYAyABKAgSEQoJZXZlcnlib2R5GAQgASgIIjwKFUxpc3RDYW1wYWlnbnNSZXNwb25zZRIjCgljYW1wYWlnbnMYASADKAsyEC5jYWgudjEuQ2FtcGFpZ24iJgoSR2V0Q2FtcGFpZ25SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEIl8KE0dldENhbXBhaWduUmVzcG9uc2USIgoIY2FtcGFpZ24YASABKAsyEC5jYWgudjEuQ2FtcGFpZ24SJAoGZXJyb3JzGAIgAygLMhQuY2FoLnYxLkVycm9yU3VtbWFyeSKDAQoMRXJyb3JTdW1tYXJ5EiAKB291dGNvbWUYASABKA4yDy5jYWgudjEuT3V0Y29tZRIRCglleGl0X2NvZGUYAiABKAUSDwoHbWVzc2FnZRgDIAEoCRINCgVjb3VudBgEIAEoDRIeCgdleGFtcGxlGAUgASgLMg0uY2FoLnYxLkpvYklkIoYBCg9MaXN0Sm9ic1JlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSDQoFbGltaXQYAiABKA0SEgoKZnJvbV9pbmRleBgDIAEoDRIcCgVwaGFzZRgEIAEoDjINLmNhaC52MS5QaGFzZRIgCgdvdXRjb21lGAUgASgOMg8uY2FoLnYxLk91dGNvbWUiLQoQTGlzdEpvYnNSZXNwb25zZRIZCgRqb2JzGAEgAygLMgsuY2FoLnYxLkpvYiIqCg1HZXRKb2JSZXF1ZXN0EhkKAmlkGAEgASgLMg0uY2FoLnYxLkpvYklkIioKDkdldEpvYlJlc3BvbnNlEhgKA2pvYhgBIAEoCzILLmNhaC52MS5Kb2IiNgoUV2F0Y2hDYW1wYWlnblJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSDAoEam9icxgCIAEoCCJXChVXYXRjaENhbXBhaWduUmVzcG9uc2USIgoIY2FtcGFpZ24YASABKAsyEC5jYWgudjEuQ2FtcGFpZ24SGgoFZW5kZWQYAiADKAsyCy5jYWgudjEuSm9iIkUKDUNhbmNlbFJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSIgoGcmFuZ2VzGAIgAygLMhIuY2FoLnYxLkluZGV4UmFuZ2UiKQoKSW5kZXhSYW5nZRINCgVmaXJzdBgBIAEoDRIMCgRsYXN0GAIgASgNIiMKDkNhbmNlbFJlc3BvbnNlEhEKCWNhbmNlbGxlZBgBIAEoDSIwChBMaXN0Tm9kZXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEg0KBWFmdGVyGAIgASgJIjAKEUxpc3ROb2Rlc1Jlc3BvbnNlEhsKBW5vZGVzGAEgAygLMgwuY2FoLnYxLk5vZGUiLgoQR2V0VXBsb2FkUmVxdWVzdBIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2IiMwoRR2V0VXBsb2FkUmVzcG9uc2USDgoGb2Zmc2V0GAEgASgEEg4KBnN0b3JlZBgCIAEoCCJJCg1VcGxvYWRSZXF1ZXN0EhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCIsCg5VcGxvYWRSZXNwb25zZRIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2IiXQoPRG93bmxvYWRSZXF1ZXN0EhoKA2pvYhgBIAEoCzINLmNhaC52MS5Kb2JJZBIeCgZvdXRwdXQYAiABKA4yDi5jYWgudjEuT3V0cHV0Eg4KBm9mZnNldBgDIAEoBCJMChBEb3dubG9hZFJlc3BvbnNlEhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCJOChBGb2xsb3dMb2dSZXF1ZXN0EhoKA2pvYhgBIAEoCzINLmNhaC52MS5Kb2JJZBIeCgZvdXRwdXQYAiABKA4yDi5jYWgudjEuT3V0cHV0IkkKEUZvbGxvd0xvZ1Jlc3BvbnNlEgwKBGRhdGEYASABKAwSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKlsKBk91dHB1dBIWChJPVVRQVVRfVU5TUEVDSUZJRUQQABITCg9PVVRQVVRfU1RBR0VPVVQQARIRCg1PVVRQVVRfU1RET1VUEAISEQoNT1VUUFVUX1NUREVSUhADMpUIChBTY2llbnRpc3RTZXJ2aWNlEkAKBldob0FtSRIVLmNhaC52MS5XaG9BbUlSZXF1ZXN0GhYuY2FoLnYxLldob0FtSVJlc3BvbnNlIgeQAgGItRgBEj0KBlN1Ym1pdBIVLmNhaC52MS5TdWJtaXRSZXF1ZXN0GhYuY2FoLnYxLlN1Ym1pdFJlc3BvbnNlIgSItRgCElEKDFN1Ym1pdFN0cmVhbRIbLmNhaC52MS5TdWJtaXRTdHJlYW1SZXF1ZXN0GhwuY2FoLnYxLlN1Ym1pdFN0cmVhbVJlc3BvbnNlIgSItRgCKAESVQoNTGlzdENhbXBhaWducxIcLmNhaC52MS5MaXN0Q2FtcGFpZ25zUmVxdWVzdBodLmNhaC52MS5MaXN0Q2FtcGFpZ25zUmVzcG9uc2UiB5ACAYi1GAESTwoLR2V0Q2FtcGFpZ24SGi5jYWgudjEuR2V0Q2FtcGFpZ25SZXF1ZXN0GhsuY2FoLnYxLkdldENhbXBhaWduUmVzcG9uc2UiB5ACAYi1GAESRgoITGlzdEpvYnMSFy5jYWgudjEuTGlzdEpvYnNSZXF1ZXN0GhguY2FoLnYxLkxpc3RKb2JzUmVzcG9uc2UiB5ACAYi1GAESQAoGR2V0Sm9iEhUuY2FoLnYxLkdldEpvYlJlcXVlc3QaFi5jYWgudjEuR2V0Sm9iUmVzcG9uc2UiB5ACAYi1GAESVAoNV2F0Y2hDYW1wYWlnbhIcLmNhaC52MS5XYXRjaENhbXBhaWduUmVxdWVzdBodLmNhaC52MS5XYXRjaENhbXBhaWduUmVzcG9uc2UiBIi1GAEwARI9CgZDYW5jZWwSFS5jYWgudjEuQ2FuY2VsUmVxdWVzdBoWLmNhaC52MS5DYW5jZWxSZXNwb25zZSIEiLUYAxJJCglMaXN0Tm9kZXMSGC5jYWgudjEuTGlzdE5vZGVzUmVxdWVzdBoZLmNhaC52MS5MaXN0Tm9kZXNSZXNwb25zZSIHkAIBiLUYARJJCglHZXRVcGxvYWQSGC5jYWgudjEuR2V0VXBsb2FkUmVxdWVzdBoZLmNhaC52MS5HZXRVcGxvYWRSZXNwb25zZSIHkAIBiLUYAhI/CgZVcGxvYWQSFS5jYWgudjEuVXBsb2FkUmVxdWVzdBoWLmNhaC52MS5VcGxvYWRSZXNwb25zZSIEiLUYAigBEkUKCERvd25sb2FkEhcuY2FoLnYxLkRvd25sb2FkUmVxdWVzdBoYLmNhaC52MS5Eb3dubG9hZFJlc3BvbnNlIgSItRgBMAESSAoJRm9sbG93TG9nEhguY2FoLnYxLkZvbGxvd0xvZ1JlcXVlc3QaGS5jYWgudjEuRm9sbG93TG9nUmVzcG9uc2UiBIi1GAEwAWIGcHJvdG8z", [file_cah_v1_job, file_cah_v1_scope, file_google_protobuf_timestamp]);
+  fileDesc("ChZjYWgvdjEvc2NpZW50aXN0LnByb3RvEgZjYWgudjEiDwoNV2hvQW1JUmVxdWVzdCJnCg5XaG9BbUlSZXNwb25zZRIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEg4KBmh1Yl9pZBgDIAEoCRITCgtodWJfdmVyc2lvbhgEIAEoCSJ3Cg1TdWJtaXRSZXF1ZXN0EhcKD2lkZW1wb3RlbmN5X2tleRgBIAEoCRIiCgRzcGVjGAIgASgLMhQuY2FoLnYxLkNhbXBhaWduU3BlYxIpCgpwYXJhbWV0ZXJzGAMgAygLMhUuY2FoLnYxLkpvYlBhcmFtZXRlcnMiQQoOU3VibWl0UmVzcG9uc2USEAoIY2FtcGFpZ24YASABKAQSDAoEam9icxgCIAEoDRIPCgdleGlzdGVkGAMgASgIIn0KE1N1Ym1pdFN0cmVhbVJlcXVlc3QSFwoPaWRlbXBvdGVuY3lfa2V5GAEgASgJEiIKBHNwZWMYAiABKAsyFC5jYWgudjEuQ2FtcGFpZ25TcGVjEikKCnBhcmFtZXRlcnMYAyADKAsyFS5jYWgudjEuSm9iUGFyYW1ldGVycyJHChRTdWJtaXRTdHJlYW1SZXNwb25zZRIQCghjYW1wYWlnbhgBIAEoBBIMCgRqb2JzGAIgASgNEg8KB2V4aXN0ZWQYAyABKAgiVgoUTGlzdENhbXBhaWduc1JlcXVlc3QSDQoFbGltaXQYASABKA0SDgoGYmVmb3JlGAIgASgEEgwKBGxpdmUYAyABKAgSEQoJZXZlcnlib2R5GAQgASgIIjwKFUxpc3RDYW1wYWlnbnNSZXNwb25zZRIjCgljYW1wYWlnbnMYASADKAsyEC5jYWgudjEuQ2FtcGFpZ24iJgoSR2V0Q2FtcGFpZ25SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEIl8KE0dldENhbXBhaWduUmVzcG9uc2USIgoIY2FtcGFpZ24YASABKAsyEC5jYWgudjEuQ2FtcGFpZ24SJAoGZXJyb3JzGAIgAygLMhQuY2FoLnYxLkVycm9yU3VtbWFyeSKDAQoMRXJyb3JTdW1tYXJ5EiAKB291dGNvbWUYASABKA4yDy5jYWgudjEuT3V0Y29tZRIRCglleGl0X2NvZGUYAiABKAUSDwoHbWVzc2FnZRgDIAEoCRINCgVjb3VudBgEIAEoDRIeCgdleGFtcGxlGAUgASgLMg0uY2FoLnYxLkpvYklkIoYBCg9MaXN0Sm9ic1JlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSDQoFbGltaXQYAiABKA0SEgoKZnJvbV9pbmRleBgDIAEoDRIcCgVwaGFzZRgEIAEoDjINLmNhaC52MS5QaGFzZRIgCgdvdXRjb21lGAUgASgOMg8uY2FoLnYxLk91dGNvbWUiLQoQTGlzdEpvYnNSZXNwb25zZRIZCgRqb2JzGAEgAygLMgsuY2FoLnYxLkpvYiIqCg1HZXRKb2JSZXF1ZXN0EhkKAmlkGAEgASgLMg0uY2FoLnYxLkpvYklkIioKDkdldEpvYlJlc3BvbnNlEhgKA2pvYhgBIAEoCzILLmNhaC52MS5Kb2IiNgoUV2F0Y2hDYW1wYWlnblJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSDAoEam9icxgCIAEoCCJXChVXYXRjaENhbXBhaWduUmVzcG9uc2USIgoIY2FtcGFpZ24YASABKAsyEC5jYWgudjEuQ2FtcGFpZ24SGgoFZW5kZWQYAiADKAsyCy5jYWgudjEuSm9iIkUKDUNhbmNlbFJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSIgoGcmFuZ2VzGAIgAygLMhIuY2FoLnYxLkluZGV4UmFuZ2UiKQoKSW5kZXhSYW5nZRINCgVmaXJzdBgBIAEoDRIMCgRsYXN0GAIgASgNIiMKDkNhbmNlbFJlc3BvbnNlEhEKCWNhbmNlbGxlZBgBIAEoDSIwCg5TZXRIb2xkUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBIMCgRoZWxkGAIgASgIIhEKD1NldEhvbGRSZXNwb25zZSIwChBMaXN0Tm9kZXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEg0KBWFmdGVyGAIgASgJIjAKEUxpc3ROb2Rlc1Jlc3BvbnNlEhsKBW5vZGVzGAEgAygLMgwuY2FoLnYxLk5vZGUiLgoQR2V0VXBsb2FkUmVxdWVzdBIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2IiMwoRR2V0VXBsb2FkUmVzcG9uc2USDgoGb2Zmc2V0GAEgASgEEg4KBnN0b3JlZBgCIAEoCCJJCg1VcGxvYWRSZXF1ZXN0EhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCIsCg5VcGxvYWRSZXNwb25zZRIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2IiXQoPRG93bmxvYWRSZXF1ZXN0EhoKA2pvYhgBIAEoCzINLmNhaC52MS5Kb2JJZBIeCgZvdXRwdXQYAiABKA4yDi5jYWgudjEuT3V0cHV0Eg4KBm9mZnNldBgDIAEoBCJMChBEb3dubG9hZFJlc3BvbnNlEhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCJOChBGb2xsb3dMb2dSZXF1ZXN0EhoKA2pvYhgBIAEoCzINLmNhaC52MS5Kb2JJZBIeCgZvdXRwdXQYAiABKA4yDi5jYWgudjEuT3V0cHV0IkkKEUZvbGxvd0xvZ1Jlc3BvbnNlEgwKBGRhdGEYASABKAwSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKlsKBk91dHB1dBIWChJPVVRQVVRfVU5TUEVDSUZJRUQQABITCg9PVVRQVVRfU1RBR0VPVVQQARIRCg1PVVRQVVRfU1RET1VUEAISEQoNT1VUUFVUX1NUREVSUhADMtcIChBTY2llbnRpc3RTZXJ2aWNlEkAKBldob0FtSRIVLmNhaC52MS5XaG9BbUlSZXF1ZXN0GhYuY2FoLnYxLldob0FtSVJlc3BvbnNlIgeQAgGItRgBEj0KBlN1Ym1pdBIVLmNhaC52MS5TdWJtaXRSZXF1ZXN0GhYuY2FoLnYxLlN1Ym1pdFJlc3BvbnNlIgSItRgCElEKDFN1Ym1pdFN0cmVhbRIbLmNhaC52MS5TdWJtaXRTdHJlYW1SZXF1ZXN0GhwuY2FoLnYxLlN1Ym1pdFN0cmVhbVJlc3BvbnNlIgSItRgCKAESVQoNTGlzdENhbXBhaWducxIcLmNhaC52MS5MaXN0Q2FtcGFpZ25zUmVxdWVzdBodLmNhaC52MS5MaXN0Q2FtcGFpZ25zUmVzcG9uc2UiB5ACAYi1GAESTwoLR2V0Q2FtcGFpZ24SGi5jYWgudjEuR2V0Q2FtcGFpZ25SZXF1ZXN0GhsuY2FoLnYxLkdldENhbXBhaWduUmVzcG9uc2UiB5ACAYi1GAESRgoITGlzdEpvYnMSFy5jYWgudjEuTGlzdEpvYnNSZXF1ZXN0GhguY2FoLnYxLkxpc3RKb2JzUmVzcG9uc2UiB5ACAYi1GAESQAoGR2V0Sm9iEhUuY2FoLnYxLkdldEpvYlJlcXVlc3QaFi5jYWgudjEuR2V0Sm9iUmVzcG9uc2UiB5ACAYi1GAESVAoNV2F0Y2hDYW1wYWlnbhIcLmNhaC52MS5XYXRjaENhbXBhaWduUmVxdWVzdBodLmNhaC52MS5XYXRjaENhbXBhaWduUmVzcG9uc2UiBIi1GAEwARI9CgZDYW5jZWwSFS5jYWgudjEuQ2FuY2VsUmVxdWVzdBoWLmNhaC52MS5DYW5jZWxSZXNwb25zZSIEiLUYAxJACgdTZXRIb2xkEhYuY2FoLnYxLlNldEhvbGRSZXF1ZXN0GhcuY2FoLnYxLlNldEhvbGRSZXNwb25zZSIEiLUYAhJJCglMaXN0Tm9kZXMSGC5jYWgudjEuTGlzdE5vZGVzUmVxdWVzdBoZLmNhaC52MS5MaXN0Tm9kZXNSZXNwb25zZSIHkAIBiLUYARJJCglHZXRVcGxvYWQSGC5jYWgudjEuR2V0VXBsb2FkUmVxdWVzdBoZLmNhaC52MS5HZXRVcGxvYWRSZXNwb25zZSIHkAIBiLUYAhI/CgZVcGxvYWQSFS5jYWgudjEuVXBsb2FkUmVxdWVzdBoWLmNhaC52MS5VcGxvYWRSZXNwb25zZSIEiLUYAigBEkUKCERvd25sb2FkEhcuY2FoLnYxLkRvd25sb2FkUmVxdWVzdBoYLmNhaC52MS5Eb3dubG9hZFJlc3BvbnNlIgSItRgBMAESSAoJRm9sbG93TG9nEhguY2FoLnYxLkZvbGxvd0xvZ1JlcXVlc3QaGS5jYWgudjEuRm9sbG93TG9nUmVzcG9uc2UiBIi1GAEwAWIGcHJvdG8z", [file_cah_v1_job, file_cah_v1_scope, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message cah.v1.WhoAmIRequest
@@ -524,6 +524,41 @@ export const CancelResponseSchema: GenMessage<CancelResponse> = /*@__PURE__*/
   messageDesc(file_cah_v1_scientist, 19);
 
 /**
+ * @generated from message cah.v1.SetHoldRequest
+ */
+export type SetHoldRequest = Message<"cah.v1.SetHoldRequest"> & {
+  /**
+   * @generated from field: uint64 campaign = 1;
+   */
+  campaign: bigint;
+
+  /**
+   * @generated from field: bool held = 2;
+   */
+  held: boolean;
+};
+
+/**
+ * Describes the message cah.v1.SetHoldRequest.
+ * Use `create(SetHoldRequestSchema)` to create a new message.
+ */
+export const SetHoldRequestSchema: GenMessage<SetHoldRequest> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 20);
+
+/**
+ * @generated from message cah.v1.SetHoldResponse
+ */
+export type SetHoldResponse = Message<"cah.v1.SetHoldResponse"> & {
+};
+
+/**
+ * Describes the message cah.v1.SetHoldResponse.
+ * Use `create(SetHoldResponseSchema)` to create a new message.
+ */
+export const SetHoldResponseSchema: GenMessage<SetHoldResponse> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 21);
+
+/**
  * @generated from message cah.v1.ListNodesRequest
  */
 export type ListNodesRequest = Message<"cah.v1.ListNodesRequest"> & {
@@ -545,7 +580,7 @@ export type ListNodesRequest = Message<"cah.v1.ListNodesRequest"> & {
  * Use `create(ListNodesRequestSchema)` to create a new message.
  */
 export const ListNodesRequestSchema: GenMessage<ListNodesRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 20);
+  messageDesc(file_cah_v1_scientist, 22);
 
 /**
  * @generated from message cah.v1.ListNodesResponse
@@ -562,7 +597,7 @@ export type ListNodesResponse = Message<"cah.v1.ListNodesResponse"> & {
  * Use `create(ListNodesResponseSchema)` to create a new message.
  */
 export const ListNodesResponseSchema: GenMessage<ListNodesResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 21);
+  messageDesc(file_cah_v1_scientist, 23);
 
 /**
  * @generated from message cah.v1.GetUploadRequest
@@ -579,7 +614,7 @@ export type GetUploadRequest = Message<"cah.v1.GetUploadRequest"> & {
  * Use `create(GetUploadRequestSchema)` to create a new message.
  */
 export const GetUploadRequestSchema: GenMessage<GetUploadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 22);
+  messageDesc(file_cah_v1_scientist, 24);
 
 /**
  * @generated from message cah.v1.GetUploadResponse
@@ -603,7 +638,7 @@ export type GetUploadResponse = Message<"cah.v1.GetUploadResponse"> & {
  * Use `create(GetUploadResponseSchema)` to create a new message.
  */
 export const GetUploadResponseSchema: GenMessage<GetUploadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 23);
+  messageDesc(file_cah_v1_scientist, 25);
 
 /**
  * @generated from message cah.v1.UploadRequest
@@ -634,7 +669,7 @@ export type UploadRequest = Message<"cah.v1.UploadRequest"> & {
  * Use `create(UploadRequestSchema)` to create a new message.
  */
 export const UploadRequestSchema: GenMessage<UploadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 24);
+  messageDesc(file_cah_v1_scientist, 26);
 
 /**
  * @generated from message cah.v1.UploadResponse
@@ -651,7 +686,7 @@ export type UploadResponse = Message<"cah.v1.UploadResponse"> & {
  * Use `create(UploadResponseSchema)` to create a new message.
  */
 export const UploadResponseSchema: GenMessage<UploadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 25);
+  messageDesc(file_cah_v1_scientist, 27);
 
 /**
  * @generated from message cah.v1.DownloadRequest
@@ -678,7 +713,7 @@ export type DownloadRequest = Message<"cah.v1.DownloadRequest"> & {
  * Use `create(DownloadRequestSchema)` to create a new message.
  */
 export const DownloadRequestSchema: GenMessage<DownloadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 26);
+  messageDesc(file_cah_v1_scientist, 28);
 
 /**
  * @generated from message cah.v1.DownloadResponse
@@ -707,7 +742,7 @@ export type DownloadResponse = Message<"cah.v1.DownloadResponse"> & {
  * Use `create(DownloadResponseSchema)` to create a new message.
  */
 export const DownloadResponseSchema: GenMessage<DownloadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 27);
+  messageDesc(file_cah_v1_scientist, 29);
 
 /**
  * @generated from message cah.v1.FollowLogRequest
@@ -729,7 +764,7 @@ export type FollowLogRequest = Message<"cah.v1.FollowLogRequest"> & {
  * Use `create(FollowLogRequestSchema)` to create a new message.
  */
 export const FollowLogRequestSchema: GenMessage<FollowLogRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 28);
+  messageDesc(file_cah_v1_scientist, 30);
 
 /**
  * @generated from message cah.v1.FollowLogResponse
@@ -751,7 +786,7 @@ export type FollowLogResponse = Message<"cah.v1.FollowLogResponse"> & {
  * Use `create(FollowLogResponseSchema)` to create a new message.
  */
 export const FollowLogResponseSchema: GenMessage<FollowLogResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 29);
+  messageDesc(file_cah_v1_scientist, 31);
 
 /**
  * @generated from enum cah.v1.Output
@@ -872,6 +907,16 @@ export const ScientistService: GenService<{
     methodKind: "unary";
     input: typeof CancelRequestSchema;
     output: typeof CancelResponseSchema;
+  },
+  /**
+   * Holds a campaign, or resumes it: while it is held nothing more of it is offered. What runs goes on.
+   *
+   * @generated from rpc cah.v1.ScientistService.SetHold
+   */
+  setHold: {
+    methodKind: "unary";
+    input: typeof SetHoldRequestSchema;
+    output: typeof SetHoldResponseSchema;
   },
   /**
    * @generated from rpc cah.v1.ScientistService.ListNodes

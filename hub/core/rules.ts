@@ -1,0 +1,64 @@
+// Rules of a campaign and what they mean: shapes, further tries, what counts as having ended well.
+import { LOSS_MAX } from "../limits.ts"
+import type { Campaign, Counts, Job, Node, Result, Rules, Shape } from "./model.ts"
+import { lowerCased, matches, type NodeProperties, type Property, parseProperty } from "./property.ts"
+
+/** Of a campaign whose scientist asked for nothing special. */
+export const noRules: Rules = {
+  shapes: [],
+  property: "",
+  retryMax: 0,
+  retryExitCodes: [],
+  lossMax: LOSS_MAX,
+  deadlineAt: null,
+}
+
+/** Judgements kept per node; more properties than this at once are judged anew each time. */
+const JUDGED_MAX = 1_000
+
+/** Whether the node has the properties that the campaign wants. */
+export function suits(node: Node, campaign: Campaign): boolean {
+  const { wants } = campaign
+  if (wants === null) return true
+  const { property } = campaign.rules
+  let suited = node.judged.get(property)
+  if (suited === undefined) {
+    suited = matches(wants, node.facts)
+    if (node.judged.size >= JUDGED_MAX) node.judged.clear()
+    node.judged.set(property, suited)
+  }
+  return suited
+}
+
+/** What a node says of itself, and what the hub knows of it. The hub's word counts where both have one. */
+export function factsOf(
+  node: Pick<Node, "id" | "name" | "slots" | "memoryBytes" | "diskBytes" | "properties">,
+): NodeProperties {
+  const { id, name, slots, memoryBytes, diskBytes, properties } = node
+  const known = { node: id, name, slots, core: slots, mem: memoryBytes, disk: diskBytes }
+  return { ...lowerCased(properties), ...known }
+}
+
+export function wantsOf(rules: Rules): Property | null {
+  return rules.property === "" ? null : parseProperty(rules.property)
+}
+
+/** By number, from 0: the campaign's own, then those of its rules. */
+export function shapeOf(campaign: Campaign, number: number): Shape {
+  return campaign.rules.shapes[number - 1] ?? campaign
+}
+
+export function shapeCount(campaign: Campaign): number {
+  return 1 + campaign.rules.shapes.length
+}
+
+/** Whether a job that failed so is tried again. Its failures include this one. */
+export function isRetried(campaign: Campaign, job: Job, result: Result): boolean {
+  const { retryMax, retryExitCodes } = campaign.rules
+  if (job.failures > retryMax) return false
+  return retryExitCodes.length === 0 || retryExitCodes.includes(result.exitCode)
+}
+
+export function endedWell(counts: Counts, total: number): boolean {
+  return counts.finished === total
+}
