@@ -31,6 +31,7 @@ test("a hub is all that must be said; the machine shows the rest", () => {
   assert.ok(config.slots >= 1 && config.memoryBytes > 1e8 && config.diskBytes > 0 && config.cacheBytes > 0)
   assert.equal(config.sandbox, "auto")
   for (const name of ["os", "arch", "cores", "cpu_model", "has_povray"]) assert.ok(config.properties[name], name)
+  assert.doesNotMatch(config.properties.arch ?? "", /^x64$/, "named as uname does")
   assert.ok(Object.isFrozen(config))
 })
 

@@ -3,7 +3,7 @@
 // the three ways to give it and --print-config cannot disagree.
 import { execFileSync } from "node:child_process"
 import { existsSync, readFileSync, statfsSync } from "node:fs"
-import { arch, availableParallelism, cpus, homedir, hostname, platform, release, totalmem } from "node:os"
+import { availableParallelism, cpus, homedir, hostname, machine, platform, release, totalmem } from "node:os"
 import { dirname, join, resolve } from "node:path"
 import { Command, CommanderError } from "commander"
 import { parse as parseToml, TomlError } from "smol-toml"
@@ -394,7 +394,8 @@ function detectedProperties(): Record<string, string> {
   return {
     os: platform(),
     kernel: release(),
-    arch: arch(),
+    // As uname says it, and as people type it: x86_64, not the x64 of Node.
+    arch: machine(),
     cores: `${availableParallelism()}`,
     cpu_model: cpus()[0]?.model.trim() || "unknown",
     cpu_flags: cpuFlags(),
