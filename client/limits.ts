@@ -50,6 +50,8 @@ export const SCRIPT_MAX_BYTES = 48 * 1024
 export const JOB_FILE_MAX_BYTES = 1024 * 1024
 /** Jobs of one graph: each is a campaign and a call. */
 export const GRAPH_JOBS_MAX = 500
+/** Jobs that `oarstat` lists, each in a row: what people and their scripts read. */
+export const OAR_ROWS_MAX = 10_000
 /** Lines of parameters that a resubmission asks the hub for, one by one. */
 export const RESUBMIT_LINES_MAX = 10_000
 /** Campaigns looked through for the size of a stagein that was named by its digest only. */

@@ -22,6 +22,10 @@ import { type Environment, type Flags, type Format, resolveConfig } from "./conf
 import { Context, type Stdin } from "./context.ts"
 import { loadCredentials } from "./credentials.ts"
 import { ClientError, usage } from "./errors.ts"
+import { oardel } from "./oar/oardel.ts"
+import { oarnodes } from "./oar/oarnodes.ts"
+import { oarstat } from "./oar/oarstat.ts"
+import { oarsub } from "./oar/oarsub.ts"
 import { Output, type Stream } from "./output.ts"
 import type { Verb } from "./verb.ts"
 import { clientVersion } from "./version.ts"
@@ -44,7 +48,12 @@ const verbs: Readonly<Record<string, Verb>> = {
   version,
 }
 
+/** Programs of their own name, for hands that are used to OAR's. */
+const oarVerbs: Readonly<Record<string, Verb>> = { oarsub, oarstat, oardel, oarnodes }
+
 export interface Surroundings {
+  /** By which we were called. Anything but a name of OAR's means cah. */
+  readonly name?: string
   readonly argv: readonly string[]
   readonly environment: Environment
   readonly cwd: string
@@ -59,14 +68,15 @@ export async function run(around: Surroundings): Promise<number> {
   let output = new Output({ ...around, format: askedFormat(around), color: "auto", noColor: true })
   let context: Context | null = null
   let exitCode = 0
-  const program = tree(async (verb, command) => {
+  const act = async (verb: Verb, command: Command) => {
     const flags: Flags = { ...program.opts<Flags>(), ...command.opts<Flags>() }
     const config = await resolveConfig(flags, around.environment, around.cwd, loadCredentials)
     const { noColor, dumb } = config.terminal
     output = new Output({ ...around, format: config.output.value, color: config.color, noColor: noColor || dumb })
     context = new Context({ ...around, config, output })
     exitCode = await verb.run(context, command)
-  })
+  }
+  const program = programOf(around.name ?? "cah", act)
   quieten(program, around)
   try {
     await program.parseAsync(around.argv, { from: "user" })
@@ -83,8 +93,22 @@ export async function run(around: Surroundings): Promise<number> {
   }
 }
 
+type Act = (verb: Verb, command: Command) => Promise<void>
+
+function programOf(name: string, act: Act): Command {
+  const verb = Object.hasOwn(oarVerbs, name) ? oarVerbs[name] : undefined
+  if (verb === undefined) return tree(act)
+  const program = new Command(name).version(clientVersion(), "-V, --version", "print the version")
+  verb.define(program)
+  for (const option of commonOptions()) program.addOption(option.hideHelp())
+  program.helpOption("-h, --help", "explain it")
+  program.addHelpText("after", "\nIt takes --hub and the other flags of cah too: see cah --help, and docs/from-oar.md")
+  program.action(() => act(verb, program))
+  return program
+}
+
 /** The whole tree, each verb calling `act`. */
-export function tree(act: (verb: Verb, command: Command) => Promise<void>): Command {
+export function tree(act: Act): Command {
   const program = new Command("cah")
     .description("Run one command a million times on computers that people lend you.")
     .version(clientVersion(), "-V, --version", "print the version")
@@ -186,8 +210,8 @@ function debugText(error: ClientError): string {
   return stacks.join("\ncaused by ")
 }
 
-/** Called by bin/cah.mjs. Sets the exit code and lets the process end by itself, so that no output is cut off. */
-export async function main(): Promise<void> {
+/** Called by bin/cah.mjs with the name it has there. Sets the exit code and lets the process end by itself, so that no output is cut off. */
+export async function main(name: string): Promise<void> {
   const interrupt = new AbortController()
   // Parallel transfers all listen; their number is bounded elsewhere.
   setMaxListeners(0, interrupt.signal)
@@ -208,6 +232,7 @@ export async function main(): Promise<void> {
     })
   }
   process.exitCode = await run({
+    name,
     argv: process.argv.slice(2),
     environment: process.env,
     cwd: process.cwd(),

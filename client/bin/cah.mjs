@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 // Starts the scientist's client from wherever it is called. TypeScript is read through tsx, found from this file and
 // told this project's tsconfig, so that the caller's own directory has no say. A release bundle takes this file's place.
+// The names oarsub, oarstat, … are links to it, told apart by the name it was called by.
+import { basename } from "node:path"
 import { fileURLToPath } from "node:url"
 import { register } from "tsx/esm/api"
 
 register({ tsconfig: fileURLToPath(new URL("../../tsconfig.json", import.meta.url)) })
 const { main } = await import("../main.ts")
-await main()
+await main(basename(process.argv[1] ?? "", ".mjs"))

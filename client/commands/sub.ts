@@ -39,40 +39,45 @@ const GRAPH_KEY_MAX = 200 - 1 - 64
 
 export const sub: Verb = {
   define(command: Command): void {
-    command
-      .summary("submit a command, once or as an array of jobs")
-      .description(
-        "Submit a command: one argument is a line for the shell on the node, several are run as they are.\n" +
-          "Or a script (-S), a job file (-f), or a script from stdin (-). Flags stand before the command.",
-      )
-      .argument("[command...]", "the command and its arguments")
-      .passThroughOptions()
-      .optionsGroup("What:")
-      .option("-S, --scanscript", "the command is a script of yours; its #CAH and #OAR lines are flags")
-      .option("-f, --file <file>", "a job, or several that wait for each other, as YAML: docs/job-files.md")
-    compactHelp(command)
-    for (const option of campaignFlags()) command.addOption(option)
-    command.addOption(new Option("--resubmit <id>", "as cah resub: OAR's word").hideHelp())
-    command
-      .optionsGroup("And then:")
-      .option("--wait", "wait for the end; exit 1 if a job did not finish well")
-      .option("--get <dir>", "wait, then fetch the results into dir")
-      .option("--propagate", "wait, and exit with the job's own code (a single job)")
-      .option("--dry-run", "say what would be submitted, and how many bytes would be sent")
-      .option("--idempotency-key <key>", "the same key never submits twice (made if not given)")
-      .addHelpText(
-        "after",
-        examples(
-          "cah sub -s scene --array 36 --get frames -- ./render.sh",
-          "cah sub --walltime 10m 'sort input.txt | uniq -c > counts.txt'",
-          "cah sub --sweep seed=1..100 --retries 2 'python3 simulate.py --seed $CAH_P_seed'",
-        ),
-      )
+    defineSubmission(command, "cah sub")
   },
 
   async run(context: Context, command: Command): Promise<number> {
     return submission(context, command, announce)
   },
+}
+
+/** `name` is what the examples begin with: oarsub takes the same flags. */
+export function defineSubmission(command: Command, name: string): void {
+  command
+    .summary("submit a command, once or as an array of jobs")
+    .description(
+      "Submit a command: one argument is a line for the shell on the node, several are run as they are.\n" +
+        "Or a script (-S), a job file (-f), or a script from stdin (-). Flags stand before the command.",
+    )
+    .argument("[command...]", "the command and its arguments")
+    .passThroughOptions()
+    .optionsGroup("What:")
+    .option("-S, --scanscript", "the command is a script of yours; its #CAH and #OAR lines are flags")
+    .option("-f, --file <file>", "a job, or several that wait for each other, as YAML: docs/job-files.md")
+  compactHelp(command)
+  for (const option of campaignFlags()) command.addOption(option)
+  command.addOption(new Option("--resubmit <id>", "as cah resub: OAR's word").hideHelp())
+  command
+    .optionsGroup("And then:")
+    .option("--wait", "wait for the end; exit 1 if a job did not finish well")
+    .option("--get <dir>", "wait, then fetch the results into dir")
+    .option("--propagate", "wait, and exit with the job's own code (a single job)")
+    .option("--dry-run", "say what would be submitted, and how many bytes would be sent")
+    .option("--idempotency-key <key>", "the same key never submits twice (made if not given)")
+    .addHelpText(
+      "after",
+      examples(
+        `${name} -s scene --array 36 --get frames -- ./render.sh`,
+        `${name} --walltime 10m 'sort input.txt | uniq -c > counts.txt'`,
+        `${name} --sweep seed=1..100 --retries 2 'python3 simulate.py --seed $CAH_P_seed'`,
+      ),
+    )
 }
 
 export async function submission(context: Context, command: Command, tell: Announce): Promise<number> {

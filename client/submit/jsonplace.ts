@@ -1,9 +1,8 @@
 // Where in a JSON text something is: the place at which it stops being JSON, which JSON.parse does not always tell, and where an element
 // of the outermost array begins. Only for messages; what is JSON is decided by JSON.parse.
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what a string may not hold
 const token =
-  /[ \t\r\n]+|"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[[\]{},:]/y
+  /[ \t\r\n]+|"(?:[ !#-[\]-\uffff]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null|[[\]{},:]/y
 
 /** The first position at which no JSON text could go on as this one does; the end for one that merely stops too early. */
 export function brokenAt(text: string): number {
