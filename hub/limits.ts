@@ -55,6 +55,8 @@ export const SHAPES_MAX = 16
 /** Further tries of one job, and attempts it may lose: beyond it a job is poison, whatever its scientist hopes. */
 export const RETRIES_MAX = 100
 export const LOSS_MAX_MAX = 1_000
+/** Named parameters of a job: each is an environment variable. */
+export const PARAMETER_NAMES_MAX = 64
 /** Campaigns that one may wait for. */
 export const AFTER_MAX = 100
 

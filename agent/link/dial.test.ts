@@ -125,6 +125,14 @@ describe("an agent's link", () => {
         arraySize: 36,
       },
     })
+    const named = toBinary(
+      CampaignSpecSchema,
+      create(CampaignSpecSchema, { command: ["run"], parameterNames: ["rate", "seed"] }),
+    )
+    end.send({ case: "offer", value: { ...value, spec: named, parameters: { line: '["0.1","a b"]' } } })
+    const event = await agent.events.next()
+    assert.ok(event.kind === "Offered")
+    assert.deepEqual([event.spec.env, event.spec.line], [{ CAH_P_rate: "0.1", CAH_P_seed: "a b" }, null])
     agent.link.report(attempt, "running", null)
     assert.equal((await end.next("report")).phase, Phase.RUNNING)
     const log = { inline: Buffer.from("hi").toString("base64"), blob: null, droppedBytes: 4 }

@@ -20,6 +20,7 @@ import {
 } from "../../proto/gen/cah/v1/link_pb.ts"
 import { parseDigest } from "../../proto/wire/digest.ts"
 import { type AgentBodyInit, FrameError, SENTENCE_MAX_CHARACTERS, safeInteger } from "../../proto/wire/frame.ts"
+import { readValues } from "../../proto/wire/parameters.ts"
 import type { Event, ReconcileAnswer, ReportPhase } from "../core/events.ts"
 import type { AttemptName, BlobRef, LogRef, Outcome, Result, RunSpec } from "../core/model.ts"
 import { Failure } from "../core/ports.ts"
@@ -105,6 +106,9 @@ export function runSpecOf(offer: Offer): RunSpec {
   const environment = Object.entries(spec.env)
   refuseIf(environment.length > ENVIRONMENT_MAX, `the job has more than ${ENVIRONMENT_MAX} environment variables`)
   refuseIf(spec.stageout.length > STAGEOUT_GLOBS_MAX, `the job has more than ${STAGEOUT_GLOBS_MAX} stageout patterns`)
+  const line = offer.parameters?.line ?? null
+  const named = spec.parameterNames.length === 0 ? null : namedParameters(spec.parameterNames, line)
+  environment.push(...(named ?? []))
   for (const [name] of environment) {
     refuseIf(!/^[^=\0]+$/.test(name), `${JSON.stringify(name)} is no name of an environment variable`)
   }
@@ -132,9 +136,18 @@ export function runSpecOf(offer: Offer): RunSpec {
       memoryBytes: Number(needs?.memoryBytes ?? 0n),
       diskBytes: Number(needs?.diskBytes ?? 0n),
     },
-    line: offer.parameters === undefined ? null : offer.parameters.line,
+    line: named === null ? line : null,
     arraySize: offer.arraySize,
   }
+}
+
+/** The line of a job whose parameters have names is a JSON array of as many strings; each becomes a variable. */
+function namedParameters(names: readonly string[], line: string | null): [string, string][] {
+  const values = readValues(line ?? "", names.length)
+  if (values === null) {
+    throw new Failure(`the job's parameters are not ${names.length} values in a JSON array`, { final: true })
+  }
+  return names.map((name, i) => [`CAH_P_${name}`, values[i]!])
 }
 
 export function millisecondsOf(duration: Duration | undefined): number {

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto"
 import { type Duration, durationMs, timestampMs } from "@bufbuild/protobuf/wkt"
 import type { CampaignSpec, JobParameters, Needs as WireNeeds } from "../../../proto/gen/cah/v1/job_pb.ts"
 import { digestOf } from "../../../proto/wire/digest.ts"
+import { readValues } from "../../../proto/wire/parameters.ts"
 import { CahError } from "../../core/errors.ts"
 import type { Dependency, Rules } from "../../core/model.ts"
 import type { Order } from "../../core/ports.ts"
@@ -16,6 +17,7 @@ import {
   LOSS_MAX_MAX,
   NAME_CHARACTERS_MAX,
   PARAMETER_BYTES_MAX,
+  PARAMETER_NAMES_MAX,
   PARAMETERS_BYTES_MAX,
   PRIORITY_MAX,
   RETRIES_MAX,
@@ -48,6 +50,7 @@ export function orderOf(
   if (Math.abs(spec.priority) > PRIORITY_MAX) {
     throw invalid(`priority ${spec.priority} is out of range: -${PRIORITY_MAX} to ${PRIORITY_MAX}`)
   }
+  if (spec.parameterNames.length > 0 && lines === null) throw invalid("parameter_names are given, and no parameters")
   const total = totalOf(spec, lines)
   const stagein = spec.stagein === undefined ? null : blobOf(spec.stagein)
   if (stagein !== null && stagein.sizeBytes > STAGEIN_BYTES_MAX) {
@@ -82,6 +85,22 @@ export function orderOf(
 export class Lines {
   readonly all: string[] = []
   bytes = 0
+  private names: readonly string[] = []
+
+  /** The specification is here: lines that come after it are held to its names. */
+  named(names: readonly string[]): this {
+    if (names.length > PARAMETER_NAMES_MAX) {
+      throw invalid(`${names.length} parameter names are too many: ${PARAMETER_NAMES_MAX} at most`)
+    }
+    const wrong = names.find((name, i) => !/^[A-Za-z_][A-Za-z0-9_]{0,63}$/.test(name) || names.indexOf(name) !== i)
+    if (wrong !== undefined) {
+      throw invalid(
+        `parameter name ${JSON.stringify(wrong.slice(0, 80))}: once each, letters, digits and _ only, no digit first`,
+      )
+    }
+    this.names = names
+    return this
+  }
 
   add(parameters: readonly JobParameters[]): void {
     for (const { line } of parameters) {
@@ -91,6 +110,10 @@ export class Lines {
         throw invalid(`parameter line ${index} has ${bytes} bytes: ${PARAMETER_BYTES_MAX} at most`)
       }
       if (/[\0\r\n]/.test(line)) throw invalid(`parameter line ${index} contains a line break or a NUL`)
+      const { length: count } = this.names
+      if (count > 0 && readValues(line, count) === null) {
+        throw invalid(`parameter line ${index} is not a JSON array of ${count} strings, one for each name`)
+      }
       if (index >= ARRAY_MAX) throw invalid(`too many parameter lines: ${ARRAY_MAX} at most`)
       this.bytes += bytes
       if (this.bytes > PARAMETERS_BYTES_MAX) {
@@ -158,7 +181,6 @@ function waitsForOf(spec: CampaignSpec): Dependency[] {
 function checkKnown(spec: CampaignSpec): void {
   const wishes = {
     gather: spec.gather !== 0n,
-    parameter_names: spec.parameterNames.length > 0,
   }
   for (const [field, wished] of Object.entries(wishes)) {
     if (wished) throw invalid(`this hub does not support ${field} yet`)

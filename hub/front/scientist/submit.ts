@@ -58,7 +58,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
 
   return {
     submit({ idempotencyKey, spec, parameters }, context) {
-      const lines = new Lines()
+      const lines = new Lines().named(spec?.parameterNames ?? [])
       lines.add(parameters)
       return place(
         orderOf(
@@ -84,6 +84,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
             ;({ idempotencyKey: key, spec } = request)
             // An order that could not be taken anyway is refused before its million lines were sent.
             orderOf(owner, key, spec, ["a line to come"], clock.wallMs())
+            lines.named(spec?.parameterNames ?? [])
           } else if (request.spec !== undefined || request.idempotencyKey !== "") {
             throw new CahError("invalid_argument", "spec and idempotency_key belong into the first message only")
           }
