@@ -104,8 +104,10 @@ type Act = (verb: Verb, command: Command) => Promise<void>
 function programOf(name: string, act: Act): Command {
   const verb = Object.hasOwn(oarVerbs, name) ? oarVerbs[name] : undefined
   if (verb === undefined) return tree(act)
-  const program = new Command(name).version(clientVersion(), "-V, --version", "print the version")
+  const program = new Command(name)
   verb.define(program)
+  program.version(clientVersion(), "-V, --version", "print the version")
+  for (const option of program.options) if (option.long === "--version") option.hideHelp()
   for (const option of commonOptions()) program.addOption(option.hideHelp())
   program.helpOption("-h, --help", "explain it")
   program.addHelpText("after", "\nIt takes --hub and the other flags of cah too: see cah --help, and docs/from-oar.md")
