@@ -180,6 +180,7 @@ test("our states have words of OAR's", () => {
     [Phase.ENDED, Outcome.CANCELLED, "Error"],
     [Phase.ENDED, Outcome.LOST, "Error"],
   ] as const
+  assert.equal(oarState({ phase: Phase.QUEUED, outcome: 0 }, true), "Hold")
   for (const [phase, outcome, word] of states) assert.equal(oarState({ phase, outcome }), word)
   assert.deepEqual([oarExit(3), oarExit(137), oarWalltime(5_430)], ["768 (3,0,0)", "9 (0,9,0)", "1:30:30"])
 })

@@ -59,7 +59,9 @@ export const oarstat: Verb = {
     const asked = options.json === true || context.output.isJson ? "json" : options.yaml === true ? "yaml" : "text"
     if (asked !== "text" || options.full === true) await showFull(context, hub, rows, asked)
     else if (options.state === true) {
-      await context.output.lines(rows.map(({ id, job }) => `${id}: ${oarState(job)}`).join("\n"))
+      await context.output.lines(
+        rows.map(({ id, job, campaign }) => `${id}: ${oarState(job, campaign.held)}`).join("\n"),
+      )
     } else await context.output.lines(tableOf(rows))
     return 0
   },
@@ -122,7 +124,7 @@ function tableOf(rows: readonly Row[]): string {
       clean(campaign.name),
       clean(campaign.owner),
       oarTime(campaign.submittedAt),
-      oarLetter(oarState(job)),
+      oarLetter(oarState(job, campaign.held)),
       "default",
     ]),
   )
@@ -163,7 +165,7 @@ function describe(campaign: Campaign, job: Job, id: string): Record<string, unkn
     name: campaign.name,
     project: spec?.project ?? "",
     owner: campaign.owner,
-    state: oarState(job),
+    state: oarState(job, campaign.held),
     wantedResources: `-l "/nodes=1/core=${spec?.needs?.slots || 1},walltime=${oarWalltime(seconds)}"`,
     types: ["desktop_computing", "idempotent"],
     dependencies: (spec?.after ?? []).map(one => String(one.campaign)),

@@ -22,8 +22,9 @@ const letters: Readonly<Record<string, string>> = {
   Error: "E",
 }
 
-/** A job that failed ends in Error, as OAR's desktop jobs do. */
-export function oarState({ phase, outcome }: { phase: number; outcome: number }): string {
+/** A job that failed ends in Error, as OAR's desktop jobs do. Jobs of a held campaign are queued to us, and held to OAR. */
+export function oarState({ phase, outcome }: { phase: number; outcome: number }, held = false): string {
+  if (held && phase === Phase.QUEUED) return "Hold"
   if (phase === Phase.ENDED) return outcome === Outcome.FINISHED ? "Terminated" : "Error"
   return states[phase] ?? "Waiting"
 }

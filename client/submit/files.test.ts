@@ -1,6 +1,8 @@
 // Scripts with directives, job files and graphs: what they become, and the line and column of what is wrong in them.
 import assert from "node:assert/strict"
+import { readFileSync } from "node:fs"
 import { describe, test } from "node:test"
+import { ignoreRules } from "../../archive/ignore.ts"
 import { inOrder } from "./graph.ts"
 import { type JobFile, parseJobFile } from "./jobfile.ts"
 import { parseScript } from "./script.ts"
@@ -180,4 +182,31 @@ jobs:
     const chain = Array.from({ length: 500 }, (_, n) => `  j${n}: {command: x${n === 499 ? "" : `, after: j${n + 1}`}}`)
     assert.equal(jobs(`jobs:\n${chain.join("\n")}`)[0]?.name, "j499")
   })
+})
+
+test("every example of docs/job-files.md is what it says", () => {
+  const page = readFileSync(new URL("../../docs/job-files.md", import.meta.url), "utf8")
+  const blocks = [...page.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map(([, language, text = ""]) => ({
+    language,
+    text,
+  }))
+  const files = blocks.filter(({ language }) => language === "yaml").map(({ text }) => parseJobFile("example", text))
+  assert.deepEqual(
+    files.map(({ kind }) => kind),
+    ["job", "graph"],
+  )
+  const order = files.flatMap(file => (file.kind === "graph" ? inOrder(file.jobs) : []))
+  assert.deepEqual(
+    order.map(({ name }) => name),
+    ["frames", "film", "mail"],
+  )
+  const script = blocks.find(({ language }) => language === "sh")?.text ?? ""
+  assert.equal(parseScript("job.sh", Buffer.from(script)).wishes.array, 36)
+  const ignored = /\.cahignore\n\n[\s\S]*?\n\n((?: {4}.*\n)+)/.exec(page)?.[1]?.replace(/^ {4}/gm, "") ?? ""
+  const packs = ignoreRules(ignored)
+  const paths = ["a.o", "start.o", "results", "x/results", "data/x/y.tmp", "y.tmp"]
+  assert.deepEqual(
+    paths.map(path => packs(path, "file")),
+    [false, true, false, true, false, true],
+  )
 })

@@ -1,0 +1,89 @@
+// The manual page of cah, made from its command tree so that it can never lag behind it: `npm run man` writes docs/man/cah.1, and a test
+// finds it stale. Only formats; what a flag does is said where the flag is defined.
+import { mkdirSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { pathToFileURL } from "node:url"
+import type { Command, Option } from "commander"
+import { tree } from "../client/main.ts"
+import { isRefused } from "../client/submit/refused.ts"
+import { clientVersion } from "../client/version.ts"
+import { root } from "./files.ts"
+
+const file = "docs/man/cah.1"
+
+export function manual(): string {
+  const program = tree(async () => {})
+  const verbs = program.commands.filter(command => command.name() !== "help")
+  return [
+    `.TH CAH 1 "" "clouds-at-home ${clientVersion()}" "User commands"`,
+    ".SH NAME",
+    "cah \\- run one command a million times on computers that people lend you",
+    ".SH SYNOPSIS",
+    ".B cah",
+    "\\fIverb\\fR [\\fIflags\\fR] [\\fIarguments\\fR]",
+    ".SH DESCRIPTION",
+    "The names oarsub, oarstat, oardel, oarhold, oarresume and oarnodes are links to this program, with the flags and answers of OAR.",
+    ".SH VERBS",
+    ...verbs.flatMap(verbLines),
+    ".SH FLAGS OF EVERY VERB",
+    ...program.options.flatMap(optionLines),
+    ".SH MORE",
+    ...verbatim(afterOf(program)),
+    "",
+  ].join("\n")
+}
+
+function verbLines(verb: Command): string[] {
+  const words = verb.registeredArguments.map(argument => {
+    const name = `${argument.name()}${argument.variadic ? "..." : ""}`
+    return argument.required ? `<${name}>` : `[${name}]`
+  })
+  const hidden = new Set(tree(async () => {}).options.map(option => option.long))
+  const options = verb.options.filter(option => !isRefused(option) && !hidden.has(option.long))
+  return [
+    `.SS "cah ${plain([verb.name(), "[flags]", ...words].join(" "))}"`,
+    line(verb.description().replaceAll("\n", " ")),
+    ...options.flatMap(optionLines),
+    ...verbatim(afterOf(verb).replace(/\n*Every verb takes.*\n*$/, "")),
+  ]
+}
+
+function optionLines(option: Option): string[] {
+  return [".TP", `\\fB${plain(option.flags)}\\fR`, line(option.description)]
+}
+
+/** What commander adds after the help: examples, exit codes. Only its own printing knows it. */
+function afterOf(command: Command): string {
+  let text = ""
+  command.configureOutput({
+    writeOut: written => {
+      text += written
+    },
+  })
+  const alone = command.helpInformation()
+  command.outputHelp()
+  return text.startsWith(alone) ? text.slice(alone.length) : text
+}
+
+function verbatim(text: string): string[] {
+  const lines = text.split("\n").map(plain)
+  while (lines[0]?.trim() === "") lines.shift()
+  while (lines.at(-1)?.trim() === "") lines.pop()
+  return lines.length === 0
+    ? []
+    : [".PP", ".nf", ...lines.map(line => (/^[.']/.test(line) ? `\\&${line}` : line)), ".fi"]
+}
+
+function line(text: string): string {
+  const escaped = plain(text)
+  return /^[.']/.test(escaped) ? `\\&${escaped}` : escaped
+}
+
+function plain(text: string): string {
+  return text.replaceAll("\\", "\\e").replaceAll("-", "\\-").replaceAll('"', "\\(dq").replaceAll("…", "...")
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  mkdirSync(dirname(join(root, file)), { recursive: true })
+  writeFileSync(join(root, file), manual())
+}
