@@ -34,7 +34,7 @@ export type { Admission, Newcomer } from "./session.ts"
 
 export interface LinkServerOptions {
   readonly engine: Engine
-  readonly reader: Pick<StoreReader, "hasBlob" | "hubId" | "ownsBlob">
+  readonly reader: Pick<StoreReader, "campaign" | "hasBlob" | "hasStageout" | "hubId" | "ownsBlob" | "stageouts">
   readonly blobs: BlobStore
   readonly clock: Clock
   readonly log: Log
