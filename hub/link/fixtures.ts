@@ -55,6 +55,9 @@ export class Happenings<T> {
 
 /** An engine without decisions: welcomes every node, remembers every event. */
 export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign" | "commit"> {
+  /** What ails it. */
+  trouble: string | null = null
+
   readonly events = new Happenings<Event>()
   readonly nodeById = new Map<NodeId, Node>()
   readonly campaignById = new Map<CampaignId, Campaign>()
@@ -129,6 +132,10 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
 
   campaign(id: CampaignId): Campaign | null {
     return this.campaignById.get(id) ?? null
+  }
+
+  health() {
+    return { trouble: this.trouble }
   }
 
   commit(writes: Write[]): Promise<void> {

@@ -109,7 +109,10 @@ export class LinkServer implements Links, LogTap {
     const now = { nowMs: this.#options.clock.nowMs(), lagMs: this.#options.lagMs?.() ?? this.#lag.ms }
     const refusal = this.#draining
       ? this.#admissions.overloaded("the hub is going down")
-      : this.#admissions.judge(request, address, now)
+      : this.#options.engine.health().trouble !== null
+        ? // Its hello would be dropped, and the agent wait for nothing.
+          this.#admissions.overloaded("the hub has trouble with its disk")
+        : this.#admissions.judge(request, address, now)
     if (refusal !== null) {
       this.#refuse(socket, refusal)
       return
