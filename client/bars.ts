@@ -23,6 +23,7 @@ export class Bar {
   readonly #mode: "terminal" | "lines" | "off"
   readonly #options: BarOptions
   readonly #now: () => number
+  #label: string
   readonly #startedAt: number
   #startedDone: number | null = null
   #drawnAt = Number.NEGATIVE_INFINITY
@@ -33,7 +34,13 @@ export class Bar {
     this.#mode = options.off ? "off" : stderr.isTTY === true ? "terminal" : options.lines ? "lines" : "off"
     this.#options = options
     this.#now = now
+    this.#label = options.label
     this.#startedAt = now()
+  }
+
+  /** Another name for the same work, once it is known. */
+  rename(label: string): void {
+    this.#label = label
   }
 
   update(done: number, total: number, extra = ""): void {
@@ -63,14 +70,16 @@ export class Bar {
   }
 
   #text(done: number, total: number, extra: string, now: number): string {
-    const { label, unit } = this.#options
+    const { unit } = this.#options
     const count = unit === "bytes" ? `${showBytes(done)}/${showBytes(total)}` : `${done}/${total}`
     const elapsed = (now - this.#startedAt) / 1000
     const gained = done - (this.#startedDone ?? 0)
     const rate = elapsed > 0 ? gained / elapsed : 0
     const eta = gained > 0 && done < total && elapsed >= 1 ? `ETA ${showDuration((total - done) / rate)}` : ""
     const speed = unit === "bytes" && rate > 0 ? `${showBytes(rate)}/s` : ""
-    return [clean(label), `${drawBar(done, total)} ${count}`, extra, speed, eta].filter(part => part !== "").join("  ")
+    return [clean(this.#label), `${drawBar(done, total)} ${count}`, extra, speed, eta]
+      .filter(part => part !== "")
+      .join("  ")
   }
 }
 

@@ -23,6 +23,13 @@ test("the reason of a failed connection is dug out of what grpc-js wraps around 
   assert.match(of(Status.DEADLINE_EXCEEDED, "Deadline exceeded").message, /did not answer in time/)
 })
 
+test("a hub that says why it cannot is not called silent, and is asked again", () => {
+  const error = of(Status.UNAVAILABLE, "the hub can't write to its disk now (full)%3A try again later")
+  assert.equal(error.message, "the hub can't write to its disk now (full): try again later")
+  assert.equal(error.exitCode, 5)
+  assert.ok(isTransient(error))
+})
+
 test("what a second try cannot mend is not tried again", () => {
   for (const details of [
     "Last error: self-signed certificate",

@@ -149,6 +149,11 @@ export function fromStatus(status: StatusLike, hub: string, cause: unknown): Cli
       cause,
     })
   }
+  // The hub does answer, and says itself why not now.
+  const said = decoded(status.details)
+  if (/^the hub (?:can't|cannot|is|has|hit)\b/.test(said)) {
+    return new ClientError(code, said, { hint: "Nothing was lost. Try again a little later.", cause })
+  }
   const verb = status.code === Status.DEADLINE_EXCEEDED ? "did not answer in time" : "does not answer"
   return new ClientError(code, `The hub at ${hub} ${verb}: ${why(status.details)}.`, { hint, cause })
 }

@@ -206,6 +206,8 @@ export class FakeHub {
       name: spec.name ?? "",
       owner: "ada",
       submittedAt: timestampNow(),
+      held: spec.hold ?? false,
+      waitsFor: (spec.after ?? []).map(one => one.campaign),
       spec,
     })
     const kept = { campaign, jobs, key: request.idempotencyKey }
@@ -307,6 +309,10 @@ export class FakeHub {
         )
         for (const { id } of chosen) this.end(campaign, id?.index ?? -1, { outcome: Outcome.CANCELLED })
         return { cancelled: chosen.length }
+      }),
+      ...this.#unary("setHold", method.setHold, ({ campaign, held }) => {
+        this.#kept(campaign).campaign.held = held
+        return {}
       }),
       ...this.#unary("listNodes", method.listNodes, ({ after }) => ({
         nodes: this.nodes.filter(({ id }) => id > after),

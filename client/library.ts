@@ -207,6 +207,12 @@ export class Hub {
     return { cancelled }
   }
 
+  /** Answered when it is on disk. What runs goes on. */
+  async setHold(campaign: bigint, held: boolean): Promise<void> {
+    const options = { ...this.#call(), retry: patient(this.#onWait) }
+    await this.#rpc.unary(ScientistService.method.setHold, { campaign, held }, options)
+  }
+
   async *nodes(): AsyncGenerator<Node> {
     for (let after = ""; ; ) {
       const request = { limit: PAGE_ROWS, after }

@@ -50,6 +50,12 @@ export const SCRIPT_MAX_BYTES = 48 * 1024
 export const JOB_FILE_MAX_BYTES = 1024 * 1024
 /** Jobs of one graph: each is a campaign and a call. */
 export const GRAPH_JOBS_MAX = 500
+/** `cah top` looks this often: a terminal is redrawn, elsewhere a line is written. Speed is taken over the window. */
+export const TOP_REDRAW_MS = 2_000
+export const TOP_LINE_MS = 10_000
+export const TOP_WINDOW_MS = 30_000
+/** Campaigns it shows: a screen or two, and one list call. */
+export const TOP_CAMPAIGNS_MAX = 100
 /** Jobs that `oarstat` lists, each in a row: what people and their scripts read. */
 export const OAR_ROWS_MAX = 10_000
 /** Lines of parameters that a resubmission asks the hub for, one by one. */

@@ -7,6 +7,7 @@ import { completion } from "./commands/completion.ts"
 import { del } from "./commands/del.ts"
 import { doctor } from "./commands/doctor.ts"
 import { get } from "./commands/get.ts"
+import { hold, resume } from "./commands/hold.ts"
 import { login } from "./commands/login.ts"
 import { logout } from "./commands/logout.ts"
 import { logs } from "./commands/logs.ts"
@@ -15,6 +16,7 @@ import { nodes } from "./commands/nodes.ts"
 import { resub } from "./commands/resub.ts"
 import { show } from "./commands/show.ts"
 import { sub } from "./commands/sub.ts"
+import { top } from "./commands/top.ts"
 import { version } from "./commands/version.ts"
 import { wait } from "./commands/wait.ts"
 import { whoami } from "./commands/whoami.ts"
@@ -23,6 +25,7 @@ import { Context, type Stdin } from "./context.ts"
 import { loadCredentials } from "./credentials.ts"
 import { ClientError, usage } from "./errors.ts"
 import { oardel } from "./oar/oardel.ts"
+import { oarhold, oarresume } from "./oar/oarhold.ts"
 import { oarnodes } from "./oar/oarnodes.ts"
 import { oarstat } from "./oar/oarstat.ts"
 import { oarsub } from "./oar/oarsub.ts"
@@ -35,9 +38,12 @@ const verbs: Readonly<Record<string, Verb>> = {
   ls,
   show,
   wait,
+  top,
   get,
   logs,
   del,
+  hold,
+  resume,
   resub,
   nodes,
   login,
@@ -49,7 +55,7 @@ const verbs: Readonly<Record<string, Verb>> = {
 }
 
 /** Programs of their own name, for hands that are used to OAR's. */
-const oarVerbs: Readonly<Record<string, Verb>> = { oarsub, oarstat, oardel, oarnodes }
+const oarVerbs: Readonly<Record<string, Verb>> = { oarsub, oarstat, oardel, oarhold, oarresume, oarnodes }
 
 export interface Surroundings {
   /** By which we were called. Anything but a name of OAR's means cah. */
@@ -98,8 +104,10 @@ type Act = (verb: Verb, command: Command) => Promise<void>
 function programOf(name: string, act: Act): Command {
   const verb = Object.hasOwn(oarVerbs, name) ? oarVerbs[name] : undefined
   if (verb === undefined) return tree(act)
-  const program = new Command(name).version(clientVersion(), "-V, --version", "print the version")
+  const program = new Command(name)
   verb.define(program)
+  program.version(clientVersion(), "-V, --version", "print the version")
+  for (const option of program.options) if (option.long === "--version") option.hideHelp()
   for (const option of commonOptions()) program.addOption(option.hideHelp())
   program.helpOption("-h, --help", "explain it")
   program.addHelpText("after", "\nIt takes --hub and the other flags of cah too: see cah --help, and docs/from-oar.md")

@@ -43,7 +43,7 @@ test("a stranger's text cannot reach the terminal with control characters", () =
 
 test("JSON has every field, int64 as strings", () => {
   const value = json(CampaignSchema, create(CampaignSchema, { id: 2n ** 60n }))
-  assert.deepEqual(value, { id: "1152921504606846976", name: "", owner: "" })
+  assert.deepEqual(value, { id: "1152921504606846976", name: "", owner: "", held: false, waitsFor: [] })
 })
 
 test("an error is words for people and one JSON line for programs, always on stderr", () => {

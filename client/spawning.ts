@@ -95,6 +95,7 @@ export async function inside(
   { home, cwd }: Place,
   args: readonly string[],
   environment: Record<string, string> = {},
+  as: { name?: string; input?: string } = {},
 ): Promise<Done> {
   const sink = () => {
     const chunks: string[] = []
@@ -103,10 +104,11 @@ export async function inside(
   }
   const [out, err] = [sink(), sink()]
   const code = await run({
+    name: as.name ?? "cah",
     argv: args,
     environment: { HOME: home, ...environment },
     cwd,
-    stdin: Readable.from([]),
+    stdin: Readable.from(as.input === undefined ? [] : [as.input]),
     stdout: out.stream,
     stderr: err.stream,
     signal: new AbortController().signal,

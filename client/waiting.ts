@@ -56,9 +56,14 @@ export async function waitFor(
   const ended: Ended[] = []
   try {
     await eachParallel(targets, WATCH_PARALLEL, async target => {
-      const watcher = new Watcher(context, hub, target, signal, now => {
-        tallies.set(target.campaign, now)
-        draw(bar, tallies)
+      const watcher = new Watcher(context, hub, target, signal, {
+        onName: name => {
+          if (targets.length === 1 && name !== "") bar.rename(name)
+        },
+        onTally: now => {
+          tallies.set(target.campaign, now)
+          draw(bar, tallies)
+        },
       })
       ended.push(await watcher.run())
     })
@@ -125,20 +130,25 @@ export function inWords(error: Pick<ErrorSummary, "outcome" | "exitCode" | "mess
   return `${outcome}${code}${error.message === "" ? "" : `: ${clean(error.message)}`}`
 }
 
+interface News {
+  readonly onName: (name: string) => void
+  readonly onTally: (tally: Tally) => void
+}
+
 /** Follows one target to its end. */
 class Watcher {
   readonly #context: Context
   readonly #hub: Hub
   readonly #target: Target
   readonly #signal: AbortSignal
-  readonly #onTally: (tally: Tally) => void
+  readonly #news: News
 
-  constructor(context: Context, hub: Hub, target: Target, signal: AbortSignal, onTally: (tally: Tally) => void) {
+  constructor(context: Context, hub: Hub, target: Target, signal: AbortSignal, news: News) {
     this.#context = context
     this.#hub = hub
     this.#target = target
     this.#signal = signal
-    this.#onTally = onTally
+    this.#news = news
   }
 
   async run(): Promise<Ended> {
@@ -147,6 +157,7 @@ class Watcher {
     // Asked first, so that a wrong number or an absent hub is an error now and not something to wait for.
     const before = await this.#hub.show(id)
     this.#hub.bePatient()
+    this.#news.onName(before.campaign?.name ?? "")
     if (ranges !== null) checkRanges(id, ranges, before.campaign?.counts?.total ?? 0)
     let cut = true
     const onWait = (error: ClientError, ms: number) => {
@@ -159,14 +170,14 @@ class Watcher {
         await this.#context.output.write(`${JSON.stringify(json(WatchCampaignResponseSchema, message))}\n`)
       }
       if (selected === null) {
-        this.#onTally(tally(message.campaign))
+        this.#news.onTally(tally(message.campaign))
         continue
       }
       // What ended before the watch, or while it was cut, is not in its messages.
       if (cut) for await (const job of this.#hub.jobs(id, { ranges, phase: Phase.ENDED })) selected.add(job)
       cut = false
       for (const job of message.ended) selected.add(job)
-      this.#onTally(selected.tally())
+      this.#news.onTally(selected.tally())
       if (selected.complete) break
     }
     const after = await this.#hub.show(id)

@@ -71,6 +71,7 @@ export function campaignState(campaign: Campaign): string {
     if (finished === total) return "finished"
     return campaign.counts?.cancelled === unwell ? "cancelled" : "failed"
   }
+  if (campaign.held && active === 0) return "held"
   if (active > 0 || ended > 0) return "running"
   return waiting > 0 && campaign.counts?.held === waiting ? "held" : "queued"
 }

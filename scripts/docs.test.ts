@@ -2,7 +2,7 @@
 // of its own, and must print what stands there: times, sizes and ids may differ. ```sh blocks that name a file write it. Of
 // docs/properties.md every example is parsed, and every refusal compared with its words.
 import assert from "node:assert/strict"
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
@@ -110,6 +110,46 @@ describe("the first campaign in docs/scientist.md", async () => {
     return new Promise((resolve, reject) => {
       bash.once("error", reject)
       bash.once("close", () => resolve(printed.replaceAll(`127.0.0.1:${port}`, "127.0.0.1:8080")))
+    })
+  }
+})
+
+describe("what pages for newcomers tell to type", () => {
+  const helps = new Map<string, string>()
+  function helpOf(verb: string): string {
+    const known = helps.get(verb)
+    if (known !== undefined) return known
+    const { status, stdout } = spawnSync(process.execPath, [join(root, "client/bin/cah.mjs"), verb, "--help"])
+    const help = status === 0 && stdout.includes(`cah ${verb} `) ? stdout.toString() : ""
+    helps.set(verb, help)
+    return help
+  }
+
+  const everyVerb = "-o, --output --hub "
+
+  for (const page of ["docs/scientist.md", "docs/from-sbatch.md", "docs/from-condor.md"]) {
+    it(`is what cah takes: ${page}`, async () => {
+      const unknown: string[] = []
+      for (const line of (await readFile(join(root, page), "utf8")).split("\n")) {
+        // In a table the first column is what was typed elsewhere.
+        const here = line.startsWith("| ")
+          ? line
+              .split(/(?<!\\)\|/)
+              .slice(2)
+              .join("|")
+          : line
+        for (const [, span = ""] of here.matchAll(/`([^`]+)`/g)) {
+          const verb = /^cah ([a-z]+)/.exec(span)?.[1]
+          if (verb === undefined && !span.startsWith("-")) continue
+          const flags = [...(span.split(" -- ")[0] ?? "").matchAll(/(?<=^|\s)--?[a-zA-Z][a-z-]*/g)].map(
+            ([flag]) => flag,
+          )
+          const help = verb === undefined ? ["sub", "wait", "get", "ls", "logs"].map(helpOf).join("\n") : helpOf(verb)
+          const missing = flags.filter(flag => !new RegExp(`(^|\\s)${flag}[ ,\\n]`, "m").test(help + everyVerb))
+          if (help === "" || missing.length > 0) unknown.push(`${span}: ${missing.join(" ") || `no verb ${verb}`}`)
+        }
+      }
+      assert.deepEqual(unknown, [])
     })
   }
 })

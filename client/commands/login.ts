@@ -21,7 +21,7 @@ export const login: Verb = {
         "after",
         examples(
           "cah login --hub https://hub.example.org",
-          "cah login --hub http://127.0.0.1:8080 --token-file data/admin-token",
+          "cah login --hub http://127.0.0.1:8080 --token-file data/admin.token",
         ),
       )
   },

@@ -13,6 +13,7 @@ import type { Context } from "../context.ts"
 import { ClientError } from "../errors.ts"
 import { type Colors, fields, statePaint, table } from "../output.ts"
 import { showBytes, showDuration } from "../quantities.ts"
+import { quoteWords } from "../submit/words.ts"
 import { findOne } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
 import { inWords } from "../waiting.ts"
@@ -62,7 +63,8 @@ function showCampaign({ errors }: GetCampaignResponse, campaign: Campaign, color
       ["Campaign", `${campaign.id}${campaign.name === "" ? "" : `  ${campaign.name}`}`],
       ["Owner", campaign.owner],
       ["Project", spec?.project ?? ""],
-      ["State", state],
+      ["State", campaign.held && state !== "held" ? `${state}, held` : state],
+      ["Waits for", campaign.waitsFor.join(", ")],
       ["Jobs", `${ended} of ${total} ended: ${standing.join(", ")}`],
       ["Command", commandLine(spec?.command ?? [])],
       ["Stagein", spec?.stagein === undefined ? "" : `${showBytes(spec.stagein.sizeBytes)}  ${spec.stagein.digest}`],
@@ -132,8 +134,7 @@ function showJob(job: Job, colors: Colors): string {
 
 /** As it could be typed again. */
 function commandLine(words: readonly string[]): string {
-  if (words.length === 1) return words[0] ?? ""
-  return words.map(word => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ")
+  return words.length === 1 ? (words[0] ?? "") : quoteWords(words)
 }
 
 function seconds(duration: Duration | undefined): string {

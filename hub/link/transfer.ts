@@ -214,7 +214,8 @@ export class Transfers {
       this.#world.metrics.streamBytes.inc({ dir: "out", kind: "stagein" }, bytes)
     }
     this.#add(id, stream, async () => {
-      await outlet.send(passing(this.#world.blobs.read(blob.digest, offset), move), () => this.#world.budget.room())
+      const bytes = promised(blob, this.#world.blobs.read(blob.digest, offset))
+      await outlet.send(passing(bytes, move), () => this.#world.budget.room())
       // The end is queued behind the last chunk: it needs no answer, so this side is done.
       this.#remove(id)
     })
@@ -472,6 +473,21 @@ function expected<T>(handler: T | undefined, frame: string, stream: Stream): T {
 function expectedInlet(inlet: Inlet | null): Inlet {
   if (inlet === null) throw new FrameError("a stageout that began before it was opened")
   return inlet
+}
+
+/**
+ * A campaign names it, so it must be there. That it is gone is the hub's fault: as "not found" agents would take it for the job's,
+ * and fail a whole campaign within minutes; as lost data they try again, and the operator has time to bring it back.
+ */
+async function* promised(blob: BlobRef, bytes: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  try {
+    yield* bytes
+  } catch (thrown) {
+    if (!(thrown instanceof CahError) || thrown.code !== "not_found") throw thrown
+    throw new CahError("data_loss", `the hub has lost blob ${blob.digest}: its operator may have a backup`, {
+      cause: thrown,
+    })
+  }
 }
 
 /** The same bytes, told as they pass. */

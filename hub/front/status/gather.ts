@@ -1,11 +1,11 @@
 // What an operator wants to know at one glance, gathered from those who hold it: one value for the page and for
 // /api/v1/status. It asks nothing that costs more than a few hundred microseconds, because anybody on loopback may ask.
-import { allEnded } from "../../core/change.ts"
 import type { Counts } from "../../core/model.ts"
 import type { BlobStore, Clock, Engine, Links, Store } from "../../core/ports.ts"
 import { LOOP_LAG_MAX_MS } from "../../limits.ts"
 import type { Metrics } from "../../metrics.ts"
 import { busySlots, type NodeStateName, nodeState } from "../node-state.ts"
+import { count, size } from "./words.ts"
 
 export interface StatusParts {
   readonly engine: Pick<Engine, "health" | "nodes">
@@ -44,6 +44,8 @@ export interface Status {
   readonly links: { readonly links: number; readonly streams: number; readonly bufferedBytes: number }
   /** Since the hub was started. */
   readonly bytes: { readonly in: number; readonly out: number }
+  /** The command that starts an agent, without its token. */
+  readonly agentCommand: string
   /** The rest is for those who may see all. */
   readonly database?: { readonly handles: number; readonly walBytes: number; readonly queued: number }
   readonly disk?: { readonly freeBytes: number; readonly floorBytes: number }
@@ -93,9 +95,10 @@ export async function gather(parts: StatusParts, seesAll: boolean): Promise<Stat
     nodes,
     links: parts.links.health(),
     bytes: await bytesOf(parts.metrics),
+    agentCommand: parts.agentCommand,
   }
   if (!seesAll) return common
-  const live = parts.store.campaigns({
+  const newest = parts.store.campaigns({
     owner: null,
     before: Number.MAX_SAFE_INTEGER,
     limit: CAMPAIGNS_SHOWN,
@@ -106,12 +109,8 @@ export async function gather(parts: StatusParts, seesAll: boolean): Promise<Stat
     database: parts.store.health(),
     disk: { freeBytes, floorBytes: parts.diskFloorBytes },
     process: { rssBytes: process.memoryUsage.rss(), eventLoopLagSeconds: lagSeconds },
-    campaigns: live.map(({ id, name, owner, total, counts }) => ({ id, name, owner, total, counts })),
+    campaigns: newest.map(({ id, name, owner, total, counts }) => ({ id, name, owner, total, counts })),
   }
-}
-
-export function isLive(campaign: CampaignStatus): boolean {
-  return !allEnded(campaign.counts)
 }
 
 export function countNodes({ engine }: Pick<StatusParts, "engine">) {
@@ -136,7 +135,7 @@ function needsOf(parts: StatusParts, now: { online: number; freeBytes: number; l
   }
   if (now.freeBytes < parts.diskFloorBytes) {
     needs.push({
-      what: `Only ${now.freeBytes} bytes are free on the disk: below ${parts.diskFloorBytes} no upload is taken.`,
+      what: `Only ${size(now.freeBytes)} are free on the disk: below ${size(parts.diskFloorBytes)} no upload is taken.`,
       fix: "Free space on the disk of the data directory, or start the hub with a lower --disk-floor.",
     })
   }
@@ -148,7 +147,10 @@ function needsOf(parts: StatusParts, now: { online: number; freeBytes: number; l
     })
   }
   if (liveJobs > 0 && now.online === 0) {
-    needs.push({ what: `${liveJobs} jobs wait, and no node is online.`, fix: `Start an agent: ${parts.agentCommand}` })
+    needs.push({
+      what: `${count(liveJobs, "job")} cannot go on: no node is online.`,
+      fix: `Start an agent: ${parts.agentCommand}`,
+    })
   }
   if (now.lagSeconds * 1e3 > LOOP_LAG_MAX_MS) {
     needs.push({

@@ -1,18 +1,29 @@
 // The page at /: in words, whether all is well, and what to do if not. Plain HTML made on the hub, no script, one style that
 // the policy names by its hash. Whatever people named (campaigns, owners) goes through escapeHtml() and nothing else.
 import { createHash } from "node:crypto"
-import { type CampaignStatus, isLive, type Status } from "./gather.ts"
+import { liveCount } from "../../core/change.ts"
+import type { CampaignStatus, Status } from "./gather.ts"
+import { count, duration, size } from "./words.ts"
 
 const style = `
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
-body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.8rem }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem }
-th, td { text-align: left; padding: .2rem 1.2rem .2rem 0; font-variant-numeric: tabular-nums; vertical-align: top }
-th { font-weight: 600 }
+body { max-width: 64rem; margin: 2rem auto; padding: 0 1rem }
+header p, footer { opacity: .75 }
+h1 { font-size: 1.8rem; margin: 0 }
+h2 { font-size: 1.2rem; margin: 1.5rem 0 .3rem }
+.facts { display: flex; flex-wrap: wrap; gap: 0 3.5rem }
+.wide { overflow-x: auto }
+table { border-collapse: collapse }
+th, td { text-align: left; padding: .15rem 1.2rem .15rem 0; font-variant-numeric: tabular-nums; vertical-align: top }
+th { font-weight: 600; white-space: nowrap }
+.facts th { font-weight: 400 }
+.name { overflow-wrap: anywhere; min-width: 8rem }
+.whole { white-space: nowrap }
 .well::before { content: "✓ " }
 .needs::before { content: "! " }
+code { overflow-wrap: anywhere }
 progress { width: 10rem }
+footer { margin-top: 2rem; font-size: .85rem }
 `
 
 export const contentSecurityPolicy = [
@@ -25,7 +36,7 @@ export const contentSecurityPolicy = [
 
 export function page(status: Status): string {
   const well = status.needs.length === 0
-  const { nodes, jobs, hub, links, bytes, database, disk, process: running } = status
+  const { nodes, hub, links, bytes, database, disk, process: running } = status
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -36,19 +47,24 @@ export function page(status: Status): string {
 <style>${style}</style>
 </head>
 <body>
-<main>
+<header>
+<p>clouds-at-home</p>
 <h1 class="${well ? "well" : "needs"}">${escapeHtml(status.verdict)}</h1>
 ${well ? "" : `<ul>${status.needs.map(need => `<li><strong>${escapeHtml(need.what)}</strong><br>${escapeHtml(need.fix)}</li>`).join("")}</ul>`}
-${table("Nodes", [
+<p>${escapeHtml(summary(status))}</p>
+</header>
+<main>
+${status.campaigns === undefined ? "" : campaigns(status.campaigns)}
+<div class="facts">
+${facts("Nodes", [
   ["online", nodes.online],
   ["away", nodes.away],
   ["drained", nodes.drained],
   ["revoked", nodes.revoked],
   ["slots busy", `${nodes.slotsBusy} of ${nodes.slots}`],
 ])}
-${table("Jobs of live campaigns", Object.entries(jobs))}
-${status.campaigns === undefined ? "" : campaigns(status.campaigns)}
-${table("Bytes since the start", [
+${facts("Jobs of campaigns under way", jobsInWords(status))}
+${facts("Bytes since the start", [
   ["in", size(bytes.in)],
   ["out", size(bytes.out)],
   ["transfers under way", links.streams],
@@ -56,7 +72,7 @@ ${table("Bytes since the start", [
 ${
   database === undefined
     ? ""
-    : table("Database", [
+    : facts("Database", [
         ["open handles", database.handles],
         ["write-ahead log", size(database.walBytes)],
         ["batches waiting", database.queued],
@@ -65,61 +81,73 @@ ${
 ${
   disk === undefined || running === undefined
     ? ""
-    : table("Machine", [
+    : facts("The hub's machine", [
         ["disk free", size(disk.freeBytes)],
         ["memory of the hub", size(running.rssBytes)],
         ["lag of its timers", `${Math.round(running.eventLoopLagSeconds * 1e3)} ms`],
       ])
 }
+</div>
 </main>
-<footer>hub ${escapeHtml(hub.id)}, version ${escapeHtml(hub.version)}, up ${duration(hub.uptimeSeconds)}</footer>
+<footer>hub ${escapeHtml(hub.id)}, version ${escapeHtml(hub.version)}, up ${duration(hub.uptimeSeconds)}. This page loads itself anew every 30 s; for programs: <a href="/api/v1/status">/api/v1/status</a>, <a href="/metrics">/metrics</a>.</footer>
 </body>
 </html>
 `
 }
 
-function table(title: string, rows: readonly (readonly [string, string | number])[]): string {
+/** The state of things in one or two sentences, also when there is nothing yet. */
+function summary({ nodes, jobs, liveCampaigns, agentCommand }: Status): string {
+  const known = nodes.online + nodes.away + nodes.drained + nodes.revoked
+  const here =
+    known === 0
+      ? `No node has joined yet. Start one: ${agentCommand} (the hub prints this with a fresh token at each start).`
+      : `${count(nodes.online, "node")} online with ${count(nodes.slots, "slot")}, ${nodes.slotsBusy} of them busy.`
+  if (liveCampaigns === 0) return `${here} ${known === 0 ? "" : "No work is under way."}`.trim()
+  const active = jobs.offered + jobs.staging + jobs.running + jobs.returning
+  return `${here} ${count(liveCampaigns, "campaign")} under way: ${count(active, "job")} on nodes, ${jobs.queued + jobs.held} waiting.`
+}
+
+/** Only what there is any of: ten zeros would hide the one number that matters. */
+function jobsInWords({ jobs }: Status): [string, number][] {
+  return Object.entries(jobs).filter(([, number]) => number > 0)
+}
+
+function facts(title: string, rows: readonly (readonly [string, string | number])[]): string {
   const body = rows.map(
     ([name, value]) => `<tr><th scope="row">${escapeHtml(name)}</th><td>${escapeHtml(String(value))}</td></tr>`,
   )
-  return `<section><h2>${escapeHtml(title)}</h2><table>${body.join("")}</table></section>`
+  const content = rows.length === 0 ? "<p>None.</p>" : `<table>${body.join("")}</table>`
+  return `<section><h2>${escapeHtml(title)}</h2>${content}</section>`
 }
 
 function campaigns(list: readonly CampaignStatus[]): string {
-  if (list.length === 0) return "<section><h2>Campaigns</h2><p>None yet.</p></section>"
+  if (list.length === 0) {
+    const example = "npx cah sub --array 3 --wait 'echo hello from job $CAH_ARRAY_INDEX'"
+    return `<section><h2>Campaigns</h2><p>None yet. Submit one: <code>${escapeHtml(example)}</code></p></section>`
+  }
   const rows = list.map(campaign => {
     const { id, name, owner, total, counts } = campaign
-    const live = counts.queued + counts.held + counts.offered + counts.staging + counts.running + counts.returning
-    const done = total - live
-    const bar = `<progress value="${done}" max="${total}"></progress> ${done} of ${total}`
-    const wrong = total - live - counts.finished
-    return `<tr><td>${id}</td><td>${escapeHtml(name)}</td><td>${escapeHtml(owner)}</td><td>${bar}</td><td>${counts.running}</td><td>${wrong}</td><td>${isLive(campaign) ? "live" : "ended"}</td></tr>`
+    const done = total - liveCount(counts)
+    const bar = `<progress value="${done}" max="${total}" aria-label="jobs ended"></progress> ${done} of ${total}`
+    const wrong = done - counts.finished
+    return `<tr><td>${id}</td><td class="name">${escapeHtml(name === "" ? "–" : name)}</td><td class="name">${escapeHtml(owner)}</td><td>${stateOf(campaign)}</td><td class="whole">${bar}</td><td>${counts.running}</td><td>${wrong}</td></tr>`
   })
-  const head = ["id", "name", "owner", "ended", "running", "not finished well", "state"]
-  return `<section><h2>Campaigns, newest first</h2><table><thead><tr>${head.map(each => `<th scope="col">${each}</th>`).join("")}</tr></thead><tbody>${rows.join("")}</tbody></table></section>`
+  const head = ["ID", "Name", "Owner", "State", "Jobs ended", "Running", "Not finished well"]
+  return `<section><h2>Campaigns, newest first</h2><div class="wide"><table><thead><tr>${head.map(each => `<th scope="col">${each}</th>`).join("")}</tr></thead><tbody>${rows.join("")}</tbody></table></div></section>`
+}
+
+/** The words that `cah ls` uses. */
+function stateOf({ total, counts }: CampaignStatus): string {
+  const live = liveCount(counts)
+  if (live > 0) {
+    if (counts.queued + counts.held < total) return "running"
+    return counts.held === total ? "held" : "queued"
+  }
+  if (counts.finished === total) return "finished"
+  return counts.cancelled === total - counts.finished ? "cancelled" : "failed"
 }
 
 export function escapeHtml(text: string): string {
   const names: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" }
   return text.replace(/[&<>"']/g, character => names[character] ?? "")
-}
-
-function size(bytes: number): string {
-  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
-  let value = bytes
-  let unit = 0
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024
-    unit++
-  }
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`
-}
-
-function duration(seconds: number): string {
-  const [days, hours, minutes] = [
-    Math.floor(seconds / 86_400),
-    Math.floor(seconds / 3_600) % 24,
-    Math.floor(seconds / 60) % 60,
-  ]
-  return days > 0 ? `${days} d ${hours} h` : hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min`
 }

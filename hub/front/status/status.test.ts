@@ -108,7 +108,7 @@ describe("the operator's endpoints", () => {
     // Jobs wait since the test before, and no node is there.
     const waiting = JSON.parse((await get("/api/v1/status")).body)
     assert.equal(waiting.verdict, "1 thing needs you")
-    assert.match(waiting.needs[0].what, /4 jobs wait, and no node is online/)
+    assert.match(waiting.needs[0].what, /4 jobs cannot go on: no node is online/)
     assert.match(waiting.needs[0].fix, /cah-agent/)
     assert.match((await get("/")).body, /<h1 class="needs">1 thing needs you<\/h1>/)
     await front.node.join(front.engine, 2)
@@ -197,7 +197,7 @@ describe("a hub in trouble", () => {
       needs: { what: string }[]
     }
     assert.equal(status.verdict, "2 things need you")
-    assert.match(status.needs[0]?.what ?? "", /Only \d+ bytes are free/)
+    assert.match(status.needs[0]?.what ?? "", /Only [\d.]+ \w+ are free/)
     assert.match(status.needs[1]?.what ?? "", /2 stored files are missing or damaged/)
     const health = createClient(Health, createGrpcTransport({ baseUrl: front.url }))
     assert.equal((await health.check({})).status, Serving.NOT_SERVING)
