@@ -11,7 +11,7 @@ import { hexOf } from "../proto/wire/digest.ts"
 import { openCache } from "./cache/cache.ts"
 import type { ReportPhase } from "./core/events.ts"
 import { type AttemptName, attemptId, type BlobRef, type Result, type RunSpec } from "./core/model.ts"
-import { Failure, type Link } from "./core/ports.ts"
+import { Failure, type GatherPage, type Link } from "./core/ports.ts"
 import { Engine } from "./engine.ts"
 import { blobOf, collect, type RecordedLog, recordedLog, scratch, spec } from "./fixtures.ts"
 import { type Journal, openJournal } from "./journal.ts"
@@ -26,6 +26,7 @@ class PlayedHub implements Link {
   readonly reports: Report[] = []
   readonly stored = new Map<string, Buffer>()
   readonly blobs = new Map<string, Buffer>()
+  readonly pages = new Map<number, GatherPage>()
   fetches = 0
   answers = true
   uploadFailure: Failure | null = null
@@ -44,6 +45,9 @@ class PlayedHub implements Link {
     const bytes = this.blobs.get(blob.digest)
     if (bytes === undefined) throw new Failure("the hub does not have it", { final: true })
     yield bytes.subarray(offset)
+  }
+  async listGather(_: AttemptName, fromIndex: number): Promise<GatherPage> {
+    return this.pages.get(fromIndex) ?? { entries: [], nextIndex: null, arraySize: 0 }
   }
   async upload(_: AttemptName, blob: BlobRef, open: (offset: number) => AsyncIterable<Uint8Array>): Promise<void> {
     if (this.uploadFailure !== null) throw this.uploadFailure
@@ -143,6 +147,27 @@ test("jobs are staged once, run, packed, given back and reported in order; then 
     const phases = it.hub.reports.filter(report => attemptId(report.name) === attemptId(of)).map(report => report.phase)
     assert.deepEqual(phases, ["staging", "running", "returning", "ended"])
   }
+  await clear(it)
+})
+
+test("what other jobs gave back is gathered page by page, each in a directory named by its index", async () => {
+  const it = await node()
+  const frames = await Promise.all([0, 7, 11].map(index => stagein(it.hub, { "frame.txt": `frame ${index} ` })))
+  const [zero, seven, eleven] = frames as [BlobRef, BlobRef, BlobRef]
+  it.hub.pages.set(0, {
+    entries: [
+      { index: 0, blob: zero },
+      { index: 7, blob: seven },
+    ],
+    nextIndex: 9,
+    arraySize: 12,
+  })
+  it.hub.pages.set(9, { entries: [{ index: 11, blob: eleven }], nextIndex: null, arraySize: 12 })
+  offer(it, 1, { command: ["cat */frame.txt; ls -d */ > seen"], gather: true })
+  const { result } = await it.hub.said("ended")
+  assert.equal(inline(result), "frame 0 frame 7 frame 11 ")
+  const archive = it.hub.stored.get(result!.stageout!.digest)!
+  assert.match(archive.toString("latin1"), /00\/\n07\/\n11\/\n/, "and only what is new goes back")
   await clear(it)
 })
 

@@ -18,6 +18,7 @@ export function spec(change: Partial<RunSpec> = {}): RunSpec {
     command: ["true"],
     env: {},
     stagein: null,
+    gather: false,
     stageout: [],
     walltimeMs: 3_725_000,
     needs: { slots: 2, memoryBytes: 0, diskBytes: 0 },

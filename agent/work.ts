@@ -8,7 +8,7 @@ import { type UnpackedFile, unpack } from "../archive/unpack.ts"
 import type { Cache } from "./cache/cache.ts"
 import type { Packed } from "./core/events.ts"
 import type { AttemptName, BlobRef, RunSpec } from "./core/model.ts"
-import { Failure, type Link, type OutputName } from "./core/ports.ts"
+import { Failure, type GatherPage, type Link, type OutputName } from "./core/ports.ts"
 import type { RunningCommand, Work, Workshop } from "./engine.ts"
 import { UNPACKED_MAX_BYTES } from "./limits.ts"
 import { OutputLog } from "./runner/log.ts"
@@ -31,7 +31,7 @@ const noLog = { log: { inline: null, blob: null, droppedBytes: 0 }, trouble: "" 
 class AttemptWork implements Work {
   readonly #tools: Tools
   readonly #name: AttemptName
-  #staged: readonly UnpackedFile[] = []
+  #staged: UnpackedFile[] = []
   #outputs: Record<OutputName, OutputLog> | null = null
 
   constructor(tools: Tools, name: AttemptName) {
@@ -40,21 +40,54 @@ class AttemptWork implements Work {
   }
 
   async stage(spec: RunSpec, link: Link, signal: AbortSignal): Promise<void> {
-    const { cache, place } = this.#tools
+    const { place } = this.#tools
     const name = this.#name
     try {
+      this.#staged = []
       await place.prepare(name)
-      const { stagein } = spec
-      if (stagein === null) return void (await mkdir(place.work(name), { mode: 0o755 }))
-      const held = await cache.hold(stagein, (offset, until) => link.fetchBlob(name, stagein, offset, until), signal)
-      try {
-        const bytesMax = Math.min(spec.needs.diskBytes || UNPACKED_MAX_BYTES, UNPACKED_MAX_BYTES)
-        this.#staged = await unpack(held.read(), place.work(name), { bytesMax, signal })
-      } finally {
-        held.release()
-      }
+      const room = { bytes: Math.min(spec.needs.diskBytes || UNPACKED_MAX_BYTES, UNPACKED_MAX_BYTES) }
+      if (spec.stagein === null) await mkdir(place.work(name), { mode: 0o755 })
+      else await this.#unpack(spec.stagein, place.work(name), "", room, link, signal)
+      if (spec.gather) await this.#gather(room, link, signal)
     } catch (error) {
       throw asFailure(error)
+    }
+  }
+
+  /** A blob of the hub's, through the cache, into a directory that is not there yet. */
+  async #unpack(
+    blob: BlobRef,
+    directory: string,
+    prefix: string,
+    room: { bytes: number },
+    link: Link,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const name = this.#name
+    const { cache } = this.#tools
+    const held = await cache.hold(blob, (offset, until) => link.fetchBlob(name, blob, offset, until), signal)
+    try {
+      const files = await unpack(held.read(), directory, { bytesMax: room.bytes, signal })
+      for (const file of files) {
+        room.bytes -= file.sizeBytes
+        this.#staged.push({ ...file, path: `${prefix}${file.path}` })
+      }
+    } finally {
+      held.release()
+    }
+  }
+
+  /** What another campaign gave back: each job's files in a directory named by its index, all of one width. */
+  async #gather(room: { bytes: number }, link: Link, signal: AbortSignal): Promise<void> {
+    const work = this.#tools.place.work(this.#name)
+    for (let from: number | null = 0; from !== null; ) {
+      const page: GatherPage = await link.listGather(this.#name, from, signal)
+      const width = String(Math.max(0, page.arraySize - 1)).length
+      for (const { index, blob } of page.entries) {
+        const directory = String(index).padStart(width, "0")
+        await this.#unpack(blob, join(work, directory), `${directory}/`, room, link, signal)
+      }
+      from = page.nextIndex
     }
   }
 

@@ -151,7 +151,7 @@ test("when the disk is full those who wait are told, the links are dropped, and 
   bench.store.fail(new Error("the disk is full"))
   const lost = assert.rejects(bench.engine.submit(order({ key: "lost" })), {
     code: "unavailable",
-    message: /disk is full/,
+    message: /trouble with its disk/,
   })
   bench.turn()
   bench.write()

@@ -316,9 +316,10 @@ export class HubEngine implements Engine {
     this.state = restore(store, { nowMs: clock.nowMs(), wallMs: clock.wallMs() })
   }
 
+  /** Why is the operator's business: the status page and the log say it. */
   private unavailable(cause?: Error): CahError {
-    const why = cause?.message ?? this.trouble
-    return new CahError("unavailable", `the hub can't write to its disk now (${why}): try again later`, { cause })
+    const message = "the hub has trouble with its disk, of which its operator knows: nothing was lost; try again later"
+    return new CahError("unavailable", message, { cause: cause ?? this.trouble })
   }
 }
 

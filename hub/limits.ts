@@ -89,6 +89,9 @@ export const DRAIN_MS = 10_000
 
 // ---- link ----
 
+/** Stageouts named in one page of a gather: 1,000 are about 90 KiB, well within a frame. */
+export const GATHER_PAGE_ENTRIES = 1_000
+
 /** From the upgrade to the hello. An honest agent signs in a millisecond; the rest is its network. */
 export const HELLO_MS = 5_000
 /** A challenge's nonce is good for this long, and for one hello. */

@@ -34,6 +34,8 @@ export interface RunSpec {
   readonly command: readonly string[]
   readonly env: Readonly<Record<string, string>>
   readonly stagein: BlobRef | null
+  /** The stagein is gathered from another campaign's stageouts, besides. */
+  readonly gather: boolean
   readonly stageout: readonly string[]
   readonly walltimeMs: number
   readonly needs: Needs

@@ -38,6 +38,8 @@ export interface Link {
   heartbeat(sequence: number): void
   /** The blob's bytes from an offset on. Not verified: that is for whoever keeps them. */
   fetchBlob(name: AttemptName, blob: BlobRef, offsetBytes: number, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** Rejects like the others. */
+  listGather(name: AttemptName, fromIndex: number, signal: AbortSignal): Promise<GatherPage>
   /** Resolves once the hub has it whole and on disk. `open` is called with the offset from which the hub wants it. */
   upload(
     name: AttemptName,
@@ -45,6 +47,15 @@ export interface Link {
     open: (offsetBytes: number) => AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<void>
+}
+
+/** What an attempt gathers, page by page. */
+export interface GatherPage {
+  readonly entries: readonly { readonly index: number; readonly blob: BlobRef }[]
+  /** Null: this was the last. */
+  readonly nextIndex: number | null
+  /** Jobs of the campaign that is gathered. */
+  readonly arraySize: number
 }
 
 export type OutputName = "stdout" | "stderr"

@@ -20,6 +20,7 @@ function spec(change: Partial<RunSpec> = {}): RunSpec {
     command: ["true"],
     env: {},
     stagein: null,
+    gather: false,
     stageout: [],
     walltimeMs: 60_000,
     needs: { slots: 1, memoryBytes: 0, diskBytes: 0 },

@@ -118,6 +118,7 @@ describe("an agent's link", () => {
         command: ["povray", "scene.pov"],
         env: { A: "1" },
         stagein: blob,
+        gather: false,
         stageout: [],
         walltimeMs: 90_000,
         needs: { slots: 1, memoryBytes: 5, diskBytes: 0 },

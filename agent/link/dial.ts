@@ -7,7 +7,7 @@ import WebSocket, { type ClientOptions } from "ws"
 import { closeCodes, FRAME_MAX_BYTES, SUBPROTOCOL } from "../../proto/wire/frame.ts"
 import type { Event, ReportPhase } from "../core/events.ts"
 import type { AttemptName, BlobRef, Result } from "../core/model.ts"
-import { type Clock, Failure, type Link, type Log, type LogSource } from "../core/ports.ts"
+import { type Clock, Failure, type GatherPage, type Link, type Log, type LogSource } from "../core/ports.ts"
 import {
   CLOSE_MS,
   FRAGMENTS_MAX,
@@ -112,6 +112,11 @@ export class DialledLink implements Link {
   ): AsyncGenerator<Uint8Array> {
     const session = await this.#open(signal)
     yield* session.transfers.fetch(name, blob, offsetBytes, signal)
+  }
+
+  async listGather(name: AttemptName, fromIndex: number, signal: AbortSignal): Promise<GatherPage> {
+    const session = await this.#open(signal)
+    return session.listGather(name, fromIndex, signal)
   }
 
   async upload(

@@ -20,13 +20,14 @@ import {
 import { helloBytes } from "../../proto/wire/hello.ts"
 import { afterAgentFrame, afterHubFrame, agreeOnVersion, type LinkPhase } from "../../proto/wire/link.ts"
 import type { Event, ReportPhase } from "../core/events.ts"
-import type { AttemptName } from "../core/model.ts"
-import { type Clock, Failure, type Log, type LogSource } from "../core/ports.ts"
+import { type AttemptName, attemptId } from "../core/model.ts"
+import { type Clock, Failure, type GatherPage, type Log, type LogSource } from "../core/ports.ts"
 import { PING_MISSES_MAX, PING_MS, STUCK_MS, WELCOME_MS } from "../limits.ts"
 import type { Identity } from "./identity.ts"
 import { Transfers } from "./transfer.ts"
 import {
   attemptOf,
+  gatherPageOf,
   millisecondsOf,
   refusalBody,
   reportAnsweredOf,
@@ -35,6 +36,10 @@ import {
   wireAttempt,
   wirePhases,
 } from "./words.ts"
+
+function gatherKey(name: AttemptName, fromIndex: number): string {
+  return `${attemptId(name)} ${fromIndex}`
+}
 
 /** What the node gives, as the hello says it. */
 export interface NodeOffer {
@@ -85,6 +90,8 @@ export class Session {
   readonly #stream: Duplex
   readonly #outbox: Outbox
   readonly #startedAtMs: number
+  /** Who waits for which page of a gather. */
+  readonly #gathers = new Map<string, { resolve(page: GatherPage): void; lost(): void }>()
   #phase: LinkPhase = "connecting"
   #goodbye: { readonly reason: string; readonly final: boolean; readonly retryAfterMs: number | null } | null = null
   #welcomedAtMs: number | null = null
@@ -131,6 +138,19 @@ export class Session {
   /** Dropped silently when the link is not open. */
   send(body: AgentBodyInit): void {
     if (this.#phase === "open" || this.#phase === "draining") this.#outbox.control(encodeAgentFrame(body))
+  }
+
+  /** Asks for a page of what the attempt gathers. */
+  listGather(name: AttemptName, fromIndex: number, signal: AbortSignal): Promise<GatherPage> {
+    const key = gatherKey(name, fromIndex)
+    return new Promise<GatherPage>((resolve, reject) => {
+      const giveUp = (why: string) => reject(new Failure(why, { final: false }))
+      const abort = () => giveUp("the stagein was given up")
+      this.#gathers.set(key, { resolve, lost: () => giveUp("the link to the hub was lost") })
+      signal.addEventListener("abort", abort, { once: true })
+      if (signal.aborted) abort()
+      else this.send({ case: "listGather", value: { attempt: wireAttempt(name), fromIndex } })
+    }).finally(() => this.#gathers.delete(key))
   }
 
   watch(nowMs: number): void {
@@ -228,6 +248,11 @@ export class Session {
       case "streamStored":
         this.transfers.stored(body.value.stream)
         return
+      case "gatherPage": {
+        const key = gatherKey(attemptOf(body.value.attempt), body.value.fromIndex)
+        this.#gathers.get(key)?.resolve(gatherPageOf(body.value))
+        return
+      }
       default:
         body satisfies never
     }
@@ -296,6 +321,7 @@ export class Session {
     this.#phase = "closed"
     this.#outbox.close(new Failure("the link to the hub was lost", { final: false }))
     this.transfers.close()
+    for (const { lost } of this.#gathers.values()) lost()
     const goodbye = this.#goodbye
     const { clock } = this.#world
     this.#world.ended({

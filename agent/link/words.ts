@@ -17,13 +17,14 @@ import {
   type ReportAnswer,
   StreamError,
   type Welcome,
+  type GatherPage as WireGatherPage,
 } from "../../proto/gen/cah/v1/link_pb.ts"
 import { parseDigest } from "../../proto/wire/digest.ts"
 import { type AgentBodyInit, FrameError, SENTENCE_MAX_CHARACTERS, safeInteger } from "../../proto/wire/frame.ts"
 import { readValues } from "../../proto/wire/parameters.ts"
 import type { Event, ReconcileAnswer, ReportPhase } from "../core/events.ts"
 import type { AttemptName, BlobRef, LogRef, Outcome, Result, RunSpec } from "../core/model.ts"
-import { Failure } from "../core/ports.ts"
+import { Failure, type GatherPage } from "../core/ports.ts"
 import { ARGUMENTS_MAX, ENVIRONMENT_MAX, STAGEOUT_GLOBS_MAX, WALLTIME_DEFAULT_MS, WALLTIME_MAX_MS } from "../limits.ts"
 
 // ---- tables ----------------------------------------------------------------------------------------------------
@@ -129,6 +130,7 @@ export function runSpecOf(offer: Offer): RunSpec {
     command: spec.command,
     env: Object.fromEntries(environment),
     stagein: spec.stagein === undefined ? null : blobOf(spec.stagein),
+    gather: spec.gather !== 0n,
     stageout: spec.stageout,
     walltimeMs,
     needs: {
@@ -171,6 +173,19 @@ function blobOf(blob: WireBlob): BlobRef {
     throw new Failure("the job's stagein is not named by a digest and a size", { final: true })
   }
   return { digest, sizeBytes: Number(blob.sizeBytes) }
+}
+
+export function gatherPageOf(page: WireGatherPage): GatherPage {
+  return {
+    entries: page.entries.map(({ index, blob }) => ({ index, blob: gatheredBlob(blob) })),
+    nextIndex: page.nextIndex ?? null,
+    arraySize: page.arraySize,
+  }
+}
+
+function gatheredBlob(blob: WireBlob | undefined): BlobRef {
+  if (blob === undefined) throw new FrameError("a gather names no blob")
+  return blobOf(blob)
 }
 
 function refuseIf(isWrong: boolean, message: string): void {

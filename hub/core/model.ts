@@ -53,6 +53,8 @@ export interface Rules {
   readonly retryExitCodes: readonly number[]
   /** What a node must be, as the scientist wrote it; empty: any. */
   readonly property: string
+  /** The campaign whose stageouts are the stagein; null: none. */
+  readonly gather: CampaignId | null
   /** Attempts that may be lost before the job ends as lost. */
   readonly lossMax: number
   /** Wall time, ms: jobs that have not ended by then are cancelled. */

@@ -176,6 +176,10 @@ export interface StoreReader {
   campaignByKey(owner: string, key: string): CampaignRow | null
   campaigns(filter: { owner: string | null; before: number; limit: number; live: boolean }): CampaignRow[]
   job(campaign: CampaignId, index: number): JobRow | null
+  /** Stageouts of a campaign's results, by index from one on. */
+  stageouts(campaign: CampaignId, fromIndex: number, limit: number): { index: number; blob: BlobRef }[]
+  /** Whether a result of the campaign has this stageout. */
+  hasStageout(campaign: CampaignId, digest: Digest): boolean
   /** Only jobs that have a row or lie in a cancelled range; the caller fills in those still untouched (index >= cursor, no row). */
   jobs(campaign: CampaignId, filter: JobFilter): JobRow[]
   result(campaign: CampaignId, index: number): ResultRow | null

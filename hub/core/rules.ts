@@ -7,6 +7,7 @@ import { lowerCased, matches, type NodeProperties, type Property, parseProperty 
 export const noRules: Rules = {
   shapes: [],
   property: "",
+  gather: null,
   retryMax: 0,
   retryExitCodes: [],
   lossMax: LOSS_MAX,

@@ -19,7 +19,8 @@ import { helloBytes, nodeIdOf } from "../../proto/wire/hello.ts"
 import type { AttemptName } from "../core/effects.ts"
 import type { Event, NodeHello } from "../core/events.ts"
 import { type BlobRef, type Campaign, type CampaignId, jobId, type Node, type NodeId } from "../core/model.ts"
-import type { BlobStore, Engine, Links, Log, Write } from "../core/ports.ts"
+import type { BlobStore, CampaignRow, Engine, Links, Log, Write } from "../core/ports.ts"
+import { noRules } from "../core/rules.ts"
 import { createMetrics, type Metrics } from "../metrics.ts"
 import { LinkServer, type LinkServerOptions } from "./server.ts"
 
@@ -54,11 +55,16 @@ export class Happenings<T> {
 
 /** An engine without decisions: welcomes every node, remembers every event. */
 export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign" | "commit"> {
+  /** What ails it. */
+  trouble: string | null = null
+
   readonly events = new Happenings<Event>()
   readonly nodeById = new Map<NodeId, Node>()
   readonly campaignById = new Map<CampaignId, Campaign>()
   /** Rows of blobs. */
   readonly rows = new Map<Digest, number>()
+  /** Stageouts of campaigns that others gather. */
+  readonly gathered = new Map<CampaignId, { index: number; blob: BlobRef }[]>()
   /** Blobs of these rows that only other scientists have. */
   readonly foreign = new Set<Digest>()
   links: Links | null = null
@@ -107,12 +113,17 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
   }
 
   /** The node holds the attempt, whose campaign has this stagein. */
-  gives(node: NodeId, name: AttemptName, stagein: BlobRef | null): void {
+  gives(node: NodeId, name: AttemptName, stagein: BlobRef | null, gather: CampaignId | null = null): void {
     const needs = { slots: 1, memoryBytes: 0, diskBytes: 0 }
     this.nodeById
       .get(node)!
       .held.set(jobId(name.campaign, name.index), { ...name, needs, owner: "ada", stopping: null })
-    this.campaignById.set(name.campaign, { id: name.campaign, owner: "ada", stagein } as Campaign)
+    this.campaignById.set(name.campaign, {
+      id: name.campaign,
+      owner: "ada",
+      stagein,
+      rules: { ...noRules, gather },
+    } as Campaign)
   }
 
   node(id: NodeId): Node | null {
@@ -121,6 +132,10 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
 
   campaign(id: CampaignId): Campaign | null {
     return this.campaignById.get(id) ?? null
+  }
+
+  health() {
+    return { trouble: this.trouble }
   }
 
   commit(writes: Write[]): Promise<void> {
@@ -154,6 +169,9 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     reader: {
       hubId: () => HUB_ID,
       hasBlob: digest => engine.rows.get(digest) ?? null,
+      campaign: id => (engine.gathered.has(id) ? ({ id, total: 2_000 } as CampaignRow) : null),
+      stageouts: (id, from, limit) => (engine.gathered.get(id) ?? []).filter(one => one.index >= from).slice(0, limit),
+      hasStageout: (id, digest) => (engine.gathered.get(id) ?? []).some(one => one.blob.digest === digest),
       ownsBlob: digest => engine.rows.has(digest) && !engine.foreign.has(digest),
     },
     clock: { nowMs: () => performance.now(), wallMs: () => Date.now() },

@@ -400,6 +400,16 @@ describe("an upgrade", () => {
     assert.equal(answered, 404)
   })
 
+  it("is put off while the engine has trouble, which would not hear its hello", async () => {
+    await startHub()
+    hub.engine.trouble = "the disk is full"
+    const refusal = await new ScriptedAgent(hub).refusal()
+    assert.equal(refusal.status, 503)
+    assert.match(refusal.text, /trouble with its disk/)
+    hub.engine.trouble = null
+    await new ScriptedAgent(hub).join()
+  })
+
   it("is put off with a time to come back while the loop is late, or too many hellos are awaited", async () => {
     let lagMs = 201
     await startHub({ lagMs: () => lagMs, limits: { pendingHellosMax: 1 } })

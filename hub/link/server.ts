@@ -34,7 +34,7 @@ export type { Admission, Newcomer } from "./session.ts"
 
 export interface LinkServerOptions {
   readonly engine: Engine
-  readonly reader: Pick<StoreReader, "hasBlob" | "hubId" | "ownsBlob">
+  readonly reader: Pick<StoreReader, "campaign" | "hasBlob" | "hasStageout" | "hubId" | "ownsBlob" | "stageouts">
   readonly blobs: BlobStore
   readonly clock: Clock
   readonly log: Log
@@ -109,7 +109,10 @@ export class LinkServer implements Links, LogTap {
     const now = { nowMs: this.#options.clock.nowMs(), lagMs: this.#options.lagMs?.() ?? this.#lag.ms }
     const refusal = this.#draining
       ? this.#admissions.overloaded("the hub is going down")
-      : this.#admissions.judge(request, address, now)
+      : this.#options.engine.health().trouble !== null
+        ? // Its hello would be dropped, and the agent wait for nothing.
+          this.#admissions.overloaded("the hub has trouble with its disk")
+        : this.#admissions.judge(request, address, now)
     if (refusal !== null) {
       this.#refuse(socket, refusal)
       return

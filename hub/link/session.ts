@@ -4,7 +4,7 @@
 import { randomBytes } from "node:crypto"
 import type { Duplex } from "node:stream"
 import type { RawData, WebSocket } from "ws"
-import type { Hello, Report } from "../../proto/gen/cah/v1/link_pb.ts"
+import type { Hello, ListGather, Report } from "../../proto/gen/cah/v1/link_pb.ts"
 import { Outbox } from "../../proto/wire/flow.ts"
 import {
   type AgentBody,
@@ -35,7 +35,17 @@ import {
 } from "../limits.ts"
 import { Bucket } from "./bucket.ts"
 import { Transfers, type TransferWorld } from "./transfer.ts"
-import { answerBody, blobsOf, helloOf, isSignedBy, reportOf, speechBody, wireDuration } from "./words.ts"
+import {
+  answerBody,
+  attemptOf,
+  blobsOf,
+  gatherBody,
+  helloOf,
+  isSignedBy,
+  reportOf,
+  speechBody,
+  wireDuration,
+} from "./words.ts"
 
 /** An agent that the hub does not know yet, and that has proven to own its key. */
 export interface Newcomer {
@@ -251,6 +261,9 @@ export class Session {
       case "report":
         this.#onReport(body.value, this.#node, this.#epoch)
         return
+      case "listGather":
+        this.#onListGather(body.value, transfers)
+        return
       case "streamOpen":
         transfers.open(body.value)
         return
@@ -270,6 +283,17 @@ export class Session {
         return
       default:
         body satisfies never
+    }
+  }
+
+  /** Not its own, or no more: no answer, for the kill that is on its way says it. */
+  #onListGather(frame: ListGather, transfers: Transfers): void {
+    const name = attemptOf(frame.attempt)
+    try {
+      this.send(gatherBody(name, frame.fromIndex, transfers.gather(name, frame.fromIndex)))
+    } catch (thrown) {
+      if (!(thrown instanceof CahError)) throw thrown
+      this.#world.log.debug({ link: this.link, ...name, reason: thrown.message }, "a gather was refused")
     }
   }
 

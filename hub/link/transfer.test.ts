@@ -5,8 +5,8 @@ import { StreamError, StreamKind } from "../../proto/gen/cah/v1/link_pb.ts"
 import { digestOf } from "../../proto/wire/digest.ts"
 import { CHUNK_MAX_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX } from "../../proto/wire/frame.ts"
 import { MemoryBlobStore, MemoryDisk } from "../blobs/memory.ts"
-import type { BlobRef } from "../core/model.ts"
-import { STAGEOUTS_PER_ATTEMPT_MAX } from "../limits.ts"
+import type { BlobRef, CampaignId } from "../core/model.ts"
+import { GATHER_PAGE_ENTRIES, STAGEOUTS_PER_ATTEMPT_MAX } from "../limits.ts"
 import { attempt, type Hub, ScriptedAgent, startHub, wireAttempt } from "./fixtures.ts"
 
 let disk: MemoryDisk
@@ -106,6 +106,28 @@ describe("a stagein", () => {
     hub.engine.gives(agent.key.node, { ...attempt, attempt: 3 }, blob)
     open(4, StreamKind.STAGEIN, blob)
     assert.equal(await denied(4), notHeld)
+  })
+
+  it("is gathered from another campaign's stageouts: listed page by page, and sent to who holds the attempt only", async () => {
+    const gathered = 99 as CampaignId
+    const blob = await store(someBytes(10))
+    const other = refOf(someBytes(11))
+    const entries = Array.from({ length: GATHER_PAGE_ENTRIES + 1 }, (_, index) => ({ index, blob }))
+    hub.engine.gathered.set(gathered, entries)
+    hub.engine.gives(agent.key.node, attempt, null, gathered)
+    agent.send({ case: "listGather", value: { attempt: wireAttempt, fromIndex: 0 } })
+    const first = await agent.next("gatherPage")
+    const next = GATHER_PAGE_ENTRIES
+    assert.deepEqual([first.entries.length, first.nextIndex, first.arraySize], [next, next, 2_000])
+    agent.send({ case: "listGather", value: { attempt: wireAttempt, fromIndex: next } })
+    const last = await agent.next("gatherPage")
+    assert.deepEqual([last.entries.length, last.entries[0]?.index, last.nextIndex], [1, next, undefined])
+    open(1, StreamKind.STAGEIN, blob)
+    credit(1, 0, 10)
+    assert.equal((await agent.next("chunk")).data.length, 10)
+    assert.equal((await agent.next("streamEnd")).error, StreamError.UNSPECIFIED)
+    open(2, StreamKind.STAGEIN, other)
+    await denied(2)
   })
 
   it("that went bad on the hub's disk ends with an error, and the operator hears of it", async () => {

@@ -12,6 +12,7 @@ import type { BlobStore, Clock, Engine, Log, StoreReader } from "../core/ports.t
 import {
   DISK_RESERVE_BYTES,
   FOLLOW_OPEN_MS,
+  GATHER_PAGE_ENTRIES,
   LINKS_STREAMS_MAX,
   STAGEOUT_MAX_BYTES,
   STAGEOUTS_PER_ATTEMPT_MAX,
@@ -20,12 +21,12 @@ import type { Metrics } from "../metrics.ts"
 import type { Budget } from "./budget.ts"
 import type { StageoutQuota } from "./quota.ts"
 import { type Follower, type Output, Tap } from "./taps.ts"
-import { attemptOf, blobOf, streamErrorOf, wireAttempt } from "./words.ts"
+import { attemptOf, blobOf, type GatherPage, streamErrorOf, wireAttempt } from "./words.ts"
 
 /** What all links share. */
 export interface TransferWorld {
   readonly engine: Engine
-  readonly reader: Pick<StoreReader, "hasBlob" | "ownsBlob">
+  readonly reader: Pick<StoreReader, "campaign" | "hasBlob" | "hasStageout" | "ownsBlob" | "stageouts">
   readonly blobs: BlobStore
   readonly clock: Clock
   readonly log: Log
@@ -190,9 +191,11 @@ export class Transfers {
 
   #stagein(id: number, name: AttemptName, blob: BlobRef, offset: number): void {
     this.#mustHold(name)
-    const stagein = this.#world.engine.campaign(name.campaign)?.stagein
-    if (stagein?.digest !== blob.digest) throw denied()
-    if (offset > stagein.sizeBytes) throw new FrameError(`a stagein from ${offset} of ${stagein.sizeBytes} bytes on`)
+    const campaign = this.#world.engine.campaign(name.campaign)
+    const gather = campaign?.rules.gather ?? null
+    const isGathered = gather !== null && this.#world.reader.hasStageout(gather, blob.digest)
+    if (campaign?.stagein?.digest !== blob.digest && !isGathered) throw denied()
+    if (offset > blob.sizeBytes) throw new FrameError(`a stagein from ${offset} of ${blob.sizeBytes} bytes on`)
     const outlet = this.#link.outbox.open(id, offset)
     const stream: Stream = {
       kind: "stagein",
@@ -216,6 +219,18 @@ export class Transfers {
       // The end is queued behind the last chunk: it needs no answer, so this side is done.
       this.#remove(id)
     })
+  }
+
+  /** A page of what the attempt gathers. Denied like everything else that is not its own. */
+  gather(name: AttemptName, fromIndex: number): GatherPage {
+    this.#mustHold(name)
+    const { engine, reader } = this.#world
+    const gathered = engine.campaign(name.campaign)?.rules.gather ?? null
+    const row = gathered === null ? null : reader.campaign(gathered)
+    if (row === null) throw denied()
+    const found = reader.stageouts(row.id, fromIndex, GATHER_PAGE_ENTRIES + 1)
+    const next = found[GATHER_PAGE_ENTRIES]?.index ?? null
+    return { entries: found.slice(0, GATHER_PAGE_ENTRIES), next, total: row.total }
   }
 
   // ---- stageout ----

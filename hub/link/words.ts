@@ -203,6 +203,31 @@ export function wireDuration(ms: number): { seconds: bigint; nanos: number } {
   return { seconds: BigInt(Math.floor(whole / 1_000)), nanos: (whole % 1_000) * 1_000_000 }
 }
 
+/** Of what an attempt gathers. */
+export interface GatherPage {
+  readonly entries: readonly { readonly index: number; readonly blob: BlobRef }[]
+  /** The next page's first index; null: this is the last. */
+  readonly next: number | null
+  /** Jobs of the campaign that is gathered. */
+  readonly total: number
+}
+
+export function gatherBody(name: AttemptName, fromIndex: number, page: GatherPage): HubBodyInit {
+  return {
+    case: "gatherPage",
+    value: {
+      attempt: wireAttempt(name),
+      fromIndex,
+      entries: page.entries.map(({ index, blob }) => ({
+        index,
+        blob: { digest: blob.digest, sizeBytes: BigInt(blob.sizeBytes) },
+      })),
+      arraySize: page.total,
+      ...(page.next === null ? {} : { nextIndex: page.next }),
+    },
+  }
+}
+
 function wireShape({ needs, walltimeMs }: Shape) {
   const { slots, memoryBytes, diskBytes } = needs
   return {

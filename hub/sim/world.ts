@@ -238,6 +238,7 @@ class World {
       command: ["true"],
       env: {},
       stagein: null,
+      gather: false,
       stageout: [],
       walltimeMs: this.walltimeMs(),
       needs: { slots: 1, memoryBytes: 1e6, diskBytes: 1e6 },

@@ -336,6 +336,18 @@ export class MemoryStore implements Store {
     return row === undefined ? null : { ...row }
   }
 
+  stageouts(campaign: CampaignId, fromIndex: number, limit: number): { index: number; blob: BlobRef }[] {
+    const results = [...(this.#campaigns.get(campaign)?.results.values() ?? [])]
+    return results
+      .flatMap(({ index, stageout }) => (index >= fromIndex && stageout !== null ? [{ index, blob: stageout }] : []))
+      .sort((a, b) => a.index - b.index)
+      .slice(0, limit)
+  }
+
+  hasStageout(campaign: CampaignId, digest: Digest): boolean {
+    return [...(this.#campaigns.get(campaign)?.results.values() ?? [])].some(row => row.stageout?.digest === digest)
+  }
+
   parameters(campaign: CampaignId, index: number): string | null {
     const pages = this.#campaigns.get(campaign)?.pages ?? []
     const page = pages.find(({ first, lines }) => index >= first && index < first + lines.length)

@@ -67,6 +67,13 @@ function prepare(db: Db) {
     },
     job: db.prepare<[number, number], Columns>("SELECT * FROM jobs WHERE campaign = ? AND idx = ?"),
     result: db.prepare<[number, number], Columns>("SELECT * FROM results WHERE campaign = ? AND idx = ?"),
+    stageouts: db.prepare<[number, number, number], Columns>(
+      `SELECT idx, stageout, stageout_bytes FROM results
+       WHERE campaign = ? AND idx >= ? AND stageout IS NOT NULL ORDER BY idx LIMIT ?`,
+    ),
+    stageout: db
+      .prepare<[number, Uint8Array], number>("SELECT 1 FROM results WHERE campaign = ? AND stageout = ? LIMIT 1")
+      .pluck(),
     page: db.prepare<[number, number], { first: number; count: number }>(
       "SELECT first, count FROM parameters WHERE campaign = ? AND first <= ? ORDER BY first DESC LIMIT 1",
     ),
@@ -182,6 +189,16 @@ export class SqliteReader implements StoreReader {
 
   result(campaign: CampaignId, index: number): ResultRow | null {
     return found(this.#ask.result.get(campaign, index), resultRow)
+  }
+
+  stageouts(campaign: CampaignId, fromIndex: number, limit: number): { index: number; blob: BlobRef }[] {
+    return this.#ask.stageouts
+      .all(campaign, fromIndex, limit)
+      .map(c => ({ index: c.idx as number, blob: blobRef(c.stageout, c.stageout_bytes)! }))
+  }
+
+  hasStageout(campaign: CampaignId, digest: Digest): boolean {
+    return this.#ask.stageout.get(campaign, digestBytes(digest)) !== undefined
   }
 
   parameters(campaign: CampaignId, index: number): string | null {

@@ -146,6 +146,23 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
     const withCampaign = (...writes: Write[]) => start({ kind: "campaign", row: campaignRow(1) }, ...writes)
     afterEach(() => fixture.dispose())
 
+    it("lists a campaign's stageouts by index, and knows which are its own", async () => {
+      const blobs = [digestFor(501), digestFor(502), digestFor(503)].map(digest => ({ digest, sizeBytes: 5 }))
+      const rows = [4, 0, 9].map((index, i) => resultRow(1, index, { stageout: blobs[i]! }))
+      const writes = [...rows, resultRow(1, 5, { stageout: null })].flatMap((row): Write[] => [
+        { kind: "job", row: jobRow(1, row.index) },
+        { kind: "result", row },
+      ])
+      const store = await withCampaign(...writes)
+      assert.deepEqual(store.stageouts(one, 1, 10), [
+        { index: 4, blob: blobs[0] },
+        { index: 9, blob: blobs[2] },
+      ])
+      assert.deepEqual(store.stageouts(one, 0, 1), [{ index: 0, blob: blobs[1] }])
+      assert.equal(store.hasStageout(one, blobs[0]!.digest), true)
+      assert.equal(store.hasStageout(2 as CampaignId, blobs[0]!.digest), false)
+    })
+
     it("has an id that survives a restart, and begins empty", async () => {
       const store = await start()
       const id = store.hubId()

@@ -78,6 +78,7 @@ function carryOut(request: Request): void {
 function openWriter(wallMs: number): Opened {
   const db = openDb(file, "writer")
   try {
+    refuseDamaged(db)
     migrate(db, readMigrations(), wallMs)
     const prepared = new Map(
       Object.entries(statements).map(([name, sql]) => [name as StatementName, db.prepare(sql)] as const),
@@ -90,6 +91,16 @@ function openWriter(wallMs: number): Opened {
     closeDb(file, db)
     throw thrown
   }
+}
+
+/**
+ * Every page, so that a hub never serves half a database: found at the start, damage costs a restore; found later, an
+ * answer here and there. 0.16 s for 100,000 jobs, 1 s for a million (measured, cache warm).
+ */
+function refuseDamaged(db: Db): void {
+  const verdict: unknown = db.pragma("quick_check(1)", { simple: true })
+  if (verdict === "ok") return
+  throw new CahError("data_loss", `${file} is damaged (${String(verdict)}); restore it from a backup`)
 }
 
 function shut(): void {

@@ -233,6 +233,7 @@ function checkAgentLengths(body: AgentBody): void {
     case "heartbeat":
     case "credit":
     case "streamOpened":
+    case "listGather":
       return
     default:
       body satisfies never
@@ -260,6 +261,9 @@ function checkHubLengths(body: HubBody): void {
       return
     case "streamEnd":
       text(body.value.message, SENTENCE_MAX_CHARACTERS, "a stream's message")
+      return
+    case "gatherPage":
+      for (const entry of body.value.entries) text(entry.blob?.digest ?? "", NAME_MAX_CHARACTERS, "a digest")
       return
     case "reportAnswer":
     case "heartbeatAnswer":

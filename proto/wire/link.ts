@@ -37,6 +37,7 @@ const fromHub: Record<HubKind, Partial<Record<LinkPhase, LinkPhase>>> = {
   credit: { open: "open", draining: "draining" },
   streamEnd: { open: "open", draining: "draining" },
   streamStored: { open: "open", draining: "draining" },
+  gatherPage: { open: "open", draining: "draining" },
 }
 
 // While draining the agent may not have heard the goodbye yet: all that `open` allows.
@@ -49,6 +50,7 @@ const fromAgent: Record<AgentKind, Partial<Record<LinkPhase, LinkPhase>>> = {
   chunk: { open: "open", draining: "draining" },
   credit: { open: "open", draining: "draining" },
   streamEnd: { open: "open", draining: "draining" },
+  listGather: { open: "open", draining: "draining" },
 }
 
 /** The phase after this frame of the hub. FrameError if it may not come now. */

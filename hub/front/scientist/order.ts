@@ -46,7 +46,6 @@ export function orderOf(
   checkCommand(spec.command)
   checkEnvironment(spec.env)
   checkStageout(spec.stageout)
-  checkKnown(spec)
   if (Math.abs(spec.priority) > PRIORITY_MAX) {
     throw invalid(`priority ${spec.priority} is out of range: -${PRIORITY_MAX} to ${PRIORITY_MAX}`)
   }
@@ -169,22 +168,14 @@ function rulesOf(spec: CampaignSpec, wallMs: number): Rules {
     needs: needsOf(shape.needs),
     walltimeMs: walltimeOf(shape.walltime ?? spec.walltime),
   }))
-  return { shapes, property: spec.property, retryMax, retryExitCodes, lossMax, deadlineAt }
+  const gather = spec.gather === 0n ? null : campaignIdOf(spec.gather)
+  return { shapes, property: spec.property, gather, retryMax, retryExitCodes, lossMax, deadlineAt }
 }
 
 function waitsForOf(spec: CampaignSpec): Dependency[] {
   if (spec.after.length > AFTER_MAX) throw invalid(`it waits for ${spec.after.length} campaigns: ${AFTER_MAX} at most`)
-  return spec.after.map(({ campaign, success }) => ({ campaign: campaignIdOf(campaign), success }))
-}
-
-/** What the contract has and this hub does not do yet is refused: to ignore a wish would be worse. */
-function checkKnown(spec: CampaignSpec): void {
-  const wishes = {
-    gather: spec.gather !== 0n,
-  }
-  for (const [field, wished] of Object.entries(wishes)) {
-    if (wished) throw invalid(`this hub does not support ${field} yet`)
-  }
+  const after = spec.after.map(({ campaign, success }) => ({ campaign: campaignIdOf(campaign), success }))
+  return spec.gather === 0n ? after : [...after, { campaign: campaignIdOf(spec.gather), success: true }]
 }
 
 function checkKey(key: string): void {

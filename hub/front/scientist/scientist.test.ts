@@ -133,7 +133,6 @@ describe("the scientist's service", () => {
         [{ lossMax: 100_000 }, /loss_max 100000/],
         [{ deadline: past }, /has passed/],
         [{ shapes: Array.from({ length: 17 }, () => ({})) }, /17 shapes/],
-        [{ gather: 1n }, /does not support gather yet/],
         [{ parameterNames: ["a"] }, /no parameters/],
       ]
       for (const [rules, rawMessage] of cases) {

@@ -20,7 +20,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file cah/v1/link.proto.
  */
 export const file_cah_v1_link: GenFile = /*@__PURE__*/
-  fileDesc("ChFjYWgvdjEvbGluay5wcm90bxIGY2FoLnYxIpYECghIdWJGcmFtZRImCgljaGFsbGVuZ2UYASABKAsyES5jYWgudjEuQ2hhbGxlbmdlSAASIgoHd2VsY29tZRgCIAEoCzIPLmNhaC52MS5XZWxjb21lSAASHgoFb2ZmZXIYAyABKAsyDS5jYWgudjEuT2ZmZXJIABIcCgRraWxsGAQgASgLMgwuY2FoLnYxLktpbGxIABItCg1yZXBvcnRfYW5zd2VyGAUgASgLMhQuY2FoLnYxLlJlcG9ydEFuc3dlckgAEjMKEGhlYXJ0YmVhdF9hbnN3ZXIYBiABKAsyFy5jYWgudjEuSGVhcnRiZWF0QW5zd2VySAASJwoKZm9sbG93X2xvZxgHIAEoCzIRLmNhaC52MS5Gb2xsb3dMb2dIABIiCgdnb29kYnllGAggASgLMg8uY2FoLnYxLkdvb2RieWVIABItCg1zdHJlYW1fb3BlbmVkGAkgASgLMhQuY2FoLnYxLlN0cmVhbU9wZW5lZEgAEh4KBWNodW5rGAogASgLMg0uY2FoLnYxLkNodW5rSAASIAoGY3JlZGl0GAsgASgLMg4uY2FoLnYxLkNyZWRpdEgAEicKCnN0cmVhbV9lbmQYDCABKAsyES5jYWgudjEuU3RyZWFtRW5kSAASLQoNc3RyZWFtX3N0b3JlZBgNIAEoCzIULmNhaC52MS5TdHJlYW1TdG9yZWRIAEIGCgRib2R5IsMCCgpBZ2VudEZyYW1lEh4KBWhlbGxvGAEgASgLMg0uY2FoLnYxLkhlbGxvSAASJgoJaGVhcnRiZWF0GAIgASgLMhEuY2FoLnYxLkhlYXJ0YmVhdEgAEiAKBnJlcG9ydBgDIAEoCzIOLmNhaC52MS5SZXBvcnRIABIpCgtzdHJlYW1fb3BlbhgEIAEoCzISLmNhaC52MS5TdHJlYW1PcGVuSAASHgoFY2h1bmsYBSABKAsyDS5jYWgudjEuQ2h1bmtIABIgCgZjcmVkaXQYBiABKAsyDi5jYWgudjEuQ3JlZGl0SAASJwoKc3RyZWFtX2VuZBgHIAEoCzIRLmNhaC52MS5TdHJlYW1FbmRIABItCg1zdHJlYW1fb3BlbmVkGAggASgLMhQuY2FoLnYxLlN0cmVhbU9wZW5lZEgAQgYKBGJvZHkiVgoJQ2hhbGxlbmdlEg4KBmh1Yl9pZBgBIAEoCRINCgVub25jZRgCIAEoDBIUCgxwcm90b2NvbF9taW4YAyABKA0SFAoMcHJvdG9jb2xfbWF4GAQgASgNItoBCgVIZWxsbxIUCgxwcm90b2NvbF9taW4YASABKA0SFAoMcHJvdG9jb2xfbWF4GAIgASgNEhUKDWFnZW50X3ZlcnNpb24YAyABKAkSEgoKcHVibGljX2tleRgEIAEoDBIRCglzaWduYXR1cmUYBSABKAwSEwoLZW5yb2xfdG9rZW4YBiABKAkSDwoHYm9vdF9pZBgHIAEoCRIfCgRub2RlGAggASgLMhEuY2FoLnYxLk5vZGVPZmZlchIgCgdob2xkaW5nGAkgAygLMg8uY2FoLnYxLkhvbGRpbmcieAoJTm9kZU9mZmVyEgwKBG5hbWUYASABKAkSDQoFc2xvdHMYAiABKA0SFAoMbWVtb3J5X2J5dGVzGAMgASgEEhIKCmRpc2tfYnl0ZXMYBCABKAQSJAoKcHJvcGVydGllcxgFIAMoCzIQLmNhaC52MS5Qcm9wZXJ0eSInCghQcm9wZXJ0eRIMCgRuYW1lGAEgASgJEg0KBXZhbHVlGAIgASgJIksKB0hvbGRpbmcSIgoHYXR0ZW1wdBgBIAEoCzIRLmNhaC52MS5BdHRlbXB0SWQSHAoFcGhhc2UYAiABKA4yDS5jYWgudjEuUGhhc2Ui8QEKB1dlbGNvbWUSDwoHbm9kZV9pZBgBIAEoCRIVCg1zZXNzaW9uX2Vwb2NoGAIgASgEEiwKCGh1Yl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgVsZWFzZRgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIsCgloZWFydGJlYXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJgoKcmVjb25jaWxlZBgGIAMoCzISLmNhaC52MS5SZWNvbmNpbGVkEhAKCHByb3RvY29sGAcgASgNIlEKClJlY29uY2lsZWQSIgoHYXR0ZW1wdBgBIAEoCzIRLmNhaC52MS5BdHRlbXB0SWQSHwoEd2hhdBgCIAEoDjIRLmNhaC52MS5SZWNvbmNpbGUiWAoHR29vZGJ5ZRIOCgZyZWFzb24YASABKAkSLgoLcmV0cnlfYWZ0ZXIYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDQoFZmluYWwYAyABKAgiHQoJSGVhcnRiZWF0EhAKCHNlcXVlbmNlGAEgASgEIk0KD0hlYXJ0YmVhdEFuc3dlchIQCghzZXF1ZW5jZRgBIAEoBBIoCgVsZWFzZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKlAQoFT2ZmZXISIgoHYXR0ZW1wdBgBIAEoCzIRLmNhaC52MS5BdHRlbXB0SWQSDQoFb3duZXIYAiABKAkSDAoEc3BlYxgDIAEoDBIpCgpwYXJhbWV0ZXJzGAQgASgLMhUuY2FoLnYxLkpvYlBhcmFtZXRlcnMSEgoKYXJyYXlfc2l6ZRgFIAEoDRIcCgVzaGFwZRgGIAEoCzINLmNhaC52MS5TaGFwZSI6CgRLaWxsEiIKB2F0dGVtcHQYASABKAsyES5jYWgudjEuQXR0ZW1wdElkEg4KBnJlYXNvbhgCIAEoCSJqCgZSZXBvcnQSIgoHYXR0ZW1wdBgBIAEoCzIRLmNhaC52MS5BdHRlbXB0SWQSHAoFcGhhc2UYAiABKA4yDS5jYWgudjEuUGhhc2USHgoGcmVzdWx0GAMgASgLMg4uY2FoLnYxLlJlc3VsdCJwCgxSZXBvcnRBbnN3ZXISIgoHYXR0ZW1wdBgBIAEoCzIRLmNhaC52MS5BdHRlbXB0SWQSHAoFcGhhc2UYAiABKA4yDS5jYWgudjEuUGhhc2USHgoGYW5zd2VyGAMgASgOMg4uY2FoLnYxLkFuc3dlciI7CglGb2xsb3dMb2cSIgoHYXR0ZW1wdBgBIAEoCzIRLmNhaC52MS5BdHRlbXB0SWQSCgoCb24YAiABKAgijgEKClN0cmVhbU9wZW4SDgoGc3RyZWFtGAEgASgNEiAKBGtpbmQYAiABKA4yEi5jYWgudjEuU3RyZWFtS2luZBIiCgdhdHRlbXB0GAMgASgLMhEuY2FoLnYxLkF0dGVtcHRJZBIaCgRibG9iGAQgASgLMgwuY2FoLnYxLkJsb2ISDgoGb2Zmc2V0GAUgASgEIkUKDFN0cmVhbU9wZW5lZBIOCgZzdHJlYW0YASABKA0SDgoGb2Zmc2V0GAIgASgEEhUKDWNyZWRpdF9vZmZzZXQYAyABKAQiNQoFQ2h1bmsSDgoGc3RyZWFtGAEgASgNEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMIi8KBkNyZWRpdBIOCgZzdHJlYW0YASABKA0SFQoNY3JlZGl0X29mZnNldBgCIAEoBCJQCglTdHJlYW1FbmQSDgoGc3RyZWFtGAEgASgNEiIKBWVycm9yGAIgASgOMhMuY2FoLnYxLlN0cmVhbUVycm9yEg8KB21lc3NhZ2UYAyABKAkiHgoMU3RyZWFtU3RvcmVkEg4KBnN0cmVhbRgBIAEoDSqBAQoJUmVjb25jaWxlEhkKFVJFQ09OQ0lMRV9VTlNQRUNJRklFRBAAEhYKElJFQ09OQ0lMRV9DT05USU5VRRABEhIKDlJFQ09OQ0lMRV9LSUxMEAISFQoRUkVDT05DSUxFX0RJU0NBUkQQAxIWChJSRUNPTkNJTEVfQUNDRVBURUQQBCp0CgZBbnN3ZXISFgoSQU5TV0VSX1VOU1BFQ0lGSUVEEAASEwoPQU5TV0VSX0FDQ0VQVEVEEAESEgoOQU5TV0VSX0FMUkVBRFkQAhIQCgxBTlNXRVJfU1RBTEUQAxIXChNBTlNXRVJfQkxPQl9NSVNTSU5HEAQqjAEKClN0cmVhbUtpbmQSGwoXU1RSRUFNX0tJTkRfVU5TUEVDSUZJRUQQABIXChNTVFJFQU1fS0lORF9TVEFHRUlOEAESGAoUU1RSRUFNX0tJTkRfU1RBR0VPVVQQAhIWChJTVFJFQU1fS0lORF9TVERPVVQQAxIWChJTVFJFQU1fS0lORF9TVERFUlIQBCrxAQoLU3RyZWFtRXJyb3ISHAoYU1RSRUFNX0VSUk9SX1VOU1BFQ0lGSUVEEAASGgoWU1RSRUFNX0VSUk9SX05PVF9GT1VORBABEhcKE1NUUkVBTV9FUlJPUl9ERU5JRUQQAhIgChxTVFJFQU1fRVJST1JfRElHRVNUX01JU01BVENIEAMSGgoWU1RSRUFNX0VSUk9SX1RPT19MQVJHRRAEEhoKFlNUUkVBTV9FUlJPUl9ESVNLX0ZVTEwQBRIaChZTVFJFQU1fRVJST1JfQ0FOQ0VMTEVEEAYSGQoVU1RSRUFNX0VSUk9SX0lOVEVSTkFMEAdiBnByb3RvMw", [file_cah_v1_job, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChFjYWgvdjEvbGluay5wcm90bxIGY2FoLnYxIsEECghIdWJGcmFtZRImCgljaGFsbGVuZ2UYASABKAsyES5jYWgudjEuQ2hhbGxlbmdlSAASIgoHd2VsY29tZRgCIAEoCzIPLmNhaC52MS5XZWxjb21lSAASHgoFb2ZmZXIYAyABKAsyDS5jYWgudjEuT2ZmZXJIABIcCgRraWxsGAQgASgLMgwuY2FoLnYxLktpbGxIABItCg1yZXBvcnRfYW5zd2VyGAUgASgLMhQuY2FoLnYxLlJlcG9ydEFuc3dlckgAEjMKEGhlYXJ0YmVhdF9hbnN3ZXIYBiABKAsyFy5jYWgudjEuSGVhcnRiZWF0QW5zd2VySAASJwoKZm9sbG93X2xvZxgHIAEoCzIRLmNhaC52MS5Gb2xsb3dMb2dIABIiCgdnb29kYnllGAggASgLMg8uY2FoLnYxLkdvb2RieWVIABItCg1zdHJlYW1fb3BlbmVkGAkgASgLMhQuY2FoLnYxLlN0cmVhbU9wZW5lZEgAEh4KBWNodW5rGAogASgLMg0uY2FoLnYxLkNodW5rSAASIAoGY3JlZGl0GAsgASgLMg4uY2FoLnYxLkNyZWRpdEgAEicKCnN0cmVhbV9lbmQYDCABKAsyES5jYWgudjEuU3RyZWFtRW5kSAASLQoNc3RyZWFtX3N0b3JlZBgNIAEoCzIULmNhaC52MS5TdHJlYW1TdG9yZWRIABIpCgtnYXRoZXJfcGFnZRgOIAEoCzISLmNhaC52MS5HYXRoZXJQYWdlSABCBgoEYm9keSLuAgoKQWdlbnRGcmFtZRIeCgVoZWxsbxgBIAEoCzINLmNhaC52MS5IZWxsb0gAEiYKCWhlYXJ0YmVhdBgCIAEoCzIRLmNhaC52MS5IZWFydGJlYXRIABIgCgZyZXBvcnQYAyABKAsyDi5jYWgudjEuUmVwb3J0SAASKQoLc3RyZWFtX29wZW4YBCABKAsyEi5jYWgudjEuU3RyZWFtT3BlbkgAEh4KBWNodW5rGAUgASgLMg0uY2FoLnYxLkNodW5rSAASIAoGY3JlZGl0GAYgASgLMg4uY2FoLnYxLkNyZWRpdEgAEicKCnN0cmVhbV9lbmQYByABKAsyES5jYWgudjEuU3RyZWFtRW5kSAASLQoNc3RyZWFtX29wZW5lZBgIIAEoCzIULmNhaC52MS5TdHJlYW1PcGVuZWRIABIpCgtsaXN0X2dhdGhlchgJIAEoCzISLmNhaC52MS5MaXN0R2F0aGVySABCBgoEYm9keSJWCglDaGFsbGVuZ2USDgoGaHViX2lkGAEgASgJEg0KBW5vbmNlGAIgASgMEhQKDHByb3RvY29sX21pbhgDIAEoDRIUCgxwcm90b2NvbF9tYXgYBCABKA0i2gEKBUhlbGxvEhQKDHByb3RvY29sX21pbhgBIAEoDRIUCgxwcm90b2NvbF9tYXgYAiABKA0SFQoNYWdlbnRfdmVyc2lvbhgDIAEoCRISCgpwdWJsaWNfa2V5GAQgASgMEhEKCXNpZ25hdHVyZRgFIAEoDBITCgtlbnJvbF90b2tlbhgGIAEoCRIPCgdib290X2lkGAcgASgJEh8KBG5vZGUYCCABKAsyES5jYWgudjEuTm9kZU9mZmVyEiAKB2hvbGRpbmcYCSADKAsyDy5jYWgudjEuSG9sZGluZyJ4CglOb2RlT2ZmZXISDAoEbmFtZRgBIAEoCRINCgVzbG90cxgCIAEoDRIUCgxtZW1vcnlfYnl0ZXMYAyABKAQSEgoKZGlza19ieXRlcxgEIAEoBBIkCgpwcm9wZXJ0aWVzGAUgAygLMhAuY2FoLnYxLlByb3BlcnR5IicKCFByb3BlcnR5EgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiSwoHSG9sZGluZxIiCgdhdHRlbXB0GAEgASgLMhEuY2FoLnYxLkF0dGVtcHRJZBIcCgVwaGFzZRgCIAEoDjINLmNhaC52MS5QaGFzZSLxAQoHV2VsY29tZRIPCgdub2RlX2lkGAEgASgJEhUKDXNlc3Npb25fZXBvY2gYAiABKAQSLAoIaHViX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBWxlYXNlGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCWhlYXJ0YmVhdBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhImCgpyZWNvbmNpbGVkGAYgAygLMhIuY2FoLnYxLlJlY29uY2lsZWQSEAoIcHJvdG9jb2wYByABKA0iUQoKUmVjb25jaWxlZBIiCgdhdHRlbXB0GAEgASgLMhEuY2FoLnYxLkF0dGVtcHRJZBIfCgR3aGF0GAIgASgOMhEuY2FoLnYxLlJlY29uY2lsZSJYCgdHb29kYnllEg4KBnJlYXNvbhgBIAEoCRIuCgtyZXRyeV9hZnRlchgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhINCgVmaW5hbBgDIAEoCCIdCglIZWFydGJlYXQSEAoIc2VxdWVuY2UYASABKAQiTQoPSGVhcnRiZWF0QW5zd2VyEhAKCHNlcXVlbmNlGAEgASgEEigKBWxlYXNlGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIqUBCgVPZmZlchIiCgdhdHRlbXB0GAEgASgLMhEuY2FoLnYxLkF0dGVtcHRJZBINCgVvd25lchgCIAEoCRIMCgRzcGVjGAMgASgMEikKCnBhcmFtZXRlcnMYBCABKAsyFS5jYWgudjEuSm9iUGFyYW1ldGVycxISCgphcnJheV9zaXplGAUgASgNEhwKBXNoYXBlGAYgASgLMg0uY2FoLnYxLlNoYXBlIjoKBEtpbGwSIgoHYXR0ZW1wdBgBIAEoCzIRLmNhaC52MS5BdHRlbXB0SWQSDgoGcmVhc29uGAIgASgJImoKBlJlcG9ydBIiCgdhdHRlbXB0GAEgASgLMhEuY2FoLnYxLkF0dGVtcHRJZBIcCgVwaGFzZRgCIAEoDjINLmNhaC52MS5QaGFzZRIeCgZyZXN1bHQYAyABKAsyDi5jYWgudjEuUmVzdWx0InAKDFJlcG9ydEFuc3dlchIiCgdhdHRlbXB0GAEgASgLMhEuY2FoLnYxLkF0dGVtcHRJZBIcCgVwaGFzZRgCIAEoDjINLmNhaC52MS5QaGFzZRIeCgZhbnN3ZXIYAyABKA4yDi5jYWgudjEuQW5zd2VyIkQKCkxpc3RHYXRoZXISIgoHYXR0ZW1wdBgBIAEoCzIRLmNhaC52MS5BdHRlbXB0SWQSEgoKZnJvbV9pbmRleBgCIAEoDSKmAQoKR2F0aGVyUGFnZRIiCgdhdHRlbXB0GAEgASgLMhEuY2FoLnYxLkF0dGVtcHRJZBISCgpmcm9tX2luZGV4GAIgASgNEiQKB2VudHJpZXMYAyADKAsyEy5jYWgudjEuR2F0aGVyRW50cnkSFwoKbmV4dF9pbmRleBgEIAEoDUgAiAEBEhIKCmFycmF5X3NpemUYBSABKA1CDQoLX25leHRfaW5kZXgiOAoLR2F0aGVyRW50cnkSDQoFaW5kZXgYASABKA0SGgoEYmxvYhgCIAEoCzIMLmNhaC52MS5CbG9iIjsKCUZvbGxvd0xvZxIiCgdhdHRlbXB0GAEgASgLMhEuY2FoLnYxLkF0dGVtcHRJZBIKCgJvbhgCIAEoCCKOAQoKU3RyZWFtT3BlbhIOCgZzdHJlYW0YASABKA0SIAoEa2luZBgCIAEoDjISLmNhaC52MS5TdHJlYW1LaW5kEiIKB2F0dGVtcHQYAyABKAsyES5jYWgudjEuQXR0ZW1wdElkEhoKBGJsb2IYBCABKAsyDC5jYWgudjEuQmxvYhIOCgZvZmZzZXQYBSABKAQiRQoMU3RyZWFtT3BlbmVkEg4KBnN0cmVhbRgBIAEoDRIOCgZvZmZzZXQYAiABKAQSFQoNY3JlZGl0X29mZnNldBgDIAEoBCI1CgVDaHVuaxIOCgZzdHJlYW0YASABKA0SDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiLwoGQ3JlZGl0Eg4KBnN0cmVhbRgBIAEoDRIVCg1jcmVkaXRfb2Zmc2V0GAIgASgEIlAKCVN0cmVhbUVuZBIOCgZzdHJlYW0YASABKA0SIgoFZXJyb3IYAiABKA4yEy5jYWgudjEuU3RyZWFtRXJyb3ISDwoHbWVzc2FnZRgDIAEoCSIeCgxTdHJlYW1TdG9yZWQSDgoGc3RyZWFtGAEgASgNKoEBCglSZWNvbmNpbGUSGQoVUkVDT05DSUxFX1VOU1BFQ0lGSUVEEAASFgoSUkVDT05DSUxFX0NPTlRJTlVFEAESEgoOUkVDT05DSUxFX0tJTEwQAhIVChFSRUNPTkNJTEVfRElTQ0FSRBADEhYKElJFQ09OQ0lMRV9BQ0NFUFRFRBAEKnQKBkFuc3dlchIWChJBTlNXRVJfVU5TUEVDSUZJRUQQABITCg9BTlNXRVJfQUNDRVBURUQQARISCg5BTlNXRVJfQUxSRUFEWRACEhAKDEFOU1dFUl9TVEFMRRADEhcKE0FOU1dFUl9CTE9CX01JU1NJTkcQBCqMAQoKU3RyZWFtS2luZBIbChdTVFJFQU1fS0lORF9VTlNQRUNJRklFRBAAEhcKE1NUUkVBTV9LSU5EX1NUQUdFSU4QARIYChRTVFJFQU1fS0lORF9TVEFHRU9VVBACEhYKElNUUkVBTV9LSU5EX1NURE9VVBADEhYKElNUUkVBTV9LSU5EX1NUREVSUhAEKvEBCgtTdHJlYW1FcnJvchIcChhTVFJFQU1fRVJST1JfVU5TUEVDSUZJRUQQABIaChZTVFJFQU1fRVJST1JfTk9UX0ZPVU5EEAESFwoTU1RSRUFNX0VSUk9SX0RFTklFRBACEiAKHFNUUkVBTV9FUlJPUl9ESUdFU1RfTUlTTUFUQ0gQAxIaChZTVFJFQU1fRVJST1JfVE9PX0xBUkdFEAQSGgoWU1RSRUFNX0VSUk9SX0RJU0tfRlVMTBAFEhoKFlNUUkVBTV9FUlJPUl9DQU5DRUxMRUQQBhIZChVTVFJFQU1fRVJST1JfSU5URVJOQUwQB2IGcHJvdG8z", [file_cah_v1_job, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Hub to agent.
@@ -109,6 +109,12 @@ export type HubFrame = Message<"cah.v1.HubFrame"> & {
      */
     value: StreamStored;
     case: "streamStored";
+  } | {
+    /**
+     * @generated from field: cah.v1.GatherPage gather_page = 14;
+     */
+    value: GatherPage;
+    case: "gatherPage";
   } | { case: undefined; value?: undefined };
 };
 
@@ -176,6 +182,12 @@ export type AgentFrame = Message<"cah.v1.AgentFrame"> & {
      */
     value: StreamOpened;
     case: "streamOpened";
+  } | {
+    /**
+     * @generated from field: cah.v1.ListGather list_gather = 9;
+     */
+    value: ListGather;
+    case: "listGather";
   } | { case: undefined; value?: undefined };
 };
 
@@ -652,6 +664,97 @@ export const ReportAnswerSchema: GenMessage<ReportAnswer> = /*@__PURE__*/
   messageDesc(file_cah_v1_link, 15);
 
 /**
+ * Which stageouts the attempt's stagein is gathered from. Answered page by page.
+ *
+ * @generated from message cah.v1.ListGather
+ */
+export type ListGather = Message<"cah.v1.ListGather"> & {
+  /**
+   * @generated from field: cah.v1.AttemptId attempt = 1;
+   */
+  attempt?: AttemptId | undefined;
+
+  /**
+   * Jobs with this index and later.
+   *
+   * @generated from field: uint32 from_index = 2;
+   */
+  fromIndex: number;
+};
+
+/**
+ * Describes the message cah.v1.ListGather.
+ * Use `create(ListGatherSchema)` to create a new message.
+ */
+export const ListGatherSchema: GenMessage<ListGather> = /*@__PURE__*/
+  messageDesc(file_cah_v1_link, 16);
+
+/**
+ * @generated from message cah.v1.GatherPage
+ */
+export type GatherPage = Message<"cah.v1.GatherPage"> & {
+  /**
+   * @generated from field: cah.v1.AttemptId attempt = 1;
+   */
+  attempt?: AttemptId | undefined;
+
+  /**
+   * @generated from field: uint32 from_index = 2;
+   */
+  fromIndex: number;
+
+  /**
+   * By index; jobs that gave nothing back are left out.
+   *
+   * @generated from field: repeated cah.v1.GatherEntry entries = 3;
+   */
+  entries: GatherEntry[];
+
+  /**
+   * Where the next page begins. Unset: this is the last.
+   *
+   * @generated from field: optional uint32 next_index = 4;
+   */
+  nextIndex?: number | undefined;
+
+  /**
+   * Jobs of the campaign that is gathered: how many digits an index may have.
+   *
+   * @generated from field: uint32 array_size = 5;
+   */
+  arraySize: number;
+};
+
+/**
+ * Describes the message cah.v1.GatherPage.
+ * Use `create(GatherPageSchema)` to create a new message.
+ */
+export const GatherPageSchema: GenMessage<GatherPage> = /*@__PURE__*/
+  messageDesc(file_cah_v1_link, 17);
+
+/**
+ * @generated from message cah.v1.GatherEntry
+ */
+export type GatherEntry = Message<"cah.v1.GatherEntry"> & {
+  /**
+   * @generated from field: uint32 index = 1;
+   */
+  index: number;
+
+  /**
+   * @generated from field: cah.v1.Blob blob = 2;
+   */
+  blob?: Blob | undefined;
+};
+
+/**
+ * Describes the message cah.v1.GatherEntry.
+ * Use `create(GatherEntrySchema)` to create a new message.
+ */
+export const GatherEntrySchema: GenMessage<GatherEntry> = /*@__PURE__*/
+  messageDesc(file_cah_v1_link, 18);
+
+/**
  * Somebody watches: open a log stream for this attempt, or stop.
  *
  * @generated from message cah.v1.FollowLog
@@ -673,7 +776,7 @@ export type FollowLog = Message<"cah.v1.FollowLog"> & {
  * Use `create(FollowLogSchema)` to create a new message.
  */
 export const FollowLogSchema: GenMessage<FollowLog> = /*@__PURE__*/
-  messageDesc(file_cah_v1_link, 16);
+  messageDesc(file_cah_v1_link, 19);
 
 /**
  * Only agents open streams: they ask for a stagein, offer a stageout, or serve a followed log.
@@ -718,7 +821,7 @@ export type StreamOpen = Message<"cah.v1.StreamOpen"> & {
  * Use `create(StreamOpenSchema)` to create a new message.
  */
 export const StreamOpenSchema: GenMessage<StreamOpen> = /*@__PURE__*/
-  messageDesc(file_cah_v1_link, 17);
+  messageDesc(file_cah_v1_link, 20);
 
 /**
  * The sender may send from `offset` up to `credit_offset`.
@@ -747,7 +850,7 @@ export type StreamOpened = Message<"cah.v1.StreamOpened"> & {
  * Use `create(StreamOpenedSchema)` to create a new message.
  */
 export const StreamOpenedSchema: GenMessage<StreamOpened> = /*@__PURE__*/
-  messageDesc(file_cah_v1_link, 18);
+  messageDesc(file_cah_v1_link, 21);
 
 /**
  * @generated from message cah.v1.Chunk
@@ -774,7 +877,7 @@ export type Chunk = Message<"cah.v1.Chunk"> & {
  * Use `create(ChunkSchema)` to create a new message.
  */
 export const ChunkSchema: GenMessage<Chunk> = /*@__PURE__*/
-  messageDesc(file_cah_v1_link, 19);
+  messageDesc(file_cah_v1_link, 22);
 
 /**
  * The receiver has room up to here. An absolute offset, so that a repeated or late credit does no harm.
@@ -798,7 +901,7 @@ export type Credit = Message<"cah.v1.Credit"> & {
  * Use `create(CreditSchema)` to create a new message.
  */
 export const CreditSchema: GenMessage<Credit> = /*@__PURE__*/
-  messageDesc(file_cah_v1_link, 20);
+  messageDesc(file_cah_v1_link, 23);
 
 /**
  * The sender has sent all, or either side gives the stream up.
@@ -827,7 +930,7 @@ export type StreamEnd = Message<"cah.v1.StreamEnd"> & {
  * Use `create(StreamEndSchema)` to create a new message.
  */
 export const StreamEndSchema: GenMessage<StreamEnd> = /*@__PURE__*/
-  messageDesc(file_cah_v1_link, 21);
+  messageDesc(file_cah_v1_link, 24);
 
 /**
  * The hub has a stageout whole, verified and on disk.
@@ -846,7 +949,7 @@ export type StreamStored = Message<"cah.v1.StreamStored"> & {
  * Use `create(StreamStoredSchema)` to create a new message.
  */
 export const StreamStoredSchema: GenMessage<StreamStored> = /*@__PURE__*/
-  messageDesc(file_cah_v1_link, 22);
+  messageDesc(file_cah_v1_link, 25);
 
 /**
  * @generated from enum cah.v1.Reconcile
