@@ -9,7 +9,7 @@ import { checkFrames } from "./demo/frames.ts"
 import { type CampaignAnswer, Hub } from "./demo/hub.ts"
 import { type Options, parseOptions, UsageError, usage } from "./demo/options.ts"
 import { end, type Program, ready, runToEnd, start, tail } from "./demo/processes.ts"
-import { chooseRenderer, makeVideo } from "./demo/renderers.ts"
+import { chooseRenderer, VIDEO, videoCommand } from "./demo/renderers.ts"
 import { RenderWatch } from "./demo/renders.ts"
 import { type Report, report, table } from "./demo/report.ts"
 
@@ -77,6 +77,17 @@ async function demo(options: Options, say: (line: string) => void): Promise<Repo
     await rm(join(out, "frames"), { recursive: true, force: true })
     await cah("get", campaign, "-d", join(place, "fetched"))
 
+    // Before the video's job fetches the frames, which were nobody's stagein until then.
+    const totals = await hub.finalTotals()
+    const joining = videoCommand(options, say)
+    if (joining !== null) {
+      const gather = ["--gather", campaign, "--stageout", VIDEO, "--walltime", "1h"]
+      const video = (await cah("sub", "-o", "quiet", "-n", "video", ...gather, "--", joining)).trim()
+      say(`campaign ${video}: the video, from what campaign ${campaign} gave back`)
+      await cah("wait", video)
+      await cah("get", video, "-d", out)
+    }
+
     const check = await checkFrames(join(place, "fetched"), join(out, "frames"), options)
     const { campaign: done } = await hub.ask<{
       campaign: CampaignAnswer & { spec?: { stagein?: { sizeBytes?: string } } }
@@ -89,11 +100,11 @@ async function demo(options: Options, say: (line: string) => void): Promise<Repo
         makespanSeconds: (Date.parse(done.endedAt ?? "") - Date.parse(done.submittedAt ?? "")) / 1000,
         stageinBytes: Number(done.spec?.stagein?.sizeBytes ?? 0),
         dbHandles: { atStart: handlesAtStart, atEnd: (await hub.metrics()).get("cah_db_handles") ?? 0 },
-        totals: await hub.finalTotals(),
+        totals,
         nodes: (await onlineNodes(hub)).length,
         renders: { renders, frames },
         kills: options.kills,
-        video: check.ok === options.frames ? await makeVideo(out, options, say) : null,
+        video: joining === null ? null : join(out, VIDEO),
       },
       options,
     )

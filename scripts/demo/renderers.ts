@@ -1,7 +1,6 @@
 // What draws the frames and joins them: POV-Ray and ffmpeg of the distribution. As root they are installed, and that is said;
 // otherwise the one command that would is printed, a small renderer of ours draws instead, and there is no video.
-import { spawn, spawnSync } from "node:child_process"
-import { join } from "node:path"
+import { spawnSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import type { Options } from "./options.ts"
 
@@ -83,26 +82,18 @@ function ownRenderer({ frames, width, height }: Options, mark: number): Renderer
   }
 }
 
-/** The video's path, or null where ffmpeg is missing or fails, which is said. */
-export async function makeVideo(folder: string, { frames }: Options, say: Say): Promise<string | null> {
+/** The file that the gather job gives back. */
+export const VIDEO = "clouds.mp4"
+
+/** The command that joins the frames, each of which lies in a directory of its own; null where ffmpeg is missing, which is said. */
+export function videoCommand({ frames }: Options, say: Say): string | null {
   if (!present("ffmpeg")) {
     say("no video: ffmpeg is not installed")
     return null
   }
-  const video = join(folder, "clouds.mp4")
   // A turn takes six seconds however many frames it has, within what players like.
   const rate = Math.min(60, Math.max(6, Math.round(frames / 12)))
-  const frame = join(folder, "frames", `frame%0${String(frames).length}d.png`)
   // yuv420p plays everywhere, and wants even sides.
-  const args = ["-v", "error", "-y", "-framerate", String(rate), "-i", frame, "-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2"]
-  const ffmpeg = spawn("ffmpeg", [...args, "-pix_fmt", "yuv420p", "-movflags", "+faststart", video], {
-    stdio: ["ignore", "ignore", 2],
-  })
-  const code = await new Promise<number | null>((resolve, reject) => {
-    ffmpeg.once("error", reject)
-    ffmpeg.once("exit", resolve)
-  })
-  if (code === 0) return video
-  say(`no video: ffmpeg ended with ${code}`)
-  return null
+  const picture = "-vf 'crop=trunc(iw/2)*2:trunc(ih/2)*2' -pix_fmt yuv420p -movflags +faststart"
+  return `ffmpeg -v error -y -framerate ${rate} -pattern_type glob -i '*/frame*.png' ${picture} ${VIDEO}`
 }
