@@ -10,7 +10,7 @@ export const LEASE_MS = 10 * 60_000
  * cost 4–9 % of a core (measured at twice this rate: 7–18 %).
  */
 export const HEARTBEAT_MS = 60_000
-/** An offer nobody answered by then is taken back. The agent answers as soon as its journal has it. */
+/** An offer not answered by then is taken back when the node is next heard. The agent answers as soon as its journal has it. */
 export const OFFER_MS = 60_000
 /** Attempts that nodes may lose before the job ends as lost. A guess: a node that loses ten in a row is the job's fault. */
 export const LOSS_MAX = 10

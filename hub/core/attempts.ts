@@ -1,10 +1,10 @@
 // The life of an attempt: offered, reported, lost. The number is the fence: what is said about an attempt that is not
 // under way changes nothing and is answered "stale", so that the agent cleans up.
-import { OFFER_MS } from "../limits.ts"
+import { ATTEMPT_SLACK_MS, OFFER_MS } from "../limits.ts"
 import { change, liveJob, type Stage, stopOn, takeIndex, tryOf, updateLane, updateRoom } from "./change.ts"
 import type { AttemptName, ReportAnswer } from "./effects.ts"
 import type { AttemptReported } from "./events.ts"
-import { arm, backoffMs, renew, watchAge, watchTail } from "./lease.ts"
+import { arm, backoffMs, renew, watchTail } from "./lease.ts"
 import {
   type Campaign,
   type CampaignId,
@@ -70,7 +70,6 @@ function begin(stage: Stage, node: Node, campaign: Campaign, job: Job, one: Try)
   const { needs } = shapeOf(campaign, one.shape)
   const { id, owner } = campaign
   hold(stage, node, { campaign: id, index: job.index, attempt: one.attempt, needs, owner, stopping: null })
-  watchAge(stage, campaign, job, one)
 }
 
 function hold(stage: Stage, node: Node, held: Held): void {
@@ -85,7 +84,6 @@ function hold(stage: Stage, node: Node, held: Held): void {
 /** Also said again after a hello that does not name it: the first may never have arrived. */
 export function speakOffer(stage: Stage, node: Node, held: Held, shape: number): void {
   const { campaign, index, attempt } = held
-  stage.state.deadlines.add(stage.now.nowMs + OFFER_MS, { kind: "offer", campaign, index, attempt })
   stage.effects.speech.push({ kind: "Offer", link: node.link!, campaign, index, attempt, shape })
 }
 
@@ -255,26 +253,34 @@ function queueLater(stage: Stage, campaign: Campaign, job: Job, waitMs: number):
   stage.state.deadlines.add(stage.now.nowMs + waitMs, due)
 }
 
-/** An offer nobody answered, an attempt that outlived its time, a back-off that is over. */
-export function onAttemptDue(stage: Stage, due: Extract<Deadline, { kind: "offer" | "age" | "again" }>): void {
+/** A back-off is over: the job may be offered again, unless it came back by itself. */
+export function onAgainDue(stage: Stage, due: Extract<Deadline, { kind: "again" }>): void {
   const found = liveJob(stage.state, due.campaign, due.index)
-  if (found === null) return
-  const { campaign, job } = found
-  if (due.kind === "again") {
-    if (job.phase !== "queued" || job.attempt !== due.attempt) return
-    campaign.again.add(job.index)
-    updateLane(stage.state, campaign)
-    return
-  }
-  const one = job.tries.find(({ attempt }) => attempt === due.attempt)
-  if (one === undefined || (due.kind === "offer" && !isUnanswered(stage, one))) return
-  const event =
-    due.kind === "offer" ? "lost: the node did not answer the offer" : "lost: older than its walltime and all slack"
-  stopOn(stage, campaign.id, job.index, one, event)
-  lose(stage, campaign, job, one, event)
+  if (found === null || found.job.phase !== "queued" || found.job.attempt !== due.attempt) return
+  found.campaign.again.add(due.index)
+  updateLane(stage.state, found.campaign)
 }
 
-/** While the node is away its lease decides; when it comes back the offer is said again. */
-function isUnanswered(stage: Stage, one: Try): boolean {
-  return one.phase === "offered" && stage.state.nodes.get(one.node)?.link !== null
+/** Takes back what the node was offered and did not answer. Asked when it is heard, so that silence is left to its lease. */
+export function takeBackUnanswered(stage: Stage, node: Node): void {
+  takeBack(stage, node, "lost: the node did not answer the offer", one => {
+    return one.phase === "offered" && stage.now.nowMs - one.sinceMs >= OFFER_MS
+  })
+}
+
+/** Takes back what has outlived its walltime and all slack, however well its node heartbeats. Asked once a lease. */
+export function takeBackOverdue(stage: Stage, node: Node): void {
+  takeBack(stage, node, "lost: older than its walltime and all slack", (one, campaign) => {
+    return stage.now.nowMs - one.sinceMs >= shapeOf(campaign, one.shape).walltimeMs + ATTEMPT_SLACK_MS
+  })
+}
+
+function takeBack(stage: Stage, node: Node, event: string, isDue: (one: Try, campaign: Campaign) => boolean): void {
+  for (const held of [...node.held.values()]) {
+    const found = liveJob(stage.state, held.campaign, held.index)
+    const one = found === null ? null : tryOf(found.job, held.attempt, node.id)
+    if (found === null || one === null || !isDue(one, found.campaign)) continue
+    stopOn(stage, held.campaign, held.index, one, event)
+    lose(stage, found.campaign, found.job, one, event)
+  }
 }

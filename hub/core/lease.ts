@@ -1,9 +1,8 @@
-// What is watched, and for how long: the lease of what a node has, the age of an attempt, the end of a campaign, and how long
+// What is watched, and for how long: the lease of what a node has, the end of a campaign, and how long
 // a job waits after a loss or a failure. A lease belongs to the node, not to
 // the attempt: one heartbeat renews all, whatever their number. The clocks are the hub's own (docs/adr/0003).
-import { ATTEMPT_SLACK_MS, BACKOFF_MAX_MS, BACKOFF_MIN_MS, LEASE_MS, TAIL_EVERY_MS } from "../limits.ts"
-import type { Campaign, Job, Node, Now, State } from "./model.ts"
-import { shapeOf } from "./rules.ts"
+import { BACKOFF_MAX_MS, BACKOFF_MIN_MS, LEASE_MS, TAIL_EVERY_MS } from "../limits.ts"
+import type { Campaign, Node, Now, State } from "./model.ts"
 
 interface Moment {
   readonly state: State
@@ -20,17 +19,6 @@ export function arm(state: State, node: Node): void {
   if (node.leaseArmed) return
   node.leaseArmed = true
   state.deadlines.add(node.leaseUntilMs, { kind: "lease", node: node.id })
-}
-
-/** An attempt does not go on for ever, however well its node heartbeats. */
-export function watchAge(
-  { state, now }: Moment,
-  campaign: Campaign,
-  job: Job,
-  { attempt, shape }: { readonly attempt: number; readonly shape: number },
-): void {
-  const untilMs = now.nowMs + shapeOf(campaign, shape).walltimeMs + ATTEMPT_SLACK_MS
-  state.deadlines.add(untilMs, { kind: "age", campaign: campaign.id, index: job.index, attempt })
 }
 
 /** From now on somebody looks at the campaign's last jobs, now and then, until it has jobs to place again or has ended. */

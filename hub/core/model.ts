@@ -161,8 +161,8 @@ export interface Try {
   phase: "offered" | "staging" | "running" | "returning"
   /** Which of the campaign's shapes it has. */
   readonly shape: number
-  /** Monotonic; since this start of the hub. */
-  readonly sinceMs: number
+  /** When it was offered, for the last time; monotonic, since this start of the hub. */
+  sinceMs: number
 }
 
 export interface Job {
@@ -241,8 +241,6 @@ export interface Now {
 
 export type Deadline =
   | { readonly kind: "lease"; readonly node: NodeId }
-  /** An offer nobody answered, or an attempt that outlived its walltime and all slack. */
-  | { readonly kind: "offer" | "age"; readonly campaign: CampaignId; readonly index: number; readonly attempt: number }
   /** The campaign's deadline; a look at whether its last jobs should be doubled. */
   | { readonly kind: "deadline" | "tail"; readonly campaign: CampaignId }
   /** The back-off after a loss is over. */

@@ -1,7 +1,17 @@
 // Nodes come, go, and fall silent. The hello is the whole recovery protocol: hub and node compare what each believes
 // the node holds, and every difference has one answer. It survives a crash of either side at any moment.
 import { HEARTBEAT_MS, HELD_MAX, LEASE_MS } from "../limits.ts"
-import { advance, currentAttempt, expectStop, lose, release, revive, speakOffer } from "./attempts.ts"
+import {
+  advance,
+  currentAttempt,
+  expectStop,
+  lose,
+  release,
+  revive,
+  speakOffer,
+  takeBackOverdue,
+  takeBackUnanswered,
+} from "./attempts.ts"
 import { type Stage, updateRoom } from "./change.ts"
 import type { ReconcileAnswer } from "./effects.ts"
 import { CahError } from "./errors.ts"
@@ -63,6 +73,7 @@ function settleHeld(stage: Stage, node: Node, event: NodeHello): { held: Held; s
     const found = currentAttempt(stage, node, held.campaign, held.index, held.attempt)
     const one = found?.one ?? null
     if (one?.phase === "offered" && held.stopping === null) {
+      one.sinceMs = stage.now.nowMs
       unanswered.push({ held, shape: one.shape })
       continue
     }
@@ -139,6 +150,7 @@ export function onHeartbeat(stage: Stage, event: HeartbeatReceived): void {
   for (const { campaign, index, attempt, stopping } of node.held.values()) {
     if (stopping !== null) effects.speech.push({ kind: "Kill", link, reason: stopping, campaign, index, attempt })
   }
+  takeBackUnanswered(stage, node)
 }
 
 /** The lease deadline came. If the node was heard since, look again later; else all it holds is lost. */
@@ -149,6 +161,7 @@ export function onLeaseDue(stage: Stage, id: NodeId): void {
   node.leaseArmed = false
   if (node.held.size === 0) return
   if (node.leaseUntilMs > now.nowMs) {
+    takeBackOverdue(stage, node)
     arm(state, node)
     return
   }

@@ -5,7 +5,7 @@ import { awaitOthers } from "./campaigns.ts"
 import { keyOf, type Stage, updateLane } from "./change.ts"
 import { Deadlines } from "./deadlines.ts"
 import { noEffects } from "./effects.ts"
-import { arm, renew, watchAge, watchDeadline, watchTail } from "./lease.ts"
+import { arm, renew, watchDeadline, watchTail } from "./lease.ts"
 import { type Job, jobId, type Now, type State } from "./model.ts"
 import type { JobRow, StoreReader } from "./ports.ts"
 import { factsOf, shapeOf, wantsOf } from "./rules.ts"
@@ -75,6 +75,5 @@ function restoreJob(stage: Stage, row: JobRow): void {
     useSlots(stage, owner, needs.slots)
     renew(node, now.nowMs)
     arm(state, node)
-    watchAge(stage, campaign, job, one)
   }
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { BACKOFF_MIN_MS, HEARTBEAT_MS, LEASE_MS, LOSS_MAX, OFFER_MS } from "../limits.ts"
+import { ATTEMPT_SLACK_MS, BACKOFF_MIN_MS, HEARTBEAT_MS, LEASE_MS, LOSS_MAX, OFFER_MS } from "../limits.ts"
 import { digest, only, order, TestCore } from "./fixtures.ts"
 import type { CampaignId, NodeId } from "./model.ts"
 
@@ -151,9 +151,23 @@ test("an offer that nobody answers is taken back", () => {
   const core = new TestCore()
   core.tick(core.hello("n1"))
   core.submit({ total: 1 })
-  const { speech } = core.wait(OFFER_MS)
+  core.nowMs += OFFER_MS
+  const { speech } = core.tick({ kind: "HeartbeatReceived", node: "n1" as NodeId, epoch: 1, sequence: 1 })
   assert.deepEqual(only(speech, "Kill").length, 1)
   assert.equal(core.job(1, 0)?.losses, 1)
+})
+
+test("an attempt that outlives its walltime and all slack is taken back, however well its node heartbeats", () => {
+  const core = new TestCore()
+  core.tick(core.hello("n1"))
+  core.submit({ total: 1, walltimeMs: 1_000 })
+  core.tick(core.report("n1", [1, 0, 1], "running"))
+  for (let beat = 0; core.job(1, 0)?.losses === 0; beat++) {
+    assert.ok(core.nowMs < ATTEMPT_SLACK_MS + 2 * LEASE_MS, "within a lease of its time")
+    core.nowMs += HEARTBEAT_MS
+    core.tick({ kind: "HeartbeatReceived", node: "n1" as NodeId, epoch: 1, sequence: beat })
+  }
+  assert.ok(core.nowMs >= ATTEMPT_SLACK_MS)
 })
 
 test("frames of an older session change nothing", () => {
@@ -287,7 +301,8 @@ test("a lost report of a job that waits for its back-off does not take it out of
   const core = new TestCore()
   core.tick(core.hello("n1"))
   core.submit({ total: 1 })
-  core.wait(OFFER_MS)
+  core.nowMs += OFFER_MS
+  core.tick({ kind: "HeartbeatReceived", node: "n1" as NodeId, epoch: 1, sequence: 1 })
   core.wait(BACKOFF_MIN_MS)
   core.tick(core.report("n1", [1, 0, 1], "ended", { outcome: "lost" }))
   assert.equal(core.job(1, 0)?.attempt, 2)

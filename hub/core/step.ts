@@ -1,6 +1,6 @@
 // The hub's decisions: (state, event, now) in, effects out. The only place where state changes. No I/O, clock, chance or
 // logger in here or in anything it calls; the same code runs in production and in the simulator.
-import { onAttemptDue, onAttemptReported, placeWork } from "./attempts.ts"
+import { onAgainDue, onAttemptReported, placeWork } from "./attempts.ts"
 import {
   campaignRow,
   closeEnded,
@@ -64,10 +64,8 @@ function onDue(stage: Stage, due: Deadline): void {
       return onDeadlineDue(stage, due.campaign)
     case "tail":
       return onTailDue(stage, due.campaign)
-    case "offer":
-    case "age":
     case "again":
-      return onAttemptDue(stage, due)
+      return onAgainDue(stage, due)
     default:
       return due satisfies never
   }
