@@ -3,7 +3,7 @@
 import { create } from "@bufbuild/protobuf"
 import { type Duration, type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt"
 import type { Command } from "commander"
-import { type Campaign, type Job, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
+import { type Campaign, type CampaignSpec, type Job, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
 import {
   type GetCampaignResponse,
   GetCampaignResponseSchema,
@@ -12,7 +12,7 @@ import {
 import type { Context } from "../context.ts"
 import { ClientError } from "../errors.ts"
 import { type Colors, fields, statePaint, table } from "../output.ts"
-import { showBytes, showDuration } from "../quantities.ts"
+import { plural, showBytes, showDuration } from "../quantities.ts"
 import { quoteWords } from "../submit/words.ts"
 import { findOne } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
@@ -70,6 +70,10 @@ function showCampaign({ errors }: GetCampaignResponse, campaign: Campaign, color
       ["Stagein", spec?.stagein === undefined ? "" : `${showBytes(spec.stagein.sizeBytes)}  ${spec.stagein.digest}`],
       ["Stageout", spec?.stageout.join("  ") ?? ""],
       ["Walltime", seconds(spec?.walltime)],
+      ["Needs", needsInWords(spec)],
+      ["Property", spec?.property ?? ""],
+      ["Retries", retriesInWords(spec)],
+      ["Deadline", moment(spec?.deadline)],
       ["Submitted", moment(campaign.submittedAt)],
       ["Ended", moment(campaign.endedAt)],
     ],
@@ -130,6 +134,24 @@ function showJob(job: Job, colors: Colors): string {
     colors,
   )
   return `${head}\n\n${rows}`
+}
+
+/** As -l takes them; nothing for the one slot that a job has anyway. */
+function needsInWords(spec: CampaignSpec | undefined): string {
+  const shapes = spec === undefined ? [] : [spec.needs, ...spec.shapes.map(({ needs }) => needs)]
+  const texts = shapes.map(needs => {
+    const parts = [plural(Math.max(1, needs?.slots ?? 1), "slot")]
+    if ((needs?.memoryBytes ?? 0n) > 0n) parts.push(`${showBytes(needs?.memoryBytes ?? 0n)} of memory`)
+    if ((needs?.diskBytes ?? 0n) > 0n) parts.push(`${showBytes(needs?.diskBytes ?? 0n)} of disk`)
+    return parts.join(", ")
+  })
+  return texts.length === 1 && texts[0] === "1 slot" ? "" : texts.join(", or else ")
+}
+
+function retriesInWords(spec: CampaignSpec | undefined): string {
+  const { max = 0, exitCodes = [] } = spec?.retries ?? {}
+  if (max === 0) return ""
+  return exitCodes.length === 0 ? String(max) : `${max}, after exit ${exitCodes.join(", ")}`
 }
 
 /** As it could be typed again. */

@@ -35,5 +35,7 @@ export async function announce(context: Context, done: readonly Submitted[], wai
     })
   }
   const ids = answers.map(({ campaign }) => campaign).join(",")
+  const held = done.filter(({ order }) => order.draft.spec.hold === true).map(({ answer }) => answer.campaign)
+  if (held.length > 0) output.note(`Held until you say: cah resume ${held.join(",")}`)
   if (!waits) output.note(`Wait for it: cah wait ${ids}    fetch its results: cah get ${answers.at(-1)?.campaign}`)
 }

@@ -93,7 +93,7 @@ describe("--sweep", () => {
     ["k=1..2,x", ["1..2", "x"]],
   ]
   for (const [text, values] of good)
-    test(`${text} is understood`, () => assert.deepEqual(parseSweep(text).values, values))
+    test(`the values of ${text} are understood`, () => assert.deepEqual(parseSweep(text).values, values))
   const bad: readonly (readonly [text: string, error: RegExp])[] = [
     ["k", /is not NAME=VALUES/],
     ["=1", /is not NAME=VALUES/],
@@ -106,7 +106,8 @@ describe("--sweep", () => {
     ["k=1..", /column 3: it is not a range/],
     ["k=1..99999999", /more than 10000000 values/],
   ]
-  for (const [text, error] of bad) test(`${text} is refused`, () => assert.throws(() => parseSweep(text), error))
+  for (const [text, error] of bad)
+    test(`the values of ${text} are refused`, () => assert.throws(() => parseSweep(text), error))
 
   test("makes all combinations, the last one changing fastest", () => {
     const made = product([parseSweep("a=1..2"), parseSweep("b=x,y,z")])
@@ -192,7 +193,7 @@ describe("a JSON file", () => {
     ["[{}]", /it has no keys/],
   ]
   for (const [text, error] of bad)
-    test(`of ${text} is refused`, () => assert.throws(() => parseJson("p.json", text), error))
+    test(`of the text ${text} is refused`, () => assert.throws(() => parseJson("p.json", text), error))
 })
 
 test("a file of lines makes a job of each line, blank ones too", () => {

@@ -110,7 +110,7 @@ function showPlan(context: Context, plan: Plan): string {
         "Stagein",
         stagein === null
           ? ""
-          : `${showBytes(stagein.sizeBytes)}${stagein.entries === null ? "" : ` in ${plural(stagein.entries, "entry").replace("entrys", "entries")}`}, ${sending}`,
+          : `${showBytes(stagein.sizeBytes)}${stagein.entries === null ? "" : ` in ${plural(stagein.entries, "entry").replace(/ys$/, "ies")}`}, ${sending}`,
       ],
       ["", stagein?.digest ?? ""],
       ["Waits", plan.waitsFor.join(", ")],

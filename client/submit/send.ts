@@ -46,8 +46,10 @@ export async function place(
   spec: Spec,
   parameters: readonly string[],
   idempotencyKey: string,
+  /** What the user would repeat: within a graph, the key that the others are made from. */
+  typedKey = idempotencyKey,
 ): Promise<SubmitResponse> {
-  context.onInterrupt = `It may have been submitted: see cah ls, or repeat with --idempotency-key ${idempotencyKey}`
+  context.onInterrupt = `It may have been submitted: see cah ls, or repeat with --idempotency-key ${typedKey}`
   const answer = await hub.submit({ spec, parameters, idempotencyKey })
   context.hubIsBack()
   context.onInterrupt = `The work goes on; cancel it with: cah del ${answer.campaign}`

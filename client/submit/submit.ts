@@ -34,7 +34,7 @@ export async function submitAll(
     const whole = { ...spec, after: [...(spec.after ?? []), ...after], gather }
     try {
       const own = order.name === null ? key : `${key}/${order.name}`
-      const answer = await place(context, hub, whole, order.draft.parameters, own)
+      const answer = await place(context, hub, whole, order.draft.parameters, own, key)
       if (order.name !== null) numbers.set(order.name, answer.campaign)
       done.push({ order, answer })
     } catch (thrown) {
