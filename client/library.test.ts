@@ -1,9 +1,11 @@
 import assert from "node:assert/strict"
 import { randomBytes } from "node:crypto"
+import { once } from "node:events"
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { after, test } from "node:test"
+import { after, afterEach, test } from "node:test"
 import { status as Status } from "@grpc/grpc-js"
 import { Outcome } from "../proto/gen/cah/v1/job_pb.ts"
 import { ClientError } from "./errors.ts"
@@ -12,6 +14,11 @@ import { Hub, Output } from "./library.ts"
 
 const root = mkdtempSync(join(tmpdir(), "cah-library-"))
 after(() => rmSync(root, { recursive: true, force: true }))
+/** Closed after each test, also one that fails: an open server would keep the process, and hide the failure for ever. */
+const open: (() => void)[] = []
+afterEach(() => {
+  for (const close of open.splice(0)) close()
+})
 let number = 0
 
 function scratch(): string {
@@ -29,6 +36,7 @@ async function pair(options: Parameters<typeof FakeHub.start>[0] = {}) {
     hub.close()
     fake.stop()
   }
+  open.push(close)
   return { fake, hub, abort, waits, close }
 }
 
@@ -252,15 +260,20 @@ test("lists come in pages and end", async () => {
 })
 
 test("a hub that is not there is unavailable, after a few tries, in words", async () => {
-  const { fake, hub, waits, close } = await pair()
-  const { url } = fake
-  fake.stop()
+  // Not a fake hub that was stopped: a connection that it took in its last moment would be silent, not refused.
+  const listener = createServer().listen(0, "127.0.0.1")
+  await once(listener, "listening")
+  const url = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`
+  listener.close()
+  await once(listener, "close")
+  const waits: string[] = []
+  const hub = new Hub({ url, token: TOKEN, onWait: error => waits.push(error.message) })
+  open.push(() => hub.close())
   await assert.rejects(
     hub.whoAmI(),
     error => code("unavailable")(error) && String(error).includes(`${url} does not answer: connection refused`),
   )
   assert.equal(waits.length, 0, "short calls fail without a word in between")
-  close()
 })
 
 test("a library user's mistakes are errors too", () => {

@@ -162,6 +162,8 @@ export class Rpc {
           if (!call.write(create(method.input, request))) await once(call, "drain", { signal: over.signal })
         }
         call.end()
+        // It may be over already: a timer set now would keep the process for nothing.
+        if (over.signal.aborted) return
         // From the last byte on the hub owes an answer.
         const timer = setTimeout(() => call.cancel(), options.answerMs ?? CALL_MAX_MS)
         over.signal.addEventListener("abort", () => clearTimeout(timer), { once: true })
