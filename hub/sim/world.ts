@@ -155,12 +155,12 @@ class World {
     const endless = chance.chance(this.faults.endless)
     const runMs = endless
       ? Number.MAX_SAFE_INTEGER / 2
-      : Math.min(chance.exponential(this.meanRunMs), 4 * this.meanRunMs)
+      : Math.min(chance.exponential(this.meanRunMs), 2 * this.meanRunMs)
     return { runMs: runMs + 1, exitCode: chance.chance(this.faults.failing) ? 1 : 0, hasOutput: chance.chance(0.8) }
   }
 
   private walltimeMs(): number {
-    return Math.ceil(this.meanRunMs * 25)
+    return Math.ceil(this.meanRunMs * 11)
   }
 
   // ---- the hub ------------------------------------------------------------------------------------------------
