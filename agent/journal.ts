@@ -5,6 +5,7 @@ import { createHash } from "node:crypto"
 import { mkdir, open, readdir, readFile, rename, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import type { AttemptName, Result, RunSpec } from "./core/model.ts"
+import { ignoreMissing, syncDirectory } from "./disk.ts"
 import { fileNameOf } from "./workplace.ts"
 
 export interface JournalEntry {
@@ -138,17 +139,4 @@ function decode(text: string, file: string): JournalEntry {
 
 function digest(body: string): string {
   return createHash("sha256").update(body).digest("hex")
-}
-
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, "r")
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): void {
-  if (error.code !== "ENOENT") throw error
 }

@@ -8,6 +8,7 @@ import { join } from "node:path"
 import { type Digest, digestOf, hexOf } from "../../proto/wire/digest.ts"
 import type { BlobRef } from "../core/model.ts"
 import { Failure } from "../core/ports.ts"
+import { ignoreMissing, syncDirectory } from "../disk.ts"
 
 export type Fetch = (offsetBytes: number, signal: AbortSignal) => AsyncIterable<Uint8Array>
 
@@ -292,17 +293,4 @@ function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> 
     signal.addEventListener("abort", onAbort, { once: true })
     work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort))
   })
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, "r")
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): void {
-  if (error.code !== "ENOENT") throw error
 }

@@ -1,7 +1,17 @@
 // The life of an attempt: offered, reported, lost. The number is the fence: what is said about an attempt that is not
 // under way changes nothing and is answered "stale", so that the agent cleans up.
 import { ATTEMPT_SLACK_MS, OFFER_MS } from "../limits.ts"
-import { change, liveJob, type Stage, stopOn, takeIndex, tryOf, updateLane, updateRoom } from "./change.ts"
+import {
+  change,
+  liveJob,
+  type Stage,
+  stopOn,
+  takeIndex,
+  tryOf,
+  untouchedJob,
+  updateLane,
+  updateRoom,
+} from "./change.ts"
 import type { AttemptName, ReportAnswer } from "./effects.ts"
 import type { AttemptReported } from "./events.ts"
 import { arm, backoffMs, renew, watchTail } from "./lease.ts"
@@ -35,19 +45,7 @@ export function placeWork(stage: Stage): void {
 }
 
 function newJob(campaign: Campaign, index: number): Job {
-  const job: Job = {
-    campaign: campaign.id,
-    index,
-    phase: "queued",
-    outcome: null,
-    verdict: "unchecked",
-    attempt: 0,
-    node: null,
-    tries: [],
-    failures: 0,
-    losses: 0,
-    story: [],
-  }
+  const job = untouchedJob(campaign.id, index)
   campaign.jobs.set(index, job)
   return job
 }

@@ -30,6 +30,23 @@ export interface Happening {
   readonly about: { readonly attempt: number; readonly node: NodeId | null }
 }
 
+/** A job to which nothing has happened yet. */
+export function untouchedJob(campaign: CampaignId, index: number): Job {
+  return {
+    campaign,
+    index,
+    phase: "queued",
+    outcome: null,
+    verdict: "unchecked",
+    attempt: 0,
+    node: null,
+    tries: [],
+    failures: 0,
+    losses: 0,
+    story: [],
+  }
+}
+
 /** Changes a job that has not ended by `mutate`, and everything that follows from it. */
 export function change(
   stage: Stage,

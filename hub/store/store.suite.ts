@@ -2,7 +2,8 @@
 import assert from "node:assert/strict"
 import { afterEach, describe, it } from "node:test"
 import type { Digest } from "../../proto/wire/digest.ts"
-import type { CampaignId, Counts, LogRef, NodeId, StoryLine } from "../core/model.ts"
+import { noCounts } from "../core/change.ts"
+import type { CampaignId, LogRef, NodeId, StoryLine } from "../core/model.ts"
 import type { CampaignRow, JobRow, NodeRow, ResultRow, Store, TokenRow, Write } from "../core/ports.ts"
 import { noRules } from "../core/rules.ts"
 import { PARAMETER_PAGE_LINES } from "../limits.ts"
@@ -26,21 +27,6 @@ export function digestFor(name: number): Digest {
   return `sha256:${name.toString(16).padStart(64, "0")}` as Digest
 }
 
-const noCounts: Counts = {
-  queued: 0,
-  held: 0,
-  offered: 0,
-  staging: 0,
-  running: 0,
-  returning: 0,
-  finished: 0,
-  failed: 0,
-  timedout: 0,
-  lost: 0,
-  refused: 0,
-  cancelled: 0,
-}
-
 export function campaignRow(id: number, changes: Partial<CampaignRow> = {}): CampaignRow {
   return {
     id: id as CampaignId,
@@ -61,7 +47,7 @@ export function campaignRow(id: number, changes: Partial<CampaignRow> = {}): Cam
     total: 100,
     hasParameters: false,
     cursor: 0,
-    counts: { ...noCounts, queued: 100 },
+    counts: { ...noCounts(), queued: 100 },
     submittedAt: WALL_MS,
     endedAt: null,
     ...changes,
@@ -270,7 +256,7 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
 
     it("changes of a campaign only cursor, counts and end once it is there", async () => {
       const store = await withCampaign()
-      const counts = { ...noCounts, finished: 100 }
+      const counts = { ...noCounts(), finished: 100 }
       const row = campaignRow(1, { cursor: 100, counts, endedAt: WALL_MS + 9, name: "other", submittedAt: 1 })
       await commit(store, { kind: "campaign", row })
       assert.deepEqual(store.campaign(one), campaignRow(1, { cursor: 100, counts, endedAt: WALL_MS + 9 }))

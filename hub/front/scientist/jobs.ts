@@ -2,6 +2,7 @@
 // at or above its cursor, and is shown as queued.
 import type { ServiceImpl } from "@connectrpc/connect"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import { untouchedJob } from "../../core/change.ts"
 import type { CampaignRow, JobRow, ResultRow, StoreReader } from "../../core/ports.ts"
 import { InlineBudget } from "./inline.ts"
 import { callerOf, campaignFor, checkIndex, pageOf, type ScientistParts } from "./parts.ts"
@@ -23,7 +24,7 @@ export function jobMethods({ store }: ScientistParts): Pick<Service, "listJobs" 
       const { campaign, index } = jobOf(id)
       const row = campaignFor(store, callerOf(context), campaign)
       checkIndex(row, index)
-      const job = store.job(campaign, index) ?? untouched(row, index)
+      const job = store.job(campaign, index) ?? untouchedJob(row.id, index)
       const line = row.hasParameters ? store.parameters(campaign, index) : null
       return { job: wireJob({ job, line, result: resultOf(store, job), whole: true }) }
     },
@@ -72,25 +73,9 @@ export function listJobs(store: StoreReader, campaign: CampaignRow, wanted: Jobs
       index = Math.max(index, range.last + 1)
       next++
     } else {
-      if (!taken.has(index)) queued.push(untouched(campaign, index))
+      if (!taken.has(index)) queued.push(untouchedJob(campaign.id, index))
       index++
     }
   }
   return [...rows, ...queued].sort((a, b) => a.index - b.index).slice(0, limit)
-}
-
-export function untouched(campaign: CampaignRow, index: number): JobRow {
-  return {
-    campaign: campaign.id,
-    index,
-    phase: "queued",
-    outcome: null,
-    verdict: "unchecked",
-    attempt: 0,
-    node: null,
-    tries: [],
-    failures: 0,
-    losses: 0,
-    story: [],
-  }
 }

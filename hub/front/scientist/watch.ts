@@ -4,10 +4,11 @@ import { fromBinary } from "@bufbuild/protobuf"
 import type { ServiceImpl } from "@connectrpc/connect"
 import { CampaignSpecSchema } from "../../../proto/gen/cah/v1/job_pb.ts"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import { untouchedJob } from "../../core/change.ts"
 import { CahError } from "../../core/errors.ts"
 import { KEEP_ALIVE_MS, PAGE_MAX, WATCH_EVERY_MS, WATCH_PENDING_MAX } from "../../limits.ts"
 import { InlineBudget } from "./inline.ts"
-import { listed, untouched } from "./jobs.ts"
+import { listed } from "./jobs.ts"
 import { callerOf, campaignFor, type ScientistParts } from "./parts.ts"
 import { Signal } from "./signal.ts"
 import { campaignIdOf, wireCampaign, wireJob } from "./words.ts"
@@ -52,7 +53,7 @@ export function watchMethods({ engine, store }: ScientistParts): Pick<Service, "
           yield {
             campaign: wireCampaign(current, null),
             ended: batch.map(index => {
-              const job = store.job(id, index) ?? untouched(current, index)
+              const job = store.job(id, index) ?? untouchedJob(current.id, index)
               return wireJob(listed(store, job, budget))
             }),
           }
