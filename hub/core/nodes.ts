@@ -51,12 +51,11 @@ export function onNodeHello(stage: Stage, event: NodeHello): void {
   })
   if (node.held.size > 0) arm(state, node)
   updateRoom(state, node)
-  const { link, id, epoch } = { ...node, link: event.link }
   effects.speech.push({
     kind: "Welcome",
-    link,
-    node: id,
-    epoch,
+    link: event.link,
+    node: node.id,
+    epoch: node.epoch,
     leaseMs: LEASE_MS,
     heartbeatMs: HEARTBEAT_MS,
     reconciled,
