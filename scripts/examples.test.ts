@@ -14,13 +14,19 @@ const EXAMPLE_MAX_MS = 90_000
 
 const works = (program: string, ...args: string[]): boolean => spawnSync(program, args).status === 0
 
+/** The compiler is of no use without Google's own .proto files, which are a package of their own. */
+function makesStubs(): boolean {
+  const job = ["-I", join(root, "proto"), "--descriptor_set_out=/dev/null", "cah/v1/job.proto"]
+  return works("protoc", ...job) && works("sh", "-c", "test -x /usr/bin/grpc_python_plugin")
+}
+
 /** The one of Debian's packages first: another python3 on the path does not see them. */
 const python = ["/usr/bin/python3", "python3"].find(one => works(one, "-c", "import grpc, google.protobuf"))
 const noPython =
   python === undefined
     ? "no python3 with grpc: apt-get install python3-grpcio python3-protobuf"
-    : !works("protoc", "--version") || !works("sh", "-c", "test -x /usr/bin/grpc_python_plugin")
-      ? "nothing makes Python's stubs: apt-get install protobuf-compiler protobuf-compiler-grpc"
+    : !makesStubs()
+      ? "nothing makes Python's stubs: apt-get install protobuf-compiler protobuf-compiler-grpc libprotobuf-dev"
       : false
 const noCurl = works("curl", "--version") && works("jq", "--version") ? false : "apt-get install curl jq"
 
