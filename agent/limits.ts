@@ -21,6 +21,10 @@ export const LOG_INLINE_MAX_BYTES = 16 * 1024
 /** Stageins kept on disk unless told otherwise, and at most this share of what is free: a volunteer's disk is a guest room. */
 export const CACHE_MAX_BYTES = 10 * 1024 ** 3
 export const CACHE_FREE_SHARE = 0.25
+/** In a virtual machine the disk is all the agent's: jobs get this share, the cache its own, and the rest is the journal's and the file system's. */
+export const GUEST_DISK_SHARE = 0.7
+/** Memory of a virtual machine that is not for jobs: kernel, agent, and page cache enough to work in. Measured: docs/appliance.md. */
+export const GUEST_SYSTEM_BYTES = 128 * 1024 ** 2
 /** What a stagein may unpack to, beside what the job asked for: disk the scientist never thought about. */
 export const UNPACKED_MAX_BYTES = 20 * 1024 ** 3
 /** One stageout archive; the hub refuses larger ones (SECURITY §8). */

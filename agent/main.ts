@@ -70,6 +70,7 @@ async function run(config: Config, log: Logger): Promise<number> {
     const stopped = whenToldToStop(log)
     const link = createLink({
       hubUrl: config.hub,
+      via: config.via,
       insecure: config.insecure,
       ca: config.ca,
       identity,

@@ -259,16 +259,70 @@ describe("an agent's link", () => {
   })
 })
 
+/** A key and a certificate for this name, signed by itself. */
+function certificateFor(name: `IP:${string}` | `DNS:${string}`): { cert: Buffer; key: Buffer } {
+  const directory = mkdtempSync(join(tmpdir(), "cah-tls-"))
+  const [keyFile, certFile] = [join(directory, "key.pem"), join(directory, "cert.pem")]
+  const subject = ["-subj", "/CN=hub", "-addext", `subjectAltName=${name}`]
+  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+  const output = ["-nodes", "-keyout", keyFile, "-out", certFile]
+  execFileSync("openssl", ["req", "-x509", ...curve, "-days", "2", ...subject, ...output], { stdio: "ignore" })
+  const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile) }
+  rmSync(directory, { recursive: true })
+  return tls
+}
+
+describe("a link by way of another address", () => {
+  it("speaks to the hub by the hub's name", async () => {
+    agent = recordedLink("http://hub.example.org:8080", { via: new URL(hub.url).host, insecure: true })
+    agent.link.start()
+    await (await hub.connections.next()).welcome()
+    await agent.events.next(event => event.kind === "Welcomed")
+    assert.equal(hub.requests[0]?.headers.host, "hub.example.org:8080")
+  })
+
+  it("asks for the hub's certificate, whether that has a name or an address", async () => {
+    for (const [hubUrl, name, host] of [
+      ["https://hub.example.org", "DNS:hub.example.org", "hub.example.org"],
+      ["https://192.0.2.7:8443", "IP:192.0.2.7", "192.0.2.7:8443"],
+    ] as const) {
+      const tls = certificateFor(name)
+      await hub.close()
+      hub = await FakeHub.start(tls)
+      agent = recordedLink(hubUrl, { via: new URL(hub.url).host, ca: tls.cert })
+      agent.link.start()
+      await (await hub.connections.next()).welcome()
+      await agent.events.next(event => event.kind === "Welcomed")
+      assert.equal(hub.requests[0]?.headers.host, host)
+      await agent.link.close()
+    }
+  })
+
+  it("does not take a certificate that is good for that other address only", async () => {
+    const tls = certificateFor("IP:127.0.0.1")
+    await hub.close()
+    hub = await FakeHub.start(tls)
+    for (const hubUrl of ["https://hub.example.org", "https://192.0.2.7"]) {
+      agent = recordedLink(hubUrl, { via: new URL(hub.url).host, ca: tls.cert, random: () => 0.999 })
+      agent.link.start()
+      const { message } = await agent.logged.next(one => one.message.startsWith("no link"))
+      assert.match(message, /cannot be reached: .*does not match certificate's altnames/)
+      await agent.link.close()
+    }
+    assert.equal(hub.connections.all.length, 0)
+  })
+
+  it("is not begun when there is no such address", () => {
+    agent = recordedLink(hub.url)
+    for (const via of ["hub.example.org:80", "10.0.2.100", "10.0.2.100:0"]) {
+      assert.throws(() => recordedLink(hub.url, { via }), failure(/no address to connect to/, true))
+    }
+  })
+})
+
 describe("a link over TLS", () => {
   it("is made to a hub whose certificate is trusted, and to no other", async () => {
-    const directory = mkdtempSync(join(tmpdir(), "cah-tls-"))
-    const [keyFile, certFile] = [join(directory, "key.pem"), join(directory, "cert.pem")]
-    const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    const output = ["-nodes", "-keyout", keyFile, "-out", certFile]
-    execFileSync("openssl", ["req", "-x509", ...curve, "-days", "2", ...subject, ...output], { stdio: "ignore" })
-    const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile) }
-    rmSync(directory, { recursive: true })
+    const tls = certificateFor("IP:127.0.0.1")
     await hub.close()
     hub = await FakeHub.start(tls)
 
