@@ -52,10 +52,10 @@ export const LEAVE_MS = 20_000
 
 // ---- time that is lost ----
 
-/** How often the outside clock is looked at. With the probe below, a link that did not survive is known within 6 s. */
+/** How often the outside clock is looked at. With the probe below, a link that did not survive is known within 5 s. */
 export const LAPSE_WATCH_MS = 2_000
-/** Less than this is the rounding of a clock of whole seconds, and nothing that a link does not survive. */
-export const LAPSE_MIN_MS = 5_000
+/** A clock of whole seconds is a second off at most; this much is no rounding. */
+export const LAPSE_MIN_MS = 2_000
 /** After a lapse the hub has this long to answer a ping. */
 export const LAPSE_ANSWER_MS = 3_000
 /** A guest's clock that is further off than this is set. */
