@@ -2,9 +2,9 @@
 // decisions of its own. The first SIGTERM or SIGINT gives running work up in order, so that the hub need not wait for
 // leases; a second one ends at once, and the journal takes care of the rest.
 import { chmod, mkdir, rm } from "node:fs/promises"
-import { createRequire } from "node:module"
 import { join } from "node:path"
 import { type Logger, pino } from "pino"
+import manifest from "../package.json" with { type: "json" }
 import { openCache } from "./cache/cache.ts"
 import { type Config, Printed, readConfig, realWorld, UsageError } from "./config.ts"
 import { type Clock, Failure } from "./core/ports.ts"
@@ -21,7 +21,8 @@ import { prepareSandbox, probeSandbox } from "./runner/sandbox.ts"
 import { workshop } from "./work.ts"
 import { openWorkplace } from "./workplace.ts"
 
-const { version } = createRequire(import.meta.url)("../package.json") as { version: string }
+/** Not read at run time: a bundle has no package.json beside it. */
+const { version } = manifest
 
 const exitCodes = { fine: 0, failed: 1, usage: 2, sentAway: 4 } as const
 
