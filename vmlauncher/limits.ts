@@ -108,6 +108,8 @@ export const RELAYS_MAX = 8
 /** Connections beyond RELAYS_MAX within FLOOD_MS: the cable is pulled. */
 export const FLOOD_CONNECTIONS = 24
 export const FLOOD_MS = 10_000
+/** How often the count of refused connections is looked at. */
+export const REFUSED_LOOK_MS = 500
 /** To reach the hub, with its name looked up. */
 export const DIAL_MS = 20_000
 /** Bytes of a connection that wait for their turn, in each direction, before its sender is stopped. */

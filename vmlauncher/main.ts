@@ -13,7 +13,7 @@ import type { Ending } from "./core/model.ts"
 import { type Allowance, type Client, type Clock, Failure } from "./core/ports.ts"
 import { Engine, type Network } from "./engine.ts"
 import { Guest } from "./guest.ts"
-import { CONSOLE_LOG_MAX_BYTES, LOCK_WAIT_MS } from "./limits.ts"
+import { CONSOLE_LOG_MAX_BYTES, LOCK_WAIT_MS, RELAYS_MAX } from "./limits.ts"
 import { takeLock } from "./lock.ts"
 import { Memory, names, socketPath } from "./place.ts"
 import { prepare, type Task } from "./prepare.ts"
@@ -145,6 +145,7 @@ async function launch(client: Client, first: Allowance, proxy: HttpProxy | null,
     down,
     ledger,
     clock,
+    refused: join(task.directory, names.relayRefused),
     onHeard: () => post({ kind: "Heard" }),
     onFlood: () => engineOf.engine?.flood(),
     onHub: trouble => client.say(trouble === null ? "the hub is there again" : `${trouble}; work goes on without it`),
@@ -191,7 +192,8 @@ async function launch(client: Client, first: Allowance, proxy: HttpProxy | null,
 
 /** What a next run makes anew. What was saved, the scratch disk and the count of bytes stay, unless nobody comes back for them. */
 function clear(directory: string, { kind }: Ending): void {
-  for (const name of [names.relay, names.settings]) rmSync(join(directory, name), { force: true })
+  const locks = Array.from({ length: RELAYS_MAX }, (_, n) => `${names.relayLock}${n}`)
+  for (const name of [names.relay, names.relayRefused, names.settings, ...locks]) rmSync(join(directory, name), { force: true })
   if (kind === "done" || kind === "broken") rmSync(join(directory, names.scratch), { force: true })
 }
 

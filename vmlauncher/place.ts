@@ -7,6 +7,8 @@ import { dirname, join, relative } from "node:path"
 export const names = {
   lock: "boinc_lockfile",
   relay: "relay.sock",
+  relayLock: "relay.lock.",
+  relayRefused: "relay.refused",
   settings: "settings.iso",
   scratch: "scratch.raw",
   ledger: "network.json",

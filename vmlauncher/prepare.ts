@@ -160,7 +160,7 @@ function plan(task: Task, image: Image, { name: driver }: Hypervisor, name: stri
     kernelCommand: image.manifest.kernelCommand,
     settings,
     scratch: { path: join(directory, names.scratch), sizeBytes },
-    relay: { command: task.relayCommand, socket: names.relay },
+    relay: { command: task.relayCommand, socket: names.relay, lock: names.relayLock, refused: names.relayRefused },
   }
 }
 

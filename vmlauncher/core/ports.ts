@@ -86,7 +86,17 @@ export interface MachinePlan {
   readonly settings: string
   /** A raw, sparse file; made if it is not there. */
   readonly scratch: { readonly path: string; readonly sizeBytes: number }
-  readonly relay: { readonly command: readonly string[]; readonly socket: string }
+  readonly relay: RelayPlan
+}
+
+/** How a connection of the guest comes to us. Names of files are in the machine's directory, and plain. */
+export interface RelayPlan {
+  readonly command: readonly string[]
+  readonly socket: string
+  /** Followed by a number: who holds it may pass. */
+  readonly lock: string
+  /** Grows by a byte with each connection that was refused. */
+  readonly refused: string
 }
 
 /** What of the image is here; a driver says what it needs. */

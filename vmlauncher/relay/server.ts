@@ -1,9 +1,10 @@
 // The launcher's end of the guest's one cable. The hypervisor starts a relay process for each connection of the guest; each comes here, over a
 // socket file, and is connected to the hub and nothing else: who calls has no say in where it leads. Shapes and counts the bytes, and
 // notices a guest that dials like no agent does. It sees what it passes on as bytes: TLS is between the agent and the hub.
+import { rmSync, statSync } from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
 import type { Clock } from "../core/ports.ts"
-import { FLOOD_CONNECTIONS, FLOOD_MS, RELAYS_MAX, WAITING_MAX_BYTES } from "../limits.ts"
+import { FLOOD_CONNECTIONS, FLOOD_MS, REFUSED_LOOK_MS, RELAYS_MAX, WAITING_MAX_BYTES } from "../limits.ts"
 import type { Bucket } from "./bucket.ts"
 import type { Ledger } from "./ledger.ts"
 
@@ -14,6 +15,8 @@ export interface RelayWorld {
   readonly down: Bucket
   readonly ledger: Ledger
   readonly clock: Clock
+  /** A file that grows by a byte with each connection that was refused before it came here. */
+  readonly refused: string
   /** The guest dialled, or sent something. */
   onHeard(): void
   onFlood(): void
@@ -28,6 +31,8 @@ export class Relay {
   #isOpen = true
   #isReachable: boolean | null = null
   #excess: number[] = []
+  #refusedBytes = 0
+  #watch: NodeJS.Timeout | null = null
 
   constructor(world: RelayWorld) {
     this.#world = world
@@ -40,6 +45,8 @@ export class Relay {
       this.#server.once("error", reject)
       this.#server.listen(path, resolve)
     })
+    rmSync(this.#world.refused, { force: true })
+    this.#watch = setInterval(() => this.#lookAtRefused(), REFUSED_LOOK_MS)
   }
 
   /** Closed, it answers nobody: the guest finds its hub away. */
@@ -54,6 +61,7 @@ export class Relay {
   }
 
   async close(): Promise<void> {
+    if (this.#watch !== null) clearInterval(this.#watch)
     this.drop()
     await new Promise<void>(resolve => this.#server.close(() => resolve()))
   }
@@ -64,7 +72,7 @@ export class Relay {
     this.#world.onHeard()
     if (!this.#isOpen || this.#open.size >= RELAYS_MAX) {
       guest.destroy()
-      if (this.#isOpen) this.#onExcess()
+      if (this.#isOpen) this.#onExcess(1)
       return
     }
     const cut = new AbortController()
@@ -75,9 +83,17 @@ export class Relay {
     })
   }
 
-  #onExcess(): void {
+  #lookAtRefused(): void {
+    const bytes = statSync(this.#world.refused, { throwIfNoEntry: false })?.size ?? 0
+    const more = bytes - this.#refusedBytes
+    this.#refusedBytes = bytes
+    if (more > 0) this.#onExcess(more)
+  }
+
+  #onExcess(connections: number): void {
     const nowMs = this.#world.clock.nowMs()
-    this.#excess = [...this.#excess.filter(time => time > nowMs - FLOOD_MS), nowMs]
+    const fresh = Array.from({ length: Math.min(connections, FLOOD_CONNECTIONS) }, () => nowMs)
+    this.#excess = [...this.#excess.filter(time => time > nowMs - FLOOD_MS), ...fresh]
     if (this.#excess.length < FLOOD_CONNECTIONS) return
     this.#excess = []
     this.#world.onFlood()

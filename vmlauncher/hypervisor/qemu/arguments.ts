@@ -2,7 +2,7 @@
 // Pure: a plan in, arguments out. What a save must fit is the same arguments, so every choice is made here. Paths go in as JSON, in
 // which a comma is only a comma.
 import type { MachinePlan } from "../../core/ports.ts"
-import { TCG_CODE_MIB } from "../../limits.ts"
+import { RELAYS_MAX, TCG_CODE_MIB } from "../../limits.ts"
 
 export type Acceleration = "kvm" | "tcg"
 
@@ -40,8 +40,14 @@ const bare = [
   ["-no-reboot"],
 ].flat()
 
-/** What QEMU may ask the kernel for once it runs. It must be able to start relays, and may start nothing with more rights. */
-const sandbox = ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,resourcecontrol=deny,spawn=allow"]
+/**
+ * What QEMU may ask the kernel for once it runs. "elevateprivileges" must stay allowed, for its denial forbids setsid() too, with which each relay
+ * begins; instead setpriv sees to it that nothing QEMU starts ever gains a right.
+ */
+const sandbox = ["-sandbox", "on,obsolete=deny,resourcecontrol=deny,spawn=allow"]
+
+/** Before QEMU's own command: it dies with whoever started it, and its children gain no rights. */
+export const wrapper = ["setpriv", "--no-new-privs", "--pdeathsig", "KILL", "--"] as const
 
 export function machineArguments(plan: MachinePlan, acceleration: Acceleration): string[] {
   const { image, memoryBytes } = plan
@@ -106,12 +112,18 @@ function disk(name: string, path: string, access: "read-only" | "writable"): str
   ]
 }
 
-/** A network of its own in which one address and port answer, by a process that brings the bytes to us. Everything else is dropped by QEMU. */
+/**
+ * A network of its own in which one address and port answer, by a process that brings the bytes to us. Everything else is dropped by QEMU.
+ * QEMU starts that process for each connection, and a guest gone wild opens thousands: so a shell of a megabyte comes first, and only who gets
+ * one of a few locks becomes a relay. The kernel gives a lock back when its holder ends. The others leave a mark, by which we notice.
+ */
 function network({ relay }: MachinePlan): string[] {
-  const command = [...relay.command, relay.socket].map(quoted).join(" ").replaceAll(",", ",,")
-  const gate = `tcp:${guestGate.host}:${guestGate.port}-cmd:${command}`
+  const locks = Array.from({ length: RELAYS_MAX }, (_, n) => n).join(" ")
+  const gate = `for n in ${locks}; do exec 9>${relay.lock}$n || exit; flock -n 9 && exec "$@"; done; echo >>${relay.refused}`
+  const words = ["sh", "-c", gate, "gate", ...relay.command, relay.socket]
+  const command = words.map(quoted).join(" ").replaceAll(",", ",,")
   return [
-    ...["-netdev", `user,id=cable,restrict=on,ipv6=off,guestfwd=${gate}`],
+    ...["-netdev", `user,id=cable,restrict=on,ipv6=off,guestfwd=tcp:${guestGate.host}:${guestGate.port}-cmd:${command}`],
     ...["-device", "virtio-net-pci,netdev=cable,id=nic,romfile="],
   ]
 }

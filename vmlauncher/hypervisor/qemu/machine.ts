@@ -11,7 +11,7 @@ import { cpuMsOf } from "../../process.ts"
 import { type Caller, expectCall } from "../caller.ts"
 import { Lines } from "../lines.ts"
 import { Throttle } from "../throttle.ts"
-import { type Acceleration, files, INCOMING_FD, machineArguments, runArguments } from "./arguments.ts"
+import { type Acceleration, files, INCOMING_FD, machineArguments, runArguments, wrapper } from "./arguments.ts"
 import { Qmp, type QmpEvent } from "./qmp.ts"
 import { removeSave, syncDirectory, writeSave } from "./save.ts"
 
@@ -80,7 +80,7 @@ class QemuMachine implements Machine {
     const { plan, acceleration, program, fromSave, ears } = start
     const args = [...machineArguments(plan, acceleration), ...runArguments(fromSave)]
     const saved = fromSave ? openSync(join(plan.directory, files.save), "r") : "ignore"
-    this.#child = spawn("setpriv", ["--pdeathsig", "KILL", "--", program, ...args], {
+    this.#child = spawn(wrapper[0], [...wrapper.slice(1), program, ...args], {
       cwd: plan.directory,
       stdio: ["ignore", "pipe", "pipe", saved],
       // A Ctrl-C at the terminal is for us: we save the machine.

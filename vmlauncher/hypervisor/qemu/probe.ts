@@ -8,7 +8,7 @@ import { setTimeout as wait } from "node:timers/promises"
 import { PROBE_MEMORY_BYTES, PROBE_MS } from "../../limits.ts"
 import type { Memory } from "../../place.ts"
 import { Lines } from "../lines.ts"
-import { type Acceleration, probeArguments } from "./arguments.ts"
+import { type Acceleration, probeArguments, wrapper } from "./arguments.ts"
 
 /** What was found, and the sentence for people. */
 export interface Probed {
@@ -71,7 +71,7 @@ async function boot(program: string, { kernel, initrd, command }: ProbeImage): P
   // Loud, whatever the appliance's own command line says: what is looked for are the kernel's own lines.
   const loud = `${command.replace(/(^| )(quiet|loglevel=\d+)(?= |$)/g, "")} panic=1`.trim()
   const args = probeArguments({ kernel, initrd }, loud, PROBE_MEMORY_BYTES)
-  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", program, ...args], { stdio: ["ignore", "pipe", "pipe"] })
+  const child = spawn(wrapper[0], [...wrapper.slice(1), program, ...args], { stdio: ["ignore", "pipe", "pipe"] })
   let complaint = ""
   child.stderr.on("data", (chunk: Buffer) => {
     complaint = (complaint + chunk.toString("latin1")).slice(-2_000)
