@@ -112,6 +112,8 @@ export const FLOOD_MS = 10_000
 export const REFUSED_LOOK_MS = 500
 /** To reach the hub, with its name looked up. */
 export const DIAL_MS = 20_000
+/** One side of a connection has ended; the other may still speak for this long. */
+export const LINGER_MS = 10_000
 /** Bytes of a connection that wait for their turn, in each direction, before its sender is stopped. */
 export const WAITING_MAX_BYTES = 256 * 1024
 /** Counted bytes are written down at least this often: a crash forgets no more than that. */

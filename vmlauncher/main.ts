@@ -193,7 +193,8 @@ async function launch(client: Client, first: Allowance, proxy: HttpProxy | null,
 /** What a next run makes anew. What was saved, the scratch disk and the count of bytes stay, unless nobody comes back for them. */
 function clear(directory: string, { kind }: Ending): void {
   const locks = Array.from({ length: RELAYS_MAX }, (_, n) => `${names.relayLock}${n}`)
-  for (const name of [names.relay, names.relayRefused, names.settings, ...locks]) rmSync(join(directory, name), { force: true })
+  for (const name of [names.relay, names.relayRefused, names.settings, ...locks])
+    rmSync(join(directory, name), { force: true })
   if (kind === "done" || kind === "broken") rmSync(join(directory, names.scratch), { force: true })
 }
 

@@ -38,7 +38,7 @@ export async function dialHub(hub: Address, proxy: HttpProxy | null, signal: Abo
 
 function open({ host, port }: Address, name: string, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, noDelay: true })
+    const socket = connect({ host, port, noDelay: true, allowHalfOpen: true })
     const stop = (): void => {
       socket.destroy()
       reject(new Error(`${name} does not answer`))
@@ -86,6 +86,7 @@ function readHead(socket: Socket, signal: AbortSignal): Promise<string> {
     const done = (error: Error | null): void => {
       socket.off("readable", onReadable)
       socket.off("close", onClose)
+      socket.off("end", onClose)
       socket.off("error", onError)
       signal.removeEventListener("abort", onAbort)
       if (error !== null) reject(error)
@@ -108,6 +109,7 @@ function readHead(socket: Socket, signal: AbortSignal): Promise<string> {
     const onAbort = (): void => done(new Error("the proxy does not answer"))
     socket.on("readable", onReadable)
     socket.on("close", onClose)
+    socket.on("end", onClose)
     socket.on("error", onError)
     signal.addEventListener("abort", onAbort)
   })

@@ -8,7 +8,7 @@ export const RELAY_VERB = "relay"
 export function runRelay(path: string): Promise<number> {
   const { stdin, stdout } = process
   return new Promise(resolve => {
-    const launcher = connect(path)
+    const launcher = connect({ path, allowHalfOpen: true })
     const end = (): void => {
       launcher.destroy()
       resolve(0)

@@ -4,7 +4,7 @@
 import { rmSync, statSync } from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
 import type { Clock } from "../core/ports.ts"
-import { FLOOD_CONNECTIONS, FLOOD_MS, REFUSED_LOOK_MS, RELAYS_MAX, WAITING_MAX_BYTES } from "../limits.ts"
+import { FLOOD_CONNECTIONS, FLOOD_MS, LINGER_MS, REFUSED_LOOK_MS, RELAYS_MAX, WAITING_MAX_BYTES } from "../limits.ts"
 import type { Bucket } from "./bucket.ts"
 import type { Ledger } from "./ledger.ts"
 
@@ -36,7 +36,7 @@ export class Relay {
 
   constructor(world: RelayWorld) {
     this.#world = world
-    this.#server = createServer(socket => this.#onConnection(socket))
+    this.#server = createServer({ allowHalfOpen: true }, socket => this.#onConnection(socket))
   }
 
   /** The path has room for some hundred characters; a relative one is shorter. */
@@ -118,13 +118,18 @@ export class Relay {
     signal.addEventListener("abort", end)
     if (signal.aborted) end()
     const { up, down, ledger, onHeard } = this.#world
-    await Promise.all([
+    const ways = [
       pump(guest, hub, up, bytes => {
         ledger.sent(bytes)
         onHeard()
       }),
       pump(hub, guest, down, bytes => ledger.received(bytes)),
-    ])
+    ]
+    // One side may have said its last word and wait for the other's. Not for ever.
+    await Promise.race(ways)
+    const lingering = setTimeout(end, LINGER_MS)
+    await Promise.all(ways)
+    clearTimeout(lingering)
     signal.removeEventListener("abort", end)
     end()
   }
@@ -142,7 +147,7 @@ export class Relay {
 /** Until one side ends. What is read waits here for its tokens; meanwhile the sender is not read further. */
 async function pump(from: Socket, to: Socket, bucket: Bucket, count: (bytes: number) => void): Promise<void> {
   try {
-    for await (const chunk of from as AsyncIterable<Buffer>) {
+    for await (const chunk of from.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       await bucket.take(chunk.length)
       count(chunk.length)
       if (!to.write(chunk) && to.writableLength >= WAITING_MAX_BYTES) await drained(to)

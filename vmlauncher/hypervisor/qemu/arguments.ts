@@ -123,7 +123,10 @@ function network({ relay }: MachinePlan): string[] {
   const words = ["sh", "-c", gate, "gate", ...relay.command, relay.socket]
   const command = words.map(quoted).join(" ").replaceAll(",", ",,")
   return [
-    ...["-netdev", `user,id=cable,restrict=on,ipv6=off,guestfwd=tcp:${guestGate.host}:${guestGate.port}-cmd:${command}`],
+    ...[
+      "-netdev",
+      `user,id=cable,restrict=on,ipv6=off,guestfwd=tcp:${guestGate.host}:${guestGate.port}-cmd:${command}`,
+    ],
     ...["-device", "virtio-net-pci,netdev=cable,id=nic,romfile="],
   ]
 }
