@@ -6,7 +6,7 @@ import { availableParallelism, homedir, hostname, totalmem } from "node:os"
 import { join, resolve } from "node:path"
 import { Command, CommanderError } from "commander"
 import { parse as parseToml, TomlError } from "smol-toml"
-import { addressOf } from "../proto/guest/settings.ts"
+import { addressOf, type GuestImage } from "../proto/guest/settings.ts"
 import { Failure } from "./core/ports.ts"
 import { CACHE_FREE_SHARE, CACHE_MAX_BYTES, GUEST_DISK_SHARE, GUEST_SYSTEM_BYTES } from "./limits.ts"
 import { detectedProperties, freeBytes } from "./machine.ts"
@@ -31,6 +31,8 @@ export interface Config {
   readonly ca: string | null
   readonly insecure: boolean
   readonly logLevel: "debug" | "info" | "warn" | "error"
+  /** In a virtual machine of a launcher: the appliance that it booted. */
+  readonly image: GuestImage | null
 }
 
 /** Wrong use: the message is for people, the exit code is 2. */
@@ -67,7 +69,7 @@ interface Setting<T> {
 
 const defaultFile = "/etc/cah/agent.toml"
 
-type Settings = { readonly [K in keyof Config]: Setting<Config[K]> }
+type Settings = { readonly [K in Exclude<keyof Config, "image">]: Setting<Config[K]> }
 
 /** In the order in which they may depend on each other. */
 const settings: Settings = {
@@ -196,7 +198,7 @@ export function readConfig(world: World): Config {
   const guest = readGuest(flags, world)
   const config: Record<string, unknown> = {}
   const origins: Record<string, Origin> = {}
-  for (const key of Object.keys(settings) as (keyof Config)[]) {
+  for (const key of Object.keys(settings) as (keyof Settings)[]) {
     const setting = settings[key] as Setting<unknown>
     const [text, origin, where] = given(key, setting, flags, file, world)
     if (guest !== null && key in guest.config && origin !== "flag" && origin !== "environment") {
@@ -215,8 +217,13 @@ export function readConfig(world: World): Config {
     }
   }
   if (guest !== null) fitIntoGuest(config as { -readonly [K in keyof Config]: Config[K] })
-  const image = guest?.properties ?? {}
-  config.properties = { ...detectedProperties(), ...(config.properties as Config["properties"]), ...image }
+  config.image = guest?.image ?? null
+  config.properties = {
+    ...detectedProperties(),
+    ...(config.properties as Config["properties"]),
+    // No other setting can say otherwise.
+    ...(guest === null ? {} : imageProperties(guest.image)),
+  }
   const ready = Object.freeze(config) as unknown as Config
   refusePlainText(ready)
   if (flags.printConfig === true) {
@@ -288,8 +295,7 @@ function readFile(flags: Flags, world: World): ConfigFile | null {
 
 interface Guest {
   readonly config: Partial<Config>
-  /** Of the image: no other setting can say otherwise. */
-  readonly properties: Readonly<Record<string, string>>
+  readonly image: GuestImage
 }
 
 function readGuest(flags: Flags, world: World): Guest | null {
@@ -310,12 +316,16 @@ function readGuest(flags: Flags, world: World): Guest | null {
         // Whether plain text will do is the launcher's to decide: all that leaves this machine goes through it.
         insecure: true,
       },
-      properties: { image: image.digest, image_name: image.name, image_version: image.version },
+      image,
     }
   } catch (error) {
     if (error instanceof Failure) throw new UsageError(error.message)
     throw error
   }
+}
+
+function imageProperties({ name, version, digest }: GuestImage): Record<string, string> {
+  return { image: digest, image_name: name, image_version: version }
 }
 
 /** A launcher says what the volunteer allows. What this machine has after its system and the agent took theirs may be less. */
@@ -435,7 +445,7 @@ function readText(path: string): string {
 // ---- --print-config ---------------------------------------------------------------------------------------------
 
 function describe(config: Config, origins: Record<string, Origin>): string {
-  return (Object.keys(settings) as (keyof Config)[])
+  return (Object.keys(settings) as (keyof Settings)[])
     .map(key => {
       const setting = settings[key] as Setting<unknown>
       const value = config[key]

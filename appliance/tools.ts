@@ -13,6 +13,7 @@ const packages: Record<string, string> = {
   xz: "xz-utils",
   xorriso: "xorriso",
   newuidmap: "uidmap",
+  "qemu-system-x86_64": "qemu-system-x86",
 }
 
 /** Refuses to begin what could not be ended. */

@@ -9,8 +9,10 @@ import { ApplianceError } from "../appliance/errors.ts"
 import { readRecipe } from "../appliance/recipe.ts"
 import { describeFiles, describeImage, downloadBytes, grouped } from "../appliance/report.ts"
 import { makeKey, readImage, signImage, verifyImage } from "../appliance/signature.ts"
+import { needTools } from "../appliance/tools.ts"
 import manifest from "../package.json" with { type: "json" }
 import { imageDigest } from "../proto/guest/manifest.ts"
+import { bootSeries, describeBoots } from "./appliance/boot.ts"
 import { agentBundle, writeBundle } from "./bundle.ts"
 import { root } from "./files.ts"
 
@@ -90,6 +92,35 @@ program
       say(`${image.name}  ${image.version}  ${size}  ${isSigned ? "signed" : "not signed"}  ${imageDigest(bytes)}`)
     }
   })
+
+program
+  .command("boot [image]")
+  .description("boot an image under QEMU against a hub of its own, and measure how long it takes")
+  .option("--times <n>", "how often", "5")
+  .option("--memory <MiB>", "of the virtual machine", "512")
+  .action(async (image: string | undefined, options: { times: string; memory: string }) => {
+    needTools(["qemu-system-x86_64"])
+    const boots = await bootSeries({
+      image: resolve(image ?? join(images, "base")),
+      times: positive(options.times, "--times"),
+      memoryMb: positive(options.memory, "--memory"),
+      onBoot: (number, boot) => {
+        if (boot.kind === "hello") say(`${number}: up ${seconds(boot.upMs)}, hello ${seconds(boot.helloMs)}`)
+        else say(`${number}: ${boot.kind}\n${boot.lastLines.map(line => `    ${line}`).join("\n")}`)
+      },
+    })
+    say(describeBoots(boots))
+    if (boots.some(boot => boot.kind !== "hello")) process.exitCode = 1
+  })
+
+function positive(text: string, flag: string): number {
+  if (/^[1-9]\d{0,4}$/.test(text)) return Number(text)
+  throw new ApplianceError(`${flag} must be a whole number above 0, not "${text}"`)
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1_000).toFixed(1)} s`
+}
 
 // Asked to end: what was started ends with us, by "exit".
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130))

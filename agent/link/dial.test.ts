@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { execFileSync } from "node:child_process"
 import { createPublicKey, verify } from "node:crypto"
+import { once } from "node:events"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -12,6 +13,7 @@ import { digestOf } from "../../proto/wire/digest.ts"
 import { FRAME_MAX_BYTES, STREAM_WINDOW_BYTES } from "../../proto/wire/frame.ts"
 import { helloBytes } from "../../proto/wire/hello.ts"
 import { Failure } from "../core/ports.ts"
+import { LAPSE_ANSWER_MS, PING_MS } from "../limits.ts"
 import { agentUrl, type DialOptions } from "./dial.ts"
 import { attempt, FakeHub, type HubEnd, type RecordedLink, recordedLink, wireAttempt } from "./fixtures.ts"
 
@@ -104,6 +106,7 @@ describe("an agent's link", () => {
         stagein: { digest: blob.digest, sizeBytes: 10n },
         walltime: { seconds: 90n },
         needs: { memoryBytes: 5n },
+        property: "image_name = 'base'",
       }),
     )
     const value = { attempt: wireAttempt, owner: "ada", spec, parameters: { line: "x" }, arraySize: 36 }
@@ -121,6 +124,7 @@ describe("an agent's link", () => {
         gather: false,
         stageout: [],
         walltimeMs: 90_000,
+        property: "image_name = 'base'",
         needs: { slots: 1, memoryBytes: 5, diskBytes: 0 },
         line: "x",
         arraySize: 36,
@@ -317,6 +321,46 @@ describe("a link by way of another address", () => {
     for (const via of ["hub.example.org:80", "10.0.2.100", "10.0.2.100:0"]) {
       assert.throws(() => recordedLink(hub.url, { via }), failure(/no address to connect to/, true))
     }
+  })
+})
+
+describe("after this machine stood still", () => {
+  it("a hub that still answers keeps its link", async () => {
+    let nowMs = 0
+    const end = await welcomed({ clock: { nowMs: () => nowMs, wallMs: () => 0 } })
+    const asked = once(end.webSocket, "ping")
+    agent.link.lapsed()
+    await asked
+    // Heard after the answer to the ping, which was sent before it.
+    end.send({ case: "kill", value: { attempt: wireAttempt, reason: "any" } })
+    await agent.events.next(event => event.kind === "KillAsked")
+    nowMs += PING_MS
+    await once(end.webSocket, "ping")
+    assert.equal(agent.link.connected, true)
+  })
+
+  it("a link whose hub does not answer is given up within seconds, and dialled anew", async () => {
+    let nowMs = 0
+    const clock = { nowMs: () => nowMs, wallMs: () => 0 }
+    const end = await welcomed({ clock, random: () => 0.5 })
+    // As when the hypervisor forgot the connection: nothing arrives any more, and nobody says so.
+    end.webSocket.pause()
+    agent.link.lapsed()
+    nowMs += LAPSE_ANSWER_MS
+    await agent.events.next(event => event.kind === "LinkLost")
+    await (await hub.connections.next()).welcome()
+    await agent.events.next(event => event.kind === "Welcomed")
+    assert.match(agent.logged.all.map(one => one.message).join(), /did not survive that this machine stood still/)
+  })
+
+  it("an agent that waits to dial again does not wait any longer", async () => {
+    const end = await connect({ random: () => 0.999 })
+    end.send({ case: "goodbye", value: { reason: "busy", retryAfter: { seconds: 3_000n } } })
+    end.webSocket.close(1013, "busy")
+    await agent.logged.next(one => one.message.startsWith("no link"))
+    agent.link.lapsed()
+    await (await hub.connections.next()).welcome()
+    await agent.events.next(event => event.kind === "Welcomed")
   })
 })
 

@@ -44,6 +44,8 @@ export interface DialOptions {
   node(): NodeOffer
   holdings(): readonly Holding[]
   onEvent(event: Event): void
+  /** A link is open. With the hub's time, ms since 1970, if it told. */
+  onWelcome?(hubMs: number | null): void
   readonly logSource: LogSource
   /** The hub does not want this node back: dialling has stopped. For people. */
   onFinal(reason: string): void
@@ -88,6 +90,15 @@ export class DialledLink implements Link {
 
   start(): void {
     if (this.#state === "new") this.#dial()
+  }
+
+  /** This machine stood still for a while. Whether the link is still one is asked at once, and nothing is waited for that was waited for before. */
+  lapsed(): void {
+    this.#backoff.sessionEnded(true)
+    if (this.#state === "waiting") this.#dial()
+    else if (this.#session !== null) this.#session.probe()
+    // Half-way into a link, with a hub that has long given up waiting.
+    else if (this.#state === "dialling") this.#webSocket?.terminate()
   }
 
   /** Ends the session, if there is one, and dials no more. Resolves when the socket is closed. */
@@ -141,6 +152,7 @@ export class DialledLink implements Link {
 
   #dial(): void {
     this.#state = "dialling"
+    if (this.#redial !== null) clearTimeout(this.#redial)
     this.#redial = null
     const { ca, via, agentVersion } = this.#options
     // Not written in place: the types of ws do not know the last two yet.
@@ -200,7 +212,7 @@ export class DialledLink implements Link {
         clock,
         log,
         onEvent: event => onEvent(event),
-        opened: () => this.#opened(),
+        opened: hubMs => this.#opened(hubMs),
         ended: end => this.#ended(end),
       },
       webSocket,
@@ -209,9 +221,10 @@ export class DialledLink implements Link {
     this.#session = session
   }
 
-  #opened(): void {
+  #opened(hubMs: number | null): void {
     this.#options.log.info({ hub: this.#url.host, node: this.#options.identity.nodeId }, "connected to the hub")
     this.#enrolToken = null
+    this.#options.onWelcome?.(hubMs)
     for (const resolve of [...this.#whenOpen]) resolve()
   }
 

@@ -1,8 +1,8 @@
 // What the hub knows, in its own words. Only live work is here: what has ended is in the store alone.
 // Times are monotonic milliseconds of this process (nowMs); wall time is stamped where rows are written.
 import type { Digest } from "../../proto/wire/digest.ts"
+import type { NodeProperties, Property } from "../../proto/wire/property.ts"
 import type { Deadlines } from "./deadlines.ts"
-import type { NodeProperties, Property } from "./property.ts"
 
 export type CampaignId = number & { readonly brand: "CampaignId" }
 /** "12.7": campaign 12, index 7. */

@@ -1,6 +1,7 @@
 // The state as it must be after a start: what the store holds, with all nodes away. Every lease gets its full length
 // anew, so that no restart, however long it took, takes work from a node that is on its way back.
 
+import { factsOf } from "../../proto/wire/property.ts"
 import { awaitOthers } from "./campaigns.ts"
 import { keyOf, type Stage, updateLane } from "./change.ts"
 import { Deadlines } from "./deadlines.ts"
@@ -8,7 +9,7 @@ import { noEffects } from "./effects.ts"
 import { arm, renew, watchDeadline, watchTail } from "./lease.ts"
 import { type Job, jobId, type Now, type State } from "./model.ts"
 import type { JobRow, StoreReader } from "./ports.ts"
-import { factsOf, shapeOf, wantsOf } from "./rules.ts"
+import { shapeOf, wantsOf } from "./rules.ts"
 import { readyJobs } from "./schedule.ts"
 import { restoreUsage, useSlots } from "./usage.ts"
 

@@ -241,6 +241,7 @@ class World {
       gather: false,
       stageout: [],
       walltimeMs: this.walltimeMs(),
+      property: "",
       needs: { slots: 1, memoryBytes: 1e6, diskBytes: 1e6 },
       line: null,
       arraySize: offer.total,
