@@ -160,9 +160,9 @@ export class Engine {
         void this.#start(effect.fromSave)
         return
       case "Pause":
-        return this.#command(machine => machine.pause())
+        return this.#command(machine => machine.pause(), "the virtual machine stands still")
       case "Resume":
-        return this.#command(machine => machine.resume())
+        return this.#command(machine => machine.resume(), "the virtual machine goes on")
       case "PowerDown":
         return this.#command(machine => machine.powerDown())
       case "Save":
@@ -190,7 +190,7 @@ export class Engine {
   }
 
   async #start(fromSave: boolean): Promise<void> {
-    const { guest, onConsole, client } = this.#world
+    const { guest, onConsole, client, clock } = this.#world
     const { hypervisor, plan } = this.#prepared!
     const starting = new AbortController()
     this.#starting = starting
@@ -207,7 +207,10 @@ export class Engine {
     try {
       await this.#lane
       const ears = { onLine, onStopped, onDiskFull: () => this.post({ kind: "DiskFull" }) }
+      const beganMs = clock.nowMs()
       const machine = await hypervisor.start(plan(), fromSave, ears, starting.signal)
+      const how = fromSave ? "goes on from where it was saved" : "starts"
+      client.say(`the virtual machine ${how} (${(clock.nowMs() - beganMs).toFixed(0)} ms)`)
       this.#machine = machine
       if (starting.signal.aborted) await machine.destroy()
       else this.post({ kind: "Started" })
@@ -217,11 +220,15 @@ export class Engine {
     }
   }
 
-  #command(what: (machine: Machine) => Promise<void>): void {
+  /** `done` is told with the time it took. */
+  #command(what: (machine: Machine) => Promise<void>, done: string | null = null): void {
     this.#lane = this.#lane.then(async () => {
       if (this.#machine === null) return
+      const { clock, client } = this.#world
       try {
+        const beganMs = clock.nowMs()
         await what(this.#machine)
+        if (done !== null) client.say(`${done} (${(clock.nowMs() - beganMs).toFixed(1)} ms)`)
       } catch (error) {
         this.post({ kind: "CommandFailed", reason: failureOf(error).message })
       }
@@ -231,8 +238,11 @@ export class Engine {
   async #save(): Promise<void> {
     // Commands after it wait for their turn behind whatever comes of it.
     await this.#lane
+    const { clock, client } = this.#world
     try {
+      const beganMs = clock.nowMs()
       await this.#machine!.save()
+      client.say(`the virtual machine is saved (${(clock.nowMs() - beganMs).toFixed(0)} ms)`)
       this.#machine = null
       this.post({ kind: "Saved" })
     } catch (error) {

@@ -12,7 +12,7 @@ test("the supervisor's lines, the agent's log and the kernel's last words become
   }
   assert.equal(heard("cah: up"), "Heard")
   assert.equal(heard("cah: agent hello"), "GuestHello")
-  assert.equal(heard('{"level":30,"hub":"h","msg":"connected to the hub"}'), "GuestHello")
+  assert.equal(heard('{"level":30,"hub":"h","msg":"connected to the hub"}'), "Heard")
   assert.deepEqual(heard("cah: fatal there is no disk to write to"), [
     "GuestFailed",
     "the virtual machine could not start: there is no disk to write to",
@@ -21,11 +21,11 @@ test("the supervisor's lines, the agent's log and the kernel's last words become
     "GuestFailed",
     "the virtual machine's kernel panicked (Fatal exception in interrupt)",
   ])
-  heard("cah-agent: the hub sent this node away: revoked")
-  assert.deepEqual(heard("cah: off: the agent cannot go on"), [
+  assert.deepEqual(heard("cah: fatal the hub sent this node away: revoked"), [
     "GuestDismissed",
     "the hub sent this node away: revoked",
   ])
+  assert.equal(heard("cah: off: the agent cannot go on"), "Heard")
   assert.equal(heard("cah: off: the power button was pressed"), "Heard")
 })
 

@@ -5,30 +5,19 @@ import { CONSOLE_LINES_KEPT } from "./limits.ts"
 
 export class Guest {
   #last: string[] = []
-  #agentSaid = ""
 
-  /** Null: nothing but a sign of life. */
   hear(line: string): Event {
     this.#last = [...this.#last, line].slice(-CONSOLE_LINES_KEPT)
-    const agent = /^cah-agent: (.*)/.exec(line)?.[1]
-    if (agent !== undefined) this.#agentSaid = agent
-    if (isHello.test(line)) return { kind: "GuestHello" }
-    const fatal = /^cah: fatal:? (.*)/.exec(line)?.[1]
-    if (fatal !== undefined) return { kind: "GuestFailed", reason: `the virtual machine could not start: ${fatal}` }
-    if (/^cah: off: the agent cannot go on/.test(line)) {
-      const why =
-        this.#agentSaid === "" ? "the hub does not want this computer's virtual machine any more" : this.#agentSaid
-      return { kind: "GuestDismissed", reason: why }
+    for (const [pattern, event] of words) {
+      const match = pattern.exec(line)
+      if (match !== null) return event(match[1] ?? "")
     }
-    const panic = /Kernel panic - not syncing: (.*?)( \]---)?$/.exec(line)?.[1]
-    if (panic !== undefined) return { kind: "GuestFailed", reason: `the virtual machine's kernel panicked (${panic})` }
     return { kind: "Heard" }
   }
 
   /** A machine begins anew. */
   forget(): void {
     this.#last = []
-    this.#agentSaid = ""
   }
 
   /** For whoever has to find out why. */
@@ -37,5 +26,14 @@ export class Guest {
   }
 }
 
-/** By the supervisor's line, or by the agent's own log. */
-const isHello = /^cah: agent hello|"msg":"connected to the hub"/
+/** The first that matches counts. Anything else is a sign of life, and no more. */
+const words: readonly (readonly [RegExp, (rest: string) => Event])[] = [
+  [/^cah: agent hello/, () => ({ kind: "GuestHello" })],
+  // The agent's word when its hub wants it no more.
+  [/^cah: fatal (the hub sent this node away.*)/, reason => ({ kind: "GuestDismissed", reason })],
+  [/^cah: fatal (.*)/, why => ({ kind: "GuestFailed", reason: `the virtual machine could not start: ${why}` })],
+  [
+    /Kernel panic - not syncing: (.*?)(?: \]---)?$/,
+    why => ({ kind: "GuestFailed", reason: `the virtual machine's kernel panicked (${why})` }),
+  ],
+]

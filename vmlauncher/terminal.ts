@@ -24,7 +24,7 @@ export class Terminal implements Client {
       process.on(name, () => {
         this.#told++
         if (this.#told === 1) {
-          this.say(`${name}: the virtual machine is saved; say it again to end without`)
+          this.say(`${name}: ending, what works is saved; say it again to end at once, without`)
           ears.post({ kind: "QuitAsked", reason: "you said so" })
         } else {
           ears.post({ kind: "AbortAsked" })
