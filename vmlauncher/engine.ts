@@ -130,7 +130,7 @@ export class Engine {
       cpuMs: ownCpuMs() + (this.#machine?.cpuMs() ?? 0),
       sentBytes: network.sentBytes,
       receivedBytes: network.receivedBytes,
-      isKept: this.#state.hasHello,
+      isKept: this.#state.hasWork,
       isPaused: this.#state.isPaused,
       otherPid: this.#machine?.otherPid ?? null,
     })

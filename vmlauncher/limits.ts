@@ -11,6 +11,8 @@ const MIB = 1024 ** 2
 export const HELLO_MS = 180_000
 /** A restored VM's agent is there at once; what it must do is dial again. */
 export const RESTORED_HELLO_MS = 120_000
+/** A guest that has no work yet waits so long for a hub that is away, before it gives the computer's memory back for a while. */
+export const HUB_AWAY_MS = 3_600_000
 /** No line, no byte and no dial of a guest for this long, while it may run: it hangs. An agent dials at least every two minutes. */
 export const SILENCE_MS = 10 * 60_000
 /** Waits between starts after failures, doubling between these. */

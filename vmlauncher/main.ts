@@ -146,7 +146,7 @@ async function launch(client: Client, first: Allowance, proxy: HttpProxy | null,
     ledger,
     clock,
     refused: join(task.directory, names.relayRefused),
-    onHeard: () => post({ kind: "Heard" }),
+    onHeard: () => post({ kind: "Dialled" }),
     onFlood: () => engineOf.engine?.flood(),
     onHub: trouble => client.say(trouble === null ? "the hub is there again" : `${trouble}; work goes on without it`),
   })

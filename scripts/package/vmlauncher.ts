@@ -18,15 +18,16 @@ const FUSE = "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2"
 const entry = `import { main } from "./vmlauncher/main.ts"
 main(process.argv.slice(2)).then(code => process.exit(code))`
 
-/** Writes vmlauncher-<version>-linux-x64 into the directory. */
+/** Writes vmlauncher-<version>-linux-x64 into the directory, or into that of --out. */
 export async function packageLauncher(directory: string, flags: readonly string[]): Promise<void> {
-  const { values } = parseArgs({ args: [...flags], options: { "release-key": { type: "string" } } })
+  const options = { "release-key": { type: "string" }, out: { type: "string" } } as const
+  const { values } = parseArgs({ args: [...flags], options })
   const key = values["release-key"]
   if (key !== undefined && !readFileSync(key, "utf8").includes("-----BEGIN PUBLIC KEY-----")) {
     throw new Error(`--release-key: ${key} is no public key in PEM`)
   }
   const place = mkdtempSync(join(tmpdir(), "cah-package-"))
-  const out = join(directory, `vmlauncher-${manifest.version}-${process.platform}-${process.arch}`)
+  const out = join(values.out ?? directory, `vmlauncher-${manifest.version}-${process.platform}-${process.arch}`)
   try {
     await writeBundle({ entry, format: "cjs", target: "node20.19" }, join(place, "main.cjs"))
     const config = {
@@ -53,7 +54,9 @@ export async function packageLauncher(directory: string, flags: readonly string[
     rmSync(place, { recursive: true, force: true })
   }
   const megabytes = (path: string): string => `${(statSync(path).size / 1e6).toFixed(1)} MB`
-  console.log(`${out}: ${megabytes(out)}, ${key === undefined ? "without a release key" : "with the release key inside"}`)
+  console.log(
+    `${out}: ${megabytes(out)}, ${key === undefined ? "without a release key" : "with the release key inside"}`,
+  )
 }
 
 /** What a debugger would want is an eighth of it. Where the tool is missing the file is only larger. */

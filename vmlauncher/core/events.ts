@@ -16,8 +16,10 @@ export type Event =
   | { readonly kind: "CommandFailed"; readonly reason: string }
   /** The host's disk has no room for what the guest writes: the hypervisor has stopped it. */
   | { readonly kind: "DiskFull" }
-  /** A line of the console, a byte or a dial: it lives. */
+  /** A line of the console: it lives, which is no proof that it works. */
   | { readonly kind: "Heard" }
+  /** A dial to the hub, or a byte for it. */
+  | { readonly kind: "Dialled" }
   | { readonly kind: "GuestHello" }
   /** It says that it cannot go on: its kernel panicked, or its supervisor gave up. */
   | { readonly kind: "GuestFailed"; readonly reason: string }

@@ -37,10 +37,14 @@ export interface State {
   hasSave: boolean
   /** The guest's agent has spoken to the hub since this start. */
   hasHello: boolean
+  /** It has had work, now or before it was saved: worth the time of another save. */
+  hasWork: boolean
   /** A guest that was not heard for this long, while it could run, is given up. Null while it stands still. */
   silenceAtMs: number | null
   /** What was left of that when it was paused. */
   silenceLeftMs: number
+  /** A guest without work that dials and is not welcomed by then is given up: its hub is away. */
+  helloAtMs: number | null
   /** When the phase must be over: starting, saving, leaving, clearing. */
   deadlineMs: number | null
   /** When all must be over, once the client has said quit. */

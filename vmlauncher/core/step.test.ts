@@ -8,6 +8,7 @@ import {
   FAILURES_MAX,
   HEALTHY_MS,
   HELLO_MS,
+  HUB_AWAY_MS,
   QUIT_MS,
   QUIT_RESTORE_MS,
   RESTART_MAX_MS,
@@ -272,6 +273,23 @@ test("a guest that never reaches the hub is given up, and a pause does not count
   assert.match(launcher.state.failure, /did not reach the hub for 3 minutes/)
 })
 
+test("a guest that dials is alive, though its hub is away; without work it does not wait there for ever", () => {
+  const launcher = new TestLauncher().up()
+  for (let ms = 0; ms + 60_000 < HUB_AWAY_MS; ms += 60_000) {
+    launcher.nowMs += 60_000
+    assert.deepEqual(launcher.take({ kind: "Dialled" }), [])
+    assert.deepEqual(launcher.take({ kind: "Ticked" }), [])
+  }
+  assert.deepEqual(launcher.wait(60_000), ["Destroy"])
+  assert.deepEqual(launcher.take(stopped), ["End later"])
+  assert.match(launcher.ending.reason, /the hub was away for 60 minutes/)
+})
+
+test("what was restored is saved again by a quit, whether its agent has reached the hub or not", () => {
+  const launcher = new TestLauncher().up(true)
+  assert.deepEqual(launcher.take(quit), ["Save"])
+})
+
 test("a guest that worked and fell silent is given up; one that is heard is not", () => {
   const launcher = new TestLauncher().working()
   for (let n = 0; n < 5; n++) {
@@ -337,6 +355,7 @@ const anything: fc.Arbitrary<Event> = fc.oneof(
     { kind: "CommandFailed", reason: "r" },
     { kind: "DiskFull" },
     { kind: "Heard" },
+    { kind: "Dialled" },
     { kind: "GuestHello" },
     { kind: "GuestFailed", reason: "r" },
     { kind: "GuestDismissed", reason: "r" },

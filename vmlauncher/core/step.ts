@@ -8,6 +8,7 @@ import {
   FAILURES_MAX,
   HEALTHY_MS,
   HELLO_MS,
+  HUB_AWAY_MS,
   LATER_SECONDS,
   MUCH_LATER_SECONDS,
   POWER_DOWN_MIN_MS,
@@ -33,8 +34,10 @@ export function emptyState(): State {
     isPaused: false,
     hasSave: false,
     hasHello: false,
+    hasWork: false,
     silenceAtMs: null,
     silenceLeftMs: 0,
+    helloAtMs: null,
     deadlineMs: null,
     quitAtMs: null,
     retryAtMs: null,
@@ -65,8 +68,8 @@ export function step(state: State, event: Event, nowMs: number): Effect[] {
 /** The earliest moment at which a Ticked event has something to do, or null. */
 export function nextDeadlineMs(state: State): number | null {
   if (state.phase === "ended") return null
-  const { silenceAtMs, deadlineMs, retryAtMs, healthyAtMs, diskRetryAtMs } = state
-  const all = [silenceAtMs, deadlineMs, state.mayRun ? retryAtMs : null, healthyAtMs, diskRetryAtMs]
+  const { silenceAtMs, helloAtMs, deadlineMs, retryAtMs, healthyAtMs, diskRetryAtMs } = state
+  const all = [silenceAtMs, helloAtMs, deadlineMs, state.mayRun ? retryAtMs : null, healthyAtMs, diskRetryAtMs]
   const times = all.filter(time => time !== null)
   return times.length === 0 ? null : Math.min(...times)
 }
@@ -94,6 +97,10 @@ function apply(turn: Turn, event: Event): void {
     case "DiskFull":
       return onDiskFull(turn)
     case "Heard":
+      // Before its hello a guest that babbles is not a guest that works.
+      if (state.hasHello) onHeard(turn)
+      return
+    case "Dialled":
       return onHeard(turn)
     case "GuestHello":
       return onHello(turn)
@@ -146,6 +153,7 @@ function start({ state, nowMs, say }: Turn): void {
   state.retryAtMs = null
   state.isPaused = false
   state.hasHello = false
+  state.hasWork = state.hasSave
   state.diskFullSinceMs = null
   state.deadlineMs = nowMs + START_MS
   say({ kind: "Start", fromSave: state.hasSave })
@@ -156,14 +164,11 @@ function onStarted(turn: Turn): void {
   if (state.phase !== "starting") return
   state.phase = "up"
   state.deadlineMs = null
-  state.silenceAtMs = nowMs + (state.hasSave ? RESTORED_HELLO_MS : HELLO_MS)
-  // What was saved holds work. It lives in the machine now, and its file is gone.
-  const isWorthSaving = state.hasSave
+  state.silenceAtMs = nowMs + (state.hasWork ? RESTORED_HELLO_MS : HELLO_MS)
+  state.helloAtMs = state.hasWork ? null : nowMs + HUB_AWAY_MS
+  // What was saved lives in the machine now, and its file is gone.
   state.hasSave = false
-  if (state.ending !== null) {
-    state.hasHello = isWorthSaving
-    return part(turn, state.ending)
-  }
+  if (state.ending !== null) return part(turn, state.ending)
   if (!state.mayRun) pause(turn)
 }
 
@@ -214,9 +219,7 @@ function tryAgain(turn: Turn): void {
   const { state, nowMs } = turn
   state.phase = "waiting"
   state.deadlineMs = null
-  state.silenceAtMs = null
-  state.healthyAtMs = null
-  state.diskRetryAtMs = null
+  unwatch(state)
   if (state.ending !== null) return end(turn, state.ending)
   state.failures++
   if (state.failures >= FAILURES_MAX) {
@@ -237,11 +240,17 @@ function fail(turn: Turn, reason: string): void {
   }
 }
 
-function destroy({ state, nowMs, say }: Turn): void {
-  state.phase = "clearing"
+/** It is not watched any more: it is on its way out. */
+function unwatch(state: State): void {
   state.silenceAtMs = null
+  state.helloAtMs = null
   state.healthyAtMs = null
   state.diskRetryAtMs = null
+}
+
+function destroy({ state, nowMs, say }: Turn): void {
+  state.phase = "clearing"
+  unwatch(state)
   state.deadlineMs = nowMs + DESTROY_MS
   say({ kind: "Destroy" })
 }
@@ -341,11 +350,9 @@ function onAbortAsked(turn: Turn): void {
 function part(turn: Turn, ending: Ending): void {
   const { state, nowMs, say } = turn
   if (ending.kind !== "quit") return leave(turn, ending)
-  if (!state.hasHello) return destroy(turn)
+  if (!state.hasWork) return destroy(turn)
   state.phase = "saving"
-  state.silenceAtMs = null
-  state.healthyAtMs = null
-  state.diskRetryAtMs = null
+  unwatch(state)
   state.isPaused = true
   state.deadlineMs = Math.min(nowMs + SAVE_MS, state.quitAtMs!)
   say({ kind: "Save" })
@@ -393,9 +400,7 @@ function powerDown({ state, nowMs, say }: Turn): void {
   if (state.isPaused) say({ kind: "Resume" })
   state.isPaused = false
   state.phase = "leaving"
-  state.silenceAtMs = null
-  state.healthyAtMs = null
-  state.diskRetryAtMs = null
+  unwatch(state)
   state.deadlineMs = Math.min(nowMs + POWER_DOWN_MS, state.quitAtMs ?? Number.POSITIVE_INFINITY)
   say({ kind: "PowerDown" })
 }
@@ -406,13 +411,14 @@ function onHello(turn: Turn): void {
   const { state, nowMs } = turn
   if (state.phase !== "up") return
   state.hasHello = true
+  state.hasWork = true
+  state.helloAtMs = null
   state.healthyAtMs ??= nowMs + HEALTHY_MS
   onHeard(turn)
 }
 
-/** Before its hello a guest that babbles is not a guest that works. */
 function onHeard({ state, nowMs }: Turn): void {
-  if (state.phase === "up" && state.hasHello && !state.isPaused) state.silenceAtMs = nowMs + SILENCE_MS
+  if (state.phase === "up" && !state.isPaused && state.diskRetryAtMs === null) state.silenceAtMs = nowMs + SILENCE_MS
 }
 
 function onDiskFull(turn: Turn): void {
@@ -448,6 +454,7 @@ function onTicked(turn: Turn): void {
     state.healthyAtMs = null
   }
   if (isOver(state.diskRetryAtMs)) return onDiskRetry(turn)
+  if (isOver(state.helloAtMs)) return onHubAway(turn)
   if (isOver(state.silenceAtMs)) {
     const silent = state.hasHello ? "has not been heard of" : "did not reach the hub"
     const forMs = state.hasHello ? SILENCE_MS : HELLO_MS
@@ -455,6 +462,17 @@ function onTicked(turn: Turn): void {
   }
   if (isOver(state.deadlineMs)) return onDeadline(turn)
   if (state.phase === "waiting" && state.mayRun && isOver(state.retryAtMs)) start(turn)
+}
+
+/** It dials and dials, and has nothing to do meanwhile: its memory is better left to its owner. */
+function onHubAway(turn: Turn): void {
+  const { state, nowMs } = turn
+  if (state.isPaused) {
+    state.helloAtMs = nowMs + HUB_AWAY_MS
+    return
+  }
+  state.ending = { kind: "later", reason: `the hub was away for ${inWords(HUB_AWAY_MS)}`, seconds: LATER_SECONDS }
+  destroy(turn)
 }
 
 function onDeadline(turn: Turn): void {
