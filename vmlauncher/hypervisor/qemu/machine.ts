@@ -13,11 +13,13 @@ import { Lines } from "../lines.ts"
 import { Throttle } from "../throttle.ts"
 import { type Acceleration, files, INCOMING_FD, machineArguments, runArguments, wrapper } from "./arguments.ts"
 import { Qmp, type QmpEvent } from "./qmp.ts"
-import { removeSave, syncDirectory, writeSave } from "./save.ts"
+import { removeSave, savedForMs, syncDirectory, writeSave } from "./save.ts"
 
 /** A migration that comes in tells when it is done only to those who ask. */
 const LOOK_EVERY_MS = 20
 const QUIT_MS = 2_000
+/** An absence that the guest's agent notices for sure (agent/limits.ts, LAPSE_MIN_MS, and a second for the rounding). */
+const NOTICED_MS = 3_200
 const PIPE_CLOSE_MS = 500
 
 export interface QemuStart {
@@ -124,8 +126,11 @@ class QemuMachine implements Machine {
       if (status !== "inmigrate") break
       await this.#unlessGone(wait(LOOK_EVERY_MS), aborted)
     }
-    removeSave(this.#start.plan.directory)
-    syncDirectory(this.#start.plan.directory)
+    // Its connections are gone, and it learns that from its clock alone, which counts whole seconds: let it see that time has passed.
+    const { directory } = this.#start.plan
+    await this.#unlessGone(wait(NOTICED_MS - savedForMs(directory, NOTICED_MS)), aborted)
+    removeSave(directory)
+    syncDirectory(directory)
     await this.#qmp!.execute("cont")
   }
 

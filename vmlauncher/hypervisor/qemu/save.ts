@@ -32,6 +32,8 @@ interface Note {
   readonly fingerprint: string
   readonly scratch: string
   readonly sizeBytes: number
+  /** Wall time ms. */
+  readonly savedAtMs: number
 }
 
 export interface SaveJob {
@@ -62,6 +64,7 @@ export async function writeSave(job: SaveJob): Promise<void> {
     fingerprint: job.fingerprint,
     scratch: stampOf(job.scratch),
     sizeBytes: statSync(part).size,
+    savedAtMs: Date.now(),
   }
   writeFileSync(join(directory, files.saveNote), JSON.stringify(note))
   renameSync(part, join(directory, files.save))
@@ -104,6 +107,18 @@ async function sent(qmp: Qmp): Promise<void> {
       throw new Error(`QEMU could not write its memory: ${migration["error-desc"] ?? migration.status}`)
     }
     await wait(LOOK_EVERY_MS)
+  }
+}
+
+/** How long the guest has not lived by now, at most `maxMs`. */
+export function savedForMs(directory: string, maxMs: number): number {
+  try {
+    const { savedAtMs } = JSON.parse(readFileSync(join(directory, files.saveNote), "utf8")) as Note
+    const ms = Date.now() - savedAtMs
+    // A clock that was set back tells nothing.
+    return ms >= 0 && ms < maxMs ? ms : maxMs
+  } catch {
+    return maxMs
   }
 }
 
