@@ -13,7 +13,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs"
-import { basename, join } from "node:path"
+import { join } from "node:path"
 import { setTimeout as wait } from "node:timers/promises"
 import manifest from "../../package.json" with { type: "json" }
 import { FakeClient, type SlotChange } from "../../vmlauncher/boinc/fixtures.ts"
@@ -149,6 +149,11 @@ export class Slot {
       .map(Number)
   }
 
+  /** Relays among them, their gate passed. */
+  relays(): number {
+    return this.processes().filter(pid => argumentsOf(pid)[1] === "relay").length
+  }
+
   get qemuPid(): number | null {
     const path = join(this.directory, "qemu.pid")
     return existsSync(path) ? Number(readFileSync(path, "utf8")) || null : null
@@ -177,6 +182,14 @@ export class Slot {
   }
 }
 
+function argumentsOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0")
+  } catch {
+    return []
+  }
+}
+
 function placeOf(pid: string): string | null {
   try {
     return readlinkSync(`/proc/${pid}/cwd`)
@@ -184,16 +197,4 @@ function placeOf(pid: string): string | null {
     // Gone meanwhile, or a zombie.
     return null
   }
-}
-
-/** Of processes with this executable's or program's name, anywhere. */
-export function countProcesses(program: string): number {
-  return readdirSync("/proc").filter(pid => {
-    if (!/^\d+$/.test(pid)) return false
-    try {
-      return basename(readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0")[0] ?? "") === program
-    } catch {
-      return false
-    }
-  }).length
 }
