@@ -1,7 +1,7 @@
 // The launcher's composition root: finds out who started it (the BOINC client, a person, or QEMU for a relay), opens what is needed, wires it to the
 // engine, runs, and ends with the exit code that whoever started it understands. No decisions of its own.
 import { appendFileSync, existsSync, mkdirSync, rmSync, statSync } from "node:fs"
-import { homedir } from "node:os"
+import { homedir, setPriority } from "node:os"
 import { join } from "node:path"
 import { allowanceOf } from "./boinc/allowance.ts"
 import { BoincClient } from "./boinc/client.ts"
@@ -27,6 +27,9 @@ import { Relay } from "./relay/server.ts"
 import { insideKey, selfCommand, version } from "./release.ts"
 import { Terminal } from "./terminal.ts"
 
+const OWN_MISTAKE_SECONDS = 600
+/** As BOINC runs such programs. */
+const OTHERS_FIRST = 10
 const exitCodes = { fine: 0, failed: 1, usage: 2 } as const
 /** The last lines of the guest's console, for the hub's operator. An optional output of the workunit. */
 const CONSOLE_LOG = "launcher.log"
@@ -68,6 +71,12 @@ async function runInSlot(directory: string): Promise<number> {
     writeTemporaryExit(directory, error.laterSeconds, error.message)
     return exitCodes.fine
   }
+  // Our own mistake is no failure of the task: its machine has died with us, and another try may fare better.
+  process.on("uncaughtException", error => {
+    toStderr(`${error.stack}\n`)
+    writeTemporaryExit(directory, OWN_MISTAKE_SECONDS, "the launcher met an error of its own")
+    process.exit(exitCodes.fine)
+  })
   try {
     const volunteer = readVolunteer(resolveLink(directory, VOLUNTEER_FILE))
     const client = new BoincClient({ directory, init, clock, write: toStderr })
@@ -100,6 +109,8 @@ async function runAtTerminal(argv: readonly string[]): Promise<number> {
   mkdirSync(state, { recursive: true, mode: 0o700 })
   // Sockets' paths are short then.
   process.chdir(state)
+  // The computer's owner comes first, as under BOINC. What we start inherits it.
+  setPriority(OTHERS_FIRST)
   const lock = await takeLock(join(state, names.lock), 0)
   try {
     const client = new Terminal(clock, toStderr)

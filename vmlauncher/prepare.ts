@@ -88,7 +88,9 @@ async function choose(task: Task, image: Image): Promise<Hypervisor> {
     reasons.push("path" in found ? whyRefused : found.why)
   }
   const why = reasons.length === 0 ? "this image has no files for it" : reasons.join("; ")
-  throw new Failure(`no virtual machine can be run here: ${why}`, { laterSeconds: MUCH_LATER_SECONDS })
+  // QEMU may be there tomorrow. With files for VirtualBox alone there is nothing to wait for: the hub has others to give.
+  const laterSeconds = kernel === null || initrd === null ? null : MUCH_LATER_SECONDS
+  throw new Failure(`no virtual machine can be run here: ${why}`, { laterSeconds })
 }
 
 /** Of the directory, so that two clients on one computer do not meet; of the result, so that a person sees whose it is. */
