@@ -3,7 +3,7 @@
 // moment (signature.ts): the release key is never on the machine that builds.
 import { createHash } from "node:crypto"
 import { createReadStream, createWriteStream } from "node:fs"
-import { cp, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { pipeline } from "node:stream/promises"
@@ -184,6 +184,9 @@ async function buildIso(work: string, image: string, epoch: number): Promise<voi
   }
   const menu = `default cah\nprompt 0\nlabel cah\n  kernel /kernel\n  initrd /initrd\n  append ${KERNEL_COMMAND}\n`
   await writeFile(join(content, "isolinux", "isolinux.cfg"), menu)
+  // The ISO repeats what the files say of their age.
+  for (const name of ["", ...(await readdir(content, { recursive: true }))])
+    await utimes(join(content, name), epoch, epoch)
   await output({
     program: "xorriso",
     arguments: [
