@@ -99,7 +99,7 @@ test("what stands in the way is said with what to do, and when to try again", as
 test("machines are named after their directory and their task", () => {
   const name = machineName({ directory: "/var/lib/boinc/slots/0", title: "vm_1_0" })
   assert.match(name, /^cah-[0-9a-f]{8}-vm_1_0$/)
-  assert.notEqual(name, machineName({ directory: "/home/x/slots/0", title: "vm_1_0" }))
+  assert.notEqual(name, machineName({ directory: "/srv/boinc/slots/0", title: "vm_1_0" }))
   assert.match(machineName({ directory: "/x", title: "" }), /^cah-[0-9a-f]{8}$/)
   assert.match(machineName({ directory: "/x", title: 'a,b "c" $d' }), /^cah-[0-9a-f]{8}-a-b--c---d$/)
 })

@@ -1,7 +1,8 @@
 // volunteer.json, the workunit's input: which hub the guest works for, and the token by which it joins. Comes from the hub through the client;
 // read with the rules that check the guest's own settings, to which most of it goes.
 import { readFileSync, statSync } from "node:fs"
-import { checkFields, FieldError, orNull, parseObject, type Rules, refuse, text } from "../../proto/guest/fields.ts"
+import { checkFields, FieldError, parseObject, type Rules } from "../../proto/guest/fields.ts"
+import { settingsRules } from "../../proto/guest/settings.ts"
 import { Failure } from "../core/ports.ts"
 import { VOLUNTEER_MAX_BYTES } from "../limits.ts"
 
@@ -19,15 +20,8 @@ export interface Volunteer {
   readonly caPem: string | null
 }
 
-const rules: Rules<Volunteer> = {
-  hub: text('a URL like "https://hub.example.org:8080"', isHub),
-  enrolToken(value, where) {
-    if (typeof value === "string" && /^[\x21-\x7e]{0,512}$/.test(value)) return value
-    return refuse(where, "up to 512 characters without spaces", "what it is")
-  },
-  name: text("1 to 64 letters, digits, dots or dashes", value => /^[\w.-]{1,64}$/.test(value)),
-  caPem: orNull(text("certificates in PEM", value => value.includes("-----BEGIN CERTIFICATE-----"))),
-}
+const { hub, enrolToken, name, caPem } = settingsRules
+const rules: Rules<Volunteer> = { hub, enrolToken, name, caPem }
 
 /** Failure says what is wrong; a new workunit is needed then. */
 export function readVolunteer(path: string): Volunteer {
@@ -49,10 +43,4 @@ export function parseVolunteer(printed: string): Volunteer {
   const { format, ...fields } = parseObject(printed, what, VOLUNTEER_MAX_BYTES)
   if (format !== FORMAT) throw new FieldError(`${what}: its format must be ${FORMAT}, not ${JSON.stringify(format)}`)
   return checkFields(fields, rules, what)
-}
-
-function isHub(value: string): boolean {
-  if (!URL.canParse(value)) return false
-  const url = new URL(value)
-  return /^https?:$/.test(url.protocol) && url.username === "" && url.password === "" && url.search + url.hash === ""
 }
