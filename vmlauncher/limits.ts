@@ -81,9 +81,12 @@ export const QMP_ANSWER_MS = 10_000
 /** One message of QMP. Lists of capabilities have 30 kB. */
 export const QMP_LINE_MAX_BYTES = MIB
 /** Code that TCG has translated. QEMU's own default is up to a GiB of the volunteer's memory. */
-export const TCG_CODE_MIB = 128
-/** Beyond the guest's memory: QEMU itself, its translated code, this launcher and a relay. Measured: 250 MiB. */
-export const OVERHEAD_BYTES = 320 * MIB
+export const TCG_CODE_MIB = 96
+/**
+ * Beyond the guest's memory, as the client counts it: QEMU itself (60 MiB), the code it has translated, and this launcher (75 MiB). A relay is no
+ * child of ours, and is not counted. The hub adds the same when it asks for memory.
+ */
+export const OVERHEAD_BYTES = 256 * MIB
 /** Of a hypervisor's complaints the last bytes are kept, to tell why it ended. */
 export const COMPLAINT_MAX_BYTES = 4_096
 /** One line of the guest's console. */

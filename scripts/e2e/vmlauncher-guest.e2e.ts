@@ -30,7 +30,7 @@ async function main(place: string): Promise<void> {
   signImage(image, key)
   const hub = await Hub.start(join(place, "hub"), join(place, "hub.log"))
   const { secret } = await hub.ask<{ secret: string }>("OperatorService/CreateEnrolment", { account: "volunteer" })
-  const bounds = { rsc_memory_bound: (512 + 320) * MIB, rsc_disk_bound: 3_000 * MIB }
+  const bounds = { rsc_memory_bound: (512 + 256) * MIB, rsc_disk_bound: 3_000 * MIB }
   const slot = new Slot(place, { launcher, image, hub: hub.url, enrolToken: secret, name: "attic", init: bounds })
   try {
     await story(slot, hub)

@@ -108,7 +108,7 @@ async function main(place: string): Promise<void> {
   await once(neighbour, "listening")
   const names = createSocket("udp4", (message, from) => names.send(message, from.port, from.address))
   names.bind(0)
-  const bounds = { rsc_memory_bound: (448 + 320) * MIB, rsc_disk_bound: 1_500 * MIB }
+  const bounds = { rsc_memory_bound: (448 + 256) * MIB, rsc_disk_bound: 1_500 * MIB }
   const options = { launcher, hub: hub.url, enrolToken: "x", name: "e2e", init: bounds }
   try {
     await walls(place, hub, (neighbour.address() as AddressInfo).port, options)

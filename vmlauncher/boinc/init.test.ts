@@ -38,10 +38,10 @@ test("the volunteer's preferences become limits; 0 is the client's word for none
 
 test("machine, saved memory, hypervisor and launcher fit into what the client has set aside", () => {
   const { memoryBytes, diskBytes } = allowanceOf(parseInit(initXml()))
-  assert.ok(memoryBytes > 500 * MIB && memoryBytes + 320 * MIB <= 1_000_000_000, `${memoryBytes}`)
+  assert.ok(memoryBytes > 500 * MIB && memoryBytes + 256 * MIB <= 1_000_000_000, `${memoryBytes}`)
   assert.ok(diskBytes + memoryBytes < 2_000_000_000, `${diskBytes}`)
   const tight = allowanceOf(parseInit(initXml({ preferences: { ram_max_used_busy_pct: 4 } })))
-  assert.ok(tight.memoryBytes <= 640_000_000 - 320 * MIB)
+  assert.ok(tight.memoryBytes <= 640_000_000 - 256 * MIB)
   assert.equal(allowanceOf(parseInit(initXml({ init: { rsc_memory_bound: 1_000 } }))).memoryBytes, 0)
 })
 
