@@ -64,10 +64,11 @@ export function parseSettings(printed: string): GuestSettings {
     const found = format === undefined ? "no format" : `format ${JSON.stringify(format)}`
     throw new FieldError(`${what} have ${found}, not ${SETTINGS_FORMAT}: launcher and appliance do not fit together`)
   }
-  return checkFields(fields, rules, what)
+  return checkFields(fields, settingsRules, what)
 }
 
-const rules: Rules<GuestSettings> = {
+/** For others who are told the same things about a hub and a node. */
+export const settingsRules: Rules<GuestSettings> = {
   hub: text('a URL like "https://hub.example.org:8080"', isHub),
   via: orNull(text('an address like "10.0.2.100:80"', value => addressOf(value) !== null)),
   enrolToken(value, where) {
