@@ -26,7 +26,7 @@ export function operatorService({
   tokens,
   enrolments,
   log,
-}: OperatorParts): ServiceImpl<typeof OperatorService> {
+}: OperatorParts): Partial<ServiceImpl<typeof OperatorService>> {
   function checkNode(id: string): NodeId {
     const node = engine.node(id as NodeId)
     if (node === null) throw new CahError("not_found", `there is no node ${id}: \`cah nodes\` lists them`)

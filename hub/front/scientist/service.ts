@@ -13,7 +13,7 @@ import { watchMethods } from "./watch.ts"
 
 export type { ScientistParts } from "./parts.ts"
 
-export function scientistService(parts: ScientistParts): ServiceImpl<typeof ScientistService> {
+export function scientistService(parts: ScientistParts): Partial<ServiceImpl<typeof ScientistService>> {
   return {
     whoAmI(_request, context) {
       const { principal, scopes } = callerOf(context)
