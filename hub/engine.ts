@@ -23,6 +23,8 @@ export interface EngineParts {
   readonly decide?: typeof step
   /** Told of each tick after it was decided, for metrics and traces. */
   observe?(tick: { readonly moves: readonly Move[]; readonly tookMs: number }): void
+  /** There are new notices on disk, for whoever delivers them. */
+  tell?(): void
   /** Told of each transaction. */
   committed?(commit: { readonly writes: number; readonly tookMs: number }): void
 }
@@ -82,6 +84,14 @@ export class HubEngine implements Engine {
 
   async hold(campaign: CampaignId, held: boolean): Promise<void> {
     await this.ask<"done">(request => ({ kind: "CampaignHeld", request, campaign, held }))
+  }
+
+  async holdJobs(campaign: CampaignId, ranges: readonly IndexRange[], held: boolean): Promise<number> {
+    return (await this.ask<"held">(request => ({ kind: "JobsHeld", request, campaign, ranges, held }))).jobs
+  }
+
+  async setShare(owner: string, share: number): Promise<void> {
+    await this.ask<"done">(request => ({ kind: "ShareSet", request, owner, share }))
   }
 
   async drainNode(node: NodeId, drained: boolean): Promise<void> {
@@ -248,6 +258,7 @@ export class HubEngine implements Engine {
     for (const said of speech) {
       if (said.kind === "Reply") this.reply(said.request, said.reply)
       else if (said.kind === "Offer") this.offer(said)
+      else if (said.kind === "Tell") this.parts.tell?.()
       else if (said.kind === "JobEnded") {
         const list = ended.get(said.campaign) ?? []
         ended.set(said.campaign, list)
@@ -271,10 +282,11 @@ export class HubEngine implements Engine {
     // Cancelled since: the kill that follows, or the next hello, settles it.
     if (campaign === undefined) return
     const line = campaign.hasParameters ? this.parts.store.parameters(said.campaign, said.index) : null
-    const { owner, spec, total } = campaign
+    const { owner, spec, total, rules } = campaign
+    const inside = rules.inside !== null
     const { link, campaign: id, index, attempt } = said
     const shape = said.shape === 0 ? null : shapeOf(campaign, said.shape)
-    this.links!.offer(link, { campaign: id, index, attempt, owner, spec, line, total, shape })
+    this.links!.offer(link, { campaign: id, index, attempt, owner, spec, line, total, shape, inside })
   }
 
   // ---- trouble --------------------------------------------------------------------------------------------

@@ -24,6 +24,22 @@ export const TAIL_SLOW_MIN_MS = 20_000
 export const USAGE_HALF_LIFE_MS = 7 * 24 * 3_600_000
 /** What a job counts for its owner's share when several are placed at once, before any of it was used. */
 export const USAGE_PLACED_SECONDS = 60
+/** A place in the order of owners is that of use so long ago at most: nobody notices a second, and a busy queue does not recount it. */
+export const FAIR_STALE_MS = 1_000
+/** Looks at what waits although it should not: jobs too large for any gap, best effort in others' way, reservations to come. */
+export const LOOK_EVERY_MS = 5_000
+/** A job whose turn it is and for which no gap was large enough gets a node kept for it after this. A guess at a patient scientist. */
+export const PATIENCE_MS = 10 * 60_000
+/** Of the nodes that are connected, as many may be kept for such jobs: idle slots are the price. One in any case. */
+export const CLAIMS_SHARE = 0.1
+/** A reservation is refused when it is less likely than this to get all it asks for. */
+export const RESERVATION_CONFIDENCE_MIN = 0.5
+/** What is known of now says less about later: after this, 1/e of it is left beside what the weeks before say. */
+export const PRESENCE_MEMORY_MS = 6 * 3_600_000
+/** Weeks of a node's presence that are remembered; older ones count half each time. */
+export const PRESENCE_WEEKS = 8
+/** Jobs of one hold that have not begun: each gets a row. Beyond it the whole campaign is the thing to hold. */
+export const HOLD_JOBS_MAX = 10_000
 /** After a loss the job waits, doubling from here to the maximum, so that a poison job cannot spin through nodes. */
 export const BACKOFF_MIN_MS = 1_000
 export const BACKOFF_MAX_MS = 5 * 60_000
@@ -59,6 +75,12 @@ export const LOSS_MAX_MAX = 1_000
 export const PARAMETER_NAMES_MAX = 64
 /** Campaigns that one may wait for. */
 export const AFTER_MAX = 100
+
+/** Whom one campaign may tell. */
+export const NOTICES_MAX = 10
+export const WEBHOOK_URL_CHARACTERS_MAX = 2_000
+/** How far ahead nodes can be reserved: what is known of their habits says little beyond a few weeks. */
+export const RESERVATION_AHEAD_MAX_MS = 30 * 24 * 3_600_000
 
 /** How finely the event loop's delay is sampled: 50 times a second costs nothing that can be measured. */
 export const EVENT_LOOP_RESOLUTION_MS = 20

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import { afterEach, describe, it } from "node:test"
 import type { Digest } from "../../proto/wire/digest.ts"
-import { noCounts } from "../core/change.ts"
+import { noCounts, noTotals } from "../core/change.ts"
 import type { CampaignId, LogRef, NodeId, StoryLine } from "../core/model.ts"
 import type { CampaignRow, JobRow, NodeRow, ResultRow, Store, TokenRow, Write } from "../core/ports.ts"
 import { noRules } from "../core/rules.ts"
@@ -31,6 +31,7 @@ export function campaignRow(id: number, changes: Partial<CampaignRow> = {}): Cam
   return {
     id: id as CampaignId,
     owner: "marie",
+    project: "films",
     key: `key-${id}`,
     specDigest: digestFor(1_000 + id),
     name: `frames ${id}`,
@@ -48,6 +49,8 @@ export function campaignRow(id: number, changes: Partial<CampaignRow> = {}): Cam
     hasParameters: false,
     cursor: 0,
     counts: { ...noCounts(), queued: 100 },
+    totals: { ...noTotals(), losses: 3, coreMs: 12.5 },
+    told: ["running"],
     submittedAt: WALL_MS,
     endedAt: null,
     ...changes,
@@ -108,6 +111,7 @@ function nodeRow(id: string, changes: Partial<NodeRow> = {}): NodeRow {
     properties: { os: "linux", "cpu.flags": "avx2" },
     drained: false,
     revoked: false,
+    presence: new Uint8Array([1, 2, 3]),
     lastSeenAt: WALL_MS,
     ...changes,
   }

@@ -2,7 +2,7 @@
 // keys of live campaigns, the store those of ended ones.
 import type { ServiceImpl } from "@connectrpc/connect"
 import type { CampaignSpec } from "../../../proto/gen/cah/v1/job_pb.ts"
-import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import type { Notice, ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { keyTaken } from "../../core/campaigns.ts"
 import { CahError } from "../../core/errors.ts"
 import type { BlobRef, Dependency } from "../../core/model.ts"
@@ -57,7 +57,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
   }
 
   return {
-    submit({ idempotencyKey, spec, parameters }, context) {
+    submit({ idempotencyKey, spec, parameters, notices }, context) {
       const lines = new Lines().named(spec?.parameterNames ?? [])
       lines.add(parameters)
       return place(
@@ -66,6 +66,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
           idempotencyKey,
           spec,
           parameters.length > 0 ? lines.all : null,
+          notices,
           clock.wallMs(),
         ),
       )
@@ -76,14 +77,15 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
       const lines = new Lines()
       let key = ""
       let spec: CampaignSpec | undefined
+      let notices: readonly Notice[] = []
       let first = true
       let counted = 0
       try {
         for await (const request of requests) {
           if (first) {
-            ;({ idempotencyKey: key, spec } = request)
+            ;({ idempotencyKey: key, spec, notices } = request)
             // An order that could not be taken anyway is refused before its million lines were sent.
-            orderOf(owner, key, spec, ["a line to come"], clock.wallMs())
+            orderOf(owner, key, spec, ["a line to come"], notices, clock.wallMs())
             lines.named(spec?.parameterNames ?? [])
           } else if (request.spec !== undefined || request.idempotencyKey !== "") {
             throw new CahError("invalid_argument", "spec and idempotency_key belong into the first message only")
@@ -96,7 +98,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
             throw new CahError("resource_exhausted", "too many large submits at once: try again in a minute")
           }
         }
-        return await place(orderOf(owner, key, spec, lines.all.length > 0 ? lines.all : null, clock.wallMs()))
+        return await place(orderOf(owner, key, spec, lines.all.length > 0 ? lines.all : null, notices, clock.wallMs()))
       } finally {
         pendingBytes -= counted
       }
