@@ -7,10 +7,13 @@ import type { AttemptName, Effects, Move, Reply, Speech } from "./core/effects.t
 import { noEffects } from "./core/effects.ts"
 import { CahError } from "./core/errors.ts"
 import type { Event, RequestId } from "./core/events.ts"
+import { type Explanation, explain } from "./core/explain.ts"
+import { type Judgement, judge, type Prospect, prospect, type Wish } from "./core/judge.ts"
 import type { Campaign, CampaignId, Counts, IndexRange, Job, Node, NodeId, Now, Outcome, State } from "./core/model.ts"
 import type { CampaignNews, Clock, Engine, EngineHealth, Links, Log, Order, Store, Timer, Write } from "./core/ports.ts"
 import { emptyState, restore } from "./core/restore.ts"
 import { shapeOf } from "./core/rules.ts"
+import { type OwnerShare, sharesOf } from "./core/shares.ts"
 import { step, writesOf } from "./core/step.ts"
 import { REOPEN_MS, TICK_EVENTS_MAX } from "./limits.ts"
 
@@ -133,6 +136,33 @@ export class HubEngine implements Engine {
     return this.state.nodes.get(id) ?? null
   }
 
+  explain(id: CampaignId, index: number | null): Explanation | null {
+    const campaign = this.state.campaigns.get(id)
+    return campaign === undefined ? null : explain(this.state, campaign, index, this.now())
+  }
+
+  prospect(wish: Wish): Prospect {
+    return prospect(this.state, wish, this.now())
+  }
+
+  judge(wish: Wish): Judgement {
+    return judge(this.state, wish, this.now())
+  }
+
+  gathers(gathered: CampaignId): CampaignId | null {
+    for (const { id, rules } of this.state.campaigns.values()) if (rules.gather === gathered) return id
+    return null
+  }
+
+  shares(): OwnerShare[] {
+    return sharesOf(this.state, this.parts.clock.nowMs())
+  }
+
+  private now(): Now {
+    const { clock } = this.parts
+    return { nowMs: clock.nowMs(), wallMs: clock.wallMs() }
+  }
+
   watch(campaign: CampaignId, listener: (news: CampaignNews) => void): () => void {
     const listeners = this.watchers.get(campaign) ?? new Set()
     this.watchers.set(campaign, listeners.add(listener))
@@ -176,7 +206,7 @@ export class HubEngine implements Engine {
     this.ticking = false
     if (this.trouble !== null) return
     const { clock, decide = step, observe } = this.parts
-    const now: Now = { nowMs: clock.nowMs(), wallMs: clock.wallMs() }
+    const now = this.now()
     const events = this.queue.splice(0, TICK_EVENTS_MAX)
     const movesBefore = this.effects.moves.length
     try {
@@ -213,7 +243,7 @@ export class HubEngine implements Engine {
     if (this.committing) return
     const { clock, store, committed } = this.parts
     const { effects, rows, rowWaiters } = this
-    const now: Now = { nowMs: clock.nowMs(), wallMs: clock.wallMs() }
+    const now = this.now()
     const writes = [...writesOf(this.state, effects, now), ...rows]
     const changed = [...effects.campaigns].map(campaign => campaign.id)
     this.effects = noEffects()
@@ -324,8 +354,7 @@ export class HubEngine implements Engine {
   }
 
   private load(): void {
-    const { clock, store } = this.parts
-    this.state = restore(store, { nowMs: clock.nowMs(), wallMs: clock.wallMs() })
+    this.state = restore(this.parts.store, this.now())
   }
 
   /** Why is the operator's business: the status page and the log say it. */

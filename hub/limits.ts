@@ -82,6 +82,15 @@ export const WEBHOOK_URL_CHARACTERS_MAX = 2_000
 /** How far ahead nodes can be reserved: what is known of their habits says little beyond a few weeks. */
 export const RESERVATION_AHEAD_MAX_MS = 30 * 24 * 3_600_000
 
+/** An owner's share of the machines, against everybody's 1. */
+export const SHARE_MIN = 0.001
+export const SHARE_MAX = 1_000
+/** Notices tried at once, and how long one try may take: a mailer or a web server that is slow is not waited for. */
+export const NOTICES_AT_ONCE = 8
+export const NOTICE_MS = 15_000
+/** Between tries of a notice; after the last it is given up. */
+export const NOTICE_RETRY_MS: readonly number[] = [60_000, 5 * 60_000, 30 * 60_000, 2 * 3_600_000, 12 * 3_600_000]
+
 /** How finely the event loop's delay is sampled: 50 times a second costs nothing that can be measured. */
 export const EVENT_LOOP_RESOLUTION_MS = 20
 /** Whoever decides by the lag wants that of now, and not of one hiccup: fifty samples. */
@@ -247,8 +256,8 @@ export const WALLTIME_MIN_MS = 1_000
 /** Rows in one answer, and when none is asked for. */
 export const PAGE_MAX = 1_000
 export const PAGE_DEFAULT = 100
-/** Ranges in one cancel. */
-export const CANCEL_RANGES_MAX = 1_000
+/** Ranges in one cancel or hold. */
+export const RANGES_MAX = 1_000
 /** News of a watched campaign: five a second is as fast as anybody reads. */
 export const WATCH_EVERY_MS = 200
 /** Ended jobs that wait for a slow watcher: 24 bytes each. Beyond it the watch ends and says so. */
@@ -257,6 +266,8 @@ export const WATCH_PENDING_MAX = 100_000
 export const FOLLOW_PENDING_BYTES_MAX = 1024 * 1024
 /** One stagein. A guess: larger data belongs nearer to the nodes. */
 export const STAGEIN_BYTES_MAX = 16 * 1024 ** 3
+/** Of a webhook's answer, which nobody reads beyond its status. */
+export const WEBHOOK_ANSWER_BYTES_MAX = 64 * 1024
 /** Bytes in one message of an upload (the contract's number). */
 export const UPLOAD_MESSAGE_BYTES_MAX = 256 * 1024
 /** Uploads of one owner at once. */
@@ -265,6 +276,13 @@ export const UPLOADS_PER_OWNER_MAX = 16
 export const UPLOAD_STALL_MS = 60_000
 /** Free bytes on the data directory's disk below which nothing new is taken. */
 export const DISK_FLOOR_BYTES = 1024 ** 3
+/** Between looks at what has been kept for long enough. */
+export const RETENTION_EVERY_MS = 3_600_000
+/** Campaigns forgotten in one transaction, and rows of forgotten ones swept in one: some milliseconds each. */
+export const RETENTION_PAGE_CAMPAIGNS = 100
+export const SWEEP_ROWS = 500
+/** Campaigns named beside a blob that they have as their stagein. */
+export const BLOB_CAMPAIGNS_LISTED = 10
 /** Between rounds of looking for blobs that nothing names. They are kept a day, so an hour more or less is nothing. */
 export const COLLECT_EVERY_MS = 3_600_000
 /** Outputs inline in one answer that lists jobs. With all else of a thousand jobs it stays below gRPC's usual 4 MiB. */

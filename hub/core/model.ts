@@ -341,6 +341,8 @@ export interface State {
   lookArmed: boolean
   /** What owners, and their projects, have used, for fair shares; by the keys of usage.ts. */
   readonly usage: Map<string, Usage>
+  /** Whose usage it is, by projectKey. */
+  readonly accounts: Map<string, Account>
   /** Of owners whose share is not 1. */
   readonly shares: Map<string, number>
   /** Campaigns that wait for this one. */

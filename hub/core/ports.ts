@@ -3,6 +3,8 @@
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { AttemptName, Speech } from "./effects.ts"
 import type { CampaignSubmitted, Event } from "./events.ts"
+import type { Explanation } from "./explain.ts"
+import type { Judgement, Prospect, Wish } from "./judge.ts"
 import type {
   Account,
   BlobRef,
@@ -26,6 +28,7 @@ import type {
   Try,
   Verdict,
 } from "./model.ts"
+import type { OwnerShare } from "./shares.ts"
 
 // ---- store ----------------------------------------------------------------------------------------------------
 
@@ -367,6 +370,15 @@ export interface Engine {
   job(campaign: CampaignId, index: number): Readonly<Job> | null
   nodes(): Iterable<Readonly<Node>>
   node(id: NodeId): Readonly<Node> | null
+  /** Why a job is where it is; `index` null: the campaign's next. Null: it has ended. */
+  explain(campaign: CampaignId, index: number | null): Explanation | null
+  /** How an order would go as things stand, and whether it is to be refused. */
+  prospect(wish: Wish): Prospect
+  judge(wish: Wish): Judgement
+  /** A live campaign that gathers this one's stageouts, or null. */
+  gathers(campaign: CampaignId): CampaignId | null
+  /** Owners who have used something, or have a share of their own. */
+  shares(): OwnerShare[]
   /** Calls back after each commit that touched the campaign. Returns the way to stop it. */
   watch(campaign: CampaignId, listener: (news: CampaignNews) => void): () => void
   health(): EngineHealth

@@ -96,13 +96,16 @@ export function unbook(state: State, campaign: Campaign): void {
 
 /** Whether the node is needed for a reservation that begins before a job in this shape would have to be over. */
 export function isKeptBack(state: State, node: Node, campaign: Campaign, shape: number, nowMs: number): boolean {
-  if (state.bookings.size === 0 || campaign.demand.rank !== "common") return false
-  for (const booking of crossed(state, node, shapeOf(campaign, shape), nowMs)) {
-    if (booking.spare > 0) continue
-    booking.refused = true
-    return true
-  }
-  return false
+  const booking = keptFor(state, node, campaign, shape, nowMs)
+  if (booking !== null) booking.refused = true
+  return booking !== null
+}
+
+/** The same without a trace: which reservation needs it, or null. */
+export function keptFor(state: State, node: Node, campaign: Campaign, shape: number, nowMs: number): Booking | null {
+  if (state.bookings.size === 0 || campaign.demand.rank !== "common") return null
+  for (const booking of crossed(state, node, shapeOf(campaign, shape), nowMs)) if (booking.spare <= 0) return booking
+  return null
 }
 
 /** A job was placed: it may take from what reservations have to spare. */

@@ -13,7 +13,7 @@ import { presenceOf } from "./presence.ts"
 import { Queue, takeDemand } from "./queue.ts"
 import { readyJobs } from "./room.ts"
 import { factsOf, wantsOf } from "./rules.ts"
-import { restoreUsage, useSlots } from "./usage.ts"
+import { projectKey, restoreUsage, useSlots } from "./usage.ts"
 
 export function emptyState(): State {
   return {
@@ -30,6 +30,7 @@ export function emptyState(): State {
     shrunk: new Set(),
     lookArmed: false,
     usage: new Map(),
+    accounts: new Map(),
     shares: new Map(),
     waiters: new Map(),
     deadlines: new Deadlines(),
@@ -45,7 +46,12 @@ export function restore(
 ): State {
   const state = emptyState()
   state.lastCampaign = store.lastCampaign()
-  for (const [key, usage] of restoreUsage(store.usages(), now)) state.usage.set(key, usage)
+  const usages = store.usages()
+  for (const [key, usage] of restoreUsage(usages, now)) state.usage.set(key, usage)
+  for (const { owner, project, bestEffort } of usages) {
+    const account = { owner, project, bestEffort }
+    state.accounts.set(projectKey(account), account)
+  }
   for (const { owner, share } of store.shares()) state.shares.set(owner, share)
   for (const { lastSeenAt: _seen, ...row } of store.nodes()) {
     const presence = presenceOf(row.presence, now.wallMs)

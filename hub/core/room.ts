@@ -19,7 +19,7 @@ export function freeRoom(node: Node): Free {
 }
 
 /** The first of the demand's shapes for which there is room, or null. */
-export function fittingShape({ shapes }: Demand, free: Needs): number | null {
+export function fittingShape({ shapes }: Pick<Demand, "shapes">, free: Needs): number | null {
   for (let shape = 0; shape < shapes.length; shape++) if (fits(shapes[shape]!, free)) return shape
   return null
 }

@@ -44,6 +44,7 @@ export function useSlots(stage: Stage, account: Account, slots: number): void {
     const coreSeconds = usedBy(state, one, now.nowMs)
     state.usage.set(one, { coreSeconds, atMs: now.nowMs, slots: Math.max(0, (before?.slots ?? 0) + slots) })
   }
+  state.accounts.set(key, account)
   effects.accounts.set(key, account)
 }
 

@@ -5,10 +5,11 @@ import type { CampaignSpec } from "../../../proto/gen/cah/v1/job_pb.ts"
 import type { Notice, ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { keyTaken } from "../../core/campaigns.ts"
 import { CahError } from "../../core/errors.ts"
-import type { BlobRef, Dependency } from "../../core/model.ts"
+import type { BlobRef, CampaignId, Dependency } from "../../core/model.ts"
 import type { Order } from "../../core/ports.ts"
 import { endedWell } from "../../core/rules.ts"
 import { PARAMETERS_PENDING_BYTES_MAX } from "../../limits.ts"
+import { wireExpectation } from "./explain.ts"
 import { Lines, orderOf } from "./order.ts"
 import { callerOf, type ScientistParts } from "./parts.ts"
 
@@ -25,9 +26,18 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
       return { campaign: BigInt(earlier.id), jobs: earlier.total, existed: true }
     }
     if (order.stagein !== null) await checkStagein(order.owner, order.stagein)
+    if (order.rules.inside !== null) checkContainer(order.owner, order.rules.inside)
+    const { refusal, warnings, expectation } = engine.judge(order)
+    if (refusal !== null) throw new CahError("failed_precondition", refusal)
     const waitsFor = order.waitsFor.filter(dependency => isAwaited(order.owner, dependency))
     const { campaign, jobs, existed } = await engine.submit({ ...order, waitsFor })
-    return { campaign: BigInt(campaign), jobs, existed }
+    const answer = { campaign: BigInt(campaign), jobs, existed, warnings: [...warnings] }
+    return expectation === null ? answer : { ...answer, expectation: wireExpectation(expectation) }
+  }
+
+  function checkContainer(owner: string, container: CampaignId): void {
+    if (store.campaign(container)?.owner === owner) return
+    throw new CahError("not_found", `there is no campaign ${container} to run inside: \`cah ls\` lists yours`)
   }
 
   /** Whether that campaign has still to end. One that was needed and did not end well can't be waited for. */
