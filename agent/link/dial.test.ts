@@ -122,6 +122,7 @@ describe("an agent's link", () => {
         env: { A: "1" },
         stagein: blob,
         gather: false,
+        inside: false,
         stageout: [],
         walltimeMs: 90_000,
         property: "image_name = 'base'",
