@@ -20,7 +20,7 @@ export interface BootFiles {
 }
 
 export async function bootFiles(downloads: ReadonlyMap<string, Buffer>, init: string): Promise<BootFiles> {
-  const kernelPackage = find(downloads, /^linux-image-.*\d.*\.deb$/, "the kernel's package")
+  const kernelPackage = find(downloads, /^linux-image-\d[^_]*_.*\.deb$/, "the kernel's package")
   const busybox = find(downloads, /^busybox-static_.*\.deb$/, "busybox-static")
   let kernel: Buffer | null = null
   const modules = new Map<string, Buffer>()
