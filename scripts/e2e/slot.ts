@@ -17,6 +17,7 @@ import { join } from "node:path"
 import { setTimeout as wait } from "node:timers/promises"
 import manifest from "../../package.json" with { type: "json" }
 import { FakeClient, type SlotChange } from "../../vmlauncher/boinc/fixtures.ts"
+import { isAlive, leaderOf } from "../../vmlauncher/process.ts"
 import { root } from "../files.ts"
 
 const LOOK_EVERY_MS = 10
@@ -154,9 +155,11 @@ export class Slot {
     return this.processes().filter(pid => argumentsOf(pid)[1] === "relay").length
   }
 
+  /** Of a machine that runs: the file may be what a killed launcher left, and its process a zombie that nobody has buried yet. */
   get qemuPid(): number | null {
     const path = join(this.directory, "qemu.pid")
-    return existsSync(path) ? Number(readFileSync(path, "utf8")) || null : null
+    const pid = existsSync(path) ? Number(readFileSync(path, "utf8")) : 0
+    return pid > 0 && isAlive(leaderOf(pid)) ? pid : null
   }
 
   /** Files that are not the client's own. */
