@@ -157,9 +157,13 @@ export class Slot {
 
   /** Of a machine that runs: the file may be what a killed launcher left, and its process a zombie that nobody has buried yet. */
   get qemuPid(): number | null {
-    const path = join(this.directory, "qemu.pid")
-    const pid = existsSync(path) ? Number(readFileSync(path, "utf8")) : 0
-    return pid > 0 && isAlive(leaderOf(pid)) ? pid : null
+    try {
+      const pid = Number(readFileSync(join(this.directory, "qemu.pid"), "utf8"))
+      return pid > 0 && isAlive(leaderOf(pid)) ? pid : null
+    } catch {
+      // Not there, or removed between two looks.
+      return null
+    }
   }
 
   /** Files that are not the client's own. */
