@@ -94,6 +94,7 @@ export class Slot {
   }
 
   start(): void {
+    this.client.reset()
     const stderr = openSync(join(this.directory, "stderr.txt"), "a")
     const child = spawn(this.#launcher, [], { cwd: this.directory, stdio: ["ignore", "ignore", stderr] })
     closeSync(stderr)
