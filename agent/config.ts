@@ -237,15 +237,14 @@ export function readConfig(world: World): Config {
 
 type Flags = Record<string, string | boolean | string[] | undefined>
 
-function readFlags(world: World): Flags {
-  let said = ""
+/** The command line, for reading it and for the manual. */
+export function agentCommand(version: string): Command {
   const command = new Command("cah-agent")
     .description("Runs jobs of a clouds-at-home hub on this machine. It dials out; nothing ever connects to it.")
-    .version(world.version, "--version", "print the version")
+    .version(version, "--version", "print the version")
     .helpOption("--help", "print this")
     .allowExcessArguments(false)
     .exitOverride()
-    .configureOutput({ writeOut: text => world.print(text.trimEnd()), writeErr: text => (said += text) })
     .option("--config <file>", `TOML file with any of these (default: ${defaultFile}, if it is there)`)
     .option(
       "--settings <device>",
@@ -256,6 +255,13 @@ function readFlags(world: World): Flags {
     if (flag.startsWith("--property")) command.option(flag, `${help} [${env}]`, collect)
     else command.option(flag, `${help} [${env}]`)
   }
+  return command
+}
+
+function readFlags(world: World): Flags {
+  let said = ""
+  const command = agentCommand(world.version)
+  command.configureOutput({ writeOut: text => world.print(text.trimEnd()), writeErr: text => (said += text) })
   try {
     command.parse([...world.argv], { from: "user" })
   } catch (error) {

@@ -6,6 +6,7 @@ import { createReadStream, createWriteStream } from "node:fs"
 import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import { Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { fileURLToPath } from "node:url"
 import tar from "tar-stream"
@@ -21,6 +22,8 @@ export interface BuildOptions {
   readonly recipe: Recipe
   /** The agent as one file of JavaScript. */
   readonly agent: string
+  /** Of all that went into it. */
+  readonly licences: string
   /** The directory to make. One that is there is replaced once the new one is whole. */
   readonly out: string
   /** Of the software; the archive's date is added. */
@@ -46,36 +49,41 @@ const KERNEL_COMMAND = "console=ttyS0 quiet loglevel=3 panic=1 no_timer_check cr
 const neededInside = ["/usr/bin/node", "/usr/bin/bwrap", "/usr/sbin/mke2fs", "/usr/sbin/e2fsck", "/usr/bin/setpriv"]
 
 export async function build(options: BuildOptions): Promise<Built> {
-  const { recipe, onStep } = options
-  needTools(["mmdebstrap", "dpkg-deb", "mksquashfs", "xz", ...(options.withIso ? ["xorriso"] : [])])
-  const sources = await chooseSources(recipe, options.mirror)
-  onStep(`Debian ${recipe.suite} from ${sources.main}`)
-  const epoch = await archiveEpoch(sources)
-  const work = await mkdtemp(join(tmpdir(), "cah-appliance-"))
-  try {
+  const { onStep, withIso } = options
+  needTools(["mmdebstrap", "dpkg-deb", "mksquashfs", "xz", ...(withIso ? ["xorriso"] : [])])
+  return await inWorkplace(async work => {
     const image = join(work, "image")
     await mkdir(image)
-    const overlay = join(work, "overlay.tar")
-    await writeOverlay(overlay, options, epoch)
-    onStep("the tree, by mmdebstrap")
-    const tree = await buildRoot(
-      options,
-      join(image, "root"),
-      debootstrap({ recipe, sources, epoch, isRoot: isRoot(), overlay }),
-      epoch,
-    )
+    const making = await prepare(options, work)
+    const tree = await packRoot(making, join(image, "root"))
     onStep("kernel and initrd")
     const { kernel, initrd } = await bootFiles(tree.downloads, await readFile(guestFile("init"), "utf8"))
     await writeFile(join(image, "kernel"), kernel)
     await writeFile(join(image, "initrd"), initrd)
-    if (options.withIso) {
+    if (withIso) {
       onStep("the ISO")
-      await buildIso(work, image, epoch)
+      await buildIso(work, image, making.epoch)
     }
-    const manifest = await describe(options, image, tree, epoch)
+    const manifest = await describe(options, image, tree, making.epoch)
     await writeFile(join(image, MANIFEST_FILE), printManifest(manifest))
     await putInPlace(image, options.out)
     return { manifest, tree }
+  })
+}
+
+/** What would go into the image's root, without packing it: enough to see whether it is the same as another time. */
+export async function buildTree(options: BuildOptions): Promise<Tree> {
+  needTools(["mmdebstrap"])
+  return await inWorkplace(async work => {
+    const making = await prepare(options, work)
+    return await making.refineInto(new Writable({ write: (_chunk, _encoding, done) => done() }))
+  })
+}
+
+async function inWorkplace<T>(use: (work: string) => Promise<T>): Promise<T> {
+  const work = await mkdtemp(join(tmpdir(), "cah-appliance-"))
+  try {
+    return await use(work)
   } finally {
     await rm(work, { recursive: true, force: true })
   }
@@ -92,7 +100,7 @@ function guestFile(name: string): string {
 // ---- the root file system ---------------------------------------------------------------------------------------
 
 /** The recipe's files and ours, as a tar that is laid over the tree before the recipe's lines run. */
-async function writeOverlay(path: string, { recipe, agent }: BuildOptions, epoch: number): Promise<void> {
+async function writeOverlay(path: string, { recipe, agent, licences }: BuildOptions, epoch: number): Promise<void> {
   const pack = tar.pack()
   const writing = pipeline(pack, createWriteStream(path, { mode: 0o644 }))
   const mtime = new Date(epoch * 1_000)
@@ -109,6 +117,7 @@ async function writeOverlay(path: string, { recipe, agent }: BuildOptions, epoch
   }
   const made = new Set(systemDirectories)
   await add("/usr/lib/cah/cah-agent.mjs", 0o644, await readFile(agent))
+  await add("/usr/lib/cah/licences", 0o644, Buffer.from(licences))
   await add("/usr/lib/cah/supervisor", 0o755, await readFile(guestFile("supervisor")))
   for (const { path: name, mode, source, place } of recipe.files) {
     await add(name, mode, "text" in source ? Buffer.from(source.text) : await readSource(source.from, place))
@@ -119,7 +128,7 @@ async function writeOverlay(path: string, { recipe, agent }: BuildOptions, epoch
 
 /** Never overwritten: some of them are links in the tree. */
 const systemDirectories = ["bin", "sbin", "lib", "lib64", "etc", "usr", "usr/bin", "usr/sbin", "usr/lib", "usr/share"]
-  .concat(["usr/local", "usr/local/bin", "opt", "srv", "var", "var/lib"])
+  .concat(["usr/local", "usr/local/bin", "opt", "srv", "var", "var/lib", "var/tmp", "tmp", "root", "home"])
   .map(name => `/${name}`)
 
 async function readSource(path: string, place: string): Promise<Buffer> {
@@ -130,41 +139,71 @@ async function readSource(path: string, place: string): Promise<Buffer> {
   }
 }
 
-const squashOptions = ["-root-mode", "755", "-no-exports", "-exit-on-error", "-quiet", "-no-progress"]
+interface Making {
+  /** In place of the clock, in seconds. */
+  readonly epoch: number
+  /** Runs mmdebstrap and writes the tree, as a tar. */
+  refineInto(sink: Writable): Promise<Tree>
+}
 
-async function buildRoot(
-  { recipe, onStep }: BuildOptions,
-  path: string,
-  call: ReturnType<typeof debootstrap>,
-  epoch: number,
-): Promise<Tree> {
-  const making = start({ ...call, onLine: line => line.startsWith("I: ") && onStep(`mmdebstrap: ${line.slice(3)}`) })
-  making.stdin.end()
-  const packing = start({
-    program: "mksquashfs",
-    // Large blocks and a filter for machine code are what makes it small; one order and one clock what makes it the same each time.
-    arguments: ["-", path, "-tar", "-comp", "xz", "-Xbcj", "x86", "-b", "1M", ...squashOptions],
-    environment: { SOURCE_DATE_EPOCH: `${epoch}` },
-  })
-  packing.stdout.resume()
+async function prepare(options: BuildOptions, work: string): Promise<Making> {
+  const { recipe, mirror, onStep } = options
+  const sources = await chooseSources(recipe, mirror)
+  onStep(`Debian ${recipe.suite} from ${sources.main}`)
+  const epoch = await archiveEpoch(sources)
+  const overlay = join(work, "overlay.tar")
+  await writeOverlay(overlay, options, epoch)
   const add = [
     { path: "/etc/hostname", mode: 0o644, text: "cah\n" },
     { path: "/etc/machine-id", mode: 0o444, text: "" },
     { path: "/etc/apt/sources.list.d/debian.sources", mode: 0o644, text: guestSources(recipe) },
   ]
-  const refining = refineTree(making.stdout, packing.stdin, { exclude: recipe.exclude, add, epoch })
-  const tree = await refining.catch(async error => {
-    // A tar that ended early, or that nobody read, has its reason in one of the programs.
-    await making.ended
+  return {
+    epoch,
+    async refineInto(sink) {
+      onStep("the tree, by mmdebstrap")
+      const call = debootstrap({ recipe, sources, epoch, isRoot: isRoot(), overlay })
+      const onLine = (line: string): void => {
+        if (line.startsWith("I: ")) onStep(`mmdebstrap: ${line.slice(3)}`)
+      }
+      const making = start({ ...call, onLine })
+      making.stdin.end()
+      const refining = refineTree(making.stdout, sink, { exclude: recipe.exclude, add, epoch })
+      const tree = await refining.catch(async error => {
+        // A tar that ended early has its reason in who wrote it.
+        await making.ended
+        throw error
+      })
+      await making.ended
+      const there = new Set(tree.files.map(file => file.path))
+      const missing = neededInside.filter(one => !there.has(one))
+      if (missing.length === 0) return tree
+      throw new ApplianceError(`the guest would not work without ${missing.join(", ")}; does the recipe extend base?`)
+    },
+  }
+}
+
+/** Large blocks and a filter for machine code are what makes it small; one order and one clock what makes it the same each time. */
+const squashOptions = [
+  ...["-comp", "xz", "-Xbcj", "x86", "-b", "1M", "-no-exports"],
+  // A tar says nothing of the root itself.
+  ...["-root-mode", "755", "-root-uid", "0", "-root-gid", "0"],
+  ...["-exit-on-error", "-quiet", "-no-progress"],
+]
+
+async function packRoot(making: Making, path: string): Promise<Tree> {
+  const packing = start({
+    program: "mksquashfs",
+    arguments: ["-", path, "-tar", ...squashOptions],
+    environment: { SOURCE_DATE_EPOCH: `${making.epoch}` },
+  })
+  packing.stdout.resume()
+  const tree = await making.refineInto(packing.stdin).catch(async error => {
+    // A tar that nobody read any further has its reason in who read it.
     await packing.ended
     throw error
   })
-  await Promise.all([making.ended, packing.ended])
-  const there = new Set(tree.files.map(file => file.path))
-  const missing = neededInside.filter(one => !there.has(one))
-  if (missing.length > 0) {
-    throw new ApplianceError(`the guest would not work without ${missing.join(", ")}; does the recipe extend base?`)
-  }
+  await packing.ended
   return tree
 }
 

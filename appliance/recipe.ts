@@ -18,7 +18,7 @@ export interface Recipe {
   /** The package whose kernel boots. */
   readonly kernel: string
   readonly packages: readonly string[]
-  /** Patterns of paths that are left out; * is any text, slashes too. */
+  /** Patterns of paths that are left out; * is any text, slashes too. With "!" before it: that stays all the same. */
   readonly exclude: readonly string[]
   readonly files: readonly RecipeFile[]
   /** Lines for the shell, as root inside, after packages and files. */
@@ -149,7 +149,7 @@ class Reader {
       )
     },
     exclude: (value, said) => {
-      const wanted = 'a path with or without *, like "/usr/share/doc/*"'
+      const wanted = 'a path with or without *, like "/usr/share/doc/*", or "!/usr/share/doc/keep" for what stays'
       said.exclude = this.#list(value, "exclude").map(one => this.#text(one, "exclude", absolute, wanted))
     },
     files: (value, said) => {
@@ -234,5 +234,5 @@ class Reader {
 }
 
 const packageName = /^[a-z0-9][a-z0-9.+-]+$/
-const absolute = /^\/[^\s]+$/
+const absolute = /^!?\/[^\s]+$/
 const filePath = /^(?!.*\/\.\.?(\/|$))(\/[\w.+@:-]+)+$/

@@ -81,6 +81,20 @@ describe("a tree that is refined", () => {
     assert.deepEqual(tree.packages, [{ name: "libc6", version: "2.41-12" }])
   })
 
+  it("has a digest that any byte, mode, owner or moment changes", async () => {
+    const digest = async (change: Partial<Entry>): Promise<string> => {
+      const { tree } = await refined([
+        { name: "./a", text: "a", mode: 0o644, uid: 1, mtime: new Date(5_000), ...change },
+      ])
+      return tree.sha256
+    }
+    const digests = [{}, { text: "b" }, { mode: 0o600 }, { uid: 2 }, { mtime: new Date(6_000) }, { name: "./b" }].map(
+      digest,
+    )
+    assert.equal(new Set(await Promise.all(digests)).size, digests.length)
+    assert.equal(await digest({}), await digests[0])
+  })
+
   it("sets aside what was only downloaded", async () => {
     const { tree, out } = await refined([
       { name: "./cah-downloads/", type: "directory" },
@@ -130,5 +144,10 @@ describe("a pattern", () => {
       assert.equal(isOut(path), false, path)
     }
     assert.equal(matcher([])("/"), false)
+  })
+
+  it("that begins with an exclamation mark says what stays", () => {
+    const isOut = matcher(["!/usr/share/doc/*/copyright", "/usr/share/doc/*"])
+    assert.deepEqual([isOut("/usr/share/doc/a/changelog"), isOut("/usr/share/doc/a/copyright")], [true, false])
   })
 })

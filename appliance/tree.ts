@@ -1,8 +1,9 @@
 // The one pass over the tar that mmdebstrap makes: leaves out what the recipe excludes and what tells of the building machine, adds what is
 // ours, sets aside the packages that become kernel and initrd, and takes down what is in the image. A stream in, a stream out: the
 // tree never lies on the disk, so nobody need be root to keep its owners.
+import { createHash } from "node:crypto"
 import { type EventEmitter, once } from "node:events"
-import type { Readable, Writable } from "node:stream"
+import { type Readable, Transform, type Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import tar, { type Header, type Pack } from "tar-stream"
 import { DOWNLOADS } from "./debian.ts"
@@ -14,6 +15,8 @@ export interface Tree {
   readonly packages: readonly DebianPackage[]
   /** By the name of the package's file. */
   readonly downloads: ReadonlyMap<string, Buffer>
+  /** Of the refined tar: two trees with the same are the same in every byte, mode, owner and moment. */
+  readonly sha256: string
 }
 
 export interface TreeFile {
@@ -58,7 +61,14 @@ export async function refineTree(
   const gone = new Set<string>()
   const extract = tar.extract()
   const pack = tar.pack()
-  const flowing = Promise.all([pipeline(source, extract), pipeline(pack, sink)])
+  const hash = createHash("sha256")
+  const hashed = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      hash.update(chunk)
+      done(null, chunk)
+    },
+  })
+  const flowing = Promise.all([pipeline(source, extract), pipeline(pack, hashed, sink)])
   flowing.catch(() => {})
   try {
     for await (const entry of extract) {
@@ -109,6 +119,7 @@ export async function refineTree(
     files: files.map(file => ({ ...file, package: owners.get(canonical(file.path)) ?? "" })),
     packages: installedOf(listings.get("/var/lib/dpkg/status") ?? ""),
     downloads,
+    sha256: hash.digest("hex"),
   }
 }
 
@@ -176,8 +187,14 @@ export function byName(one: DebianPackage, other: DebianPackage): number {
 
 // ---- patterns ---------------------------------------------------------------------------------------------------
 
-/** Whether a path fits one of the patterns: * is any text, slashes too. */
+/** Whether a path fits one of the patterns, and none of those that begin with "!": * is any text, slashes too. */
 export function matcher(patterns: readonly string[]): (path: string) => boolean {
+  const isOut = anyOf(patterns.filter(pattern => !pattern.startsWith("!")))
+  const isKept = anyOf(patterns.flatMap(pattern => (pattern.startsWith("!") ? [pattern.slice(1)] : [])))
+  return path => isOut(path) && !isKept(path)
+}
+
+function anyOf(patterns: readonly string[]): (path: string) => boolean {
   if (patterns.length === 0) return () => false
   const parts = patterns.map(pattern => pattern.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*"))
   const any = new RegExp(`^(?:${parts.join("|")})$`)

@@ -13,7 +13,7 @@ import { needTools } from "../appliance/tools.ts"
 import manifest from "../package.json" with { type: "json" }
 import { imageDigest } from "../proto/guest/manifest.ts"
 import { bootSeries, describeBoots } from "./appliance/boot.ts"
-import { agentBundle, writeBundle } from "./bundle.ts"
+import { agentBundle, licencesOf, writeBundle } from "./bundle.ts"
 import { root } from "./files.ts"
 
 const images = join(root, "dist", "appliance")
@@ -37,11 +37,12 @@ program
     const work = await mkdtemp(join(tmpdir(), "cah-bundle-"))
     try {
       const agent = join(work, "cah-agent.mjs")
-      await writeBundle(agentBundle, agent)
+      const licences = await licencesOf(await writeBundle(agentBundle, agent))
       const began = performance.now()
       const built = await build({
         recipe,
         agent,
+        licences,
         out,
         version: manifest.version,
         mirror: options.mirror ?? (process.env.CAH_APT_MIRROR || null),

@@ -3,10 +3,12 @@
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { root } from "./files.ts"
+import { packageDeb } from "./package/deb.ts"
 import { packageLauncher } from "./package/vmlauncher.ts"
 
 /** Each makes its files in the directory, and says what it made. Flags are its own. */
 const parts: Readonly<Record<string, (directory: string, flags: readonly string[]) => Promise<void>>> = {
+  deb: packageDeb,
   vmlauncher: packageLauncher,
 }
 

@@ -1,20 +1,21 @@
-// The appliance from its recipe to jobs that it ran: built twice to the same bytes, small enough to download, booted under QEMU against a real
+// The appliance from its recipe to jobs that it ran: the same tree twice, small enough to download, booted under QEMU against a real
 // hub, saved and brought back while a job runs, switched off by its power button, killed and booted again. With --all also the slow parts:
-// twenty boots, a pause of a minute, the second recipe and a frame that it renders. Needs mmdebstrap and QEMU; exits with 77 and the
+// the same image twice, twenty boots, a pause of a minute, the second recipe and a frame that it renders. Needs mmdebstrap and QEMU; exits with 77 and the
 // reason where they are missing.
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as pause } from "node:timers/promises"
-import { build } from "../../appliance/build.ts"
+import { type BuildOptions, build, buildTree } from "../../appliance/build.ts"
 import { ApplianceError } from "../../appliance/errors.ts"
 import { readRecipe } from "../../appliance/recipe.ts"
 import { downloadBytes, grouped } from "../../appliance/report.ts"
 import { makeKey, signImage, verifyImage } from "../../appliance/signature.ts"
 import { needTools } from "../../appliance/tools.ts"
+import type { Tree } from "../../appliance/tree.ts"
 import { bootSeries, describeBoots, enrolment } from "../appliance/boot.ts"
 import { Machine } from "../appliance/machine.ts"
-import { agentBundle, writeBundle } from "../bundle.ts"
+import { agentBundle, licencesOf, writeBundle } from "../bundle.ts"
 import { Hub, type JobAnswer } from "../demo/hub.ts"
 import { end } from "../demo/processes.ts"
 import { root } from "../files.ts"
@@ -42,20 +43,25 @@ function check(isSo: boolean, what: string): void {
   say(what)
 }
 
-async function built(place: string, name: string, out: string): Promise<string> {
+async function optionsOf(place: string, name: string, out: string): Promise<BuildOptions> {
   const agent = join(place, "cah-agent.mjs")
-  await writeBundle(agentBundle, agent)
-  const { manifest } = await build({
+  const licences = await licencesOf(await writeBundle(agentBundle, agent))
+  return {
     recipe: readRecipe(join(root, "appliance", "recipes", `${name}.yaml`)),
     agent,
+    licences,
     out: join(place, out),
     version: "0.0.0",
     mirror: process.env.CAH_APT_MIRROR || null,
     withIso: true,
     onStep: () => {},
-  })
+  }
+}
+
+async function built(place: string, name: string, out: string): Promise<{ image: string; tree: Tree }> {
+  const { manifest, tree } = await build(await optionsOf(place, name, out))
   say(`${out}: ${grouped(downloadBytes(manifest.files))} bytes to download, ${manifest.packages.length} packages`)
-  return join(place, out)
+  return { image: join(place, out), tree }
 }
 
 // ---- jobs -------------------------------------------------------------------------------------------------------
@@ -247,7 +253,7 @@ async function renders(hub: Hub, guest: Guest): Promise<void> {
 // ---- all of it --------------------------------------------------------------------------------------------------
 
 async function main(place: string): Promise<void> {
-  const base = await built(place, "base", "base")
+  const { image: base, tree } = await built(place, "base", "base")
   await makeKey(join(place, "release.key"))
   await signImage(base, join(place, "release.key"))
   const manifest = await verifyImage(base, join(place, "release.key.pub"))
@@ -263,17 +269,21 @@ async function main(place: string): Promise<void> {
     if (isWhole) await paused(hub, guest)
     await switchedOffAndKilled(hub, guest)
     if (isWhole) {
-      const povray = await built(place, "povray", "povray")
-      await renders(hub, await Guest.boot(hub, povray, join(place, "renderer")))
+      const { image } = await built(place, "povray", "povray")
+      await renders(hub, await Guest.boot(hub, image, join(place, "renderer")))
       const onBoot = (): void => {}
       say(describeBoots(await bootSeries({ image: base, times: 20, memoryMb: 512, onBoot })))
     }
   } finally {
     await end([hub.program])
   }
-  const again = await built(place, "base", "base-again")
-  const digest = async (image: string): Promise<string> => (await readFile(join(image, "manifest.json"))).toString()
-  check((await digest(base)) === (await digest(again)), "two builds have the same digests, file by file")
+  const again = await buildTree(await optionsOf(place, "base", "again"))
+  check(again.sha256 === tree.sha256, `two trees are the same: sha256:${tree.sha256}`)
+  if (isWhole) {
+    const { image } = await built(place, "base", "base-again")
+    const manifestOf = (one: string): Promise<string> => readFile(join(one, "manifest.json"), "utf8")
+    check((await manifestOf(base)) === (await manifestOf(image)), "two builds have the same digests, file by file")
+  }
 }
 
 const place = await mkdtemp(join(tmpdir(), "cah-e2e-appliance-"))
