@@ -86,6 +86,7 @@ class Bench {
             name: "fake",
             description: "fake",
             sweep: async () => [],
+            savedMemoryBytes: () => null,
             fits: async () => ({ hasSave: false, why: null }),
             start: async (_, fromSave, ears, signal) => {
               this.ears = ears

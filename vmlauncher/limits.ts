@@ -133,6 +133,10 @@ export const PROCESSORS_MAX = 256
 export const DISK_MIN_BYTES = 256 * MIB
 export const DISK_DEFAULT_BYTES = 10 * 1024 * MIB
 export const DISK_FREE_SHARE = 0.5
+/** What a computer keeps free beside the guest's memory when a machine is made: the hypervisor's own needs, and some air. */
+export const MEMORY_SPARE_BYTES = 512 * MIB
+/** Under BOINC a machine gets no more memory for each processor, however much is allowed: a guest fills all it has with copies of its files. */
+export const MEMORY_PER_PROCESSOR_BYTES = 4 * 1024 * MIB
 /** The default of memory: this share of the machine's. */
 export const MEMORY_SHARE = 0.25
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict"
 import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs"
+import { totalmem } from "node:os"
 import { join } from "node:path"
 import { test } from "node:test"
 import { readIso } from "../proto/guest/iso.ts"
@@ -85,15 +86,26 @@ test("what stands in the way is said with what to do, and when to try again", as
     3_600,
   )
   await refused(
-    { allowance: () => ({ ...allowance, memoryBytes: 2 ** 50 }) },
-    /not enough memory: .* are free now/,
-    3_600,
-  )
-  await refused(
     { hypervisor: "virtualbox" },
     /no virtual machine can be run here: this image has no files for it/,
     86_400,
   )
+})
+
+test("a machine gets no more memory than is free, and one that was saved what it had", async t => {
+  const missing = await whyNoQemu()
+  if (missing !== null) return t.skip(missing)
+  const given = task(t, { allowance: () => ({ ...allowance, memoryBytes: 2 ** 50 }) })
+  const { plan } = await prepare(given)
+  assert.ok(plan().memoryBytes < totalmem())
+  writeFileSync(join(given.directory, "vm.save"), "x")
+  writeFileSync(join(given.directory, "vm.save.json"), JSON.stringify({ memoryBytes: 100 * MIB }))
+  assert.equal((await prepare(given)).plan().memoryBytes, 100 * MIB)
+  const image = writeAppliance(join(given.directory, "hungry"), undefined, { minMemoryMb: 1_000_000 })
+  const hungry = { ...given, locate: (name: string) => join(image, name) }
+  await assert.rejects(prepare(hungry), {
+    message: /^not enough memory: 977 GiB of memory are needed, and .* are free now$/,
+  })
 })
 
 test("machines are named after their directory and their task", () => {

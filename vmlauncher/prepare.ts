@@ -13,7 +13,7 @@ import { guestGate } from "./hypervisor/qemu/arguments.ts"
 import { findQemu, openQemu } from "./hypervisor/qemu/qemu.ts"
 import { findVirtualBox, openVirtualBox, whyRefused } from "./hypervisor/virtualbox/virtualbox.ts"
 import { type Image, openImage } from "./image/image.ts"
-import { DISK_MIN_BYTES, LATER_SECONDS, MUCH_LATER_SECONDS, SAVE_SPARE_BYTES, TCG_CODE_MIB } from "./limits.ts"
+import { DISK_MIN_BYTES, LATER_SECONDS, MEMORY_SPARE_BYTES, MUCH_LATER_SECONDS, SAVE_SPARE_BYTES } from "./limits.ts"
 import { type Memory, names } from "./place.ts"
 
 const MIB = 1024 ** 2
@@ -50,9 +50,9 @@ export async function prepare(task: Task): Promise<Prepared> {
   const hypervisor = await choose(task, image)
   const name = machineName(task)
   for (const what of await hypervisor.sweep(directory, name)) say(`removed what an earlier run left: ${what}`)
-  needMemory(task.allowance(), image)
+  const memoryBytes = chooseMemory(task.allowance(), image, hypervisor.savedMemoryBytes(directory))
   needDisk(task)
-  const planNow = (): MachinePlan => plan(task, image, hypervisor, name)
+  const planNow = (): MachinePlan => plan(task, image, hypervisor, name, memoryBytes)
   const first = planNow()
   const { hasSave, why } = await hypervisor.fits(first)
   if (why !== null)
@@ -101,7 +101,8 @@ export function machineName({ title, directory }: Pick<Task, "title" | "director
 
 // ---- room -------------------------------------------------------------------------------------------------------
 
-function needMemory({ memoryBytes }: Allowance, image: Image): void {
+/** What is allowed, as far as it is free now: a machine that makes the computer swap helps nobody. One that was saved keeps what it had. */
+function chooseMemory({ memoryBytes }: Allowance, image: Image, savedBytes: number | null): number {
   const minBytes = image.manifest.minMemoryMb * MIB
   if (memoryBytes < minBytes) {
     const has = sizeInWords(Math.max(0, memoryBytes))
@@ -110,19 +111,22 @@ function needMemory({ memoryBytes }: Allowance, image: Image): void {
     throw new Failure(`${why}; ${advice}`, { laterSeconds: LATER_SECONDS })
   }
   const freeNow = availableMemory()
-  const needBytes = memoryBytes + TCG_CODE_MIB * MIB
-  if (freeNow === null || freeNow >= needBytes) return
-  const why = `${sizeInWords(needBytes)} of memory are needed, and ${sizeInWords(freeNow)} are free now`
-  throw new Failure(`not enough memory: ${why}`, { laterSeconds: LATER_SECONDS })
+  const room = freeNow - MEMORY_SPARE_BYTES
+  if (room < minBytes) {
+    const why = `${sizeInWords(minBytes + MEMORY_SPARE_BYTES)} of memory are needed, and ${sizeInWords(freeNow)} are free now`
+    throw new Failure(`not enough memory: ${why}`, { laterSeconds: LATER_SECONDS })
+  }
+  if (savedBytes !== null && savedBytes >= minBytes && savedBytes <= Math.min(memoryBytes, room)) return savedBytes
+  return Math.floor(Math.min(memoryBytes, room) / MIB) * MIB
 }
 
-function availableMemory(): number | null {
+function availableMemory(): number {
   try {
     const kib = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync("/proc/meminfo", "latin1"))?.[1]
-    return kib === undefined ? null : Number(kib) * 1_024
+    return kib === undefined ? Number.POSITIVE_INFINITY : Number(kib) * 1_024
   } catch {
     // Not Linux: the hypervisor will say.
-    return null
+    return Number.POSITIVE_INFINITY
   }
 }
 
@@ -135,22 +139,22 @@ function needDisk({ directory }: Task): void {
 }
 
 /** What a disk was made with it keeps. A new one gets what is allowed, and no more than there is once the memory has its room to be saved. */
-function scratchBytes({ directory, allowance }: Task): number {
+function scratchBytes({ directory, allowance }: Task, memoryBytes: number): number {
   const existing = statSync(join(directory, names.scratch), { throwIfNoEntry: false })?.size
   if (existing !== undefined && existing > 0) return existing
-  const { diskBytes, memoryBytes } = allowance()
+  const { diskBytes } = allowance()
   const room = freeBytes(directory) - memoryBytes - SAVE_SPARE_BYTES
   return Math.max(DISK_MIN_BYTES, Math.floor(Math.min(diskBytes, room) / MIB) * MIB)
 }
 
 // ---- plan -------------------------------------------------------------------------------------------------------
 
-function plan(task: Task, image: Image, { name: driver }: Hypervisor, name: string): MachinePlan {
+function plan(task: Task, image: Image, { name: driver }: Hypervisor, name: string, memoryBytes: number): MachinePlan {
   const { directory, allowance } = task
-  const { processors, memoryBytes, processorPercent } = allowance()
+  const { processors, processorPercent } = allowance()
   const settings = join(directory, names.settings)
-  const sizeBytes = scratchBytes(task)
-  writeSettings(settings, task, image, driver, sizeBytes)
+  const sizeBytes = scratchBytes(task, memoryBytes)
+  writeSettings(settings, task, image, driver, { memoryBytes, diskBytes: sizeBytes })
   return {
     name,
     directory,
@@ -166,8 +170,10 @@ function plan(task: Task, image: Image, { name: driver }: Hypervisor, name: stri
   }
 }
 
-function writeSettings(path: string, task: Task, image: Image, driver: string, diskBytes: number): void {
-  const { processors, memoryBytes } = task.allowance()
+type Room = Pick<Allowance, "memoryBytes" | "diskBytes">
+
+function writeSettings(path: string, task: Task, image: Image, driver: string, room: Room): void {
+  const { processors } = task.allowance()
   const { name, version } = image.manifest
   const text = printSettings({
     hub: task.hub,
@@ -175,8 +181,7 @@ function writeSettings(path: string, task: Task, image: Image, driver: string, d
     enrolToken: task.enrolToken,
     name: task.name,
     slots: processors,
-    memoryBytes,
-    diskBytes,
+    ...room,
     image: { name, version, digest: image.digest },
     caPem: task.caPem,
   })

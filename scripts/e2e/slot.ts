@@ -17,6 +17,7 @@ import { join } from "node:path"
 import { setTimeout as wait } from "node:timers/promises"
 import manifest from "../../package.json" with { type: "json" }
 import { FakeClient, type SlotChange } from "../../vmlauncher/boinc/fixtures.ts"
+import { isAlive, leaderOf } from "../../vmlauncher/process.ts"
 import { root } from "../files.ts"
 
 const LOOK_EVERY_MS = 10
@@ -93,6 +94,7 @@ export class Slot {
   }
 
   start(): void {
+    this.client.reset()
     const stderr = openSync(join(this.directory, "stderr.txt"), "a")
     const child = spawn(this.#launcher, [], { cwd: this.directory, stdio: ["ignore", "ignore", stderr] })
     closeSync(stderr)
@@ -154,9 +156,15 @@ export class Slot {
     return this.processes().filter(pid => argumentsOf(pid)[1] === "relay").length
   }
 
+  /** Of a machine that runs: the file may be what a killed launcher left, and its process a zombie that nobody has buried yet. */
   get qemuPid(): number | null {
-    const path = join(this.directory, "qemu.pid")
-    return existsSync(path) ? Number(readFileSync(path, "utf8")) || null : null
+    try {
+      const pid = Number(readFileSync(join(this.directory, "qemu.pid"), "utf8"))
+      return pid > 0 && isAlive(leaderOf(pid)) ? pid : null
+    } catch {
+      // Not there, or removed between two looks.
+      return null
+    }
   }
 
   /** Files that are not the client's own. */

@@ -4,6 +4,7 @@ import type { Allowance } from "../core/ports.ts"
 import {
   DISK_DEFAULT_BYTES,
   DISK_MIN_BYTES,
+  MEMORY_PER_PROCESSOR_BYTES,
   MEMORY_SHARE,
   OVERHEAD_BYTES,
   PROCESSORS_MAX,
@@ -17,7 +18,8 @@ export function allowanceOf(init: InitData): Allowance {
   const byClient =
     init.hostMemoryBytes > 0 ? (init.hostMemoryBytes * init.memoryPercent) / 100 : Number.POSITIVE_INFINITY
   const byTask = init.memoryBoundBytes > 0 ? init.memoryBoundBytes : init.hostMemoryBytes * MEMORY_SHARE
-  const memoryBytes = wholeMib(Math.min(byClient, byTask) - OVERHEAD_BYTES)
+  const forWork = init.processors * MEMORY_PER_PROCESSOR_BYTES
+  const memoryBytes = wholeMib(Math.min(Math.min(byClient, byTask) - OVERHEAD_BYTES, forWork))
   const roomBytes = init.diskBoundBytes > 0 ? init.diskBoundBytes - memoryBytes - SAVE_SPARE_BYTES : DISK_DEFAULT_BYTES
   const rate = (bytesPerSecond: number): number | null => (bytesPerSecond > 0 ? bytesPerSecond : null)
   return {

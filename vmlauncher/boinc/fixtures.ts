@@ -56,6 +56,11 @@ export class FakeClient {
     this.#fd = openSync(join(directory, SHARED_FILE), "r+")
   }
 
+  /** All channels empty, as a client makes them before it starts a task. */
+  reset(): void {
+    writeSync(this.#fd, Buffer.alloc(SHARED_BYTES), 0, SHARED_BYTES, 0)
+  }
+
   /** False while the last message there was not taken. */
   send(channel: Channel, text: string): boolean {
     const offset = channels[channel] * 1_024

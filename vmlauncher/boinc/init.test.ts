@@ -43,6 +43,8 @@ test("machine, saved memory, hypervisor and launcher fit into what the client ha
   const tight = allowanceOf(parseInit(initXml({ preferences: { ram_max_used_busy_pct: 4 } })))
   assert.ok(tight.memoryBytes <= 640_000_000 - 256 * MIB)
   assert.equal(allowanceOf(parseInit(initXml({ init: { rsc_memory_bound: 1_000 } }))).memoryBytes, 0)
+  const wide = { init: { rsc_memory_bound: 1e13, ncpus: 2 }, preferences: { ram_max_used_busy_pct: 100 } }
+  assert.equal(allowanceOf(parseInit(initXml(wide))).memoryBytes, 8_192 * MIB)
 })
 
 test("a proxy is taken only whole", () => {

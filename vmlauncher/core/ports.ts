@@ -141,6 +141,8 @@ export interface Hypervisor {
   readonly description: string
   /** Ends and removes what earlier runs left in this directory under this name. Returns what that was, in words. */
   sweep(directory: string, name: string): Promise<string[]>
+  /** Of a saved machine, so that a plan can fit it; null: there is none, or it does not say. */
+  savedMemoryBytes(directory: string): number | null
   /** Whether a saved machine is there that this plan can go on with; what does not fit is removed. Null: none; else why it does not fit. */
   fits(plan: MachinePlan): Promise<{ readonly hasSave: boolean; readonly why: string | null }>
   /** Rejects with Failure; nothing is left then. The machine runs when it resolves. An abort ends it. */

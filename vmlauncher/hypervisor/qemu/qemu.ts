@@ -12,7 +12,7 @@ import { atLeast, type Found, type Installed } from "../versions.ts"
 import { files, machineArguments } from "./arguments.ts"
 import { startQemu } from "./machine.ts"
 import { type Probed, type ProbeImage, probeKvm } from "./probe.ts"
-import { removeSave, whySaveDoesNotFit } from "./save.ts"
+import { removeSave, savedMemoryBytes, whySaveDoesNotFit } from "./save.ts"
 
 export const qemuProgram = "qemu-system-x86_64"
 /** Older ones were not tried. */
@@ -64,6 +64,7 @@ export async function openQemu(installed: Installed, image: ProbeImage, memory: 
     acceleration,
     why,
     sweep,
+    savedMemoryBytes,
     async fits(plan) {
       const trouble = whySaveDoesNotFit(plan.directory, plan.scratch.path, fingerprintOf(plan))
       if (trouble !== null && trouble !== "") removeSave(plan.directory)

@@ -4,6 +4,7 @@
 import {
   closeSync,
   createWriteStream,
+  existsSync,
   fsyncSync,
   openSync,
   readFileSync,
@@ -32,6 +33,8 @@ interface Note {
   readonly fingerprint: string
   readonly scratch: string
   readonly sizeBytes: number
+  /** The guest's. */
+  readonly memoryBytes: number
   /** Wall time ms. */
   readonly savedAtMs: number
 }
@@ -64,6 +67,7 @@ export async function writeSave(job: SaveJob): Promise<void> {
     fingerprint: job.fingerprint,
     scratch: stampOf(job.scratch),
     sizeBytes: statSync(part).size,
+    memoryBytes: job.memoryBytes,
     savedAtMs: Date.now(),
   }
   writeFileSync(join(directory, files.saveNote), JSON.stringify(note))
@@ -112,13 +116,22 @@ async function sent(qmp: Qmp): Promise<void> {
 
 /** How long the guest has not lived by now, at most `maxMs`. */
 export function savedForMs(directory: string, maxMs: number): number {
+  const ms = Date.now() - (readNote(directory)?.savedAtMs ?? 0)
+  // A clock that was set back tells nothing.
+  return ms >= 0 && ms < maxMs ? ms : maxMs
+}
+
+export function savedMemoryBytes(directory: string): number | null {
+  const bytes = readNote(directory)?.memoryBytes
+  return Number.isSafeInteger(bytes) && existsSync(join(directory, files.save)) ? bytes! : null
+}
+
+function readNote(directory: string): Note | null {
   try {
-    const { savedAtMs } = JSON.parse(readFileSync(join(directory, files.saveNote), "utf8")) as Note
-    const ms = Date.now() - savedAtMs
-    // A clock that was set back tells nothing.
-    return ms >= 0 && ms < maxMs ? ms : maxMs
+    return JSON.parse(readFileSync(join(directory, files.saveNote), "utf8")) as Note
   } catch {
-    return maxMs
+    // None, or cut short by a power cut.
+    return null
   }
 }
 
@@ -126,12 +139,8 @@ export function savedForMs(directory: string, maxMs: number): number {
 export function whySaveDoesNotFit(directory: string, scratch: string, fingerprint: string): string | null {
   const size = statSync(join(directory, files.save), { throwIfNoEntry: false })?.size
   if (size === undefined) return null
-  let note: Note
-  try {
-    note = JSON.parse(readFileSync(join(directory, files.saveNote), "utf8")) as Note
-  } catch {
-    return "what it must fit is not known"
-  }
+  const note = readNote(directory)
+  if (note === null) return "what it must fit is not known"
   if (note.sizeBytes !== size) return "it is not whole"
   if (note.fingerprint !== fingerprint) return "the image, the limits or QEMU have changed since"
   if (note.scratch !== stampOf(scratch)) return "its disk has changed since"

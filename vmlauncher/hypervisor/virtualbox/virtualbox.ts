@@ -64,6 +64,8 @@ export function openVirtualBox(installed: Installed, options: VirtualBoxOptions)
       await manage.remove(name, state)
       return [`the virtual machine ${name}, which was left ${state ?? "in disorder"}`]
     },
+    // What was saved is registered with its memory, and started with it.
+    savedMemoryBytes: () => null,
     async fits(plan) {
       return { hasSave: (await manage.state(plan.name)) === "saved", why: null }
     },
