@@ -13,6 +13,8 @@ import { downloadBytes, grouped } from "../../appliance/report.ts"
 import { makeKey, signImage, verifyImage } from "../../appliance/signature.ts"
 import { needTools } from "../../appliance/tools.ts"
 import type { Tree } from "../../appliance/tree.ts"
+import packaged from "../../package.json" with { type: "json" }
+import { SIGNATURE_FILE } from "../../proto/guest/manifest.ts"
 import { bootSeries, describeBoots, enrolment } from "../appliance/boot.ts"
 import { Machine } from "../appliance/machine.ts"
 import { agentBundle, licencesOf, writeBundle } from "../bundle.ts"
@@ -43,6 +45,9 @@ function check(isSo: boolean, what: string): void {
   say(what)
 }
 
+/** Other pieces boot it, too. */
+const kept = join(root, "dist", "appliance", "base")
+
 async function optionsOf(place: string, name: string, out: string): Promise<BuildOptions> {
   const agent = join(place, "cah-agent.mjs")
   const licences = await licencesOf(await writeBundle(agentBundle, agent))
@@ -50,8 +55,8 @@ async function optionsOf(place: string, name: string, out: string): Promise<Buil
     recipe: readRecipe(join(root, "appliance", "recipes", `${name}.yaml`)),
     agent,
     licences,
-    out: join(place, out),
-    version: "0.0.0",
+    out,
+    version: packaged.version,
     mirror: process.env.CAH_APT_MIRROR || null,
     withIso: true,
     onStep: () => {},
@@ -60,8 +65,8 @@ async function optionsOf(place: string, name: string, out: string): Promise<Buil
 
 async function built(place: string, name: string, out: string): Promise<{ image: string; tree: Tree }> {
   const { manifest, tree } = await build(await optionsOf(place, name, out))
-  say(`${out}: ${grouped(downloadBytes(manifest.files))} bytes to download, ${manifest.packages.length} packages`)
-  return { image: join(place, out), tree }
+  say(`${name}: ${grouped(downloadBytes(manifest.files))} bytes to download, ${manifest.packages.length} packages`)
+  return { image: out, tree }
 }
 
 // ---- jobs -------------------------------------------------------------------------------------------------------
@@ -253,10 +258,12 @@ async function renders(hub: Hub, guest: Guest): Promise<void> {
 // ---- all of it --------------------------------------------------------------------------------------------------
 
 async function main(place: string): Promise<void> {
-  const { image: base, tree } = await built(place, "base", "base")
+  const { image: base, tree } = await built(place, "base", kept)
   await makeKey(join(place, "release.key"))
   await signImage(base, join(place, "release.key"))
   const manifest = await verifyImage(base, join(place, "release.key.pub"))
+  // By a key that is gone in a minute.
+  await rm(join(base, SIGNATURE_FILE))
   const bytes = downloadBytes(manifest.files)
   check(bytes <= DOWNLOAD_MAX_BYTES, `${grouped(bytes)} bytes are at most ${grouped(DOWNLOAD_MAX_BYTES)}`)
 
@@ -269,7 +276,7 @@ async function main(place: string): Promise<void> {
     if (isWhole) await paused(hub, guest)
     await switchedOffAndKilled(hub, guest)
     if (isWhole) {
-      const { image } = await built(place, "povray", "povray")
+      const { image } = await built(place, "povray", join(place, "povray"))
       await renders(hub, await Guest.boot(hub, image, join(place, "renderer")))
       const onBoot = (): void => {}
       say(describeBoots(await bootSeries({ image: base, times: 20, memoryMb: 512, onBoot })))
@@ -277,10 +284,10 @@ async function main(place: string): Promise<void> {
   } finally {
     await end([hub.program])
   }
-  const again = await buildTree(await optionsOf(place, "base", "again"))
+  const again = await buildTree(await optionsOf(place, "base", join(place, "again")))
   check(again.sha256 === tree.sha256, `two trees are the same: sha256:${tree.sha256}`)
   if (isWhole) {
-    const { image } = await built(place, "base", "base-again")
+    const { image } = await built(place, "base", join(place, "base-again"))
     const manifestOf = (one: string): Promise<string> => readFile(join(one, "manifest.json"), "utf8")
     check((await manifestOf(base)) === (await manifestOf(image)), "two builds have the same digests, file by file")
   }
