@@ -1,22 +1,16 @@
 // npm run appliance: builds images from recipes, and makes, uses and checks the release key. The command line alone; what is done stands in
 // appliance/.
-import { mkdtemp, readdir, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { readdir } from "node:fs/promises"
 import { join, resolve } from "node:path"
 import { Command, CommanderError } from "commander"
-import { build } from "../appliance/build.ts"
 import { ApplianceError } from "../appliance/errors.ts"
-import { readRecipe } from "../appliance/recipe.ts"
 import { describeFiles, describeImage, downloadBytes, grouped } from "../appliance/report.ts"
 import { makeKey, readImage, signImage, verifyImage } from "../appliance/signature.ts"
 import { needTools } from "../appliance/tools.ts"
-import manifest from "../package.json" with { type: "json" }
 import { imageDigest } from "../proto/guest/manifest.ts"
 import { bootSeries, describeBoots } from "./appliance/boot.ts"
-import { agentBundle, licencesOf, writeBundle } from "./bundle.ts"
-import { root } from "./files.ts"
+import { images, makeImage } from "./appliance/make.ts"
 
-const images = join(root, "dist", "appliance")
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
 const program = new Command("appliance").description("Builds the guest images that volunteers boot.").exitOverride()
@@ -32,29 +26,9 @@ program
   .option("--no-iso", "without the ISO for VirtualBox")
   .option("--key <file>", "sign it with this key")
   .action(async (path: string, options: { out?: string; mirror?: string; iso: boolean; key?: string }) => {
-    const recipe = readRecipe(path)
-    const out = resolve(options.out ?? join(images, recipe.name))
-    const work = await mkdtemp(join(tmpdir(), "cah-bundle-"))
-    try {
-      const agent = join(work, "cah-agent.mjs")
-      const licences = await licencesOf(await writeBundle(agentBundle, agent))
-      const began = performance.now()
-      const built = await build({
-        recipe,
-        agent,
-        licences,
-        out,
-        version: manifest.version,
-        mirror: options.mirror ?? (process.env.CAH_APT_MIRROR || null),
-        withIso: options.iso,
-        onStep: step =>
-          process.stderr.write(`${((performance.now() - began) / 1_000).toFixed(1).padStart(6)} s  ${step}\n`),
-      })
-      if (options.key !== undefined) await signImage(out, options.key)
-      say(`${describeFiles(built.tree.files)}\n\n${describeImage(built.manifest)}\n\n${out}`)
-    } finally {
-      await rm(work, { recursive: true, force: true })
-    }
+    const { manifest, tree, out } = await makeImage(path, { ...options, withIso: options.iso })
+    if (options.key !== undefined) await signImage(out, options.key)
+    say(`${describeFiles(tree.files)}\n\n${describeImage(manifest)}\n\n${out}`)
   })
 
 program

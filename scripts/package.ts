@@ -3,11 +3,13 @@
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { root } from "./files.ts"
+import { packageAppliance } from "./package/appliance.ts"
 import { packageDeb } from "./package/deb.ts"
 import { packageLauncher } from "./package/vmlauncher.ts"
 
 /** Each makes its files in the directory, and says what it made. Flags are its own. */
 const parts: Readonly<Record<string, (directory: string, flags: readonly string[]) => Promise<void>>> = {
+  appliance: packageAppliance,
   deb: packageDeb,
   vmlauncher: packageLauncher,
 }
