@@ -47,7 +47,9 @@ export class Enrolments {
     this.forgetSpent()
     const { id, secret, hash } = mintSecret("cahjoin")
     const expiresAt = this.parts.clock.wallMs() + lifetimeMs
-    await this.parts.engine.commit([{ kind: "enrolment", row: { id, hash, account, usesLeft: uses, expiresAt } }])
+    await this.parts.engine.commit([
+      { kind: "enrolment", row: { id, hash, account, usesLeft: uses, expiresAt, launch: null } },
+    ])
     return { secret, expiresAt }
   }
 

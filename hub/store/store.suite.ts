@@ -63,7 +63,7 @@ export function jobRow(campaign: number, index: number, changes: Partial<JobRow>
     outcome: null,
     verdict: "unchecked",
     attempt: 1,
-    tries: [{ attempt: 1, node: "n1" as NodeId, phase: "offered", shape: 0 }],
+    tries: [{ attempt: 1, node: "n1" as NodeId, phase: "offered", shape: 0, startedAt: null }],
     node: "n1" as NodeId,
     failures: 0,
     losses: 0,
@@ -207,7 +207,14 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
         revokedAt: null,
         lastUsedAt: WALL_MS + 1,
       }
-      const enrolment = { id: "e1", hash: new Uint8Array([1]), account: "vera", usesLeft: 2, expiresAt: WALL_MS }
+      const enrolment = {
+        id: "e1",
+        hash: new Uint8Array([1]),
+        account: "vera",
+        usesLeft: 2,
+        expiresAt: WALL_MS,
+        launch: null,
+      }
       const before = await start(
         { kind: "campaign", row: campaign },
         { kind: "parameters", campaign: one, first: 0, lines: ['--name "ü\n"', ""] },

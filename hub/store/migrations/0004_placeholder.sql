@@ -1,0 +1,1 @@
+-- Kept free for what scientists order; replaced when that lands.
