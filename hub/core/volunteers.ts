@@ -11,6 +11,10 @@ export function accountOf(volunteer: VolunteerId): string {
   return `volunteer:${volunteer}`
 }
 
+export function isVolunteerAccount(account: string): boolean {
+  return account.startsWith("volunteer:")
+}
+
 export interface VolunteerRow {
   id: VolunteerId
   /** Lower case. Null: the volunteer asked to be forgotten. */
@@ -78,8 +82,9 @@ export interface LaunchRow {
   /** Which kind of hypervisor it is for, and which version of the release. */
   planClass: string
   versionNumber: number
-  /** The enrolment that it carries. */
+  /** The enrolment that it carries, and the URL by which its computer knows the hub. */
   enrolment: string
+  hubUrl: string
   /** Why the hub wants it ended: for people. Null: it goes on. */
   stopping: string | null
   ending: LaunchEnding | null

@@ -26,7 +26,7 @@ export const volunteerStatements = {
   host: insert("hosts", `id, volunteer, created_at, ${hostColumns}`, replaced("id", hostColumns)),
   launch: insert(
     "launches",
-    `id, host, secret_name, plan_class, version_number, enrolment, made_at, ${launchColumns}`,
+    `id, host, secret_name, plan_class, version_number, enrolment, hub_url, made_at, ${launchColumns}`,
     replaced("id", launchColumns),
   ),
   launchNode: "UPDATE launches SET node = ? WHERE id = ?",
@@ -118,6 +118,7 @@ function launchValues(row: LaunchRow): Value[] {
     row.planClass,
     row.versionNumber,
     row.enrolment,
+    row.hubUrl,
     row.madeAt,
     row.stopping,
     row.ending,

@@ -49,9 +49,9 @@ export class MemoryVolunteers implements VolunteerReader {
       }
       case "launch": {
         const before = this.#launches.get(write.row.id) ?? write.row
-        const { host, secretName, planClass, versionNumber, enrolment, madeAt } = before
-        const kept = { host, secretName, planClass, versionNumber, enrolment, madeAt }
-        return put(this.#launches, write.row.id, { ...write.row, ...kept }, undo)
+        const { stopping, ending, exitStatus, message, deadlineAt, endedAt } = write.row
+        const changed = { stopping, ending, exitStatus, message, deadlineAt, endedAt }
+        return put(this.#launches, write.row.id, { ...before, ...changed }, undo)
       }
       case "launchNode":
         if (!this.#launches.has(write.launch)) return

@@ -175,6 +175,7 @@ function launchRow(c: Columns): LaunchRow {
     planClass: c.plan_class as string,
     versionNumber: c.version_number as number,
     enrolment: c.enrolment as string,
+    hubUrl: c.hub_url as string,
     stopping: c.stopping as string | null,
     ending: c.ending as LaunchEnding | null,
     exitStatus: c.exit_status as number | null,

@@ -53,6 +53,7 @@ export function launchRow(id: number, host: number, changes: Partial<LaunchRow> 
     planClass: "qemu",
     versionNumber: 100,
     enrolment: "f".repeat(16),
+    hubUrl: "https://hub.example.org",
     stopping: null,
     ending: null,
     exitStatus: null,

@@ -47,6 +47,7 @@ CREATE TABLE launches (
   plan_class TEXT NOT NULL,
   version_number INTEGER NOT NULL,
   enrolment TEXT NOT NULL,
+  hub_url TEXT NOT NULL,
   stopping TEXT,
   ending TEXT,
   exit_status INTEGER,
