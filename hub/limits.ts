@@ -105,8 +105,10 @@ export const BOINC_FACT_CHARACTERS_MAX = 256
 export const BOINC_CLIENT_MIN = [7, 2, 0] as const
 /** A client may call again after this. Classic servers say the same. */
 export const BOINC_REQUEST_DELAY_S = 7
-/** A computer that works, or that its volunteer stopped, calls this often: so long takes an abort or a new start. */
-export const BOINC_CALL_EVERY_S = 600
+/** A computer that works, or that its volunteer stopped, calls this often: so long takes an abort or a new start… */
+export const BOINC_CALL_EVERY_S = 540
+/** …and at random up to so much later, so that two copies of one client fall out of step and are told apart. */
+export const BOINC_CALL_SPREAD_S = 120
 /** What a volunteer can mend (a wrong key, too little memory) is looked at again after this; they can make it sooner. */
 export const BOINC_MEND_DELAY_S = 3_600
 /** What they cannot (a kind of machine that we have nothing for). */

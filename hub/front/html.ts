@@ -34,7 +34,7 @@ export function escapeHtml(text: string): string {
 /** Of every page; a page may have more. */
 export const baseStyle = `
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
-body { max-width: 64rem; margin: 2rem auto; padding: 0 1rem }
+body { background: Canvas; color: CanvasText; max-width: 64rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.8rem; margin: 0 }
 h2 { font-size: 1.2rem; margin: 1.5rem 0 .3rem }
 table { border-collapse: collapse }

@@ -72,6 +72,8 @@ export function boincHandler(parts: BoincParts): (request: Request, response: Re
         const body = masterPage(base, parts.projectName, schedulerUrl(parts, request))
         return { status: 200, type: "text/html", body, headers: pageHeaders }
       }
+      case "/favicon.ico":
+        return { status: 204, type: "image/x-icon", body: "" }
       case "/get_project_config.php":
         return xml(projectConfig(parts, base))
       case "/lookup_account.php":
@@ -153,6 +155,7 @@ export function boincHandler(parts: BoincParts): (request: Request, response: Re
 
 const paths: ReadonlySet<string> = new Set([
   "/",
+  "/favicon.ico",
   "/volunteer",
   `/${SCHEDULER_PATH}`,
   "/file_upload_handler",

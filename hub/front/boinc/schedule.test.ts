@@ -4,6 +4,7 @@ import type { NodeId } from "../../core/model.ts"
 import type { HostId, HostRow, LaunchId, LaunchRow, VolunteerId, VolunteerRow } from "../../core/volunteers.ts"
 import {
   BOINC_CALL_EVERY_S,
+  BOINC_CALL_SPREAD_S,
   BOINC_MEND_DELAY_S,
   BOINC_NOTHING_DELAY_S,
   HOST_QUIET_MS,
@@ -88,6 +89,7 @@ function decided(sent: Partial<Sent>, known: Partial<Known> = {}): Decision {
     node: null,
     release,
     nowMs,
+    random: 0,
     ...known,
   })
 }
@@ -100,10 +102,27 @@ describe("a computer that calls", () => {
   const request = (sent: Partial<Sent>) => parseSchedulerRequest(clientRequest(sent))
   const known = (change: Partial<HostRow>, isWorking = false) => ({ host: hostRow(change), isWorking })
 
+  const facts = parseSchedulerRequest(clientRequest()).host.facts
+
   it("goes on with its record, also when the same request comes twice", () => {
     for (const sequence of [5, 6, 60]) {
-      assert.equal(hostFor(request({ hostId: 3, sequence }), [known({ sequence: 5 })], nowMs)?.id, 3)
+      assert.equal(hostFor(request({ hostId: 3, sequence }), [known({ sequence: 5, facts })], nowMs)?.id, 3)
     }
+  })
+
+  it("that says the same number from another machine is a copy too; later, a new memory bar is none", () => {
+    for (const other of [{ name: "laptop" }, { memoryBytes: 1e9 }]) {
+      assert.equal(hostFor(request({ hostId: 3, sequence: 5, ...other }), [known({ sequence: 5, facts })], nowMs), null)
+      assert.equal(
+        hostFor(request({ hostId: 3, sequence: 6, ...other }), [known({ sequence: 5, facts })], nowMs)?.id,
+        3,
+      )
+    }
+  })
+
+  it("is called back at times that spread", () => {
+    const at = (random: number) => decided({}, { random }).callAfterS
+    assert.deepEqual([at(0), at(0.999)], [BOINC_CALL_EVERY_S, BOINC_CALL_EVERY_S + BOINC_CALL_SPREAD_S])
   })
 
   it("that counts lower than it did is a copy, and gets a record of its own", () => {

@@ -4,6 +4,7 @@
 import type { HostRow, LaunchEnding, LaunchRow, LaunchTally, VolunteerRow } from "../../core/volunteers.ts"
 import {
   BOINC_CALL_EVERY_S,
+  BOINC_CALL_SPREAD_S,
   BOINC_CLIENT_MIN,
   BOINC_MEND_DELAY_S,
   BOINC_NOTHING_DELAY_S,
@@ -42,13 +43,21 @@ export interface KnownHost {
 export function hostFor(request: SchedulerRequest, known: readonly KnownHost[], nowMs: number): HostRow | null {
   const named = known.find(({ host }) => host.id === request.hostId)
   if (named !== undefined) {
-    // The same number again is the same request, sent twice over a bad line. A lower one comes from a copy of the directory.
-    return request.sequence >= named.host.sequence ? named.host : null
+    // A lower number comes from a copy of the client's directory. The same number again is mostly the same request: sent twice over
+    // a bad line, or by a client that was killed before it noted the number. On another machine it is a copy.
+    if (request.sequence < named.host.sequence) return null
+    return request.sequence > named.host.sequence || isSameMachine(request, named.host) ? named.host : null
   }
   if (request.host.cpid === "") return null
   const alike = known.filter(({ host }) => host.cpid === request.host.cpid)
   const quiet = alike.filter(({ host, isWorking }) => !isWorking || nowMs - host.heardAt >= HOST_QUIET_MS)
   return quiet.at(-1)?.host ?? null
+}
+
+function isSameMachine({ host }: SchedulerRequest, known: HostRow): boolean {
+  return (
+    host.name === known.name && ["p_model", "p_ncpus", "m_nbytes"].every(fact => host.facts[fact] === known.facts[fact])
+  )
 }
 
 // ---- what becomes of its work -----------------------------------------------------------------------------------
@@ -64,6 +73,8 @@ export interface Known {
   readonly release: Release | null
   /** Wall time, ms. */
   readonly nowMs: number
+  /** [0, 1): spreads the calls. */
+  readonly random: number
 }
 
 export interface Decision {
@@ -104,10 +115,14 @@ export function decide(request: SchedulerRequest, known: Known): Decision {
     return goOn(request, { ...known, host, launch }, common)
   } else if (launch !== null) {
     const again = mayGoAgain({ ...known, launch })
-    if (again) return { ...common, host, launch, send: { kind: "again" }, messages: [], callAfterS: BOINC_CALL_EVERY_S }
+    if (again) return { ...common, host, launch, send: { kind: "again" }, messages: [], callAfterS: nextCallS(known) }
     launch = { ...launch, ending: "lost", endedAt: nowMs, message: "The computer no longer has it." }
   }
   return { ...common, launch, ...offer(request, { ...known, host }) }
+}
+
+function nextCallS({ random }: Known): number {
+  return Math.round(BOINC_CALL_EVERY_S + random * BOINC_CALL_SPREAD_S)
 }
 
 type Common = Pick<Decision, "acknowledge" | "abort" | "drain" | "delayS">
@@ -121,7 +136,7 @@ function goOn(request: SchedulerRequest, known: Known & { launch: LaunchRow }, c
   if (stopping === null && isOld && (node === null || node.isIdle)) {
     launch = { ...launch, stopping: "A newer version takes its place." }
   } else if (stopping !== launch.stopping) launch = { ...launch, stopping }
-  const callAfterS = launch.stopping === null ? BOINC_CALL_EVERY_S : BOINC_REQUEST_DELAY_S
+  const callAfterS = launch.stopping === null ? nextCallS(known) : BOINC_REQUEST_DELAY_S
   const base = { ...common, host, drain: isOld && launch.stopping === null, callAfterS }
   if (launch.stopping !== null) {
     const messages: Message[] = [{ priority: "low", text: launch.stopping }]
@@ -199,7 +214,7 @@ function offer(request: SchedulerRequest, known: Known): Offer {
   if (host.stopped) {
     const text =
       "You stopped this computer on the hub's page for volunteers. Press start there when you want it to go on."
-    return no([{ priority: "low", text }], { callAfterS: BOINC_CALL_EVERY_S })
+    return no([{ priority: "low", text }], { callAfterS: nextCallS(known) })
   }
   // Of those that failed, the client was asked to call again, and need not ask for work then.
   if (request.refusesWork || (!request.wantsWork && host.failures === 0)) return no([])
@@ -225,7 +240,7 @@ function offer(request: SchedulerRequest, known: Known): Offer {
   if (typeof versions === "string") return notice(versions, never)
   // Where one kind of hypervisor failed, the next may do.
   const version = versions[host.failures % versions.length]!
-  return no([], { send: { kind: "new", version }, callAfterS: BOINC_CALL_EVERY_S })
+  return no([], { send: { kind: "new", version }, callAfterS: nextCallS(known) })
 }
 
 function hasKey(theirs: string, ours: string): boolean {

@@ -72,6 +72,7 @@ async function scheduleFor(
     node: node === null ? null : { revoked: node.revoked, isIdle: node.held.size === 0 },
     release,
     nowMs,
+    random: Math.random(),
   })
 
   const writes: Write[] = [{ kind: "host", row: decision.host }]

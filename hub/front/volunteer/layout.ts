@@ -9,6 +9,7 @@ body { max-width: 46rem }
 .steps li { margin: .3rem 0 }
 section { margin-top: 2rem }
 .computer { border: 1px solid; border-radius: .5rem; padding: .2rem 1rem 1rem; margin: 1rem 0 }
+.computer table { margin-top: .8rem }
 .says { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; border-left: 3px solid; padding-left: .7rem }
 .notice { border: 2px solid; border-radius: .5rem; padding: .5rem 1rem; font-weight: 600 }
 .notice::before { content: "✓ " }
@@ -21,8 +22,7 @@ button, .button { font: inherit; font-weight: 600; padding: .5rem 1.2rem; min-he
   background: Canvas; color: CanvasText; cursor: pointer; text-decoration: none; display: inline-block; box-sizing: border-box }
 button.stop { background: #b00020; border-color: #b00020; color: #fff }
 :focus-visible { outline: 3px solid Highlight; outline-offset: 2px }
-form.line { display: inline }
-fieldset { border: 0; padding: 0; margin: 1rem 0 0 }
+fieldset { border: 0; padding: 0; margin: 1rem 0 0; min-width: 0 }
 legend { font-weight: 600; padding: 0 }
 nav { display: flex; justify-content: space-between; gap: 1rem; flex-wrap: wrap }
 `

@@ -91,7 +91,7 @@ function computerCard(computer: Computer, token: Html): Html {
 ${said === "" ? null : html`<p>This is what it said last:</p><p class="says">${said}</p>`}
 <form method="post" action="/volunteer/${what}">${token}<input type="hidden" name="computer" value="${host.id}">${button}</form>
 <table>
-<tr><th scope="row">given</th><td>${hours(computer.hours)} of one processor core, ${results(computer.results)}</td></tr>
+<tr><th scope="row">given</th><td>${gift(computer.hours, computer.results)}</td></tr>
 <tr><th scope="row">credit</th><td>${Math.round(computer.credit)}</td></tr>
 <tr><th scope="row">received, sent</th><td>${size(computer.bytesIn)}, ${size(computer.bytesOut)}</td></tr>
 </table>
@@ -101,8 +101,12 @@ ${said === "" ? null : html`<p>This is what it said last:</p><p class="says">${s
 function given({ credit, hours: all, results: count }: Overview): Html {
   return html`
 <section aria-labelledby="given"><h2 id="given">What you have given</h2>
-<p>${hours(all)} of one processor core, for ${results(count)}. That is <strong>${Math.round(credit.total)}</strong> credit, and
-${Math.round(credit.average)} a day of late.</p>
+<p>${
+    count === 0
+      ? "Nothing yet."
+      : html`${gift(all, count)}. That is <strong>${Math.round(credit.total)}</strong> credit, and
+${Math.round(credit.average)} a day of late.`
+  }</p>
 <p>Credit is for work that was finished and taken: 200 for each day of one processor core, as the hub measured it.</p>
 </section>`
 }
@@ -141,6 +145,7 @@ statistics</label>
 </form>
 <form method="post" action="/volunteer/password">${token}
 <fieldset><legend>A new password</legend>
+<input name="username" autocomplete="username" value="${volunteer.email}" hidden>
 <label for="current">Your password now, or your account key</label>
 <input id="current" name="current" type="password" autocomplete="current-password" required>
 <label for="new">The new password, at least 8 characters</label>
@@ -184,10 +189,8 @@ export function gonePage({ projectName }: About): string {
   })
 }
 
-function hours(value: number): string {
-  return value < 10 ? `${value.toFixed(1)} hours` : `${Math.round(value)} hours`
-}
-
-function results(count: number): string {
-  return count === 1 ? "1 finished job" : `${count} finished jobs`
+function gift(hours: number, results: number): string {
+  if (results === 0) return "Nothing yet"
+  const time = hours < 10 ? `${hours.toFixed(1)} hours` : `${Math.round(hours)} hours`
+  return `${time} of one processor core, for ${results === 1 ? "1 finished job" : `${results} finished jobs`}`
 }

@@ -211,7 +211,7 @@ describe("the volunteer's page", () => {
       },
     ])
     const given = words((await browser.get()).text)
-    assert.match(given, /given 24 hours of one processor core, 1 finished job/)
+    assert.match(given, /given 24 hours of one processor core, for 1 finished job/)
     assert.match(given, /credit 200 /)
     assert.match(given, /received, sent 3\.0 MiB, 1\.0 KiB/)
     assert.doesNotMatch(given, /\b(?:node|daemon|hypervisor|agent|host)s?\b/i)
@@ -238,7 +238,8 @@ describe("the volunteer's page", () => {
     const abort = await call(front, { key, hostId: 1, sequence: 1, others: [name] })
     assert.equal(abort.one("result_abort").text("name"), name)
     const over = await call(front, { key, hostId: 1, sequence: 2, results: [{ name, state: 6, exit: 202 }] })
-    assert.deepEqual([over.has("result"), over.text("next_rpc_delay")], [false, "600"])
+    assert.equal(over.has("result"), false)
+    assert.ok(over.number("next_rpc_delay") <= 660, "soon enough for a new start")
     assert.match(words((await browser.get()).text), /You stopped it\. It does nothing here\./)
     assert.equal(front.store.volunteers.host(1 as HostId)?.barred, false)
 
