@@ -33,7 +33,7 @@ describe("npm run boinc", () => {
     assert.deepEqual([again.code, /is there already/.test(again.said)], [2, true])
   })
 
-  it("signs what npm run package left, one plan class for each set of files that is there", async () => {
+  it("signs what npm run package left, for QEMU, and for VirtualBox too if that is wanted", async () => {
     const dist = join(place, "dist")
     await mkdir(join(dist, "appliance/base"), { recursive: true })
     await writeFile(join(dist, "vmlauncher-0.1.0-linux-x64"), "#!/bin/sh\n")
@@ -45,8 +45,8 @@ describe("npm run boinc", () => {
       root: "r",
     }
     for (const [name, text] of Object.entries(files)) await writeFile(join(dist, "appliance/base", name), text)
-    const sign = () =>
-      boinc("sign", "--key", join(place, "key/code-sign.pem"), "--dist", dist, "--out", join(place, "release"))
+    const sign = (...more: string[]) =>
+      boinc("sign", "--key", join(place, "key/code-sign.pem"), "--dist", dist, "--out", join(place, "release"), ...more)
     assert.equal(sign().code, 0)
     const first = await openRelease(join(place, "release"))
     assert.deepEqual(
@@ -61,7 +61,7 @@ describe("npm run boinc", () => {
     assert.equal((await openRelease(join(place, "release"))).versionNumber, 100)
     await writeFile(join(dist, "appliance/base/kernel"), "another")
     await writeFile(join(dist, "appliance/base/appliance.iso"), "iso")
-    assert.equal(sign().code, 0)
+    assert.equal(sign("--virtualbox").code, 0)
     const second = await openRelease(join(place, "release"))
     assert.equal(second.versionNumber, 101)
     assert.deepEqual(
@@ -87,7 +87,7 @@ describe("npm run boinc", () => {
       [["sign", "--key", key, "--out", "x", "--dist", join(place, "none")], /there is no vmlauncher/],
       [
         ["sign", "--key", key, "--out", "x", "--dist", join(place, "dist"), "--appliance", "none"],
-        /no whole appliance/,
+        /none\/manifest\.json is not there: build and sign the appliance first/,
       ],
       [["sign", "--key", key, "--out", "x", "--program", key, "--file", "kernel"], /--file is NAME=FILE/],
     ]

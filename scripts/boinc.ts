@@ -1,6 +1,6 @@
 // What must not happen on a hub: making the key that signs what volunteers' computers run, and signing a release with it.
 //   npm run boinc -- key --out DIRECTORY
-//   npm run boinc -- sign --key FILE --out DIRECTORY [--dist dist] [--appliance base]
+//   npm run boinc -- sign --key FILE --out DIRECTORY [--dist dist] [--appliance base] [--virtualbox]
 //   npm run boinc -- sign --key FILE --out DIRECTORY --program FILE [--file NAME=FILE]…
 // The release is the directory that `cah-hub --release` takes. Files get names that hold their own digest: what did not
 // change keeps its name, and nobody downloads it twice.
@@ -52,19 +52,25 @@ async function readKey(path: string): Promise<KeyObject> {
   return createPrivateKey(await readFile(path))
 }
 
-/** From dist/: the launcher, and one plan class for each set of an appliance's files that is there. */
-async function fromDist(dist: string, appliance: string): Promise<{ program: string; sets: Map<string, Source[]> }> {
+/** From dist/: the launcher, and the appliance's files for QEMU; for VirtualBox too if that is wanted. */
+async function fromDist(
+  dist: string,
+  appliance: string,
+  planClasses: readonly string[],
+): Promise<{ program: string; sets: Map<string, Source[]> }> {
   const names = await readdir(dist).catch(() => [])
   const program = names.find(name => /^vmlauncher-.*-linux-x64$/.test(name))
   if (program === undefined) throw new Misuse(`there is no vmlauncher in ${dist}: run \`npm run package\` first`)
   const folder = join(dist, "appliance", appliance)
   const sets = new Map<string, Source[]>()
-  for (const [planClass, files] of Object.entries(APPLIANCE_FILES)) {
-    const sources = files.map(name => ({ openName: name, path: join(folder, name) }))
-    if (sources.every(({ path }) => existsSync(path))) sets.set(planClass, sources)
+  for (const planClass of planClasses) {
+    const sources = APPLIANCE_FILES[planClass]!.map(name => ({ openName: name, path: join(folder, name) }))
+    const lacks = sources.find(({ path }) => !existsSync(path))
+    if (lacks !== undefined) {
+      throw new Misuse(`${lacks.path} is not there: build and sign the appliance first (\`npm run appliance\`)`)
+    }
+    sets.set(planClass, sources)
   }
-  if (sets.size === 0)
-    throw new Misuse(`${folder} holds no whole appliance: build and sign it first (\`npm run appliance\`)`)
   return { program: join(dist, program), sets }
 }
 
@@ -148,6 +154,7 @@ async function main(argv: readonly string[]): Promise<void> {
       program: { type: "string" },
       "plan-class": { type: "string", default: "qemu" },
       file: { type: "string", multiple: true, default: [] },
+      virtualbox: { type: "boolean", default: false },
     },
   })
   const [verb] = positionals
@@ -157,8 +164,10 @@ async function main(argv: readonly string[]): Promise<void> {
   if (verb === "key") return makeKey(values.out)
   if (values.key === undefined) throw new Misuse("--key names the private key that `key` made")
   const key = await readKey(values.key)
+  // VirtualBox cannot confine a guest as QEMU can (docs/adr/0013), so its files are downloaded only where somebody decided it.
+  const planClasses = values.virtualbox ? ["qemu", "vbox"] : ["qemu"]
   if (values.program === undefined)
-    return sign({ key, out: values.out, ...(await fromDist(values.dist, values.appliance)) })
+    return sign({ key, out: values.out, ...(await fromDist(values.dist, values.appliance, planClasses)) })
   const sources = values.file.map(given => {
     const [, openName, path] = /^([^=]+)=(.+)$/.exec(given) ?? []
     if (openName === undefined || path === undefined) throw new Misuse(`--file is NAME=FILE, not "${given}"`)

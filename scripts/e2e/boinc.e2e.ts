@@ -132,7 +132,10 @@ async function longLife(hub: Hub, restarted: () => void): Promise<void> {
   assert.equal((await stat(join(client.projectDirectory(url), transfer!.name))).size, IMAGE_BYTES)
   note("Vera", `attached; the download was cut and went on from byte ${from}; the program runs`)
 
-  const settings = JSON.parse(await readFile(client.inSlot(first.slot!, "seen.json"), "utf8")) as Record<string, string>
+  const settings = await client.until("the program has read its settings", async () => {
+    const text = await readFile(client.inSlot(first.slot!, "seen.json"), "utf8").catch(() => "")
+    return text === "" ? null : (JSON.parse(text) as Record<string, string>)
+  })
   assert.equal(settings.hub, url.replace(/\/$/, ""))
   assert.ok(!JSON.stringify(settings).includes(key), "the account key stays out of the virtual machine")
   const agent = await joinOnce(hub, settings)
@@ -300,6 +303,9 @@ async function failureAndStop(hub: Hub, afterRestart: Promise<void>): Promise<vo
   await afterRestart
   const failing = (await client.said()).length
   await endWith(client, 3)
+  // After an error the client waits a minute or two before it reports, unless it is told to.
+  await client.says(/Unrecoverable error for task vm_/, failing)
+  await client.command(["--project", url, "update"])
   await client.says(/got ack for task vm_/, failing)
   assert.match(await page(hub, key), /ended with an error[\s\S]*told to end with 3/)
   const second = await client.executing(2 * 60_000)

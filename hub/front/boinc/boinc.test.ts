@@ -53,6 +53,17 @@ describe("a BOINC client that comes for the first time", () => {
     assert.match(reply.one("file_info").text("url"), /^https:\/\/hub\.example\.org\/download\//)
   })
 
+  it("leads the buttons of the BOINC Manager to the volunteer's page, and keeps no key that they carry", async () => {
+    const front = await open()
+    for (const path of ["/account_finish.php?auth=x", "/get_passwd.php", "/home.php", "/prefs.php?subset=global"]) {
+      const answer = await fetch(`${front.url}${path}`, { redirect: "manual" })
+      assert.deepEqual(
+        [answer.status, answer.headers.get("location"), answer.headers.get("set-cookie")],
+        [303, "/volunteer", null],
+      )
+    }
+  })
+
   it("makes an account, and gets the same key for the same password at any time", async () => {
     const front = await open()
     const query = `email_addr=Vera%40Example%2Eorg&passwd_hash=${password}`

@@ -74,6 +74,12 @@ export function boincHandler(parts: BoincParts): (request: Request, response: Re
       }
       case "/favicon.ico":
         return { status: 204, type: "image/x-icon", body: "" }
+      // Where the BOINC Manager's own buttons lead.
+      case "/account_finish.php":
+      case "/get_passwd.php":
+      case "/home.php":
+      case "/prefs.php":
+        return { ...text(303, "see /volunteer\n"), headers: { Location: "/volunteer" } }
       case "/get_project_config.php":
         return xml(projectConfig(parts, base))
       case "/lookup_account.php":
@@ -159,6 +165,10 @@ const paths: ReadonlySet<string> = new Set([
   "/volunteer",
   `/${SCHEDULER_PATH}`,
   "/file_upload_handler",
+  "/account_finish.php",
+  "/get_passwd.php",
+  "/home.php",
+  "/prefs.php",
   "/get_project_config.php",
   "/lookup_account.php",
   "/create_account.php",

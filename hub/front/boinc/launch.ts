@@ -56,8 +56,8 @@ export function versionsFor(release: Release, request: SchedulerRequest): Releas
   const box = whyNoVirtualBox(host)
   const usable = here.filter(version => !isVirtualBox(version.planClass) || box === null)
   if (usable.length === 0) return box ?? ""
-  // Who has VirtualBox has it on purpose; whether there is QEMU, the client does not say.
-  return [...usable].sort((a, b) => Number(isVirtualBox(b.planClass)) - Number(isVirtualBox(a.planClass)))
+  // QEMU first: whether it is there the client does not say, but it confines better, and where it fails the other follows.
+  return [...usable].sort((a, b) => Number(isVirtualBox(a.planClass)) - Number(isVirtualBox(b.planClass)))
 }
 
 /** Clients count a virtual machine's memory rightly when they find this in the plan class. */

@@ -153,17 +153,19 @@ describe("a launch", () => {
     }
   })
 
-  it("is for VirtualBox where that is usable, and for QEMU elsewhere", () => {
+  it("is for QEMU first, and for VirtualBox where that failed and this is usable", () => {
     const planClass = (sent: Partial<Sent>, failures = 0) => {
       const { send } = decided(sent, { host: hostRow({ failures }) })
       return send?.kind === "new" ? send.version.planClass : null
     }
-    assert.equal(planClass({ virtualBox: "7.0.20" }), "vbox")
-    assert.equal(planClass({ virtualBox: "" }), "qemu")
-    assert.equal(planClass({ virtualBox: "7.0.20 (unusable)" }), "qemu")
-    assert.equal(planClass({ virtualBox: "7.0.20", extensionsDisabled: true }), "qemu")
-    assert.equal(planClass({ virtualBox: "7.0.20" }, 1), "qemu", "where one failed, the other may do")
-    assert.equal(planClass({ virtualBox: "7.0.20" }, 2), "vbox")
+    const box = { virtualBox: "7.0.20" }
+    assert.deepEqual(
+      [0, 1, 2].map(failures => planClass(box, failures)),
+      ["qemu", "vbox", "qemu"],
+    )
+    for (const sent of [{}, { virtualBox: "7.0.20 (unusable)" }, { ...box, extensionsDisabled: true }]) {
+      assert.deepEqual([planClass(sent), planClass(sent, 1)], ["qemu", "qemu"])
+    }
   })
 
   it("goes on, one at a time, however often more is asked for", () => {

@@ -1,6 +1,6 @@
 // The volunteer's page over HTTP: looking needs a session, changing needs a form of that session, and everything works without
 // script. Logging in takes the address and password given to BOINC, or the account key.
-import type { Accounts } from "../../auth/accounts.ts"
+import { type Accounts, nameOf } from "../../auth/accounts.ts"
 import type { Failures } from "../../auth/failures.ts"
 import { passwordHash } from "../../auth/password.ts"
 import { CahError } from "../../core/errors.ts"
@@ -142,7 +142,10 @@ export function volunteerHandler(parts: VolunteerParts) {
         return back("saved")
       }
       case "shown":
-        await parts.accounts.change(volunteer.id, () => ({ shown: form.get("shown") === "1" }))
+        await parts.accounts.change(volunteer.id, () => ({
+          shown: form.get("shown") === "1",
+          name: nameOf(form.get("name") ?? ""),
+        }))
         return back("shown")
       case "password": {
         const fresh = await newPassword(request, volunteer, form)

@@ -151,6 +151,7 @@ describe("the volunteer's pages in a browser", { skip }, () => {
       "memory",
       "network",
       "Save",
+      "name",
       "shown",
       "Save",
       "current",

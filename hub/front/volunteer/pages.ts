@@ -1,6 +1,6 @@
 // The pages of a volunteer, as HTML. Short words, no trade terms: "computer", "virtual machine", "work". Forms post and come back.
 import { type Html, html } from "../html.ts"
-import { size } from "../status/words.ts"
+import { count, size } from "../status/words.ts"
 import { notice, page } from "./layout.ts"
 import type { Computer, Overview } from "./overview.ts"
 import { type Preferences, usual, whens } from "./preferences.ts"
@@ -92,20 +92,20 @@ ${said === "" ? null : html`<p>This is what it said last:</p><p class="says">${s
 <form method="post" action="/volunteer/${what}">${token}<input type="hidden" name="computer" value="${host.id}">${button}</form>
 <table>
 <tr><th scope="row">given</th><td>${gift(computer.hours, computer.results)}</td></tr>
-<tr><th scope="row">credit</th><td>${Math.round(computer.credit)}</td></tr>
+<tr><th scope="row">credit</th><td>${amount(computer.credit)}</td></tr>
 <tr><th scope="row">received, sent</th><td>${size(computer.bytesIn)}, ${size(computer.bytesOut)}</td></tr>
 </table>
 </div>`
 }
 
-function given({ credit, hours: all, results: count }: Overview): Html {
+function given({ credit, hours, results }: Overview): Html {
   return html`
 <section aria-labelledby="given"><h2 id="given">What you have given</h2>
 <p>${
-    count === 0
+    results === 0
       ? "Nothing yet."
-      : html`${gift(all, count)}. That is <strong>${Math.round(credit.total)}</strong> credit, and
-${Math.round(credit.average)} a day of late.`
+      : html`${gift(hours, results)}. That is <strong>${amount(credit.total)}</strong> credit, and
+${amount(credit.average)} a day of late.`
   }</p>
 <p>Credit is for work that was finished and taken: 200 for each day of one processor core, as the hub measured it.</p>
 </section>`
@@ -139,8 +139,9 @@ function leaving({ volunteer }: Session, token: Html): Html {
   return html`
 <section aria-labelledby="account"><h2 id="account">Your account</h2>
 <form method="post" action="/volunteer/shown">${token}
-<label class="inline"><input type="checkbox" name="shown" value="1"${checked}> Show my name (${volunteer.name}) and my credit in public
-statistics</label>
+<label for="name">Your name, as others may see it</label>
+<input id="name" name="name" maxlength="200" autocomplete="nickname" value="${volunteer.name}">
+<p><label class="inline"><input type="checkbox" name="shown" value="1"${checked}> Show my name and my credit in public statistics</label></p>
 <p><button>Save</button></p>
 </form>
 <form method="post" action="/volunteer/password">${token}
@@ -191,6 +192,11 @@ export function gonePage({ projectName }: About): string {
 
 function gift(hours: number, results: number): string {
   if (results === 0) return "Nothing yet"
-  const time = hours < 10 ? `${hours.toFixed(1)} hours` : `${Math.round(hours)} hours`
-  return `${time} of one processor core, for ${results === 1 ? "1 finished job" : `${results} finished jobs`}`
+  const time = hours < 1 ? count(Math.round(hours * 60), "minute") : count(Math.round(hours), "hour")
+  return `${time} of one processor core, for ${count(results, "finished job")}`
+}
+
+/** Of credit: the first tenths are worth seeing. */
+function amount(credit: number): string {
+  return credit < 10 ? credit.toFixed(1) : credit.toFixed(0)
 }

@@ -157,13 +157,14 @@ describe("logging in", () => {
       assert.equal((await browser.post("login", { email, password })).status, 403)
     }
     browser.headers = { origin: front.url, "sec-fetch-site": "same-origin" }
-    assert.equal((await browser.submit("shown", { shown: "1" })).status, 303)
+    assert.equal((await browser.submit("shown", { shown: "1", name: " Vera of the attic\n" })).status, 303)
     for (const token of ["", "0".repeat(64)]) {
       const { status, text } = await browser.post("shown", { token })
       assert.equal(status, 403)
       assert.match(words(text), /form was too old/)
     }
-    assert.equal(front.store.volunteers.byEmail(email)?.shown, true)
+    const { shown, name } = front.store.volunteers.byEmail(email)!
+    assert.deepEqual([shown, name], [true, "Vera of the attic"])
   })
 })
 
