@@ -60,11 +60,14 @@ async function main(): Promise<void> {
   const where = { host: "127.0.0.1", more: ["--release", release] }
   const hub = await Hub.start(join(place, "hub"), join(place, "hub.log"), where)
   programs.push(hub.program)
+  const handles = (await hub.metrics()).get("cah_db_handles")
   let restarted: () => void = () => {}
   const afterRestart = new Promise<void>(resolve => {
     restarted = resolve
   })
   await Promise.all([longLife(hub, restarted), failureAndStop(hub, afterRestart)])
+  assert.equal((await hub.metrics()).get("cah_db_handles"), handles)
+  note("operator", `the database has ${handles} open handles, as in the beginning`)
 }
 
 async function makeRelease(): Promise<string> {

@@ -5,11 +5,11 @@ import { request as requestHttp } from "node:http"
 import { connect } from "node:net"
 import { describe, it } from "node:test"
 import { gunzipSync } from "node:zlib"
-import type { LinkId, NodeId } from "../../core/model.ts"
+import type { NodeId } from "../../core/model.ts"
 import type { HostId, LaunchId } from "../../core/volunteers.ts"
 import { BOINC_REQUEST_BYTES_MAX } from "../../limits.ts"
 import { clientRequest } from "./client.suite.ts"
-import { account, call, joinFrom, password, projects, textOf } from "./project.suite.ts"
+import { account, call, joinFrom, online, password, projects, textOf } from "./project.suite.ts"
 import { isMd5Signed } from "./signature.ts"
 import { readXml } from "./xml.ts"
 
@@ -210,8 +210,7 @@ describe("the scheduler", () => {
     assert.equal(await joinFrom(front, reply, "vm-2"), null)
     assert.equal(front.store.volunteers.launchTally(1 as LaunchId).node, "vm-1")
 
-    front.engine.post(helloOf("vm-1", `volunteer:${id}`))
-    await front.node.until(() => front.engine.node("vm-1" as NodeId)?.link === 2)
+    await online(front, "vm-1", `volunteer:${id}`)
     const name = reply.one("result").text("name")
     const end = await call(front, {
       key,
@@ -310,24 +309,6 @@ describe("the scheduler", () => {
     assert.equal(front.store.volunteers.hostsOf(1 as never).length, 1)
   })
 })
-
-function helloOf(node: string, account: string) {
-  return {
-    kind: "NodeHello",
-    link: 2 as LinkId,
-    node: node as NodeId,
-    account,
-    publicKey: new Uint8Array(32),
-    agentVersion: "0.1.0",
-    bootId: "boot",
-    name: "host-1",
-    slots: 2,
-    memoryBytes: 8 * 1024 ** 3,
-    diskBytes: 8 * 1024 ** 3,
-    properties: {},
-    holding: [],
-  } as const
-}
 
 describe("statistics", () => {
   it("parse, agree with the ledger, and name only who said that they want it", async () => {

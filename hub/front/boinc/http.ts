@@ -55,6 +55,10 @@ export function send(request: Request, response: Response, { status, type, body,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
+    // Who came by TLS comes by TLS from now on; not on the hub's own machine, whose name other programs share.
+    ...(isEncrypted(request) && !isLoopback(addressOf(request))
+      ? { "Strict-Transport-Security": "max-age=31536000" }
+      : {}),
     ...(unread ? { Connection: "close" } : {}),
     ...headers,
   })

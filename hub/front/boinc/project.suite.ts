@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { after, afterEach, before } from "node:test"
-import type { NodeId } from "../../core/model.ts"
+import type { LinkId, NodeId } from "../../core/model.ts"
 import { openFront, type TestFront } from "../front.suite.ts"
 import { clientRequest, type Sent } from "./client.suite.ts"
 import { openRelease, type Release, type ReleaseJson } from "./release.ts"
@@ -89,6 +89,26 @@ export async function call(front: TestFront, sent: Partial<Sent>, status = 200):
 
 export async function textOf(front: TestFront, path: string): Promise<string> {
   return (await fetch(`${front.url}${path}`)).text()
+}
+
+/** The node comes online, as after its first hello. */
+export async function online(front: TestFront, node: string, account: string): Promise<void> {
+  front.engine.post({
+    kind: "NodeHello",
+    link: 2 as LinkId,
+    node: node as NodeId,
+    account,
+    publicKey: new Uint8Array(32),
+    agentVersion: "0.1.0",
+    bootId: "boot",
+    name: "host-1",
+    slots: 2,
+    memoryBytes: 8 * 1024 ** 3,
+    diskBytes: 8 * 1024 ** 3,
+    properties: {},
+    holding: [],
+  })
+  await front.node.until(() => front.engine.node(node as NodeId)?.link === 2)
 }
 
 /** Fetches the launch's input, and joins with what is in it as the agent in the virtual machine would. */

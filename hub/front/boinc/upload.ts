@@ -71,11 +71,6 @@ export class Uploads {
     }
   }
 
-  /** The log of a launch, or null. */
-  read(name: string): Promise<Buffer | null> {
-    return readFile(this.#path(name)).catch(() => null)
-  }
-
   /** Removes what is older than it is kept for. */
   async sweep(): Promise<void> {
     const names = await readdir(this.#parts.directory).catch(() => [])

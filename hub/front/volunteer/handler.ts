@@ -16,7 +16,7 @@ import { pageHeaders } from "./layout.ts"
 import { type OverviewParts, overviewOf } from "./overview.ts"
 import { type About, forgetPage, gonePage, loginPage, overviewPage, type Said } from "./pages.ts"
 import { preferencesOf, readPreferences } from "./preferences.ts"
-import { isFormOf, isFromElsewhere, type Session, Sessions } from "./session.ts"
+import { isFormOf, type Session, Sessions } from "./session.ts"
 
 export interface VolunteerParts extends OverviewParts {
   readonly store: Pick<StoreReader, "volunteers">
@@ -27,6 +27,7 @@ export interface VolunteerParts extends OverviewParts {
   readonly key: HubKey
   readonly log: Log
   readonly projectName: string
+  readonly publicUrl: string | null
 }
 
 const PATH = "/volunteer"
@@ -58,7 +59,7 @@ export function volunteerHandler(parts: VolunteerParts) {
     if (request.method === "GET" || request.method === "HEAD") return look(about, request, path)
     if (request.method !== "POST")
       return text(405, "GET, or POST from a form of this page\n", { Allow: "GET, HEAD, POST" })
-    if (isFromElsewhere(request)) return text(403, "this form came from another site\n")
+    if (sessions.isFromElsewhere(request)) return text(403, "this form came from another site\n")
     const body = await readBody(request, WEB_FORM_BYTES_MAX)
     if (body === null) return text(413, `a form has at most ${WEB_FORM_BYTES_MAX} bytes\n`)
     const form = new URLSearchParams(body.toString("utf8"))

@@ -15,6 +15,8 @@ export interface SessionParts {
   readonly key: HubKey
   readonly clock: Clock
   readonly accounts: { byId(id: VolunteerId): VolunteerRow | null }
+  /** By which browsers know the hub where a proxy stands before it. */
+  readonly publicUrl: string | null
 }
 
 export interface Session {
@@ -34,12 +36,12 @@ export class Sessions {
   begin(volunteer: VolunteerRow, request: Request): string {
     const expiresAt = this.#parts.clock.wallMs() + WEB_SESSION_MS
     const body = `${volunteer.id}.${volunteer.session}.${expiresAt}`
-    return cookie(`${body}.${this.#seal(body)}`, WEB_SESSION_MS / 1_000, request)
+    return cookie(`${body}.${this.#seal(body)}`, WEB_SESSION_MS / 1_000, this.#isSecure(request))
   }
 
   /** The header that logs out. */
   end(request: Request): string {
-    return cookie("", 0, request)
+    return cookie("", 0, this.#isSecure(request))
   }
 
   /** Null: nobody is logged in. */
@@ -54,6 +56,24 @@ export class Sessions {
     return { volunteer, formToken: this.#parts.key.derive("form", value).toString("hex") }
   }
 
+  #isSecure(request: Request): boolean {
+    return isEncrypted(request) || this.#parts.publicUrl?.startsWith("https:") === true
+  }
+
+  /** Browsers say where a form comes from; another site's is refused before anything is looked at. */
+  isFromElsewhere({ headers }: Request): boolean {
+    const site = headers["sec-fetch-site"]
+    if (site !== undefined && site !== "same-origin" && site !== "none") return true
+    const { origin } = headers
+    if (origin === undefined) return false
+    const host = (headers[":authority"] ?? headers.host ?? "") as string
+    const ours = [
+      host.replace(/:(?:80|443)$/, ""),
+      this.#parts.publicUrl === null ? null : new URL(this.#parts.publicUrl).host,
+    ]
+    return !URL.canParse(origin) || !ours.includes(new URL(origin).host)
+  }
+
   #seal(body: string): string {
     return this.#parts.key.derive("session", body).toString("hex")
   }
@@ -64,23 +84,13 @@ export function isFormOf({ formToken }: Session, given: string): boolean {
   return same(given, formToken)
 }
 
-/** Browsers say where a form comes from; another site's is refused before anything is looked at. */
-export function isFromElsewhere({ headers }: Request): boolean {
-  const site = headers["sec-fetch-site"]
-  if (site !== undefined && site !== "same-origin" && site !== "none") return true
-  const origin = headers.origin
-  if (origin === undefined) return false
-  const host = (headers[":authority"] ?? headers.host ?? "") as string
-  return !URL.canParse(origin) || new URL(origin).host !== host.replace(/:(?:80|443)$/, "")
-}
-
 function same(a: string, b: string): boolean {
   const [left, right] = [Buffer.from(a), Buffer.from(b)]
   return left.length === right.length && timingSafeEqual(left, right)
 }
 
-function cookie(value: string, seconds: number, request: Request): string {
-  const secure = isEncrypted(request) ? "; Secure" : ""
+function cookie(value: string, seconds: number, isSecure: boolean): string {
+  const secure = isSecure ? "; Secure" : ""
   return `${COOKIE}=${value}; Path=/volunteer; Max-Age=${seconds}; HttpOnly; SameSite=Strict${secure}`
 }
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import { passwordHash } from "../../auth/password.ts"
-import type { LinkId, NodeId } from "../../core/model.ts"
+import type { NodeId } from "../../core/model.ts"
 import type { HostId, LaunchId, VolunteerId } from "../../core/volunteers.ts"
-import { call, joinFrom, projects, textOf } from "../boinc/project.suite.ts"
+import { call, joinFrom, online, projects, textOf } from "../boinc/project.suite.ts"
 import type { Element } from "../boinc/xml.ts"
 import type { TestFront } from "../front.suite.ts"
 
@@ -79,22 +79,7 @@ function words(text: string): string {
 async function working(front: TestFront, key: string): Promise<{ reply: Element; node: NodeId }> {
   const reply = await call(front, { key })
   const joined = await joinFrom(front, reply, "vm-1")
-  front.engine.post({
-    kind: "NodeHello",
-    link: 2 as LinkId,
-    node: "vm-1" as NodeId,
-    account: joined!.account,
-    publicKey: new Uint8Array(32),
-    agentVersion: "0.1.0",
-    bootId: "boot",
-    name: "host-1",
-    slots: 2,
-    memoryBytes: 8 * 1024 ** 3,
-    diskBytes: 8 * 1024 ** 3,
-    properties: {},
-    holding: [],
-  })
-  await front.node.until(() => front.engine.node("vm-1" as NodeId)?.link === 2)
+  await online(front, "vm-1", joined!.account)
   return { reply, node: "vm-1" as NodeId }
 }
 
@@ -165,6 +150,20 @@ describe("logging in", () => {
     }
     const { shown, name } = front.store.volunteers.byEmail(email)!
     assert.deepEqual([shown, name], [true, "Vera of the attic"])
+  })
+})
+
+describe("a hub behind a proxy", () => {
+  it("takes forms from its public address, and gives a cookie that only travels by TLS", async () => {
+    const front = await open({ publicUrl: "https://hub.example.org/" })
+    await front.accounts.create({ email, password: passwordHash(password, email), name: "Vera" })
+    const body = new URLSearchParams({ email, password })
+    const ask = (origin: string) =>
+      fetch(`${front.url}/volunteer/login`, { method: "POST", body, headers: { origin }, redirect: "manual" })
+    const answer = await ask("https://hub.example.org")
+    assert.equal(answer.status, 303)
+    assert.match(answer.headers.get("set-cookie") ?? "", /; SameSite=Strict; Secure$/)
+    assert.equal((await ask("https://evil.example")).status, 403)
   })
 })
 
