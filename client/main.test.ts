@@ -245,7 +245,7 @@ describe("a submission", { concurrency: 2 }, () => {
     const hub = await FakeHub.start()
     const where = place(hub)
     const done = await cah(where, ["sub", "--array-param-file", "-", "-o", "json", "./p"], {}, "# c\n1 2\n\n3\n")
-    assert.deepEqual(JSON.parse(done.stdout), { campaign: "1", jobs: 2, existed: false })
+    assert.deepEqual(JSON.parse(done.stdout), { campaign: "1", jobs: 2, existed: false, warnings: [] })
     assert.deepEqual(
       hub.campaigns.get(1n)?.jobs.map(job => job.parameters?.line),
       ["1 2", "3"],

@@ -18,6 +18,12 @@ export interface Config {
   readonly insecure: boolean
   readonly logLevel: "debug" | "info" | "warn" | "error"
   readonly diskFloorBytes: number
+  /** How long campaigns that have ended are kept; null: until their owner forgets them. */
+  readonly retentionMs: number | null
+  /** The program that takes mail; null: none is sent. */
+  readonly sendmail: string | null
+  readonly mailFrom: string
+  readonly webhooks: (typeof webhookKinds)[number]
   /** A directory made by `npm run boinc -- sign`. Null: nothing for volunteers. */
   readonly release: string | null
   /** By which others reach the hub, with a slash at its end. Null: as each caller names it. */
@@ -41,6 +47,7 @@ const truth = z.union(
   },
 )
 const path = z.string().min(1, "must name a file")
+const webhookKinds = ["none", "public", "any"] as const
 const publicUrl = z.string().transform((given, context) => {
   const url = URL.canParse(given) ? new URL(given) : null
   const isPlain = url !== null && url.username === "" && url.search === "" && url.hash === "" && url.pathname === "/"
@@ -101,6 +108,33 @@ const options = {
     fallback: DISK_FLOOR_BYTES,
     value: "SIZE",
     help: "free space below which no upload is taken",
+  },
+  retention: {
+    schema: z.union([
+      z.literal("forever"),
+      z.coerce.number({ error: 'must be a number of days, or "forever"' }).positive('must be above 0, or "forever"'),
+    ]),
+    fallback: "forever",
+    value: "DAYS",
+    help: "how long campaigns that have ended are kept with their results",
+  },
+  sendmail: {
+    schema: path,
+    fallback: undefined,
+    value: "FILE",
+    help: "program that takes mail, as /usr/sbin/sendmail does; without it no notice is mailed",
+  },
+  "mail-from": {
+    schema: z.string().regex(/^[^\s<>@]+@[^\s<>@]+$/, "must be a mail address"),
+    fallback: "clouds-at-home@localhost",
+    value: "ADDRESS",
+    help: "whom mail comes from",
+  },
+  webhooks: {
+    schema: z.enum(webhookKinds, { error: `must be one of ${webhookKinds.join(", ")}` }),
+    fallback: "public",
+    value: "WHICH",
+    help: "where notices may be posted: none, public (https only), or any: also within your own network",
   },
   release: {
     schema: z.string().min(1, "must name a directory"),
@@ -195,6 +229,7 @@ function freeze(chosen: ReadonlyMap<Name, Chosen>): Config {
       `plain text on ${host} is refused, for tokens could be read on the way: give --tls-cert and --tls-key, or say --insecure`,
     )
   }
+  const retention = value<number | "forever">("retention")
   return Object.freeze({
     host,
     port: value<number>("port"),
@@ -203,6 +238,10 @@ function freeze(chosen: ReadonlyMap<Name, Chosen>): Config {
     insecure,
     logLevel: value<Config["logLevel"]>("log-level"),
     diskFloorBytes: value<number>("disk-floor"),
+    retentionMs: retention === "forever" ? null : retention * 86_400_000,
+    sendmail: value<string | undefined>("sendmail") ?? null,
+    mailFrom: value<string>("mail-from"),
+    webhooks: value<Config["webhooks"]>("webhooks"),
     release: value<string | undefined>("release") ?? null,
     publicUrl: value<string | undefined>("public-url") ?? null,
     projectName: value<string>("project-name"),

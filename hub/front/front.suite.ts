@@ -21,6 +21,7 @@ import type { BlobStore, Clock, FullOffer, LinkSpeech, Links, Log, LogTap, Scope
 import { HubEngine } from "../engine.ts"
 import { createMetrics, type Metrics } from "../metrics.ts"
 import { openPort } from "../port.ts"
+import { Retention } from "../retention.ts"
 import { MemoryStore } from "../store/memory.ts"
 import { Computers } from "./boinc/computers.ts"
 import { HubKey } from "./boinc/key.ts"
@@ -150,6 +151,8 @@ export class TestNode implements Links, LogTap {
   }
 }
 
+export const RETENTION_MS = 30 * 86_400_000
+
 const noLog = { inline: null, blob: null, droppedBytes: 0 }
 export const emptyResult: Result = {
   outcome: "finished",
@@ -203,6 +206,14 @@ export async function openFront(
   const key = new HubKey(Buffer.alloc(32, 7))
   const directory = mkdtempSync(join(tmpdir(), "cah-front-"))
   const uploads = new Uploads({ store, key, log, directory, wallMs: clock.wallMs, hasRoom: async () => true })
+  const retention = new Retention({
+    store,
+    clock,
+    log,
+    commit: writes => engine.commit(writes),
+    isNeeded: () => false,
+    keepMs: RETENTION_MS,
+  })
   const serve = front({
     engine,
     store,
@@ -225,6 +236,7 @@ export async function openFront(
     metrics,
     log,
     version: "0.0.0-test",
+    retention,
     diskFloorBytes: 0,
     damagedBlobs: () => 0,
     agentCommand: "npx cah-agent …",
@@ -265,6 +277,7 @@ export async function openFront(
     shutdown,
     async close() {
       await port.close(0)
+      await retention.stop()
       await engine.drain()
       metrics.close()
       rmSync(directory, { recursive: true })

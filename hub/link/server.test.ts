@@ -204,7 +204,15 @@ describe("a session", () => {
     await startHub()
     const agent = await new ScriptedAgent(hub).join()
     const link = 1 as LinkId
-    hub.links.offer(link, { ...attempt, owner: "ada", spec: Uint8Array.of(1), line: "x=1", total: 10, shape: null })
+    hub.links.offer(link, {
+      ...attempt,
+      owner: "ada",
+      spec: Uint8Array.of(1),
+      line: "x=1",
+      total: 10,
+      shape: null,
+      inside: false,
+    })
     const offer = await agent.next("offer")
     assert.equal(offer.parameters?.line, "x=1")
     assert.equal(offer.arraySize, 10)
@@ -333,7 +341,8 @@ describe("a session", () => {
   })
 
   it("ends when frames come far faster than any agent has reason to send them", async () => {
-    await startHub()
+    // No time passes, however slow this machine is just now.
+    await startHub({ clock: { nowMs: () => 0, wallMs: () => 0 } })
     const agent = await new ScriptedAgent(hub).join()
     for (let n = 0; n < 40_000; n++) agent.send({ case: "heartbeat", value: { sequence: BigInt(n) } })
     assert.match((await agent.closed).reason, /more than 10000 frames a second/)
@@ -341,11 +350,17 @@ describe("a session", () => {
   })
 
   it("is pinged when silent, and dead after two pings without any answer", async () => {
-    await startHub({ limits: { pingMs: 20, watchMs: 5 } })
+    // Time passes when a ping has arrived, and not by itself: on a busy machine the second one could come too late to be seen.
+    let nowMs = 0
+    await startHub({ clock: { nowMs: () => nowMs, wallMs: () => 0 }, limits: { pingMs: 20, watchMs: 5 } })
     const agent = new ScriptedAgent(hub, newKey(), { autoPong: false } as never)
     await agent.join()
     let pings = 0
-    agent.webSocket.on("ping", () => pings++)
+    agent.webSocket.on("ping", () => {
+      pings++
+      nowMs += 20
+    })
+    nowMs += 20
     const gone = await hub.engine.events.next(event => event.kind === "NodeGone")
     assert.deepEqual(gone, { kind: "NodeGone", node: agent.key.node, epoch: 1 })
     await agent.closed
@@ -358,7 +373,7 @@ describe("a session", () => {
     agent.webSocket.pause()
     const spec = new Uint8Array(200_000)
     for (let n = 0; n < 60; n++)
-      hub.links.offer(1 as LinkId, { ...attempt, owner: "ada", spec, line: null, total: 1, shape: null })
+      hub.links.offer(1 as LinkId, { ...attempt, owner: "ada", spec, line: null, total: 1, shape: null, inside: false })
     await hub.engine.events.next(event => event.kind === "NodeGone")
     assert.ok(hub.logged.all.some(({ message }) => message.includes("stuck")))
     agent.webSocket.terminate()

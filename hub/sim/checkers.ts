@@ -2,12 +2,13 @@
 // and share no decision with the core. Numbers are those of the reliability page.
 import { createHash } from "node:crypto"
 import type { Move } from "../core/effects.ts"
-import type { CampaignId, NodeId } from "../core/model.ts"
+import type { CampaignId, IndexRange, NodeId, Rules } from "../core/model.ts"
 import type { JobRow, ResultRow, StoreReader, Write } from "../core/ports.ts"
 import { brokenLine } from "../store/chain.ts"
 
 interface JobBook {
   attempt: number
+  tries: JobRow["tries"]
   phase: string
   outcome: string | null
   failures: number
@@ -34,6 +35,7 @@ export class Checkers {
   private readonly waiting = new Map<CampaignId, readonly CampaignId[]>()
   private readonly ended = new Set<CampaignId>()
   private readonly held = new Map<CampaignId, boolean>()
+  private readonly rules = new Map<CampaignId, Rules>()
   /** What the ledger should hold, by account. */
   private readonly credit = new Map<string, { slotMs: number; results: number }>()
   private readonly trace = createHash("sha256")
@@ -66,6 +68,7 @@ export class Checkers {
     for (const write of writes) {
       if (write.kind === "campaign") {
         const { id, held, endedAt, slots, walltimeMs, rules } = write.row
+        this.rules.set(id, rules)
         const shapes = [slots * walltimeMs, ...rules.shapes.map(shape => shape.needs.slots * shape.walltimeMs)]
         this.shapes.set(id, Math.max(...shapes))
         if (endedAt !== null) this.ended.add(id)
@@ -80,7 +83,10 @@ export class Checkers {
         if (write.row.phase === "ended") ended.set(nameOf(write.row), write.row)
       }
     }
-    for (const write of writes) if (write.kind === "result") this.onResult(write.row, ended)
+    for (const write of writes) {
+      if (write.kind === "result") this.onResult(write.row, ended)
+      else if (write.kind === "job") this.onPlace(write.row)
+    }
     this.onCredit(writes)
     for (const [name, row] of ended) {
       const wanted = row.outcome === "finished" || row.outcome === "failed" || row.outcome === "timedout"
@@ -108,7 +114,28 @@ export class Checkers {
     }
     this.losses += row.losses - (this.lost.get(name) ?? 0)
     this.lost.set(name, row.losses)
-    this.books.set(name, { attempt: row.attempt, phase: row.phase, outcome: row.outcome, failures: row.failures })
+    this.books.set(name, {
+      attempt: row.attempt,
+      tries: row.tries,
+      phase: row.phase,
+      outcome: row.outcome,
+      failures: row.failures,
+    })
+  }
+
+  /** What runs inside a container is where that runs. */
+  private onPlace({ campaign, tries, ...row }: JobRow): void {
+    const inside = this.rules.get(campaign)?.inside ?? null
+    if (inside === null) return
+    for (const { node, phase } of tries) {
+      if (phase !== "offered") continue
+      const container = [...this.books].some(
+        ([name, { tries: theirs }]) =>
+          name.startsWith(`${inside}.`) && theirs.some(one => one.node === node && one.phase === "running"),
+      )
+      if (!container)
+        this.say(`job ${nameOf({ campaign, ...row })} is offered to ${node}, where container ${inside} does not run`)
+    }
   }
 
   private readonly lost = new Map<string, number>()
@@ -188,6 +215,17 @@ export class Checkers {
       const row = store.job(campaign, index)
       if (row?.phase !== "ended")
         this.say(`I9: the cancel of ${campaign}.${index} was acknowledged; it is ${row?.phase}`)
+    }
+  }
+
+  /** Jobs that had not begun do not begin now. */
+  jobsHeld(campaign: CampaignId, { first, last }: IndexRange, store: StoreReader): void {
+    if (store.campaign(campaign)?.endedAt !== null) return
+    for (let index = first; index <= last; index++) {
+      const row = store.job(campaign, index)
+      if (row === null || (row.attempt === 0 && row.phase === "queued")) {
+        this.say(`I10: the hold of ${campaign}.${index} was acknowledged; it is ${row?.phase ?? "untouched"}`)
+      }
     }
   }
 

@@ -61,7 +61,8 @@ export function listJobs(store: StoreReader, campaign: CampaignRow, wanted: Jobs
   })
   const mayBeQueued = (phase === undefined || phase === "queued") && (outcome === undefined || outcome === null)
   if (!mayBeQueued) return rows
-  const taken = new Set(rows.map(row => row.index))
+  // Jobs that were held before they began have a row beyond the cursor, whatever phase was asked for.
+  const taken = new Set(store.indicesFrom(campaign.id, Math.max(fromIndex, campaign.cursor)))
   const cancelled = store.cancelledRanges(campaign.id)
   const queued: JobRow[] = []
   let index = Math.max(fromIndex, campaign.cursor)

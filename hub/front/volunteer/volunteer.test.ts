@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import { passwordHash } from "../../auth/password.ts"
+import { order } from "../../core/fixtures.ts"
 import type { NodeId } from "../../core/model.ts"
 import type { HostId, LaunchId, VolunteerId } from "../../core/volunteers.ts"
 import { call, joinFrom, online, projects, textOf } from "../boinc/project.suite.ts"
@@ -181,22 +182,7 @@ describe("the volunteer's page", () => {
 
     const { node } = await working(front, key)
     assert.match(words((await browser.get()).text), /is ready, and waits for work/)
-    const { campaign } = await front.engine.submit({
-      owner: "marie",
-      key: "k",
-      specDigest: `sha256:${"a".repeat(64)}` as never,
-      name: "<b>frames</b>",
-      spec: new Uint8Array(),
-      stagein: null,
-      needs: { slots: 1, memoryBytes: 0, diskBytes: 0 },
-      walltimeMs: 3_600_000,
-      rules: { shapes: [], retryMax: 0, retryExitCodes: [], property: "", gather: null, lossMax: 10, deadlineAt: null },
-      held: false,
-      waitsFor: [],
-      priority: 0,
-      total: 2,
-      lines: null,
-    } as never)
+    const { campaign } = await front.engine.submit(order({ owner: "marie", name: "<b>frames</b>", total: 2 }))
     await front.node.until(() => front.engine.node(node)!.held.size === 2)
     const page = (await browser.get()).text
     assert.match(words(page), /It works on 2 jobs of “&lt;b&gt;frames&lt;\/b&gt;” for marie/)

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file cah/v1/job.proto.
  */
 export const file_cah_v1_job: GenFile = /*@__PURE__*/
-  fileDesc("ChBjYWgvdjEvam9iLnByb3RvEgZjYWgudjEiKAoFSm9iSWQSEAoIY2FtcGFpZ24YASABKAQSDQoFaW5kZXgYAiABKA0iPQoJQXR0ZW1wdElkEhAKCGNhbXBhaWduGAEgASgEEg0KBWluZGV4GAIgASgNEg8KB2F0dGVtcHQYAyABKA0iKgoEQmxvYhIOCgZkaWdlc3QYASABKAkSEgoKc2l6ZV9ieXRlcxgCIAEoBCJACgVOZWVkcxINCgVzbG90cxgBIAEoDRIUCgxtZW1vcnlfYnl0ZXMYAiABKAQSEgoKZGlza19ieXRlcxgDIAEoBCKyBAoMQ2FtcGFpZ25TcGVjEgwKBG5hbWUYASABKAkSDwoHY29tbWFuZBgCIAMoCRIqCgNlbnYYAyADKAsyHS5jYWgudjEuQ2FtcGFpZ25TcGVjLkVudkVudHJ5Eh0KB3N0YWdlaW4YBCABKAsyDC5jYWgudjEuQmxvYhIQCghzdGFnZW91dBgFIAMoCRIrCgh3YWxsdGltZRgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIcCgVuZWVkcxgHIAEoCzINLmNhaC52MS5OZWVkcxINCgVhcnJheRgIIAEoDRIQCghwcmlvcml0eRgJIAEoERIPCgdwcm9qZWN0GAogASgJEh0KBnNoYXBlcxgLIAMoCzINLmNhaC52MS5TaGFwZRIQCghwcm9wZXJ0eRgMIAEoCRIMCgRob2xkGA0gASgIEiAKB3JldHJpZXMYDyABKAsyDy5jYWgudjEuUmV0cmllcxIhCgVhZnRlchgQIAMoCzISLmNhaC52MS5EZXBlbmRlbmN5Eg4KBmdhdGhlchgRIAEoBBIsCghkZWFkbGluZRgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoIbG9zc19tYXgYEyABKA1IAIgBARIXCg9wYXJhbWV0ZXJfbmFtZXMYFCADKAkaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUILCglfbG9zc19tYXgiUgoFU2hhcGUSHAoFbmVlZHMYASABKAsyDS5jYWgudjEuTmVlZHMSKwoId2FsbHRpbWUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iKgoHUmV0cmllcxILCgNtYXgYASABKA0SEgoKZXhpdF9jb2RlcxgCIAMoDSIvCgpEZXBlbmRlbmN5EhAKCGNhbXBhaWduGAEgASgEEg8KB3N1Y2Nlc3MYAiABKAgiHQoNSm9iUGFyYW1ldGVycxIMCgRsaW5lGAEgASgJItABCgZDb3VudHMSDQoFdG90YWwYASABKA0SDgoGcXVldWVkGAIgASgNEgwKBGhlbGQYAyABKA0SDwoHb2ZmZXJlZBgEIAEoDRIPCgdzdGFnaW5nGAUgASgNEg8KB3J1bm5pbmcYBiABKA0SEQoJcmV0dXJuaW5nGAcgASgNEhAKCGZpbmlzaGVkGAggASgNEg4KBmZhaWxlZBgJIAEoDRIQCgh0aW1lZG91dBgKIAEoDRIMCgRsb3N0GAsgASgNEhEKCWNhbmNlbGxlZBgMIAEoDSL4AQoIQ2FtcGFpZ24SCgoCaWQYASABKAQSDAoEbmFtZRgCIAEoCRINCgVvd25lchgDIAEoCRIeCgZjb3VudHMYBCABKAsyDi5jYWgudjEuQ291bnRzEjAKDHN1Ym1pdHRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiIKBHNwZWMYByABKAsyFC5jYWgudjEuQ2FtcGFpZ25TcGVjEgwKBGhlbGQYCCABKAgSEQoJd2FpdHNfZm9yGAkgAygEIkgKA0xvZxIOCgZpbmxpbmUYASABKAwSGgoEYmxvYhgCIAEoCzIMLmNhaC52MS5CbG9iEhUKDWRyb3BwZWRfYnl0ZXMYAyABKAQinQIKBlJlc3VsdBIgCgdvdXRjb21lGAEgASgOMg8uY2FoLnYxLk91dGNvbWUSEQoJZXhpdF9jb2RlGAIgASgFEg8KB21lc3NhZ2UYAyABKAkSHgoIc3RhZ2VvdXQYBCABKAsyDC5jYWgudjEuQmxvYhIbCgZzdGRvdXQYBSABKAsyCy5jYWgudjEuTG9nEhsKBnN0ZGVychgGIAEoCzILLmNhaC52MS5Mb2cSKwoIcnVuX3RpbWUYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoIY3B1X3RpbWUYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGQoRcGVha19tZW1vcnlfYnl0ZXMYCSABKAQigAEKClRyYW5zaXRpb24SJgoCYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWV2ZW50GAIgASgJEhwKBXBoYXNlGAMgASgOMg0uY2FoLnYxLlBoYXNlEg8KB2F0dGVtcHQYBCABKA0SDAoEbm9kZRgFIAEoCSKxAgoDSm9iEhkKAmlkGAEgASgLMg0uY2FoLnYxLkpvYklkEhwKBXBoYXNlGAIgASgOMg0uY2FoLnYxLlBoYXNlEiAKB291dGNvbWUYAyABKA4yDy5jYWgudjEuT3V0Y29tZRIgCgd2ZXJkaWN0GAQgASgOMg8uY2FoLnYxLlZlcmRpY3QSDwoHYXR0ZW1wdBgFIAEoDRIMCgRub2RlGAYgASgJEhAKCGZhaWx1cmVzGAcgASgNEg4KBmxvc3NlcxgIIAEoDRIeCgZyZXN1bHQYCSABKAsyDi5jYWgudjEuUmVzdWx0EiEKBXN0b3J5GAogAygLMhIuY2FoLnYxLlRyYW5zaXRpb24SKQoKcGFyYW1ldGVycxgLIAEoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzIr0CCgROb2RlEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSIAoFc3RhdGUYAyABKA4yES5jYWgudjEuTm9kZVN0YXRlEg0KBXNsb3RzGAQgASgNEhIKCnNsb3RzX2J1c3kYBSABKA0SFAoMbWVtb3J5X2J5dGVzGAYgASgEEhIKCmRpc2tfYnl0ZXMYByABKAQSMAoKcHJvcGVydGllcxgIIAMoCzIcLmNhaC52MS5Ob2RlLlByb3BlcnRpZXNFbnRyeRIVCg1hZ2VudF92ZXJzaW9uGAkgASgJEjAKDGxhc3Rfc2Vlbl9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaMQoPUHJvcGVydGllc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqnwEKBVBoYXNlEhUKEVBIQVNFX1VOU1BFQ0lGSUVEEAASEAoMUEhBU0VfUVVFVUVEEAESDgoKUEhBU0VfSEVMRBACEhEKDVBIQVNFX09GRkVSRUQQAxIRCg1QSEFTRV9TVEFHSU5HEAQSEQoNUEhBU0VfUlVOTklORxAFEhMKD1BIQVNFX1JFVFVSTklORxAGEg8KC1BIQVNFX0VOREVEEAcqoAEKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEhQKEE9VVENPTUVfRklOSVNIRUQQARISCg5PVVRDT01FX0ZBSUxFRBACEhQKEE9VVENPTUVfVElNRURPVVQQAxIQCgxPVVRDT01FX0xPU1QQBBITCg9PVVRDT01FX1JFRlVTRUQQBRIVChFPVVRDT01FX0NBTkNFTExFRBAGKnkKB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEhUKEVZFUkRJQ1RfVU5DSEVDS0VEEAESEgoOVkVSRElDVF9BR1JFRUQQAhIUChBWRVJESUNUX0RJU1BVVEVEEAMSFAoQVkVSRElDVF9SRUpFQ1RFRBAEKoMBCglOb2RlU3RhdGUSGgoWTk9ERV9TVEFURV9VTlNQRUNJRklFRBAAEhUKEU5PREVfU1RBVEVfT05MSU5FEAESEwoPTk9ERV9TVEFURV9BV0FZEAISFgoSTk9ERV9TVEFURV9EUkFJTkVEEAMSFgoSTk9ERV9TVEFURV9SRVZPS0VEEARiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChBjYWgvdjEvam9iLnByb3RvEgZjYWgudjEiKAoFSm9iSWQSEAoIY2FtcGFpZ24YASABKAQSDQoFaW5kZXgYAiABKA0iPQoJQXR0ZW1wdElkEhAKCGNhbXBhaWduGAEgASgEEg0KBWluZGV4GAIgASgNEg8KB2F0dGVtcHQYAyABKA0iKgoEQmxvYhIOCgZkaWdlc3QYASABKAkSEgoKc2l6ZV9ieXRlcxgCIAEoBCJACgVOZWVkcxINCgVzbG90cxgBIAEoDRIUCgxtZW1vcnlfYnl0ZXMYAiABKAQSEgoKZGlza19ieXRlcxgDIAEoBCKUBQoMQ2FtcGFpZ25TcGVjEgwKBG5hbWUYASABKAkSDwoHY29tbWFuZBgCIAMoCRIqCgNlbnYYAyADKAsyHS5jYWgudjEuQ2FtcGFpZ25TcGVjLkVudkVudHJ5Eh0KB3N0YWdlaW4YBCABKAsyDC5jYWgudjEuQmxvYhIQCghzdGFnZW91dBgFIAMoCRIrCgh3YWxsdGltZRgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIcCgVuZWVkcxgHIAEoCzINLmNhaC52MS5OZWVkcxINCgVhcnJheRgIIAEoDRIQCghwcmlvcml0eRgJIAEoERIPCgdwcm9qZWN0GAogASgJEh0KBnNoYXBlcxgLIAMoCzINLmNhaC52MS5TaGFwZRIQCghwcm9wZXJ0eRgMIAEoCRIMCgRob2xkGA0gASgIEiAKB3JldHJpZXMYDyABKAsyDy5jYWgudjEuUmV0cmllcxIhCgVhZnRlchgQIAMoCzISLmNhaC52MS5EZXBlbmRlbmN5Eg4KBmdhdGhlchgRIAEoBBIsCghkZWFkbGluZRgSIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoIbG9zc19tYXgYEyABKA1IAIgBARITCgtiZXN0X2VmZm9ydBgVIAEoCBIoCgtyZXNlcnZhdGlvbhgWIAEoCzITLmNhaC52MS5SZXNlcnZhdGlvbhIRCgljb250YWluZXIYFyABKAgSDgoGaW5zaWRlGBggASgEEhcKD3BhcmFtZXRlcl9uYW1lcxgUIAMoCRoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgsKCV9sb3NzX21heCJSCgVTaGFwZRIcCgVuZWVkcxgBIAEoCzINLmNhaC52MS5OZWVkcxIrCgh3YWxsdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIqCgdSZXRyaWVzEgsKA21heBgBIAEoDRISCgpleGl0X2NvZGVzGAIgAygNImEKC1Jlc2VydmF0aW9uEikKBXN0YXJ0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgNlbmQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIi8KCkRlcGVuZGVuY3kSEAoIY2FtcGFpZ24YASABKAQSDwoHc3VjY2VzcxgCIAEoCCIdCg1Kb2JQYXJhbWV0ZXJzEgwKBGxpbmUYASABKAki0AEKBkNvdW50cxINCgV0b3RhbBgBIAEoDRIOCgZxdWV1ZWQYAiABKA0SDAoEaGVsZBgDIAEoDRIPCgdvZmZlcmVkGAQgASgNEg8KB3N0YWdpbmcYBSABKA0SDwoHcnVubmluZxgGIAEoDRIRCglyZXR1cm5pbmcYByABKA0SEAoIZmluaXNoZWQYCCABKA0SDgoGZmFpbGVkGAkgASgNEhAKCHRpbWVkb3V0GAogASgNEgwKBGxvc3QYCyABKA0SEQoJY2FuY2VsbGVkGAwgASgNIsgCCghDYW1wYWlnbhIKCgJpZBgBIAEoBBIMCgRuYW1lGAIgASgJEg0KBW93bmVyGAMgASgJEh4KBmNvdW50cxgEIAEoCzIOLmNhaC52MS5Db3VudHMSMAoMc3VibWl0dGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIgoEc3BlYxgHIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSDAoEaGVsZBgIIAEoCBIRCgl3YWl0c19mb3IYCSADKAQSHgoGdG90YWxzGAogASgLMg4uY2FoLnYxLlRvdGFscxIuCgpleHBpcmVzX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKqAQoGVG90YWxzEg8KB3JldHJpZXMYASABKAQSDgoGbG9zc2VzGAIgASgEEhMKC3ByZWVtcHRpb25zGAMgASgEEhUKDXN0YWdlaW5fYnl0ZXMYBCABKAQSFgoOc3RhZ2VvdXRfYnl0ZXMYBSABKAQSLAoJY29yZV90aW1lGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBW5vZGVzGAcgASgNIkgKA0xvZxIOCgZpbmxpbmUYASABKAwSGgoEYmxvYhgCIAEoCzIMLmNhaC52MS5CbG9iEhUKDWRyb3BwZWRfYnl0ZXMYAyABKAQinQIKBlJlc3VsdBIgCgdvdXRjb21lGAEgASgOMg8uY2FoLnYxLk91dGNvbWUSEQoJZXhpdF9jb2RlGAIgASgFEg8KB21lc3NhZ2UYAyABKAkSHgoIc3RhZ2VvdXQYBCABKAsyDC5jYWgudjEuQmxvYhIbCgZzdGRvdXQYBSABKAsyCy5jYWgudjEuTG9nEhsKBnN0ZGVychgGIAEoCzILLmNhaC52MS5Mb2cSKwoIcnVuX3RpbWUYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKwoIY3B1X3RpbWUYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGQoRcGVha19tZW1vcnlfYnl0ZXMYCSABKAQigAEKClRyYW5zaXRpb24SJgoCYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWV2ZW50GAIgASgJEhwKBXBoYXNlGAMgASgOMg0uY2FoLnYxLlBoYXNlEg8KB2F0dGVtcHQYBCABKA0SDAoEbm9kZRgFIAEoCSKxAgoDSm9iEhkKAmlkGAEgASgLMg0uY2FoLnYxLkpvYklkEhwKBXBoYXNlGAIgASgOMg0uY2FoLnYxLlBoYXNlEiAKB291dGNvbWUYAyABKA4yDy5jYWgudjEuT3V0Y29tZRIgCgd2ZXJkaWN0GAQgASgOMg8uY2FoLnYxLlZlcmRpY3QSDwoHYXR0ZW1wdBgFIAEoDRIMCgRub2RlGAYgASgJEhAKCGZhaWx1cmVzGAcgASgNEg4KBmxvc3NlcxgIIAEoDRIeCgZyZXN1bHQYCSABKAsyDi5jYWgudjEuUmVzdWx0EiEKBXN0b3J5GAogAygLMhIuY2FoLnYxLlRyYW5zaXRpb24SKQoKcGFyYW1ldGVycxgLIAEoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzIr0CCgROb2RlEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSIAoFc3RhdGUYAyABKA4yES5jYWgudjEuTm9kZVN0YXRlEg0KBXNsb3RzGAQgASgNEhIKCnNsb3RzX2J1c3kYBSABKA0SFAoMbWVtb3J5X2J5dGVzGAYgASgEEhIKCmRpc2tfYnl0ZXMYByABKAQSMAoKcHJvcGVydGllcxgIIAMoCzIcLmNhaC52MS5Ob2RlLlByb3BlcnRpZXNFbnRyeRIVCg1hZ2VudF92ZXJzaW9uGAkgASgJEjAKDGxhc3Rfc2Vlbl9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaMQoPUHJvcGVydGllc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqnwEKBVBoYXNlEhUKEVBIQVNFX1VOU1BFQ0lGSUVEEAASEAoMUEhBU0VfUVVFVUVEEAESDgoKUEhBU0VfSEVMRBACEhEKDVBIQVNFX09GRkVSRUQQAxIRCg1QSEFTRV9TVEFHSU5HEAQSEQoNUEhBU0VfUlVOTklORxAFEhMKD1BIQVNFX1JFVFVSTklORxAGEg8KC1BIQVNFX0VOREVEEAcqoAEKB091dGNvbWUSFwoTT1VUQ09NRV9VTlNQRUNJRklFRBAAEhQKEE9VVENPTUVfRklOSVNIRUQQARISCg5PVVRDT01FX0ZBSUxFRBACEhQKEE9VVENPTUVfVElNRURPVVQQAxIQCgxPVVRDT01FX0xPU1QQBBITCg9PVVRDT01FX1JFRlVTRUQQBRIVChFPVVRDT01FX0NBTkNFTExFRBAGKnkKB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEhUKEVZFUkRJQ1RfVU5DSEVDS0VEEAESEgoOVkVSRElDVF9BR1JFRUQQAhIUChBWRVJESUNUX0RJU1BVVEVEEAMSFAoQVkVSRElDVF9SRUpFQ1RFRBAEKoMBCglOb2RlU3RhdGUSGgoWTk9ERV9TVEFURV9VTlNQRUNJRklFRBAAEhUKEU5PREVfU1RBVEVfT05MSU5FEAESEwoPTk9ERV9TVEFURV9BV0FZEAISFgoSTk9ERV9TVEFURV9EUkFJTkVEEAMSFgoSTk9ERV9TVEFURV9SRVZPS0VEEARiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * One job of a campaign. Written "12.7" for people.
@@ -257,6 +257,35 @@ export type CampaignSpec = Message<"cah.v1.CampaignSpec"> & {
   lossMax?: number | undefined;
 
   /**
+   * Gets what nobody else wants: placed after all others, and stopped when somebody else has a job for its place. It is then
+   * queued again, and that is neither a failure nor a loss.
+   *
+   * @generated from field: bool best_effort = 21;
+   */
+  bestEffort: boolean;
+
+  /**
+   * Begins at a moment, ahead of all that has none. Refused where the capacity is not to be expected.
+   *
+   * @generated from field: cah.v1.Reservation reservation = 22;
+   */
+  reservation?: Reservation | undefined;
+
+  /**
+   * Its jobs hold their needs on a node, for jobs of other campaigns to run in (`inside`).
+   *
+   * @generated from field: bool container = 23;
+   */
+  container: boolean;
+
+  /**
+   * The campaign of the same owner, a container, in whose jobs' places these run. 0: none.
+   *
+   * @generated from field: uint64 inside = 24;
+   */
+  inside: bigint;
+
+  /**
    * Names of the parameters. With names each job's line is a JSON array of as many strings, given to the job as
    * CAH_P_<name>; nothing is appended to the command.
    *
@@ -327,6 +356,30 @@ export const RetriesSchema: GenMessage<Retries> = /*@__PURE__*/
   messageDesc(file_cah_v1_job, 6);
 
 /**
+ * @generated from message cah.v1.Reservation
+ */
+export type Reservation = Message<"cah.v1.Reservation"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp start = 1;
+   */
+  start?: Timestamp | undefined;
+
+  /**
+   * Jobs that have not ended by then are cancelled. Unset: their walltime is the bound.
+   *
+   * @generated from field: google.protobuf.Timestamp end = 2;
+   */
+  end?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message cah.v1.Reservation.
+ * Use `create(ReservationSchema)` to create a new message.
+ */
+export const ReservationSchema: GenMessage<Reservation> = /*@__PURE__*/
+  messageDesc(file_cah_v1_job, 7);
+
+/**
  * @generated from message cah.v1.Dependency
  */
 export type Dependency = Message<"cah.v1.Dependency"> & {
@@ -348,7 +401,7 @@ export type Dependency = Message<"cah.v1.Dependency"> & {
  * Use `create(DependencySchema)` to create a new message.
  */
 export const DependencySchema: GenMessage<Dependency> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 7);
+  messageDesc(file_cah_v1_job, 8);
 
 /**
  * What one job of a campaign has for itself.
@@ -369,7 +422,7 @@ export type JobParameters = Message<"cah.v1.JobParameters"> & {
  * Use `create(JobParametersSchema)` to create a new message.
  */
 export const JobParametersSchema: GenMessage<JobParameters> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 8);
+  messageDesc(file_cah_v1_job, 9);
 
 /**
  * How many jobs of a campaign stand where.
@@ -443,7 +496,7 @@ export type Counts = Message<"cah.v1.Counts"> & {
  * Use `create(CountsSchema)` to create a new message.
  */
 export const CountsSchema: GenMessage<Counts> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 9);
+  messageDesc(file_cah_v1_job, 10);
 
 /**
  * @generated from message cah.v1.Campaign
@@ -501,6 +554,18 @@ export type Campaign = Message<"cah.v1.Campaign"> & {
    * @generated from field: repeated uint64 waits_for = 9;
    */
   waitsFor: bigint[];
+
+  /**
+   * @generated from field: cah.v1.Totals totals = 10;
+   */
+  totals?: Totals | undefined;
+
+  /**
+   * When it and all it gave back will be removed. Unset: not before its owner says so.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 11;
+   */
+  expiresAt?: Timestamp | undefined;
 };
 
 /**
@@ -508,7 +573,64 @@ export type Campaign = Message<"cah.v1.Campaign"> & {
  * Use `create(CampaignSchema)` to create a new message.
  */
 export const CampaignSchema: GenMessage<Campaign> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 10);
+  messageDesc(file_cah_v1_job, 11);
+
+/**
+ * What a campaign took and gave so far.
+ *
+ * @generated from message cah.v1.Totals
+ */
+export type Totals = Message<"cah.v1.Totals"> & {
+  /**
+   * Attempts that failed and were tried again, that were lost, that made room for others.
+   *
+   * @generated from field: uint64 retries = 1;
+   */
+  retries: bigint;
+
+  /**
+   * @generated from field: uint64 losses = 2;
+   */
+  losses: bigint;
+
+  /**
+   * @generated from field: uint64 preemptions = 3;
+   */
+  preemptions: bigint;
+
+  /**
+   * Sent to nodes, and taken from them as results.
+   *
+   * @generated from field: uint64 stagein_bytes = 4;
+   */
+  stageinBytes: bigint;
+
+  /**
+   * @generated from field: uint64 stageout_bytes = 5;
+   */
+  stageoutBytes: bigint;
+
+  /**
+   * Slots times time, of every attempt that has ended.
+   *
+   * @generated from field: google.protobuf.Duration core_time = 6;
+   */
+  coreTime?: Duration | undefined;
+
+  /**
+   * Nodes that have a job of it now.
+   *
+   * @generated from field: uint32 nodes = 7;
+   */
+  nodes: number;
+};
+
+/**
+ * Describes the message cah.v1.Totals.
+ * Use `create(TotalsSchema)` to create a new message.
+ */
+export const TotalsSchema: GenMessage<Totals> = /*@__PURE__*/
+  messageDesc(file_cah_v1_job, 12);
 
 /**
  * One output stream of a job: its bytes when they are few, else where they lie.
@@ -541,7 +663,7 @@ export type Log = Message<"cah.v1.Log"> & {
  * Use `create(LogSchema)` to create a new message.
  */
 export const LogSchema: GenMessage<Log> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 11);
+  messageDesc(file_cah_v1_job, 13);
 
 /**
  * What an attempt that ran to an end left behind.
@@ -610,7 +732,7 @@ export type Result = Message<"cah.v1.Result"> & {
  * Use `create(ResultSchema)` to create a new message.
  */
 export const ResultSchema: GenMessage<Result> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 12);
+  messageDesc(file_cah_v1_job, 14);
 
 /**
  * One line of a job's story.
@@ -651,7 +773,7 @@ export type Transition = Message<"cah.v1.Transition"> & {
  * Use `create(TransitionSchema)` to create a new message.
  */
 export const TransitionSchema: GenMessage<Transition> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 13);
+  messageDesc(file_cah_v1_job, 15);
 
 /**
  * @generated from message cah.v1.Job
@@ -728,7 +850,7 @@ export type Job = Message<"cah.v1.Job"> & {
  * Use `create(JobSchema)` to create a new message.
  */
 export const JobSchema: GenMessage<Job> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 14);
+  messageDesc(file_cah_v1_job, 16);
 
 /**
  * @generated from message cah.v1.Node
@@ -790,7 +912,7 @@ export type Node = Message<"cah.v1.Node"> & {
  * Use `create(NodeSchema)` to create a new message.
  */
 export const NodeSchema: GenMessage<Node> = /*@__PURE__*/
-  messageDesc(file_cah_v1_job, 15);
+  messageDesc(file_cah_v1_job, 17);
 
 /**
  * Where a job is. One of three small axes; see docs/adr/0005-three-axes-of-state.md.

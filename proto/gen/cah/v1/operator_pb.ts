@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cah/v1/operator.proto.
  */
 export const file_cah_v1_operator: GenFile = /*@__PURE__*/
-  fileDesc("ChVjYWgvdjEvb3BlcmF0b3IucHJvdG8SBmNhaC52MSKHAgoFVG9rZW4SCgoCaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEh0KBnNjb3BlcxgDIAMoDjINLmNhaC52MS5TY29wZRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXZva2VkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInMKEkNyZWF0ZVRva2VuUmVxdWVzdBIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEisKCGxpZmV0aW1lGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkMKE0NyZWF0ZVRva2VuUmVzcG9uc2USHAoFdG9rZW4YASABKAsyDS5jYWgudjEuVG9rZW4SDgoGc2VjcmV0GAIgASgJIhMKEUxpc3RUb2tlbnNSZXF1ZXN0IjMKEkxpc3RUb2tlbnNSZXNwb25zZRIdCgZ0b2tlbnMYASADKAsyDS5jYWgudjEuVG9rZW4iIAoSUmV2b2tlVG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIhUKE1Jldm9rZVRva2VuUmVzcG9uc2UiZAoWQ3JlYXRlRW5yb2xtZW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEgwKBHVzZXMYAiABKA0SKwoIbGlmZXRpbWUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWQoXQ3JlYXRlRW5yb2xtZW50UmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjEKEERyYWluTm9kZVJlcXVlc3QSDAoEbm9kZRgBIAEoCRIPCgdkcmFpbmVkGAIgASgIIhMKEURyYWluTm9kZVJlc3BvbnNlIiEKEVJldm9rZU5vZGVSZXF1ZXN0EgwKBG5vZGUYASABKAkiFAoSUmV2b2tlTm9kZVJlc3BvbnNlMugDCg9PcGVyYXRvclNlcnZpY2USTAoLQ3JlYXRlVG9rZW4SGi5jYWgudjEuQ3JlYXRlVG9rZW5SZXF1ZXN0GhsuY2FoLnYxLkNyZWF0ZVRva2VuUmVzcG9uc2UiBIi1GAQSTAoKTGlzdFRva2VucxIZLmNhaC52MS5MaXN0VG9rZW5zUmVxdWVzdBoaLmNhaC52MS5MaXN0VG9rZW5zUmVzcG9uc2UiB5ACAYi1GAQSTAoLUmV2b2tlVG9rZW4SGi5jYWgudjEuUmV2b2tlVG9rZW5SZXF1ZXN0GhsuY2FoLnYxLlJldm9rZVRva2VuUmVzcG9uc2UiBIi1GAQSWAoPQ3JlYXRlRW5yb2xtZW50Eh4uY2FoLnYxLkNyZWF0ZUVucm9sbWVudFJlcXVlc3QaHy5jYWgudjEuQ3JlYXRlRW5yb2xtZW50UmVzcG9uc2UiBIi1GAQSRgoJRHJhaW5Ob2RlEhguY2FoLnYxLkRyYWluTm9kZVJlcXVlc3QaGS5jYWgudjEuRHJhaW5Ob2RlUmVzcG9uc2UiBIi1GAQSSQoKUmV2b2tlTm9kZRIZLmNhaC52MS5SZXZva2VOb2RlUmVxdWVzdBoaLmNhaC52MS5SZXZva2VOb2RlUmVzcG9uc2UiBIi1GARiBnByb3RvMw", [file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChVjYWgvdjEvb3BlcmF0b3IucHJvdG8SBmNhaC52MSKHAgoFVG9rZW4SCgoCaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEh0KBnNjb3BlcxgDIAMoDjINLmNhaC52MS5TY29wZRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXZva2VkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInMKEkNyZWF0ZVRva2VuUmVxdWVzdBIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEisKCGxpZmV0aW1lGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkMKE0NyZWF0ZVRva2VuUmVzcG9uc2USHAoFdG9rZW4YASABKAsyDS5jYWgudjEuVG9rZW4SDgoGc2VjcmV0GAIgASgJIhMKEUxpc3RUb2tlbnNSZXF1ZXN0IjMKEkxpc3RUb2tlbnNSZXNwb25zZRIdCgZ0b2tlbnMYASADKAsyDS5jYWgudjEuVG9rZW4iIAoSUmV2b2tlVG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIhUKE1Jldm9rZVRva2VuUmVzcG9uc2UiZAoWQ3JlYXRlRW5yb2xtZW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEgwKBHVzZXMYAiABKA0SKwoIbGlmZXRpbWUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWQoXQ3JlYXRlRW5yb2xtZW50UmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjEKEERyYWluTm9kZVJlcXVlc3QSDAoEbm9kZRgBIAEoCRIPCgdkcmFpbmVkGAIgASgIIhMKEURyYWluTm9kZVJlc3BvbnNlIiEKEVJldm9rZU5vZGVSZXF1ZXN0EgwKBG5vZGUYASABKAkiFAoSUmV2b2tlTm9kZVJlc3BvbnNlIi8KD1NldFNoYXJlUmVxdWVzdBINCgVvd25lchgBIAEoCRINCgVzaGFyZRgCIAEoASISChBTZXRTaGFyZVJlc3BvbnNlIhMKEUxpc3RTaGFyZXNSZXF1ZXN0IjMKEkxpc3RTaGFyZXNSZXNwb25zZRIdCgZzaGFyZXMYASADKAsyDS5jYWgudjEuU2hhcmUiewoFU2hhcmUSDQoFb3duZXIYASABKAkSDQoFc2hhcmUYAiABKAESGQoRdXNlZF9jb3JlX3NlY29uZHMYAyABKAESEQoJc2xvdHNfbm93GAQgASgNEiYKCHByb2plY3RzGAUgAygLMhQuY2FoLnYxLlByb2plY3RVc2FnZSI6CgxQcm9qZWN0VXNhZ2USDwoHcHJvamVjdBgBIAEoCRIZChF1c2VkX2NvcmVfc2Vjb25kcxgCIAEoATL7BAoPT3BlcmF0b3JTZXJ2aWNlEkwKC0NyZWF0ZVRva2VuEhouY2FoLnYxLkNyZWF0ZVRva2VuUmVxdWVzdBobLmNhaC52MS5DcmVhdGVUb2tlblJlc3BvbnNlIgSItRgEEkwKCkxpc3RUb2tlbnMSGS5jYWgudjEuTGlzdFRva2Vuc1JlcXVlc3QaGi5jYWgudjEuTGlzdFRva2Vuc1Jlc3BvbnNlIgeQAgGItRgEEkwKC1Jldm9rZVRva2VuEhouY2FoLnYxLlJldm9rZVRva2VuUmVxdWVzdBobLmNhaC52MS5SZXZva2VUb2tlblJlc3BvbnNlIgSItRgEElgKD0NyZWF0ZUVucm9sbWVudBIeLmNhaC52MS5DcmVhdGVFbnJvbG1lbnRSZXF1ZXN0Gh8uY2FoLnYxLkNyZWF0ZUVucm9sbWVudFJlc3BvbnNlIgSItRgEEkYKCURyYWluTm9kZRIYLmNhaC52MS5EcmFpbk5vZGVSZXF1ZXN0GhkuY2FoLnYxLkRyYWluTm9kZVJlc3BvbnNlIgSItRgEEkMKCFNldFNoYXJlEhcuY2FoLnYxLlNldFNoYXJlUmVxdWVzdBoYLmNhaC52MS5TZXRTaGFyZVJlc3BvbnNlIgSItRgEEkwKCkxpc3RTaGFyZXMSGS5jYWgudjEuTGlzdFNoYXJlc1JlcXVlc3QaGi5jYWgudjEuTGlzdFNoYXJlc1Jlc3BvbnNlIgeQAgGItRgEEkkKClJldm9rZU5vZGUSGS5jYWgudjEuUmV2b2tlTm9kZVJlcXVlc3QaGi5jYWgudjEuUmV2b2tlTm9kZVJlc3BvbnNlIgSItRgEYgZwcm90bzM", [file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message cah.v1.Token
@@ -299,6 +299,136 @@ export const RevokeNodeResponseSchema: GenMessage<RevokeNodeResponse> = /*@__PUR
   messageDesc(file_cah_v1_operator, 12);
 
 /**
+ * @generated from message cah.v1.SetShareRequest
+ */
+export type SetShareRequest = Message<"cah.v1.SetShareRequest"> & {
+  /**
+   * @generated from field: string owner = 1;
+   */
+  owner: string;
+
+  /**
+   * 0.001 to 1000. 1 is everybody's who has none of their own; that many forget the owner's again.
+   *
+   * @generated from field: double share = 2;
+   */
+  share: number;
+};
+
+/**
+ * Describes the message cah.v1.SetShareRequest.
+ * Use `create(SetShareRequestSchema)` to create a new message.
+ */
+export const SetShareRequestSchema: GenMessage<SetShareRequest> = /*@__PURE__*/
+  messageDesc(file_cah_v1_operator, 13);
+
+/**
+ * @generated from message cah.v1.SetShareResponse
+ */
+export type SetShareResponse = Message<"cah.v1.SetShareResponse"> & {
+};
+
+/**
+ * Describes the message cah.v1.SetShareResponse.
+ * Use `create(SetShareResponseSchema)` to create a new message.
+ */
+export const SetShareResponseSchema: GenMessage<SetShareResponse> = /*@__PURE__*/
+  messageDesc(file_cah_v1_operator, 14);
+
+/**
+ * @generated from message cah.v1.ListSharesRequest
+ */
+export type ListSharesRequest = Message<"cah.v1.ListSharesRequest"> & {
+};
+
+/**
+ * Describes the message cah.v1.ListSharesRequest.
+ * Use `create(ListSharesRequestSchema)` to create a new message.
+ */
+export const ListSharesRequestSchema: GenMessage<ListSharesRequest> = /*@__PURE__*/
+  messageDesc(file_cah_v1_operator, 15);
+
+/**
+ * @generated from message cah.v1.ListSharesResponse
+ */
+export type ListSharesResponse = Message<"cah.v1.ListSharesResponse"> & {
+  /**
+   * @generated from field: repeated cah.v1.Share shares = 1;
+   */
+  shares: Share[];
+};
+
+/**
+ * Describes the message cah.v1.ListSharesResponse.
+ * Use `create(ListSharesResponseSchema)` to create a new message.
+ */
+export const ListSharesResponseSchema: GenMessage<ListSharesResponse> = /*@__PURE__*/
+  messageDesc(file_cah_v1_operator, 16);
+
+/**
+ * @generated from message cah.v1.Share
+ */
+export type Share = Message<"cah.v1.Share"> & {
+  /**
+   * @generated from field: string owner = 1;
+   */
+  owner: string;
+
+  /**
+   * @generated from field: double share = 2;
+   */
+  share: number;
+
+  /**
+   * Core-seconds, older ones counting less: half after a week.
+   *
+   * @generated from field: double used_core_seconds = 3;
+   */
+  usedCoreSeconds: number;
+
+  /**
+   * @generated from field: uint32 slots_now = 4;
+   */
+  slotsNow: number;
+
+  /**
+   * The same by project, where there are any.
+   *
+   * @generated from field: repeated cah.v1.ProjectUsage projects = 5;
+   */
+  projects: ProjectUsage[];
+};
+
+/**
+ * Describes the message cah.v1.Share.
+ * Use `create(ShareSchema)` to create a new message.
+ */
+export const ShareSchema: GenMessage<Share> = /*@__PURE__*/
+  messageDesc(file_cah_v1_operator, 17);
+
+/**
+ * @generated from message cah.v1.ProjectUsage
+ */
+export type ProjectUsage = Message<"cah.v1.ProjectUsage"> & {
+  /**
+   * @generated from field: string project = 1;
+   */
+  project: string;
+
+  /**
+   * @generated from field: double used_core_seconds = 2;
+   */
+  usedCoreSeconds: number;
+};
+
+/**
+ * Describes the message cah.v1.ProjectUsage.
+ * Use `create(ProjectUsageSchema)` to create a new message.
+ */
+export const ProjectUsageSchema: GenMessage<ProjectUsage> = /*@__PURE__*/
+  messageDesc(file_cah_v1_operator, 18);
+
+/**
  * @generated from service cah.v1.OperatorService
  */
 export const OperatorService: GenService<{
@@ -349,6 +479,24 @@ export const OperatorService: GenService<{
     methodKind: "unary";
     input: typeof DrainNodeRequestSchema;
     output: typeof DrainNodeResponseSchema;
+  },
+  /**
+   * An owner's part of the machines when all want more than there is: twice the share, twice the core-seconds.
+   *
+   * @generated from rpc cah.v1.OperatorService.SetShare
+   */
+  setShare: {
+    methodKind: "unary";
+    input: typeof SetShareRequestSchema;
+    output: typeof SetShareResponseSchema;
+  },
+  /**
+   * @generated from rpc cah.v1.OperatorService.ListShares
+   */
+  listShares: {
+    methodKind: "unary";
+    input: typeof ListSharesRequestSchema;
+    output: typeof ListSharesResponseSchema;
   },
   /**
    * For good: its link is closed and its key never accepted again.

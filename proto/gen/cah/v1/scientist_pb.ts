@@ -10,15 +10,15 @@ import type { Blob, Campaign, CampaignSpec, Job, JobId, JobParameters, Node, Out
 import { file_cah_v1_job } from "./job_pb.ts";
 import type { Scope } from "./scope_pb.ts";
 import { file_cah_v1_scope } from "./scope_pb.ts";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file cah/v1/scientist.proto.
  */
 export const file_cah_v1_scientist: GenFile = /*@__PURE__*/
-  fileDesc("ChZjYWgvdjEvc2NpZW50aXN0LnByb3RvEgZjYWgudjEiDwoNV2hvQW1JUmVxdWVzdCJnCg5XaG9BbUlSZXNwb25zZRIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEg4KBmh1Yl9pZBgDIAEoCRITCgtodWJfdmVyc2lvbhgEIAEoCSJ3Cg1TdWJtaXRSZXF1ZXN0EhcKD2lkZW1wb3RlbmN5X2tleRgBIAEoCRIiCgRzcGVjGAIgASgLMhQuY2FoLnYxLkNhbXBhaWduU3BlYxIpCgpwYXJhbWV0ZXJzGAMgAygLMhUuY2FoLnYxLkpvYlBhcmFtZXRlcnMiQQoOU3VibWl0UmVzcG9uc2USEAoIY2FtcGFpZ24YASABKAQSDAoEam9icxgCIAEoDRIPCgdleGlzdGVkGAMgASgIIn0KE1N1Ym1pdFN0cmVhbVJlcXVlc3QSFwoPaWRlbXBvdGVuY3lfa2V5GAEgASgJEiIKBHNwZWMYAiABKAsyFC5jYWgudjEuQ2FtcGFpZ25TcGVjEikKCnBhcmFtZXRlcnMYAyADKAsyFS5jYWgudjEuSm9iUGFyYW1ldGVycyJHChRTdWJtaXRTdHJlYW1SZXNwb25zZRIQCghjYW1wYWlnbhgBIAEoBBIMCgRqb2JzGAIgASgNEg8KB2V4aXN0ZWQYAyABKAgiVgoUTGlzdENhbXBhaWduc1JlcXVlc3QSDQoFbGltaXQYASABKA0SDgoGYmVmb3JlGAIgASgEEgwKBGxpdmUYAyABKAgSEQoJZXZlcnlib2R5GAQgASgIIjwKFUxpc3RDYW1wYWlnbnNSZXNwb25zZRIjCgljYW1wYWlnbnMYASADKAsyEC5jYWgudjEuQ2FtcGFpZ24iJgoSR2V0Q2FtcGFpZ25SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEIl8KE0dldENhbXBhaWduUmVzcG9uc2USIgoIY2FtcGFpZ24YASABKAsyEC5jYWgudjEuQ2FtcGFpZ24SJAoGZXJyb3JzGAIgAygLMhQuY2FoLnYxLkVycm9yU3VtbWFyeSKDAQoMRXJyb3JTdW1tYXJ5EiAKB291dGNvbWUYASABKA4yDy5jYWgudjEuT3V0Y29tZRIRCglleGl0X2NvZGUYAiABKAUSDwoHbWVzc2FnZRgDIAEoCRINCgVjb3VudBgEIAEoDRIeCgdleGFtcGxlGAUgASgLMg0uY2FoLnYxLkpvYklkIoYBCg9MaXN0Sm9ic1JlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSDQoFbGltaXQYAiABKA0SEgoKZnJvbV9pbmRleBgDIAEoDRIcCgVwaGFzZRgEIAEoDjINLmNhaC52MS5QaGFzZRIgCgdvdXRjb21lGAUgASgOMg8uY2FoLnYxLk91dGNvbWUiLQoQTGlzdEpvYnNSZXNwb25zZRIZCgRqb2JzGAEgAygLMgsuY2FoLnYxLkpvYiIqCg1HZXRKb2JSZXF1ZXN0EhkKAmlkGAEgASgLMg0uY2FoLnYxLkpvYklkIioKDkdldEpvYlJlc3BvbnNlEhgKA2pvYhgBIAEoCzILLmNhaC52MS5Kb2IiNgoUV2F0Y2hDYW1wYWlnblJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSDAoEam9icxgCIAEoCCJXChVXYXRjaENhbXBhaWduUmVzcG9uc2USIgoIY2FtcGFpZ24YASABKAsyEC5jYWgudjEuQ2FtcGFpZ24SGgoFZW5kZWQYAiADKAsyCy5jYWgudjEuSm9iIkUKDUNhbmNlbFJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSIgoGcmFuZ2VzGAIgAygLMhIuY2FoLnYxLkluZGV4UmFuZ2UiKQoKSW5kZXhSYW5nZRINCgVmaXJzdBgBIAEoDRIMCgRsYXN0GAIgASgNIiMKDkNhbmNlbFJlc3BvbnNlEhEKCWNhbmNlbGxlZBgBIAEoDSIwCg5TZXRIb2xkUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBIMCgRoZWxkGAIgASgIIhEKD1NldEhvbGRSZXNwb25zZSIwChBMaXN0Tm9kZXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEg0KBWFmdGVyGAIgASgJIjAKEUxpc3ROb2Rlc1Jlc3BvbnNlEhsKBW5vZGVzGAEgAygLMgwuY2FoLnYxLk5vZGUiLgoQR2V0VXBsb2FkUmVxdWVzdBIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2IiMwoRR2V0VXBsb2FkUmVzcG9uc2USDgoGb2Zmc2V0GAEgASgEEg4KBnN0b3JlZBgCIAEoCCJJCg1VcGxvYWRSZXF1ZXN0EhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCIsCg5VcGxvYWRSZXNwb25zZRIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2IiXQoPRG93bmxvYWRSZXF1ZXN0EhoKA2pvYhgBIAEoCzINLmNhaC52MS5Kb2JJZBIeCgZvdXRwdXQYAiABKA4yDi5jYWgudjEuT3V0cHV0Eg4KBm9mZnNldBgDIAEoBCJMChBEb3dubG9hZFJlc3BvbnNlEhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCJOChBGb2xsb3dMb2dSZXF1ZXN0EhoKA2pvYhgBIAEoCzINLmNhaC52MS5Kb2JJZBIeCgZvdXRwdXQYAiABKA4yDi5jYWgudjEuT3V0cHV0IkkKEUZvbGxvd0xvZ1Jlc3BvbnNlEgwKBGRhdGEYASABKAwSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKlsKBk91dHB1dBIWChJPVVRQVVRfVU5TUEVDSUZJRUQQABITCg9PVVRQVVRfU1RBR0VPVVQQARIRCg1PVVRQVVRfU1RET1VUEAISEQoNT1VUUFVUX1NUREVSUhADMtcIChBTY2llbnRpc3RTZXJ2aWNlEkAKBldob0FtSRIVLmNhaC52MS5XaG9BbUlSZXF1ZXN0GhYuY2FoLnYxLldob0FtSVJlc3BvbnNlIgeQAgGItRgBEj0KBlN1Ym1pdBIVLmNhaC52MS5TdWJtaXRSZXF1ZXN0GhYuY2FoLnYxLlN1Ym1pdFJlc3BvbnNlIgSItRgCElEKDFN1Ym1pdFN0cmVhbRIbLmNhaC52MS5TdWJtaXRTdHJlYW1SZXF1ZXN0GhwuY2FoLnYxLlN1Ym1pdFN0cmVhbVJlc3BvbnNlIgSItRgCKAESVQoNTGlzdENhbXBhaWducxIcLmNhaC52MS5MaXN0Q2FtcGFpZ25zUmVxdWVzdBodLmNhaC52MS5MaXN0Q2FtcGFpZ25zUmVzcG9uc2UiB5ACAYi1GAESTwoLR2V0Q2FtcGFpZ24SGi5jYWgudjEuR2V0Q2FtcGFpZ25SZXF1ZXN0GhsuY2FoLnYxLkdldENhbXBhaWduUmVzcG9uc2UiB5ACAYi1GAESRgoITGlzdEpvYnMSFy5jYWgudjEuTGlzdEpvYnNSZXF1ZXN0GhguY2FoLnYxLkxpc3RKb2JzUmVzcG9uc2UiB5ACAYi1GAESQAoGR2V0Sm9iEhUuY2FoLnYxLkdldEpvYlJlcXVlc3QaFi5jYWgudjEuR2V0Sm9iUmVzcG9uc2UiB5ACAYi1GAESVAoNV2F0Y2hDYW1wYWlnbhIcLmNhaC52MS5XYXRjaENhbXBhaWduUmVxdWVzdBodLmNhaC52MS5XYXRjaENhbXBhaWduUmVzcG9uc2UiBIi1GAEwARI9CgZDYW5jZWwSFS5jYWgudjEuQ2FuY2VsUmVxdWVzdBoWLmNhaC52MS5DYW5jZWxSZXNwb25zZSIEiLUYAxJACgdTZXRIb2xkEhYuY2FoLnYxLlNldEhvbGRSZXF1ZXN0GhcuY2FoLnYxLlNldEhvbGRSZXNwb25zZSIEiLUYAhJJCglMaXN0Tm9kZXMSGC5jYWgudjEuTGlzdE5vZGVzUmVxdWVzdBoZLmNhaC52MS5MaXN0Tm9kZXNSZXNwb25zZSIHkAIBiLUYARJJCglHZXRVcGxvYWQSGC5jYWgudjEuR2V0VXBsb2FkUmVxdWVzdBoZLmNhaC52MS5HZXRVcGxvYWRSZXNwb25zZSIHkAIBiLUYAhI/CgZVcGxvYWQSFS5jYWgudjEuVXBsb2FkUmVxdWVzdBoWLmNhaC52MS5VcGxvYWRSZXNwb25zZSIEiLUYAigBEkUKCERvd25sb2FkEhcuY2FoLnYxLkRvd25sb2FkUmVxdWVzdBoYLmNhaC52MS5Eb3dubG9hZFJlc3BvbnNlIgSItRgBMAESSAoJRm9sbG93TG9nEhguY2FoLnYxLkZvbGxvd0xvZ1JlcXVlc3QaGS5jYWgudjEuRm9sbG93TG9nUmVzcG9uc2UiBIi1GAEwAWIGcHJvdG8z", [file_cah_v1_job, file_cah_v1_scope, file_google_protobuf_timestamp]);
+  fileDesc("ChZjYWgvdjEvc2NpZW50aXN0LnByb3RvEgZjYWgudjEiDwoNV2hvQW1JUmVxdWVzdCJnCg5XaG9BbUlSZXNwb25zZRIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEg4KBmh1Yl9pZBgDIAEoCRITCgtodWJfdmVyc2lvbhgEIAEoCSKYAQoNU3VibWl0UmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIn0KDlN1Ym1pdFJlc3BvbnNlEhAKCGNhbXBhaWduGAEgASgEEgwKBGpvYnMYAiABKA0SDwoHZXhpc3RlZBgDIAEoCBIQCgh3YXJuaW5ncxgEIAMoCRIoCgtleHBlY3RhdGlvbhgFIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiJrCgZOb3RpY2USIwoJb2NjYXNpb25zGAEgAygOMhAuY2FoLnYxLk9jY2FzaW9uEg4KBG1haWwYAiABKAlIABIiCgd3ZWJob29rGAMgASgLMg8uY2FoLnYxLldlYmhvb2tIAEIICgZ0YXJnZXQiJgoHV2ViaG9vaxILCgN1cmwYASABKAkSDgoGc2VjcmV0GAIgASgJIj4KC0V4cGVjdGF0aW9uEgwKBGpvYnMYASABKAESEgoKY29uZmlkZW5jZRgCIAEoARINCgVub2RlcxgDIAEoDSI/CgtQbGFuUmVxdWVzdBIiCgRzcGVjGAEgASgLMhQuY2FoLnYxLkNhbXBhaWduU3BlYxIMCgRqb2JzGAIgASgNIpICCgxQbGFuUmVzcG9uc2USEAoId2FybmluZ3MYASADKAkSDwoHcmVmdXNhbBgCIAEoCRIMCgRqb2JzGAMgASgNEhQKDG5vZGVzX29ubGluZRgEIAEoDRISCgpub2Rlc19hd2F5GAUgASgNEhAKCGpvYnNfbm93GAYgASgNEhQKDGpvYnNfYXRfb25jZRgHIAEoDRIVCg1zdGFnZWluX2J5dGVzGAggASgEEhIKCmpvYnNfYWhlYWQYCSABKAQSKgoHYXRfbW9zdBgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCgtleHBlY3RhdGlvbhgLIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiKeAQoTU3VibWl0U3RyZWFtUmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIoMBChRTdWJtaXRTdHJlYW1SZXNwb25zZRIQCghjYW1wYWlnbhgBIAEoBBIMCgRqb2JzGAIgASgNEg8KB2V4aXN0ZWQYAyABKAgSEAoId2FybmluZ3MYBCADKAkSKAoLZXhwZWN0YXRpb24YBSABKAsyEy5jYWgudjEuRXhwZWN0YXRpb24iVgoUTGlzdENhbXBhaWduc1JlcXVlc3QSDQoFbGltaXQYASABKA0SDgoGYmVmb3JlGAIgASgEEgwKBGxpdmUYAyABKAgSEQoJZXZlcnlib2R5GAQgASgIIjwKFUxpc3RDYW1wYWlnbnNSZXNwb25zZRIjCgljYW1wYWlnbnMYASADKAsyEC5jYWgudjEuQ2FtcGFpZ24iJgoSR2V0Q2FtcGFpZ25SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEIl8KE0dldENhbXBhaWduUmVzcG9uc2USIgoIY2FtcGFpZ24YASABKAsyEC5jYWgudjEuQ2FtcGFpZ24SJAoGZXJyb3JzGAIgAygLMhQuY2FoLnYxLkVycm9yU3VtbWFyeSKDAQoMRXJyb3JTdW1tYXJ5EiAKB291dGNvbWUYASABKA4yDy5jYWgudjEuT3V0Y29tZRIRCglleGl0X2NvZGUYAiABKAUSDwoHbWVzc2FnZRgDIAEoCRINCgVjb3VudBgEIAEoDRIeCgdleGFtcGxlGAUgASgLMg0uY2FoLnYxLkpvYklkIoYBCg9MaXN0Sm9ic1JlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSDQoFbGltaXQYAiABKA0SEgoKZnJvbV9pbmRleBgDIAEoDRIcCgVwaGFzZRgEIAEoDjINLmNhaC52MS5QaGFzZRIgCgdvdXRjb21lGAUgASgOMg8uY2FoLnYxLk91dGNvbWUiLQoQTGlzdEpvYnNSZXNwb25zZRIZCgRqb2JzGAEgAygLMgsuY2FoLnYxLkpvYiIqCg1HZXRKb2JSZXF1ZXN0EhkKAmlkGAEgASgLMg0uY2FoLnYxLkpvYklkIioKDkdldEpvYlJlc3BvbnNlEhgKA2pvYhgBIAEoCzILLmNhaC52MS5Kb2IiQAoORXhwbGFpblJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSEgoFaW5kZXgYAiABKA1IAIgBAUIICgZfaW5kZXgi6gEKD0V4cGxhaW5SZXNwb25zZRIcCgVjYXVzZRgBIAEoDjINLmNhaC52MS5DYXVzZRIQCghzZW50ZW5jZRgCIAEoCRISCgVpbmRleBgDIAEoDUgAiAEBEiMKCW9ic3RhY2xlcxgEIAMoCzIQLmNhaC52MS5PYnN0YWNsZRIgCghyZW1lZGllcxgFIAMoCzIOLmNhaC52MS5SZW1lZHkSEgoKam9ic19haGVhZBgGIAEoBBIuCgpub3RfYmVmb3JlGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIICgZfaW5kZXgiKAoIT2JzdGFjbGUSDQoFbGFja3MYASABKAkSDQoFbm9kZXMYAiABKA0iJwoGUmVtZWR5Eg4KBmNoYW5nZRgBIAEoCRINCgVub2RlcxgCIAEoDSI2ChRXYXRjaENhbXBhaWduUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBIMCgRqb2JzGAIgASgIIlcKFVdhdGNoQ2FtcGFpZ25SZXNwb25zZRIiCghjYW1wYWlnbhgBIAEoCzIQLmNhaC52MS5DYW1wYWlnbhIaCgVlbmRlZBgCIAMoCzILLmNhaC52MS5Kb2IiRQoNQ2FuY2VsUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBIiCgZyYW5nZXMYAiADKAsyEi5jYWgudjEuSW5kZXhSYW5nZSIpCgpJbmRleFJhbmdlEg0KBWZpcnN0GAEgASgNEgwKBGxhc3QYAiABKA0iIwoOQ2FuY2VsUmVzcG9uc2USEQoJY2FuY2VsbGVkGAEgASgNIlQKDlNldEhvbGRSZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEEgwKBGhlbGQYAiABKAgSIgoGcmFuZ2VzGAMgAygLMhIuY2FoLnYxLkluZGV4UmFuZ2UiHwoPU2V0SG9sZFJlc3BvbnNlEgwKBGpvYnMYASABKA0iTQoQTGlzdEJsb2JzUmVxdWVzdBINCgVsaW1pdBgBIAEoDRIqCgZiZWZvcmUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjUKEUxpc3RCbG9ic1Jlc3BvbnNlEiAKBWJsb2JzGAEgAygLMhEuY2FoLnYxLk93bmVkQmxvYiJnCglPd25lZEJsb2ISGgoEYmxvYhgBIAEoCzIMLmNhaC52MS5CbG9iEisKB3VzZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWNhbXBhaWducxgDIAMoBCIjChFSZW1vdmVCbG9iUmVxdWVzdBIOCgZkaWdlc3QYASABKAkiFAoSUmVtb3ZlQmxvYlJlc3BvbnNlIiEKDUZvcmdldFJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQiEAoORm9yZ2V0UmVzcG9uc2UiMAoQTGlzdE5vZGVzUmVxdWVzdBINCgVsaW1pdBgBIAEoDRINCgVhZnRlchgCIAEoCSIwChFMaXN0Tm9kZXNSZXNwb25zZRIbCgVub2RlcxgBIAMoCzIMLmNhaC52MS5Ob2RlIi4KEEdldFVwbG9hZFJlcXVlc3QSGgoEYmxvYhgBIAEoCzIMLmNhaC52MS5CbG9iIjMKEUdldFVwbG9hZFJlc3BvbnNlEg4KBm9mZnNldBgBIAEoBBIOCgZzdG9yZWQYAiABKAgiSQoNVXBsb2FkUmVxdWVzdBIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2ISDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiLAoOVXBsb2FkUmVzcG9uc2USGgoEYmxvYhgBIAEoCzIMLmNhaC52MS5CbG9iIl0KD0Rvd25sb2FkUmVxdWVzdBIaCgNqb2IYASABKAsyDS5jYWgudjEuSm9iSWQSHgoGb3V0cHV0GAIgASgOMg4uY2FoLnYxLk91dHB1dBIOCgZvZmZzZXQYAyABKAQiTAoQRG93bmxvYWRSZXNwb25zZRIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2ISDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiTgoQRm9sbG93TG9nUmVxdWVzdBIaCgNqb2IYASABKAsyDS5jYWgudjEuSm9iSWQSHgoGb3V0cHV0GAIgASgOMg4uY2FoLnYxLk91dHB1dCJJChFGb2xsb3dMb2dSZXNwb25zZRIMCgRkYXRhGAEgASgMEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCpgCghPY2Nhc2lvbhIYChRPQ0NBU0lPTl9VTlNQRUNJRklFRBAAEhQKEE9DQ0FTSU9OX1JVTk5JTkcQARISCg5PQ0NBU0lPTl9FUlJPUhACEhAKDE9DQ0FTSU9OX0VORBADKoQDCgVDYXVzZRIVChFDQVVTRV9VTlNQRUNJRklFRBAAEg8KC0NBVVNFX0VOREVEEAESEwoPQ0FVU0VfVU5ERVJfV0FZEAISFwoTQ0FVU0VfQ0FNUEFJR05fSEVMRBADEhIKDkNBVVNFX0pPQl9IRUxEEAQSHAoYQ0FVU0VfV0FJVFNfRk9SX0NBTVBBSUdOEAUSHAoYQ0FVU0VfUkVTRVJWRURfRk9SX0xBVEVSEAYSEwoPQ0FVU0VfQkFDS1NfT0ZGEAcSEgoOQ0FVU0VfTk9fTk9ERVMQCBIWChJDQVVTRV9OT19TVUNIX05PREUQCRIUChBDQVVTRV9OT0RFU19BV0FZEAoSEwoPQ0FVU0VfVE9PX0xBUkdFEAsSFAoQQ0FVU0VfTk9ERVNfQlVTWRAMEh8KG0NBVVNFX0NPTlRBSU5FUl9OT1RfUlVOTklORxANEhgKFENBVVNFX0NPTlRBSU5FUl9GVUxMEA4SGAoUQ0FVU0VfUk9PTV9LRVBUX0JBQ0sQDypbCgZPdXRwdXQSFgoST1VUUFVUX1VOU1BFQ0lGSUVEEAASEwoPT1VUUFVUX1NUQUdFT1VUEAESEQoNT1VUUFVUX1NURE9VVBACEhEKDU9VVFBVVF9TVERFUlIQAzKtCwoQU2NpZW50aXN0U2VydmljZRJACgZXaG9BbUkSFS5jYWgudjEuV2hvQW1JUmVxdWVzdBoWLmNhaC52MS5XaG9BbUlSZXNwb25zZSIHkAIBiLUYARI9CgZTdWJtaXQSFS5jYWgudjEuU3VibWl0UmVxdWVzdBoWLmNhaC52MS5TdWJtaXRSZXNwb25zZSIEiLUYAhJRCgxTdWJtaXRTdHJlYW0SGy5jYWgudjEuU3VibWl0U3RyZWFtUmVxdWVzdBocLmNhaC52MS5TdWJtaXRTdHJlYW1SZXNwb25zZSIEiLUYAigBEjoKBFBsYW4SEy5jYWgudjEuUGxhblJlcXVlc3QaFC5jYWgudjEuUGxhblJlc3BvbnNlIgeQAgGItRgBElUKDUxpc3RDYW1wYWlnbnMSHC5jYWgudjEuTGlzdENhbXBhaWduc1JlcXVlc3QaHS5jYWgudjEuTGlzdENhbXBhaWduc1Jlc3BvbnNlIgeQAgGItRgBEk8KC0dldENhbXBhaWduEhouY2FoLnYxLkdldENhbXBhaWduUmVxdWVzdBobLmNhaC52MS5HZXRDYW1wYWlnblJlc3BvbnNlIgeQAgGItRgBEkYKCExpc3RKb2JzEhcuY2FoLnYxLkxpc3RKb2JzUmVxdWVzdBoYLmNhaC52MS5MaXN0Sm9ic1Jlc3BvbnNlIgeQAgGItRgBEkAKBkdldEpvYhIVLmNhaC52MS5HZXRKb2JSZXF1ZXN0GhYuY2FoLnYxLkdldEpvYlJlc3BvbnNlIgeQAgGItRgBEkMKB0V4cGxhaW4SFi5jYWgudjEuRXhwbGFpblJlcXVlc3QaFy5jYWgudjEuRXhwbGFpblJlc3BvbnNlIgeQAgGItRgBElQKDVdhdGNoQ2FtcGFpZ24SHC5jYWgudjEuV2F0Y2hDYW1wYWlnblJlcXVlc3QaHS5jYWgudjEuV2F0Y2hDYW1wYWlnblJlc3BvbnNlIgSItRgBMAESPQoGQ2FuY2VsEhUuY2FoLnYxLkNhbmNlbFJlcXVlc3QaFi5jYWgudjEuQ2FuY2VsUmVzcG9uc2UiBIi1GAMSQAoHU2V0SG9sZBIWLmNhaC52MS5TZXRIb2xkUmVxdWVzdBoXLmNhaC52MS5TZXRIb2xkUmVzcG9uc2UiBIi1GAISSQoJTGlzdE5vZGVzEhguY2FoLnYxLkxpc3ROb2Rlc1JlcXVlc3QaGS5jYWgudjEuTGlzdE5vZGVzUmVzcG9uc2UiB5ACAYi1GAESSQoJR2V0VXBsb2FkEhguY2FoLnYxLkdldFVwbG9hZFJlcXVlc3QaGS5jYWgudjEuR2V0VXBsb2FkUmVzcG9uc2UiB5ACAYi1GAISPwoGVXBsb2FkEhUuY2FoLnYxLlVwbG9hZFJlcXVlc3QaFi5jYWgudjEuVXBsb2FkUmVzcG9uc2UiBIi1GAIoARJJCglMaXN0QmxvYnMSGC5jYWgudjEuTGlzdEJsb2JzUmVxdWVzdBoZLmNhaC52MS5MaXN0QmxvYnNSZXNwb25zZSIHkAIBiLUYARJJCgpSZW1vdmVCbG9iEhkuY2FoLnYxLlJlbW92ZUJsb2JSZXF1ZXN0GhouY2FoLnYxLlJlbW92ZUJsb2JSZXNwb25zZSIEiLUYAxI9CgZGb3JnZXQSFS5jYWgudjEuRm9yZ2V0UmVxdWVzdBoWLmNhaC52MS5Gb3JnZXRSZXNwb25zZSIEiLUYAxJFCghEb3dubG9hZBIXLmNhaC52MS5Eb3dubG9hZFJlcXVlc3QaGC5jYWgudjEuRG93bmxvYWRSZXNwb25zZSIEiLUYATABEkgKCUZvbGxvd0xvZxIYLmNhaC52MS5Gb2xsb3dMb2dSZXF1ZXN0GhkuY2FoLnYxLkZvbGxvd0xvZ1Jlc3BvbnNlIgSItRgBMAFiBnByb3RvMw", [file_cah_v1_job, file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message cah.v1.WhoAmIRequest
@@ -85,6 +85,13 @@ export type SubmitRequest = Message<"cah.v1.SubmitRequest"> & {
    * @generated from field: repeated cah.v1.JobParameters parameters = 3;
    */
   parameters: JobParameters[];
+
+  /**
+   * Kept by the hub and not sent to nodes, as the specification is.
+   *
+   * @generated from field: repeated cah.v1.Notice notices = 4;
+   */
+  notices: Notice[];
 };
 
 /**
@@ -114,6 +121,20 @@ export type SubmitResponse = Message<"cah.v1.SubmitResponse"> & {
    * @generated from field: bool existed = 3;
    */
   existed: boolean;
+
+  /**
+   * Sentences: what was taken all the same, and may not go as hoped.
+   *
+   * @generated from field: repeated string warnings = 4;
+   */
+  warnings: string[];
+
+  /**
+   * With a reservation only.
+   *
+   * @generated from field: cah.v1.Expectation expectation = 5;
+   */
+  expectation?: Expectation | undefined;
 };
 
 /**
@@ -122,6 +143,210 @@ export type SubmitResponse = Message<"cah.v1.SubmitResponse"> & {
  */
 export const SubmitResponseSchema: GenMessage<SubmitResponse> = /*@__PURE__*/
   messageDesc(file_cah_v1_scientist, 3);
+
+/**
+ * Whom to tell of a campaign, and of what.
+ *
+ * @generated from message cah.v1.Notice
+ */
+export type Notice = Message<"cah.v1.Notice"> & {
+  /**
+   * @generated from field: repeated cah.v1.Occasion occasions = 1;
+   */
+  occasions: Occasion[];
+
+  /**
+   * @generated from oneof cah.v1.Notice.target
+   */
+  target: {
+    /**
+     * A mail address.
+     *
+     * @generated from field: string mail = 2;
+     */
+    value: string;
+    case: "mail";
+  } | {
+    /**
+     * @generated from field: cah.v1.Webhook webhook = 3;
+     */
+    value: Webhook;
+    case: "webhook";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message cah.v1.Notice.
+ * Use `create(NoticeSchema)` to create a new message.
+ */
+export const NoticeSchema: GenMessage<Notice> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 4);
+
+/**
+ * A POST of JSON, signed: "Cah-Signature: t=<seconds since 1970>,v1=<hex of HMAC-SHA-256(secret, t + "." + body)>".
+ *
+ * @generated from message cah.v1.Webhook
+ */
+export type Webhook = Message<"cah.v1.Webhook"> & {
+  /**
+   * https, or http where the hub's operator allows it.
+   *
+   * @generated from field: string url = 1;
+   */
+  url: string;
+
+  /**
+   * Of 16 to 256 characters, known to the scientist and the receiver. Never shown again.
+   *
+   * @generated from field: string secret = 2;
+   */
+  secret: string;
+};
+
+/**
+ * Describes the message cah.v1.Webhook.
+ * Use `create(WebhookSchema)` to create a new message.
+ */
+export const WebhookSchema: GenMessage<Webhook> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 5);
+
+/**
+ * What may be expected of volunteers' nodes at a moment, from when they were there in the weeks before.
+ *
+ * @generated from message cah.v1.Expectation
+ */
+export type Expectation = Message<"cah.v1.Expectation"> & {
+  /**
+   * Jobs of this campaign that will find a place at once, on average.
+   *
+   * @generated from field: double jobs = 1;
+   */
+  jobs: number;
+
+  /**
+   * The probability that all of them will, 0 to 1.
+   *
+   * @generated from field: double confidence = 2;
+   */
+  confidence: number;
+
+  /**
+   * Nodes that this is judged from.
+   *
+   * @generated from field: uint32 nodes = 3;
+   */
+  nodes: number;
+};
+
+/**
+ * Describes the message cah.v1.Expectation.
+ * Use `create(ExpectationSchema)` to create a new message.
+ */
+export const ExpectationSchema: GenMessage<Expectation> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 6);
+
+/**
+ * @generated from message cah.v1.PlanRequest
+ */
+export type PlanRequest = Message<"cah.v1.PlanRequest"> & {
+  /**
+   * @generated from field: cah.v1.CampaignSpec spec = 1;
+   */
+  spec?: CampaignSpec | undefined;
+
+  /**
+   * In place of the parameters themselves; 0: the specification's array.
+   *
+   * @generated from field: uint32 jobs = 2;
+   */
+  jobs: number;
+};
+
+/**
+ * Describes the message cah.v1.PlanRequest.
+ * Use `create(PlanRequestSchema)` to create a new message.
+ */
+export const PlanRequestSchema: GenMessage<PlanRequest> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 7);
+
+/**
+ * @generated from message cah.v1.PlanResponse
+ */
+export type PlanResponse = Message<"cah.v1.PlanResponse"> & {
+  /**
+   * @generated from field: repeated string warnings = 1;
+   */
+  warnings: string[];
+
+  /**
+   * Why Submit would refuse it. Empty: it would not.
+   *
+   * @generated from field: string refusal = 2;
+   */
+  refusal: string;
+
+  /**
+   * @generated from field: uint32 jobs = 3;
+   */
+  jobs: number;
+
+  /**
+   * Nodes that could ever take a job of it: connected, and away.
+   *
+   * @generated from field: uint32 nodes_online = 4;
+   */
+  nodesOnline: number;
+
+  /**
+   * @generated from field: uint32 nodes_away = 5;
+   */
+  nodesAway: number;
+
+  /**
+   * Jobs that would be placed at once, and that fit on all nodes that are connected when these are empty.
+   *
+   * @generated from field: uint32 jobs_now = 6;
+   */
+  jobsNow: number;
+
+  /**
+   * @generated from field: uint32 jobs_at_once = 7;
+   */
+  jobsAtOnce: number;
+
+  /**
+   * Bytes of stagein on their way to nodes if each of those needed fetches it once.
+   *
+   * @generated from field: uint64 stagein_bytes = 8;
+   */
+  stageinBytes: bigint;
+
+  /**
+   * Jobs of anybody that are ready and go first as things stand.
+   *
+   * @generated from field: uint64 jobs_ahead = 9;
+   */
+  jobsAhead: bigint;
+
+  /**
+   * If every job took its whole walltime on the nodes that are connected now. Unset: there are none.
+   *
+   * @generated from field: google.protobuf.Duration at_most = 10;
+   */
+  atMost?: Duration | undefined;
+
+  /**
+   * @generated from field: cah.v1.Expectation expectation = 11;
+   */
+  expectation?: Expectation | undefined;
+};
+
+/**
+ * Describes the message cah.v1.PlanResponse.
+ * Use `create(PlanResponseSchema)` to create a new message.
+ */
+export const PlanResponseSchema: GenMessage<PlanResponse> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 8);
 
 /**
  * @generated from message cah.v1.SubmitStreamRequest
@@ -143,6 +368,13 @@ export type SubmitStreamRequest = Message<"cah.v1.SubmitStreamRequest"> & {
    * @generated from field: repeated cah.v1.JobParameters parameters = 3;
    */
   parameters: JobParameters[];
+
+  /**
+   * In the first message only.
+   *
+   * @generated from field: repeated cah.v1.Notice notices = 4;
+   */
+  notices: Notice[];
 };
 
 /**
@@ -150,7 +382,7 @@ export type SubmitStreamRequest = Message<"cah.v1.SubmitStreamRequest"> & {
  * Use `create(SubmitStreamRequestSchema)` to create a new message.
  */
 export const SubmitStreamRequestSchema: GenMessage<SubmitStreamRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 4);
+  messageDesc(file_cah_v1_scientist, 9);
 
 /**
  * @generated from message cah.v1.SubmitStreamResponse
@@ -170,6 +402,16 @@ export type SubmitStreamResponse = Message<"cah.v1.SubmitStreamResponse"> & {
    * @generated from field: bool existed = 3;
    */
   existed: boolean;
+
+  /**
+   * @generated from field: repeated string warnings = 4;
+   */
+  warnings: string[];
+
+  /**
+   * @generated from field: cah.v1.Expectation expectation = 5;
+   */
+  expectation?: Expectation | undefined;
 };
 
 /**
@@ -177,7 +419,7 @@ export type SubmitStreamResponse = Message<"cah.v1.SubmitStreamResponse"> & {
  * Use `create(SubmitStreamResponseSchema)` to create a new message.
  */
 export const SubmitStreamResponseSchema: GenMessage<SubmitStreamResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 5);
+  messageDesc(file_cah_v1_scientist, 10);
 
 /**
  * @generated from message cah.v1.ListCampaignsRequest
@@ -217,7 +459,7 @@ export type ListCampaignsRequest = Message<"cah.v1.ListCampaignsRequest"> & {
  * Use `create(ListCampaignsRequestSchema)` to create a new message.
  */
 export const ListCampaignsRequestSchema: GenMessage<ListCampaignsRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 6);
+  messageDesc(file_cah_v1_scientist, 11);
 
 /**
  * @generated from message cah.v1.ListCampaignsResponse
@@ -236,7 +478,7 @@ export type ListCampaignsResponse = Message<"cah.v1.ListCampaignsResponse"> & {
  * Use `create(ListCampaignsResponseSchema)` to create a new message.
  */
 export const ListCampaignsResponseSchema: GenMessage<ListCampaignsResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 7);
+  messageDesc(file_cah_v1_scientist, 12);
 
 /**
  * @generated from message cah.v1.GetCampaignRequest
@@ -253,7 +495,7 @@ export type GetCampaignRequest = Message<"cah.v1.GetCampaignRequest"> & {
  * Use `create(GetCampaignRequestSchema)` to create a new message.
  */
 export const GetCampaignRequestSchema: GenMessage<GetCampaignRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 8);
+  messageDesc(file_cah_v1_scientist, 13);
 
 /**
  * @generated from message cah.v1.GetCampaignResponse
@@ -277,7 +519,7 @@ export type GetCampaignResponse = Message<"cah.v1.GetCampaignResponse"> & {
  * Use `create(GetCampaignResponseSchema)` to create a new message.
  */
 export const GetCampaignResponseSchema: GenMessage<GetCampaignResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 9);
+  messageDesc(file_cah_v1_scientist, 14);
 
 /**
  * @generated from message cah.v1.ErrorSummary
@@ -316,7 +558,7 @@ export type ErrorSummary = Message<"cah.v1.ErrorSummary"> & {
  * Use `create(ErrorSummarySchema)` to create a new message.
  */
 export const ErrorSummarySchema: GenMessage<ErrorSummary> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 10);
+  messageDesc(file_cah_v1_scientist, 15);
 
 /**
  * @generated from message cah.v1.ListJobsRequest
@@ -359,7 +601,7 @@ export type ListJobsRequest = Message<"cah.v1.ListJobsRequest"> & {
  * Use `create(ListJobsRequestSchema)` to create a new message.
  */
 export const ListJobsRequestSchema: GenMessage<ListJobsRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 11);
+  messageDesc(file_cah_v1_scientist, 16);
 
 /**
  * @generated from message cah.v1.ListJobsResponse
@@ -376,7 +618,7 @@ export type ListJobsResponse = Message<"cah.v1.ListJobsResponse"> & {
  * Use `create(ListJobsResponseSchema)` to create a new message.
  */
 export const ListJobsResponseSchema: GenMessage<ListJobsResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 12);
+  messageDesc(file_cah_v1_scientist, 17);
 
 /**
  * @generated from message cah.v1.GetJobRequest
@@ -393,7 +635,7 @@ export type GetJobRequest = Message<"cah.v1.GetJobRequest"> & {
  * Use `create(GetJobRequestSchema)` to create a new message.
  */
 export const GetJobRequestSchema: GenMessage<GetJobRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 13);
+  messageDesc(file_cah_v1_scientist, 18);
 
 /**
  * @generated from message cah.v1.GetJobResponse
@@ -410,7 +652,140 @@ export type GetJobResponse = Message<"cah.v1.GetJobResponse"> & {
  * Use `create(GetJobResponseSchema)` to create a new message.
  */
 export const GetJobResponseSchema: GenMessage<GetJobResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 14);
+  messageDesc(file_cah_v1_scientist, 19);
+
+/**
+ * @generated from message cah.v1.ExplainRequest
+ */
+export type ExplainRequest = Message<"cah.v1.ExplainRequest"> & {
+  /**
+   * @generated from field: uint64 campaign = 1;
+   */
+  campaign: bigint;
+
+  /**
+   * Unset: the campaign's next job that waits.
+   *
+   * @generated from field: optional uint32 index = 2;
+   */
+  index?: number | undefined;
+};
+
+/**
+ * Describes the message cah.v1.ExplainRequest.
+ * Use `create(ExplainRequestSchema)` to create a new message.
+ */
+export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 20);
+
+/**
+ * @generated from message cah.v1.ExplainResponse
+ */
+export type ExplainResponse = Message<"cah.v1.ExplainResponse"> & {
+  /**
+   * @generated from field: cah.v1.Cause cause = 1;
+   */
+  cause: Cause;
+
+  /**
+   * The nearest cause in one sentence for people.
+   *
+   * @generated from field: string sentence = 2;
+   */
+  sentence: string;
+
+  /**
+   * The job that is explained. Unset: no job of the campaign waits.
+   *
+   * @generated from field: optional uint32 index = 3;
+   */
+  index?: number | undefined;
+
+  /**
+   * What stands between the job and the nodes, the most nodes first. A node counts once, for what it lacks first.
+   *
+   * @generated from field: repeated cah.v1.Obstacle obstacles = 4;
+   */
+  obstacles: Obstacle[];
+
+  /**
+   * Changes each of which alone would run the job now, the smallest first.
+   *
+   * @generated from field: repeated cah.v1.Remedy remedies = 5;
+   */
+  remedies: Remedy[];
+
+  /**
+   * Ready jobs of anybody that go first as things stand.
+   *
+   * @generated from field: uint64 jobs_ahead = 6;
+   */
+  jobsAhead: bigint;
+
+  /**
+   * When it will be looked at again by itself: a back-off, a reservation.
+   *
+   * @generated from field: google.protobuf.Timestamp not_before = 7;
+   */
+  notBefore?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message cah.v1.ExplainResponse.
+ * Use `create(ExplainResponseSchema)` to create a new message.
+ */
+export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 21);
+
+/**
+ * @generated from message cah.v1.Obstacle
+ */
+export type Obstacle = Message<"cah.v1.Obstacle"> & {
+  /**
+   * "mem > 64G", "4 free slots", "connected", …
+   *
+   * @generated from field: string lacks = 1;
+   */
+  lacks: string;
+
+  /**
+   * @generated from field: uint32 nodes = 2;
+   */
+  nodes: number;
+};
+
+/**
+ * Describes the message cah.v1.Obstacle.
+ * Use `create(ObstacleSchema)` to create a new message.
+ */
+export const ObstacleSchema: GenMessage<Obstacle> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 22);
+
+/**
+ * @generated from message cah.v1.Remedy
+ */
+export type Remedy = Message<"cah.v1.Remedy"> & {
+  /**
+   * What to say differently, as words of the command line: "-l mem=6G", "-p \"arch = 'x86_64'\"", "cah resume 12".
+   *
+   * @generated from field: string change = 1;
+   */
+  change: string;
+
+  /**
+   * Nodes that would then run the job now.
+   *
+   * @generated from field: uint32 nodes = 2;
+   */
+  nodes: number;
+};
+
+/**
+ * Describes the message cah.v1.Remedy.
+ * Use `create(RemedySchema)` to create a new message.
+ */
+export const RemedySchema: GenMessage<Remedy> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 23);
 
 /**
  * @generated from message cah.v1.WatchCampaignRequest
@@ -434,7 +809,7 @@ export type WatchCampaignRequest = Message<"cah.v1.WatchCampaignRequest"> & {
  * Use `create(WatchCampaignRequestSchema)` to create a new message.
  */
 export const WatchCampaignRequestSchema: GenMessage<WatchCampaignRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 15);
+  messageDesc(file_cah_v1_scientist, 24);
 
 /**
  * @generated from message cah.v1.WatchCampaignResponse
@@ -456,7 +831,7 @@ export type WatchCampaignResponse = Message<"cah.v1.WatchCampaignResponse"> & {
  * Use `create(WatchCampaignResponseSchema)` to create a new message.
  */
 export const WatchCampaignResponseSchema: GenMessage<WatchCampaignResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 16);
+  messageDesc(file_cah_v1_scientist, 25);
 
 /**
  * @generated from message cah.v1.CancelRequest
@@ -480,7 +855,7 @@ export type CancelRequest = Message<"cah.v1.CancelRequest"> & {
  * Use `create(CancelRequestSchema)` to create a new message.
  */
 export const CancelRequestSchema: GenMessage<CancelRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 17);
+  messageDesc(file_cah_v1_scientist, 26);
 
 /**
  * Both ends included.
@@ -504,7 +879,7 @@ export type IndexRange = Message<"cah.v1.IndexRange"> & {
  * Use `create(IndexRangeSchema)` to create a new message.
  */
 export const IndexRangeSchema: GenMessage<IndexRange> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 18);
+  messageDesc(file_cah_v1_scientist, 27);
 
 /**
  * @generated from message cah.v1.CancelResponse
@@ -521,7 +896,7 @@ export type CancelResponse = Message<"cah.v1.CancelResponse"> & {
  * Use `create(CancelResponseSchema)` to create a new message.
  */
 export const CancelResponseSchema: GenMessage<CancelResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 19);
+  messageDesc(file_cah_v1_scientist, 28);
 
 /**
  * @generated from message cah.v1.SetHoldRequest
@@ -536,6 +911,13 @@ export type SetHoldRequest = Message<"cah.v1.SetHoldRequest"> & {
    * @generated from field: bool held = 2;
    */
   held: boolean;
+
+  /**
+   * None: the campaign as a whole, which is another switch than that of each job.
+   *
+   * @generated from field: repeated cah.v1.IndexRange ranges = 3;
+   */
+  ranges: IndexRange[];
 };
 
 /**
@@ -543,12 +925,18 @@ export type SetHoldRequest = Message<"cah.v1.SetHoldRequest"> & {
  * Use `create(SetHoldRequestSchema)` to create a new message.
  */
 export const SetHoldRequestSchema: GenMessage<SetHoldRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 20);
+  messageDesc(file_cah_v1_scientist, 29);
 
 /**
  * @generated from message cah.v1.SetHoldResponse
  */
 export type SetHoldResponse = Message<"cah.v1.SetHoldResponse"> & {
+  /**
+   * Jobs whose switch was turned. 0 for a campaign as a whole.
+   *
+   * @generated from field: uint32 jobs = 1;
+   */
+  jobs: number;
 };
 
 /**
@@ -556,7 +944,139 @@ export type SetHoldResponse = Message<"cah.v1.SetHoldResponse"> & {
  * Use `create(SetHoldResponseSchema)` to create a new message.
  */
 export const SetHoldResponseSchema: GenMessage<SetHoldResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 21);
+  messageDesc(file_cah_v1_scientist, 30);
+
+/**
+ * @generated from message cah.v1.ListBlobsRequest
+ */
+export type ListBlobsRequest = Message<"cah.v1.ListBlobsRequest"> & {
+  /**
+   * At most 1000; 0 means 100.
+   *
+   * @generated from field: uint32 limit = 1;
+   */
+  limit: number;
+
+  /**
+   * Those used before that only, from an answer before this one.
+   *
+   * @generated from field: google.protobuf.Timestamp before = 2;
+   */
+  before?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message cah.v1.ListBlobsRequest.
+ * Use `create(ListBlobsRequestSchema)` to create a new message.
+ */
+export const ListBlobsRequestSchema: GenMessage<ListBlobsRequest> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 31);
+
+/**
+ * @generated from message cah.v1.ListBlobsResponse
+ */
+export type ListBlobsResponse = Message<"cah.v1.ListBlobsResponse"> & {
+  /**
+   * @generated from field: repeated cah.v1.OwnedBlob blobs = 1;
+   */
+  blobs: OwnedBlob[];
+};
+
+/**
+ * Describes the message cah.v1.ListBlobsResponse.
+ * Use `create(ListBlobsResponseSchema)` to create a new message.
+ */
+export const ListBlobsResponseSchema: GenMessage<ListBlobsResponse> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 32);
+
+/**
+ * @generated from message cah.v1.OwnedBlob
+ */
+export type OwnedBlob = Message<"cah.v1.OwnedBlob"> & {
+  /**
+   * @generated from field: cah.v1.Blob blob = 1;
+   */
+  blob?: Blob | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp used_at = 2;
+   */
+  usedAt?: Timestamp | undefined;
+
+  /**
+   * The caller's campaigns that have it as their stagein, newest first, at most ten.
+   *
+   * @generated from field: repeated uint64 campaigns = 3;
+   */
+  campaigns: bigint[];
+};
+
+/**
+ * Describes the message cah.v1.OwnedBlob.
+ * Use `create(OwnedBlobSchema)` to create a new message.
+ */
+export const OwnedBlobSchema: GenMessage<OwnedBlob> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 33);
+
+/**
+ * @generated from message cah.v1.RemoveBlobRequest
+ */
+export type RemoveBlobRequest = Message<"cah.v1.RemoveBlobRequest"> & {
+  /**
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+};
+
+/**
+ * Describes the message cah.v1.RemoveBlobRequest.
+ * Use `create(RemoveBlobRequestSchema)` to create a new message.
+ */
+export const RemoveBlobRequestSchema: GenMessage<RemoveBlobRequest> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 34);
+
+/**
+ * @generated from message cah.v1.RemoveBlobResponse
+ */
+export type RemoveBlobResponse = Message<"cah.v1.RemoveBlobResponse"> & {
+};
+
+/**
+ * Describes the message cah.v1.RemoveBlobResponse.
+ * Use `create(RemoveBlobResponseSchema)` to create a new message.
+ */
+export const RemoveBlobResponseSchema: GenMessage<RemoveBlobResponse> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 35);
+
+/**
+ * @generated from message cah.v1.ForgetRequest
+ */
+export type ForgetRequest = Message<"cah.v1.ForgetRequest"> & {
+  /**
+   * @generated from field: uint64 campaign = 1;
+   */
+  campaign: bigint;
+};
+
+/**
+ * Describes the message cah.v1.ForgetRequest.
+ * Use `create(ForgetRequestSchema)` to create a new message.
+ */
+export const ForgetRequestSchema: GenMessage<ForgetRequest> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 36);
+
+/**
+ * @generated from message cah.v1.ForgetResponse
+ */
+export type ForgetResponse = Message<"cah.v1.ForgetResponse"> & {
+};
+
+/**
+ * Describes the message cah.v1.ForgetResponse.
+ * Use `create(ForgetResponseSchema)` to create a new message.
+ */
+export const ForgetResponseSchema: GenMessage<ForgetResponse> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 37);
 
 /**
  * @generated from message cah.v1.ListNodesRequest
@@ -580,7 +1100,7 @@ export type ListNodesRequest = Message<"cah.v1.ListNodesRequest"> & {
  * Use `create(ListNodesRequestSchema)` to create a new message.
  */
 export const ListNodesRequestSchema: GenMessage<ListNodesRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 22);
+  messageDesc(file_cah_v1_scientist, 38);
 
 /**
  * @generated from message cah.v1.ListNodesResponse
@@ -597,7 +1117,7 @@ export type ListNodesResponse = Message<"cah.v1.ListNodesResponse"> & {
  * Use `create(ListNodesResponseSchema)` to create a new message.
  */
 export const ListNodesResponseSchema: GenMessage<ListNodesResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 23);
+  messageDesc(file_cah_v1_scientist, 39);
 
 /**
  * @generated from message cah.v1.GetUploadRequest
@@ -614,7 +1134,7 @@ export type GetUploadRequest = Message<"cah.v1.GetUploadRequest"> & {
  * Use `create(GetUploadRequestSchema)` to create a new message.
  */
 export const GetUploadRequestSchema: GenMessage<GetUploadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 24);
+  messageDesc(file_cah_v1_scientist, 40);
 
 /**
  * @generated from message cah.v1.GetUploadResponse
@@ -638,7 +1158,7 @@ export type GetUploadResponse = Message<"cah.v1.GetUploadResponse"> & {
  * Use `create(GetUploadResponseSchema)` to create a new message.
  */
 export const GetUploadResponseSchema: GenMessage<GetUploadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 25);
+  messageDesc(file_cah_v1_scientist, 41);
 
 /**
  * @generated from message cah.v1.UploadRequest
@@ -669,7 +1189,7 @@ export type UploadRequest = Message<"cah.v1.UploadRequest"> & {
  * Use `create(UploadRequestSchema)` to create a new message.
  */
 export const UploadRequestSchema: GenMessage<UploadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 26);
+  messageDesc(file_cah_v1_scientist, 42);
 
 /**
  * @generated from message cah.v1.UploadResponse
@@ -686,7 +1206,7 @@ export type UploadResponse = Message<"cah.v1.UploadResponse"> & {
  * Use `create(UploadResponseSchema)` to create a new message.
  */
 export const UploadResponseSchema: GenMessage<UploadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 27);
+  messageDesc(file_cah_v1_scientist, 43);
 
 /**
  * @generated from message cah.v1.DownloadRequest
@@ -713,7 +1233,7 @@ export type DownloadRequest = Message<"cah.v1.DownloadRequest"> & {
  * Use `create(DownloadRequestSchema)` to create a new message.
  */
 export const DownloadRequestSchema: GenMessage<DownloadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 28);
+  messageDesc(file_cah_v1_scientist, 44);
 
 /**
  * @generated from message cah.v1.DownloadResponse
@@ -742,7 +1262,7 @@ export type DownloadResponse = Message<"cah.v1.DownloadResponse"> & {
  * Use `create(DownloadResponseSchema)` to create a new message.
  */
 export const DownloadResponseSchema: GenMessage<DownloadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 29);
+  messageDesc(file_cah_v1_scientist, 45);
 
 /**
  * @generated from message cah.v1.FollowLogRequest
@@ -764,7 +1284,7 @@ export type FollowLogRequest = Message<"cah.v1.FollowLogRequest"> & {
  * Use `create(FollowLogRequestSchema)` to create a new message.
  */
 export const FollowLogRequestSchema: GenMessage<FollowLogRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 30);
+  messageDesc(file_cah_v1_scientist, 46);
 
 /**
  * @generated from message cah.v1.FollowLogResponse
@@ -786,7 +1306,155 @@ export type FollowLogResponse = Message<"cah.v1.FollowLogResponse"> & {
  * Use `create(FollowLogResponseSchema)` to create a new message.
  */
 export const FollowLogResponseSchema: GenMessage<FollowLogResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 31);
+  messageDesc(file_cah_v1_scientist, 47);
+
+/**
+ * @generated from enum cah.v1.Occasion
+ */
+export const Occasion = {
+  /**
+   * @generated from enum value: OCCASION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The first job runs.
+   *
+   * @generated from enum value: OCCASION_RUNNING = 1;
+   */
+  RUNNING: 1,
+
+  /**
+   * The first job that failed, ran into its walltime, or was given up as lost.
+   *
+   * @generated from enum value: OCCASION_ERROR = 2;
+   */
+  ERROR: 2,
+
+  /**
+   * Every job has ended.
+   *
+   * @generated from enum value: OCCASION_END = 3;
+   */
+  END: 3,
+} as const;
+
+/**
+ * @generated from enum cah.v1.Occasion
+ */
+export type Occasion = (typeof Occasion)[keyof typeof Occasion] | UnknownEnum;
+
+/**
+ * Describes the enum cah.v1.Occasion.
+ */
+export const OccasionSchema: GenEnum<Occasion> = /*@__PURE__*/
+  enumDesc(file_cah_v1_scientist, 0);
+
+/**
+ * @generated from enum cah.v1.Cause
+ */
+export const Cause = {
+  /**
+   * @generated from enum value: CAUSE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: CAUSE_ENDED = 1;
+   */
+  ENDED: 1,
+
+  /**
+   * @generated from enum value: CAUSE_UNDER_WAY = 2;
+   */
+  UNDER_WAY: 2,
+
+  /**
+   * @generated from enum value: CAUSE_CAMPAIGN_HELD = 3;
+   */
+  CAMPAIGN_HELD: 3,
+
+  /**
+   * @generated from enum value: CAUSE_JOB_HELD = 4;
+   */
+  JOB_HELD: 4,
+
+  /**
+   * @generated from enum value: CAUSE_WAITS_FOR_CAMPAIGN = 5;
+   */
+  WAITS_FOR_CAMPAIGN: 5,
+
+  /**
+   * @generated from enum value: CAUSE_RESERVED_FOR_LATER = 6;
+   */
+  RESERVED_FOR_LATER: 6,
+
+  /**
+   * @generated from enum value: CAUSE_BACKS_OFF = 7;
+   */
+  BACKS_OFF: 7,
+
+  /**
+   * @generated from enum value: CAUSE_NO_NODES = 8;
+   */
+  NO_NODES: 8,
+
+  /**
+   * No node has the properties, whether connected or not.
+   *
+   * @generated from enum value: CAUSE_NO_SUCH_NODE = 9;
+   */
+  NO_SUCH_NODE: 9,
+
+  /**
+   * Some have, and none of them is connected.
+   *
+   * @generated from enum value: CAUSE_NODES_AWAY = 10;
+   */
+  NODES_AWAY: 10,
+
+  /**
+   * Connected and suited, and too small even when empty.
+   *
+   * @generated from enum value: CAUSE_TOO_LARGE = 11;
+   */
+  TOO_LARGE: 11,
+
+  /**
+   * Suited and large enough, and busy; others' jobs may go first.
+   *
+   * @generated from enum value: CAUSE_NODES_BUSY = 12;
+   */
+  NODES_BUSY: 12,
+
+  /**
+   * @generated from enum value: CAUSE_CONTAINER_NOT_RUNNING = 13;
+   */
+  CONTAINER_NOT_RUNNING: 13,
+
+  /**
+   * @generated from enum value: CAUSE_CONTAINER_FULL = 14;
+   */
+  CONTAINER_FULL: 14,
+
+  /**
+   * There is room, kept back for a reservation or for a job that has waited long.
+   *
+   * @generated from enum value: CAUSE_ROOM_KEPT_BACK = 15;
+   */
+  ROOM_KEPT_BACK: 15,
+} as const;
+
+/**
+ * @generated from enum cah.v1.Cause
+ */
+export type Cause = (typeof Cause)[keyof typeof Cause] | UnknownEnum;
+
+/**
+ * Describes the enum cah.v1.Cause.
+ */
+export const CauseSchema: GenEnum<Cause> = /*@__PURE__*/
+  enumDesc(file_cah_v1_scientist, 1);
 
 /**
  * @generated from enum cah.v1.Output
@@ -822,7 +1490,7 @@ export type Output = (typeof Output)[keyof typeof Output] | UnknownEnum;
  * Describes the enum cah.v1.Output.
  */
 export const OutputSchema: GenEnum<Output> = /*@__PURE__*/
-  enumDesc(file_cah_v1_scientist, 0);
+  enumDesc(file_cah_v1_scientist, 2);
 
 /**
  * @generated from service cah.v1.ScientistService
@@ -857,6 +1525,16 @@ export const ScientistService: GenService<{
     output: typeof SubmitStreamResponseSchema;
   },
   /**
+   * What Submit would answer and do, without doing it.
+   *
+   * @generated from rpc cah.v1.ScientistService.Plan
+   */
+  plan: {
+    methodKind: "unary";
+    input: typeof PlanRequestSchema;
+    output: typeof PlanResponseSchema;
+  },
+  /**
    * @generated from rpc cah.v1.ScientistService.ListCampaigns
    */
   listCampaigns: {
@@ -889,6 +1567,16 @@ export const ScientistService: GenService<{
     output: typeof GetJobResponseSchema;
   },
   /**
+   * Why a job, or a campaign, is where it is, and the smallest change that would run it now.
+   *
+   * @generated from rpc cah.v1.ScientistService.Explain
+   */
+  explain: {
+    methodKind: "unary";
+    input: typeof ExplainRequestSchema;
+    output: typeof ExplainResponseSchema;
+  },
+  /**
    * The campaign as it is, then as it changes, until it has ended.
    *
    * @generated from rpc cah.v1.ScientistService.WatchCampaign
@@ -909,7 +1597,7 @@ export const ScientistService: GenService<{
     output: typeof CancelResponseSchema;
   },
   /**
-   * Holds a campaign, or resumes it: while it is held nothing more of it is offered. What runs goes on.
+   * Holds a campaign or some of its jobs, or resumes them: what is held is not offered. What runs goes on.
    *
    * @generated from rpc cah.v1.ScientistService.SetHold
    */
@@ -945,6 +1633,36 @@ export const ScientistService: GenService<{
     methodKind: "client_streaming";
     input: typeof UploadRequestSchema;
     output: typeof UploadResponseSchema;
+  },
+  /**
+   * The caller's blobs that a stagein may name, the last used first.
+   *
+   * @generated from rpc cah.v1.ScientistService.ListBlobs
+   */
+  listBlobs: {
+    methodKind: "unary";
+    input: typeof ListBlobsRequestSchema;
+    output: typeof ListBlobsResponseSchema;
+  },
+  /**
+   * The caller needs the blob no more. It goes when nothing else names it.
+   *
+   * @generated from rpc cah.v1.ScientistService.RemoveBlob
+   */
+  removeBlob: {
+    methodKind: "unary";
+    input: typeof RemoveBlobRequestSchema;
+    output: typeof RemoveBlobResponseSchema;
+  },
+  /**
+   * Removes a campaign that has ended, with all that it gave back. For good.
+   *
+   * @generated from rpc cah.v1.ScientistService.Forget
+   */
+  forget: {
+    methodKind: "unary";
+    input: typeof ForgetRequestSchema;
+    output: typeof ForgetResponseSchema;
   },
   /**
    * A job's stageout, or an output stream of it, from an offset on.

@@ -1,1 +1,0 @@
--- Kept free for what scientists order; replaced when that lands.
