@@ -7,6 +7,9 @@ import { WebSocket } from "ws"
 /** Between samples. Finer costs the hub more than it tells. */
 const SAMPLE_US = 200
 const TOP = 25
+const TOP_FILES = 15
+/** Threads that are busy less than this share of the time are left out. */
+const BUSY_SHARE_MIN = 0.02
 const READY_MAX_MS = 10_000
 
 interface ProfileNode {
@@ -15,7 +18,7 @@ interface ProfileNode {
   readonly children?: readonly number[]
 }
 
-interface Profile {
+export interface Profile {
   readonly nodes: readonly ProfileNode[]
   readonly samples: readonly number[]
   readonly timeDeltas: readonly number[]
@@ -71,9 +74,12 @@ export class Profiler {
     const texts: string[] = []
     for (const [session, thread] of this.#threads) {
       const { profile } = (await this.#ask(session, "Profiler.stop")) as unknown as { profile: Profile }
+      const top = topOf(profile)
+      // Loaders and the like, which sleep.
+      if (top === null) continue
       const file = `${prefix}.${thread.replaceAll(/\W+/g, "-")}.cpuprofile`
       await writeFile(file, JSON.stringify(profile))
-      texts.push(`${thread}, in ${file}:\n${topOf(profile)}`)
+      texts.push(`${thread}, in ${file}:\n${top}`)
     }
     return texts.join("\n\n")
   }
@@ -117,31 +123,45 @@ export class Profiler {
   }
 }
 
-/** The functions that took most time themselves, with what was idle apart. */
-function topOf({ nodes, samples, timeDeltas }: Profile): string {
-  const nameOf = new Map(
+/** Where the time went by function and by file, its own alone; what was idle is left out. Null: hardly anything went there. */
+export function topOf({ nodes, samples, timeDeltas }: Profile): string | null {
+  const placeOf = new Map(
     nodes.map(({ id, callFrame: { functionName, url } }) => {
       const file = url.replace(/^.*\/(?=(?:hub|proto|node_modules|scripts)\/)/, "").replace(/^node_modules\//, "")
-      return [id, `${functionName === "" ? "(anonymous)" : functionName}${file === "" ? "" : `  ${file}`}`]
+      return [id, { name: functionName === "" ? "(anonymous)" : functionName, file }]
     }),
   )
-  const self = new Map<string, number>()
-  let total = 0
-  let idle = 0
+  const [functions, files] = [new Map<string, number>(), new Map<string, number>()]
+  let [busyUs, idleUs] = [0, 0]
   samples.forEach((id, i) => {
-    const name = nameOf.get(id)!
+    const { name, file } = placeOf.get(id)!
     const us = timeDeltas[i] ?? 0
     if (name === "(idle)") {
-      idle += us
+      idleUs += us
       return
     }
-    total += us
-    self.set(name, (self.get(name) ?? 0) + us)
+    busyUs += us
+    add(functions, `${name}  ${file}`, us)
+    // Without a file: native code, or the collector.
+    add(files, file === "" ? name : file, us)
   })
-  const rows = [...self].sort(([, a], [, b]) => b - a).slice(0, TOP)
-  const lines = rows.map(
-    ([name, us]) =>
-      `${((100 * us) / total).toFixed(1).padStart(6)} %  ${(us / 1e3).toFixed(0).padStart(7)} ms  ${name}`,
-  )
-  return [`  busy ${(total / 1e3).toFixed(0)} ms, idle ${(idle / 1e3).toFixed(0)} ms`, ...lines].join("\n")
+  if (busyUs < BUSY_SHARE_MIN * (busyUs + idleUs)) return null
+  return [
+    `  busy ${(busyUs / 1e3).toFixed(0)} ms, idle ${(idleUs / 1e3).toFixed(0)} ms`,
+    ...largest(functions, TOP, busyUs),
+    "  by file:",
+    ...largest(files, TOP_FILES, busyUs),
+  ].join("\n")
+}
+
+function add(sums: Map<string, number>, key: string, value: number): void {
+  sums.set(key, (sums.get(key) ?? 0) + value)
+}
+
+function largest(sums: ReadonlyMap<string, number>, count: number, totalUs: number): string[] {
+  const rows = [...sums].sort(([, a], [, b]) => b - a).slice(0, count)
+  return rows.map(([name, us]) => {
+    const share = ((100 * us) / totalUs).toFixed(1).padStart(6)
+    return `${share} %  ${(us / 1e3).toFixed(0).padStart(7)} ms  ${name.trimEnd()}`
+  })
 }
