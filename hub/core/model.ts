@@ -217,6 +217,10 @@ export interface Try {
   readonly shape: number
   /** When it was offered, for the last time; monotonic, since this start of the hub. */
   sinceMs: number
+  /** When the hub heard that it runs. Monotonic; since an earlier life of the hub, it may be below 0. Null: not yet. */
+  startedMs: number | null
+  /** The same in wall time, which counts only if the hub is started anew meanwhile. */
+  startedAt: number | null
 }
 
 export interface Job {

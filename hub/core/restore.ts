@@ -99,7 +99,11 @@ function restoreJob(stage: Stage, row: JobRow): void {
   const id = jobId(row.campaign, row.index)
   const campaign = state.campaigns.get(row.campaign)
   if (campaign === undefined) throw new Error(`the store has live job ${id} of a campaign that has ended`)
-  const tries = row.tries.map(one => ({ ...one, sinceMs: now.nowMs }))
+  const tries = row.tries.map(one => {
+    // Between two lives of the hub there is no other clock.
+    const startedMs = one.startedAt === null ? null : now.nowMs - Math.max(0, now.wallMs - one.startedAt)
+    return { ...one, sinceMs: now.nowMs, startedMs }
+  })
   const job: Job = { ...row, tries, held: row.phase === "held" }
   campaign.jobs.set(job.index, job)
   // A back-off that was under way is forgotten: the restart was one.
