@@ -71,6 +71,6 @@ describe("an image", () => {
     )
     await assert.rejects(signImage(scratch(), key), /manifest\.json cannot be read \(ENOENT\); is .* an image\?/)
     writeFileSync(join(directory, "manifest.json"), "{}")
-    await assert.rejects(signImage(directory, key), /manifest\.json: the image's manifest has no format/)
+    await assert.rejects(signImage(directory, key), /manifest\.json: the image's manifest: no format/)
   })
 })

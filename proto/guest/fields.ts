@@ -24,6 +24,23 @@ export function parseObject(text: string, what: string, maxBytes: number): Recor
   return anyObject(value, what)
 }
 
+/** How a kind of file is recognised. */
+export interface Form {
+  /** For people: "the guest's settings". */
+  readonly what: string
+  /** The number that each must name. Another one means that launcher and appliance do not fit. */
+  readonly format: number
+  readonly maxBytes: number
+}
+
+/** The fields of a JSON text in this form, without its format. */
+export function parseForm(text: string, { what, format, maxBytes }: Form): Record<string, unknown> {
+  const { format: found, ...fields } = parseObject(text, what, maxBytes)
+  if (found === format) return fields
+  const named = found === undefined ? "no format" : `format ${JSON.stringify(found)}`
+  throw new FieldError(`${what}: ${named}, where ${format} is known: launcher and appliance do not fit together`)
+}
+
 /** The fields as the table wants them: all of them, and no others. */
 export function checkFields<T>(fields: Record<string, unknown>, rules: Rules<T>, what: string): T {
   const known = Object.entries(rules) as [string, Rule<unknown>][]

@@ -35,7 +35,7 @@ describe("an image's manifest", () => {
   })
 
   const wrongs: [string, Record<string, unknown>, RegExp][] = [
-    ["another format", { format: 9 }, /manifest has format 9, not 1/],
+    ["another format", { format: 9 }, /manifest: format 9, where 1 is known/],
     ["another machine", { arch: "arm64" }, /manifest: arch must be "x86_64", not "arm64"/],
     ["a kernel command of two lines", { kernelCommand: "a\nb" }, /kernelCommand must be one line/],
     ["no root", { files: { kernel: file, initrd: file } }, /manifest: files: "root" is missing/],

@@ -3,18 +3,7 @@
 // bytes is the image's name for the hub; so a manifest is never printed anew from what was read. Pure; keys are handed in.
 import { createHash, createPublicKey, verify } from "node:crypto"
 import { type Digest, digestOf, parseDigest } from "../wire/digest.ts"
-import {
-  anyObject,
-  checkFields,
-  FieldError,
-  list,
-  object,
-  parseObject,
-  type Rule,
-  type Rules,
-  text,
-  wholeNumber,
-} from "./fields.ts"
+import { anyObject, checkFields, list, object, parseForm, type Rule, type Rules, text, wholeNumber } from "./fields.ts"
 
 /** A thousand packages take 60 kB. */
 export const MANIFEST_MAX_BYTES = 1024 * 1024
@@ -46,7 +35,7 @@ export interface ImageManifest {
   readonly packages: readonly { readonly name: string; readonly version: string }[]
 }
 
-const what = "the image's manifest"
+const form = { what: "the image's manifest", format: MANIFEST_FORMAT, maxBytes: MANIFEST_MAX_BYTES }
 
 /** The bytes to sign. FieldError for what parseManifest would not take. */
 export function printManifest(manifest: ImageManifest): Uint8Array {
@@ -57,12 +46,7 @@ export function printManifest(manifest: ImageManifest): Uint8Array {
 
 /** FieldError says what is wrong. Check the signature first: what nobody signed is nobody's word. */
 export function parseManifest(printed: string): ImageManifest {
-  const { format, ...fields } = parseObject(printed, what, MANIFEST_MAX_BYTES)
-  if (format !== MANIFEST_FORMAT) {
-    const found = format === undefined ? "no format" : `format ${JSON.stringify(format)}`
-    throw new FieldError(`${what} has ${found}, not ${MANIFEST_FORMAT}: launcher and appliance do not fit together`)
-  }
-  return checkFields(fields, rules, what)
+  return checkFields(parseForm(printed, form), rules, form.what)
 }
 
 /** What the hub calls this image. */

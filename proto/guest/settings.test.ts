@@ -29,8 +29,8 @@ describe("a guest's settings", () => {
   })
 
   const wrongs: [string, Record<string, unknown>, RegExp][] = [
-    ["another format", { format: 2 }, /have format 2, not 1: launcher and appliance do not fit/],
-    ["no format", { format: undefined }, /have no format, not 1/],
+    ["another format", { format: 2 }, /settings: format 2, where 1 is known: launcher and appliance do not fit/],
+    ["no format", { format: undefined }, /settings: no format, where 1 is known/],
     ["a hub that is no URL", { hub: "hub:8080" }, /settings: hub must be a URL like "https:/],
     ["a hub with a password", { hub: "https://me:secret@hub" }, /settings: hub must be a URL/],
     ["a way that is a name", { via: "hub.example.org:80" }, /settings: via must be an address like "10.0.2.100:80"/],

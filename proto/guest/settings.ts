@@ -2,17 +2,7 @@
 // ISO of iso.ts, which the agent reads straight from the block device. The guest's owner can read it, and so can whoever owns the machine:
 // it holds a token that is good for one enrolment, and never a volunteer's account key.
 import type { Digest } from "../wire/digest.ts"
-import {
-  checkFields,
-  FieldError,
-  object,
-  orNull,
-  parseObject,
-  type Rules,
-  refuse,
-  text,
-  wholeNumber,
-} from "./fields.ts"
+import { checkFields, object, orNull, parseForm, type Rules, refuse, text, wholeNumber } from "./fields.ts"
 import { imageNames } from "./manifest.ts"
 
 /** Of the JSON text. Room for a bundle of certificates; what is larger is not ours. */
@@ -48,7 +38,7 @@ export interface GuestImage {
   readonly digest: Digest
 }
 
-const what = "the guest's settings"
+const form = { what: "the guest's settings", format: SETTINGS_FORMAT, maxBytes: SETTINGS_MAX_BYTES }
 
 /** The JSON text, with its format. FieldError for what parseSettings would not take. */
 export function printSettings(settings: GuestSettings): string {
@@ -59,12 +49,7 @@ export function printSettings(settings: GuestSettings): string {
 
 /** The settings in a JSON text of at most SETTINGS_MAX_BYTES. FieldError says what is wrong, and never repeats the token. */
 export function parseSettings(printed: string): GuestSettings {
-  const { format, ...fields } = parseObject(printed, what, SETTINGS_MAX_BYTES)
-  if (format !== SETTINGS_FORMAT) {
-    const found = format === undefined ? "no format" : `format ${JSON.stringify(format)}`
-    throw new FieldError(`${what} have ${found}, not ${SETTINGS_FORMAT}: launcher and appliance do not fit together`)
-  }
-  return checkFields(fields, settingsRules, what)
+  return checkFields(parseForm(printed, form), settingsRules, form.what)
 }
 
 /** For others who are told the same things about a hub and a node. */
