@@ -1,9 +1,9 @@
 // What the hub knows, in its own words. Only live work is here: what has ended is in the store alone.
 // Times are monotonic milliseconds of this process (nowMs); wall time is stamped where rows are written.
 import type { Digest } from "../../proto/wire/digest.ts"
+import type { NodeProperties } from "../../proto/wire/property.ts"
 import type { Deadlines } from "./deadlines.ts"
 import type { Presence } from "./presence.ts"
-import type { NodeProperties } from "./property.ts"
 import type { Demand, Lane, Queue } from "./queue.ts"
 import type { Booking } from "./reservations.ts"
 

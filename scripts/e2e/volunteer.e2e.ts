@@ -7,11 +7,12 @@
 import assert from "node:assert/strict"
 import { execFile } from "node:child_process"
 import { existsSync, readdirSync } from "node:fs"
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises"
+import { cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises"
 import { tmpdir, totalmem } from "node:os"
 import { join } from "node:path"
 import { setTimeout as pause } from "node:timers/promises"
 import { parseArgs, promisify } from "node:util"
+import type { ReleaseJson } from "../../hub/front/boinc/release.ts"
 import { type CampaignAnswer, Hub } from "../demo/hub.ts"
 import { end, type Program, runToEnd, tail } from "../demo/processes.ts"
 import { root } from "../files.ts"
@@ -92,11 +93,9 @@ async function makeRelease(): Promise<string> {
   const boinc = (...args: string[]) => runToEnd(["--import", "tsx", "scripts/boinc.ts", ...args], {})
   await boinc("key", "--out", keys)
   await boinc("sign", "--key", join(keys, "code-sign.pem"), "--dist", dist, "--appliance", name, "--out", release)
-  const files = await readdir(join(release, "files"))
-  const sizes = await Promise.all(files.map(async file => (await stat(join(release, "files", file))).size))
-  note(
-    `a release of ${files.length} files, ${(sizes.reduce((sum, size) => sum + size, 0) / 1e6).toFixed(1)} MB, with the ${name} appliance`,
-  )
+  const { files } = JSON.parse(await readFile(join(release, "release.json"), "utf8")) as ReleaseJson
+  const bytes = files.reduce((sum, { sizeBytes, gzip }) => sum + (gzip?.sizeBytes ?? sizeBytes), 0)
+  note(`a release with the ${name} appliance: ${files.length} files, ${(bytes / 1e6).toFixed(1)} MB to download`)
   return release
 }
 
