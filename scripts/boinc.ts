@@ -5,11 +5,20 @@
 // The release is the directory that `cah-hub --release` takes. Files get names that hold their own digest: what did not
 // change keeps its name, and nobody downloads it twice.
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
-import { constants, existsSync } from "node:fs"
+import { constants, createReadStream, createWriteStream, existsSync } from "node:fs"
 import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
 import { basename, extname, join } from "node:path"
+import { pipeline } from "node:stream/promises"
 import { parseArgs } from "node:util"
-import { digestsOf, openRelease, RELEASE_FILE, RELEASE_FOLDER, type ReleaseJson } from "../hub/front/boinc/release.ts"
+import { createGzip } from "node:zlib"
+import {
+  digestsOf,
+  openRelease,
+  packedName,
+  RELEASE_FILE,
+  RELEASE_FOLDER,
+  type ReleaseJson,
+} from "../hub/front/boinc/release.ts"
 import { codeKeyText, makeCodeKey, signMd5 } from "../hub/front/boinc/signature.ts"
 import { version } from "../hub/version.ts"
 
@@ -18,6 +27,9 @@ const PLATFORM = "x86_64-pc-linux-gnu"
 const HYPERVISOR_BYTES = 256 * 1024 ** 2
 /** Scratch disk and saved memory, at the least. A guess: a job that needs more asks for more. */
 const DISK_BYTES = 3 * 1024 ** 3
+/** Packing is for what is large, and shrinks by a tenth at least: an appliance's files are packed already. */
+const PACKED_MIN_BYTES = 1024 ** 2
+const PACKED_WORTH = 0.9
 /** A guest without a manifest that says otherwise. */
 const MEMORY_MB = 512
 /** The files of an appliance by plan class: see the hub's scheduler for who gets which. */
@@ -94,7 +106,8 @@ async function sign(options: {
       await chmod(join(folder, `${name}.new`), executable ? 0o755 : 0o644)
       await rename(join(folder, `${name}.new`), join(folder, name))
       const { size: sizeBytes } = await stat(join(folder, name))
-      files.set(name, { name, sizeBytes, md5, sha256, executable, signature: signMd5(key, md5) })
+      const gzip = await packed(join(folder, name), sizeBytes)
+      files.set(name, { name, sizeBytes, md5, sha256, executable, signature: signMd5(key, md5), gzip })
     }
     return name
   }
@@ -126,7 +139,25 @@ async function sign(options: {
   await removeOthers(folder, files)
   await openRelease(out)
   console.log(`release ${release.version} as number ${release.versionNumber}, for ${[...sets.keys()].join(" and ")}:`)
-  for (const { name, sizeBytes } of release.files) console.log(`  ${String(sizeBytes).padStart(12)} bytes  ${name}`)
+  for (const { name, sizeBytes, gzip } of release.files) {
+    console.log(
+      `  ${String(gzip?.sizeBytes ?? sizeBytes).padStart(12)} bytes  ${name}${gzip === null ? "" : ", packed"}`,
+    )
+  }
+}
+
+/** A packed copy beside the file, where that is worth a volunteer's waiting. */
+async function packed(path: string, sizeBytes: number): Promise<ReleaseJson["files"][number]["gzip"]> {
+  if (sizeBytes < PACKED_MIN_BYTES) return null
+  const out = packedName(path)
+  await pipeline(createReadStream(path), createGzip({ level: 9 }), createWriteStream(`${out}.new`))
+  const { size } = await stat(`${out}.new`)
+  if (size > sizeBytes * PACKED_WORTH) {
+    await rm(`${out}.new`)
+    return null
+  }
+  await rename(`${out}.new`, out)
+  return { sizeBytes: size, sha256: (await digestsOf(out)).sha256 }
 }
 
 /** A client never takes other files under a number that it knows, so another set of files gets the next one. */
@@ -138,8 +169,11 @@ async function nextNumber(out: string, appVersions: ReleaseJson["appVersions"]):
 }
 
 /** What no version names any more. A client that is just fetching it gets the new one the next time it asks. */
-async function removeOthers(folder: string, files: ReadonlyMap<string, unknown>): Promise<void> {
-  for (const name of await readdir(folder)) if (!files.has(name)) await rm(join(folder, name))
+async function removeOthers(folder: string, files: ReadonlyMap<string, ReleaseJson["files"][number]>): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const isPacked = files.get(name.replace(/\.gz$/, ""))?.gzip != null
+    if (!files.has(name) && !isPacked) await rm(join(folder, name))
+  }
 }
 
 async function main(argv: readonly string[]): Promise<void> {

@@ -134,6 +134,7 @@ export function testRelease(change: Partial<Release> = {}): Release {
     sha256: "e".repeat(64),
     executable,
     signature: signMd5(privateKey, "d".repeat(32)),
+    gzip: null,
   })
   const [program, kernel, iso] = [file("vmlauncher_1", true), file("kernel_1"), file("appliance_1.iso")]
   const version = (planClass: string, more: ReleaseFile, openName: string) => ({
@@ -155,7 +156,7 @@ export function testRelease(change: Partial<Release> = {}): Release {
     codeSignKey: codeKeyText(publicKey),
     files: new Map([program, kernel, iso].map(each => [each.name, each])),
     appVersions: [version("qemu", kernel, "kernel"), version("vbox", iso, "appliance.iso")],
-    pathOf: ({ name }) => `/nowhere/${name}`,
+    downloads: new Map(),
     ...change,
   }
 }

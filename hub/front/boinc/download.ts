@@ -9,7 +9,7 @@ import type { Request, Response } from "../../port.ts"
 import type { Computers } from "./computers.ts"
 import { type Answer, send, text } from "./http.ts"
 import { inputName } from "./launch.ts"
-import type { Release, ReleaseFile } from "./release.ts"
+import type { Download, Release } from "./release.ts"
 
 export interface DownloadParts {
   readonly store: Pick<StoreReader, "volunteers">
@@ -36,7 +36,7 @@ export function rangeOf(header: string | undefined, sizeBytes: number): Range | 
 }
 
 export function download(parts: DownloadParts, name: string, request: Request, response: Response): void {
-  const file = parts.release?.files.get(name)
+  const file = parts.release?.downloads.get(name)
   if (file === undefined) return send(request, response, input(parts, name))
   const range = rangeOf(request.headers.range, file.sizeBytes)
   if (range === "none") {
@@ -51,8 +51,8 @@ export function download(parts: DownloadParts, name: string, request: Request, r
 }
 
 async function sendFile(
-  { release, metrics }: DownloadParts,
-  file: ReleaseFile,
+  { metrics }: DownloadParts,
+  file: Download,
   range: Range | null,
   request: Request,
   response: Response,
@@ -71,7 +71,7 @@ async function sendFile(
     response.end()
     return
   }
-  const bytes = createReadStream(release!.pathOf(file), { start: from, end: to })
+  const bytes = createReadStream(file.path, { start: from, end: to })
   bytes.on("data", piece => metrics.streamBytes.inc({ dir: "out", kind: "release" }, piece.length))
   await pipeline(bytes, response as NodeJS.WritableStream)
 }

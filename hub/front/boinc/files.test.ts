@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { connect } from "node:net"
 import { describe, it } from "node:test"
+import { gunzipSync } from "node:zlib"
 import { LAUNCH_LOG_BYTES_MAX } from "../../limits.ts"
 import type { TestFront } from "../front.suite.ts"
 import { account, call, image, projects } from "./project.suite.ts"
@@ -35,6 +36,19 @@ describe("downloads", () => {
     for (const range of ["bytes=50000-", "bytes=9-2"]) assert.equal((await get(front, "root_1", range)).status, 416)
     const head = await fetch(`${front.url}/download/root_1`, { method: "HEAD" })
     assert.deepEqual([head.status, head.headers.get("content-length")], [200, "50000"])
+  })
+
+  it("come packed too where that is shorter, and the client is told so", async () => {
+    const front = await open()
+    const { key } = await account(front)
+    const infos = (await call(front, { key })).all("file_info")
+    const packed = infos.map(info => info.text("gzipped_url"))
+    assert.deepEqual(packed.slice(0, 2), ["", `${front.url}/download/root_1.gz`])
+    const whole = await get(front, "root_1.gz")
+    assert.equal(whole.body.length, infos[1]!.count("gzipped_nbytes"))
+    assert.equal(whole.headers.get("content-encoding"), null, "nobody between unpacks it")
+    assert.ok(gunzipSync(whole.body).equals(image))
+    assert.equal((await get(front, "vmlauncher_1.gz")).status, 404)
   })
 
   it("are of the release, and of nothing else on the hub's disk", async () => {

@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { after, afterEach, before } from "node:test"
+import { gzipSync } from "node:zlib"
 import type { LinkId, NodeId } from "../../core/model.ts"
 import { openFront, type TestFront } from "../front.suite.ts"
 import { clientRequest, type Sent } from "./client.suite.ts"
@@ -28,7 +29,13 @@ export async function writeRelease(directory: string, change: Partial<ReleaseJso
     const md5 = createHash("md5").update(bytes).digest("hex")
     const sha256 = createHash("sha256").update(bytes).digest("hex")
     const signature = signMd5(privateKey, md5)
-    files.push({ name, sizeBytes: bytes.length, md5, sha256, executable: bytes === program, signature })
+    const packed = gzipSync(bytes)
+    const isPacked = bytes === image
+    if (isPacked) await writeFile(join(directory, "files", `${name}.gz`), packed)
+    const gzip = isPacked
+      ? { sizeBytes: packed.length, sha256: createHash("sha256").update(packed).digest("hex") }
+      : null
+    files.push({ name, sizeBytes: bytes.length, md5, sha256, executable: bytes === program, signature, gzip })
   }
   const named = [
     { name: "vmlauncher_1", openName: null },

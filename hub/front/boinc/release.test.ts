@@ -47,6 +47,12 @@ describe("a release", () => {
       /signed for another root_1 than lies there/,
     ],
     [
+      "lacks what it says is packed",
+      at => unlink(join(at, "files/root_1.gz")),
+      /names root_1\.gz, but .* is not there/,
+    ],
+    ["is packed from something else", at => writeFile(join(at, "files/root_1.gz"), "x"), /says that root_1\.gz has/],
+    [
       "is signed by another key",
       (at, json) => rewrite(at, { ...json, codeSignKey: codeKeyText(makeCodeKey().publicKey) }),
       /no valid signature of its own key for vmlauncher_1/,

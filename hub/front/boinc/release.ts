@@ -25,6 +25,8 @@ const fileSchema = z.strictObject({
   sha256: hex(64),
   executable: z.boolean(),
   signature: z.string(),
+  /** The same packed, with ".gz" behind its name: what clients fetch and unpack. Null: packing gains nothing. */
+  gzip: z.strictObject({ sizeBytes: z.int().min(0), sha256: hex(64) }).nullable(),
 })
 
 const appVersionSchema = z.strictObject({
@@ -70,8 +72,14 @@ export interface AppVersion {
 export interface Release extends Omit<ReleaseJson, "files" | "appVersions"> {
   readonly appVersions: readonly AppVersion[]
   readonly files: ReadonlyMap<string, ReleaseFile>
-  /** The file's place on disk. */
-  pathOf(file: ReleaseFile): string
+  readonly downloads: ReadonlyMap<string, Download>
+}
+
+/** What can be fetched under a name: a file, or one packed. */
+export interface Download {
+  readonly path: string
+  readonly sizeBytes: number
+  readonly sha256: string
 }
 
 /** CahError failed_precondition, with what to do, when anything of it is not as it was signed. */
@@ -79,14 +87,16 @@ export async function openRelease(directory: string): Promise<Release> {
   const { files: listed, appVersions, ...about } = await readReleaseJson(directory)
   const files = new Map(listed.map(file => [file.name, file]))
   if (files.size < listed.length) throw bad(directory, "names a file twice")
-  const pathOf = (file: ReleaseFile) => join(directory, RELEASE_FOLDER, file.name)
+  const downloads = new Map<string, Download>()
   for (const file of listed) {
-    if (!isMd5Signed(about.codeSignKey, file.md5, file.signature)) {
-      throw bad(directory, `has no valid signature of its own key for ${file.name}`)
+    const { name, gzip, md5, signature } = file
+    if (!isMd5Signed(about.codeSignKey, md5, signature)) {
+      throw bad(directory, `has no valid signature of its own key for ${name}`)
     }
-    await compare(directory, pathOf(file), file)
+    downloads.set(name, await compared(directory, name, file))
+    if (gzip !== null) downloads.set(packedName(name), await compared(directory, packedName(name), gzip))
   }
-  return { ...about, files, pathOf, appVersions: appVersions.map(version => resolve(directory, version, files)) }
+  return { ...about, files, downloads, appVersions: appVersions.map(version => resolve(directory, version, files)) }
 }
 
 async function readReleaseJson(directory: string): Promise<ReleaseJson> {
@@ -124,17 +134,27 @@ function resolve(
   return { platform, planClass, files: found }
 }
 
-async function compare(directory: string, path: string, file: ReleaseFile): Promise<void> {
+export function packedName(name: string): string {
+  return `${name}.gz`
+}
+
+async function compared(
+  directory: string,
+  name: string,
+  { sizeBytes, sha256, md5 }: { sizeBytes: number; sha256: string; md5?: string },
+): Promise<Download> {
+  const path = join(directory, RELEASE_FOLDER, name)
   const size = await stat(path).then(
     found => found.size,
     () => null,
   )
-  if (size === null) throw bad(directory, `names ${file.name}, but ${path} is not there`)
-  if (size !== file.sizeBytes)
-    throw bad(directory, `says that ${file.name} has ${file.sizeBytes} bytes; it has ${size}`)
-  const { md5, sha256 } = await digestsOf(path)
-  if (md5 !== file.md5 || sha256 !== file.sha256)
-    throw bad(directory, `was signed for another ${file.name} than lies there`)
+  if (size === null) throw bad(directory, `names ${name}, but ${path} is not there`)
+  if (size !== sizeBytes) throw bad(directory, `says that ${name} has ${sizeBytes} bytes; it has ${size}`)
+  const found = await digestsOf(path)
+  if (found.sha256 !== sha256 || (md5 !== undefined && found.md5 !== md5)) {
+    throw bad(directory, `was signed for another ${name} than lies there`)
+  }
+  return { path, sizeBytes, sha256 }
 }
 
 export async function digestsOf(path: string): Promise<{ md5: string; sha256: string }> {

@@ -5,7 +5,7 @@ import type { CreditTotal, HostRow, LaunchRow, VolunteerRow } from "../../core/v
 import { LAUNCH_BOUND_S, LAUNCH_ESTIMATE_S, LAUNCH_LOG_BYTES_MAX } from "../../limits.ts"
 import { globalPreferences, readPreferences } from "../volunteer/preferences.ts"
 import { inputName, logName, resultName, type Share, workunitName } from "./launch.ts"
-import type { AppVersion, Release, ReleaseFile } from "./release.ts"
+import { type AppVersion, packedName, type Release, type ReleaseFile } from "./release.ts"
 import type { Decision, Message } from "./schedule.ts"
 import { element, nested, rawElement } from "./xml.ts"
 
@@ -158,6 +158,12 @@ function fileLines(parts: ReplyParts, file: ReleaseFile): string {
     "file_info",
     element("name", file.name),
     element("url", downloadUrl(parts, file.name)),
+    ...(file.gzip === null
+      ? []
+      : [
+          element("gzipped_url", downloadUrl(parts, packedName(file.name))),
+          element("gzipped_nbytes", file.gzip.sizeBytes),
+        ]),
     element("executable", file.executable),
     element("md5_cksum", file.md5),
     element("nbytes", file.sizeBytes),

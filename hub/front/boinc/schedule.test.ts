@@ -186,9 +186,9 @@ describe("a launch", () => {
     assert.equal(decided({}, { launch: launchRow() }).send?.kind, "again")
     const gone = decided({}, { launch: launchRow(), tally: enrolled })
     assert.equal(gone.launch?.ending, "lost")
-    assert.equal(gone.send?.kind, "new")
+    assert.deepEqual([gone.send, gone.host.failures, gone.callAfterS], [null, 1, LAUNCH_BACKOFF_S[0] + 1])
     const old = decided({}, { launch: launchRow({ versionNumber: 99 }) })
-    assert.deepEqual([old.launch?.ending, old.send?.kind], ["lost", "new"])
+    assert.deepEqual([old.launch?.ending, old.send], ["lost", null])
   })
 
   it("that is reported is acknowledged and over", () => {
@@ -207,7 +207,7 @@ describe("a launch", () => {
       assert.equal(failed.send, null)
       const early = decided({}, { host: failed.host })
       assert.deepEqual([early.send, early.callAfterS], [null, pauseS + 1])
-      assert.match(texts(early), /ended in an error; this computer gets another in/)
+      assert.match(texts(early), /ended with an error; this computer gets another in/)
       assert.equal(decided({ wants: 0 }, { host: { ...failed.host, notBefore: nowMs } }).send?.kind, "new")
     }
   })
@@ -219,13 +219,24 @@ describe("a launch", () => {
     assert.deepEqual([host.failures, host.notBefore], [1, nowMs + LAUNCH_BACKOFF_S[0] * 1_000])
   })
 
-  it("that its volunteer aborted is not followed by another at once; one that the hub aborted may be", () => {
-    const ended = (exit: number) => decided({ results: [{ name, state: 6, exit }] }, { launch: launchRow() })
+  it("that its volunteer aborted is not followed by another at once; one that the hub ended may be", () => {
+    const ended = (exit: number, stopping: string | null) =>
+      decided({ results: [{ name, state: 6, exit }] }, { launch: launchRow({ stopping }) })
+    const volunteer = ended(203, null)
     assert.deepEqual(
-      [ended(203).launch?.ending, ended(203).host.notBefore],
+      [volunteer.launch?.ending, volunteer.host.notBefore],
       ["aborted", nowMs + LAUNCH_ABORTED_BACKOFF_S * 1_000],
     )
-    assert.deepEqual([ended(202).host.failures, ended(202).send?.kind], [0, "new"])
+    const hub = ended(202, "A newer version takes its place.")
+    assert.deepEqual([hub.host.failures, hub.send?.kind], [0, "new"])
+    assert.equal(ended(202, null).send, null, "that the hub wanted it, only the hub can say")
+  })
+
+  it("that ended well is followed by another a minute later, so that nobody can have any number of them", () => {
+    const results = [{ name, state: 5, exit: 0 }]
+    const { host, send, messages } = decided({ results }, { launch: launchRow(), tally: enrolled })
+    assert.deepEqual([host.failures, host.notBefore, send], [0, nowMs + LAUNCH_BACKOFF_S[0] * 1_000, null])
+    assert.match(messages[0]?.text ?? "", /has ended; this computer gets another in 60 seconds/)
   })
 
   it("of another computer, or of nobody, is stopped where it shows up, and acknowledged without being believed", () => {

@@ -22,8 +22,7 @@ import type { ReportedResult, SchedulerRequest } from "./request.ts"
 /** BOINC's numbers for what became of a result. */
 const STATE_SUCCESS = 5
 const STATE_ABORTED = 6
-/** The exit status of what the hub itself aborted; a volunteer's own abort has another. */
-const EXIT_ABORTED_BY_HUB = 202
+const SHORTEST_MS = LAUNCH_BACKOFF_S[0] * 1_000
 
 export interface Message {
   /** "notice" shows up in front of the volunteer, "low" in the log only. */
@@ -116,6 +115,7 @@ export function decide(request: SchedulerRequest, known: Known): Decision {
   } else if (launch !== null) {
     const again = mayGoAgain({ ...known, launch })
     if (again) return { ...common, host, launch, send: { kind: "again" }, messages: [], callAfterS: nextCallS(known) }
+    host = paused(host, launch, nowMs)
     launch = { ...launch, ending: "lost", endedAt: nowMs, message: "The computer no longer has it." }
   }
   return { ...common, launch, ...offer(request, { ...known, host }) }
@@ -176,14 +176,17 @@ function ended(
   const ending: LaunchEnding = state === STATE_SUCCESS ? "finished" : state === STATE_ABORTED ? "aborted" : "failed"
   const over = { ...launch, ending, exitStatus, message: reported.stderr, endedAt: nowMs }
   // What the hub itself wanted to end is nobody's failure.
-  if (ending === "finished" || exitStatus === EXIT_ABORTED_BY_HUB || launch.stopping !== null) {
-    return { host: { ...host, failures: 0, notBefore: nowMs }, launch: over }
-  }
+  if (launch.stopping !== null) return { host: { ...host, failures: 0, notBefore: nowMs }, launch: over }
+  if (ending === "finished") return { host: { ...host, failures: 0, notBefore: nowMs + SHORTEST_MS }, launch: over }
+  return { host: paused(host, launch, nowMs, ending === "aborted" ? LAUNCH_ABORTED_BACKOFF_S : 0), launch: over }
+}
+
+/** No other launch for a while, longer each time in a row: else a client could have any number of them made. */
+function paused(host: HostRow, launch: LaunchRow, nowMs: number, leastS = 0): HostRow {
   const before = nowMs - launch.madeAt >= LAUNCH_GOOD_MS ? 0 : host.failures
   const pauses = LAUNCH_BACKOFF_S
   const growing = pauses[Math.min(before, pauses.length - 1)]!
-  const pauseS = ending === "aborted" ? Math.max(growing, LAUNCH_ABORTED_BACKOFF_S) : growing
-  return { host: { ...host, failures: before + 1, notBefore: nowMs + pauseS * 1_000 }, launch: over }
+  return { ...host, failures: before + 1, notBefore: nowMs + Math.max(growing, leastS) * 1_000 }
 }
 
 // ---- a new launch -----------------------------------------------------------------------------------------------
@@ -220,7 +223,11 @@ function offer(request: SchedulerRequest, known: Known): Offer {
   if (request.refusesWork || (!request.wantsWork && host.failures === 0)) return no([])
   if (host.notBefore > nowMs) {
     const waitS = Math.ceil((host.notBefore - nowMs) / 1_000)
-    const text = `The last try ended in an error; this computer gets another in ${inWords(waitS)}.`
+    const what =
+      host.failures > 0
+        ? "The last virtual machine here ended with an error"
+        : "The last virtual machine here has ended"
+    const text = `${what}; this computer gets another in ${inWords(waitS)}.`
     return no([{ priority: "low", text }], { callAfterS: waitS + 1 })
   }
   const share = shareOf(request)

@@ -19,11 +19,18 @@ const configuration = `<cc_config>
  <options><skip_cpu_benchmarks>1</skip_cpu_benchmarks><allow_multiple_clients>1</allow_multiple_clients><no_gpus>1</no_gpus></options>
 </cc_config>
 `
+/** What the volunteer allows, in per cent of the machine. */
+export interface Allowed {
+  readonly processors: number
+  readonly memory: number
+}
+
 /** A machine that is always free for us: what it does when it is not is the client's own business, and tested there. */
-const preferences = `<global_preferences>
+const preferences = ({ processors, memory }: Allowed) => `<global_preferences>
  <run_on_batteries>1</run_on_batteries><run_if_user_active>1</run_if_user_active><suspend_cpu_usage>0</suspend_cpu_usage>
  <work_buf_min_days>0.01</work_buf_min_days><work_buf_additional_days>0</work_buf_additional_days>
- <ram_max_used_busy_pct>90</ram_max_used_busy_pct><ram_max_used_idle_pct>90</ram_max_used_idle_pct>
+ <max_ncpus_pct>${processors}</max_ncpus_pct>
+ <ram_max_used_busy_pct>${memory}</ram_max_used_busy_pct><ram_max_used_idle_pct>${memory}</ram_max_used_idle_pct>
 </global_preferences>
 `
 
@@ -65,10 +72,10 @@ export class BoincClient {
     return programs.every(path => existsSync(path)) ? null : "there is no BOINC client here: apt install boinc-client"
   }
 
-  static async start(directory: string): Promise<BoincClient> {
+  static async start(directory: string, allowed: Allowed = { processors: 100, memory: 90 }): Promise<BoincClient> {
     await mkdir(directory, { recursive: true })
     await writeFile(join(directory, "cc_config.xml"), configuration)
-    await writeFile(join(directory, "global_prefs_override.xml"), preferences)
+    await writeFile(join(directory, "global_prefs_override.xml"), preferences(allowed))
     await writeFile(join(directory, "gui_rpc_auth.cfg"), PASSWORD)
     const client = new BoincClient(directory)
     await client.begin()
