@@ -41,7 +41,7 @@ function say(text: string): void {
 }
 
 function check(isSo: boolean, what: string): void {
-  if (!isSo) throw new Error(what)
+  if (!isSo) throw new Error(`this is not so: ${what}`)
   say(what)
 }
 
