@@ -159,7 +159,7 @@ export class Volunteer implements Peer {
       campaign: attempt.name.campaign as CampaignId,
       index: attempt.name.index,
       attempt: attempt.name.attempt,
-      phase: holdingOf(attempt.step),
+      phase: holdingOf(attempt),
     }))
     connection.toHub(({ link }) => ({
       kind: "NodeHello",
