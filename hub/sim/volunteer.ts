@@ -165,7 +165,7 @@ export class Volunteer implements Peer {
       kind: "NodeHello",
       link,
       node: this.node,
-      account: `account${this.node}`,
+      account: `volunteer:${this.node}`,
       publicKey: new Uint8Array(32),
       agentVersion: "simulated",
       bootId: `boot${this.bootId}`,
