@@ -105,7 +105,7 @@ export class Engine {
 
   /** For the hello: every attempt that is held, and where it is. */
   holdings(): { readonly name: AttemptName; readonly phase: ReportPhase }[] {
-    return [...this.#state.attempts.values()].map(({ name, step: at }) => ({ name, phase: holdingOf(at) }))
+    return [...this.#state.attempts.values()].map(attempt => ({ name: attempt.name, phase: holdingOf(attempt) }))
   }
 
   readonly logSource: LogSource = (name, output) => {
@@ -119,7 +119,9 @@ export class Engine {
     })
     this.post({ kind: "Leaving" })
     const over = new AbortController()
-    await Promise.race([settled, wait(LEAVE_MS, undefined, { signal: over.signal }).catch(() => {})])
+    // The journal has the last word of each attempt, for the next life to say.
+    const written = settled.then(() => Promise.all([...this.#lanes.values()].map(({ tail }) => tail)))
+    await Promise.race([written, wait(LEAVE_MS, undefined, { signal: over.signal }).catch(() => {})])
     over.abort()
     await this.close()
   }

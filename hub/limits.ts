@@ -286,6 +286,10 @@ export const SQLITE_BUSY_MS = 5_000
 export const WAL_CHECKPOINT_PAGES = 4_096
 /** The WAL file is cut back to this after a checkpoint, so that one burst does not keep its disk for ever. */
 export const WAL_KEPT_BYTES = 64 * 1024 * 1024
+/** Of the journal of live jobs, before it is put away: some 50,000 changes, which a start reads in a quarter of a second. */
+export const JOURNAL_KEPT_CHARACTERS = 8 * 1024 * 1024
+/** Live jobs that get their row with one batch, while the journal is put away: about 3 ms of the writer. */
+export const PUT_AWAY_ROWS = 500
 /** A failed store counts as well again once this much could be written: more than a tick, so that it does not fail at the next. */
 export const REOPEN_PROBE_BYTES = 1024 * 1024
 /** UTF-16 units in one page of parameters, beside PARAMETER_PAGE_LINES: long lines must not make a page slow to parse. */

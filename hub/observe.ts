@@ -10,7 +10,7 @@ export function observeTick(
   for (const { from, to, tookMs } of tick.moves) {
     metrics.jobTransitions.inc({ from, to })
     if (from === "queued" && to === "offered") metrics.jobQueueWait.observe(tookMs / 1e3)
-    if (from === "offered" && to === "staging") metrics.dispatchLatency.observe(tookMs / 1e3)
+    if (from === "offered" && (to === "staging" || to === "running")) metrics.dispatchLatency.observe(tookMs / 1e3)
     if (from === "running") metrics.jobRun.observe(tookMs / 1e3)
     // What brings a job back to the queue today is the loss of its attempt; failures end it.
     if (from !== "queued" && to === "queued") metrics.jobRetries.inc({ cause: "loss" })

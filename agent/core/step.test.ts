@@ -83,22 +83,31 @@ function short(effects: Effect[]): string[] {
 
 test("an attempt is journalled before the hub hears of it, and goes through its steps to the hub's answer", () => {
   const agent = new TestAgent()
-  assert.deepEqual(short(agent.offer()), ["Journal", "SendReport staging", "Stage"])
+  assert.deepEqual(short(agent.offer({ stagein: blob })), ["Journal", "SendReport staging", "Stage"])
   assert.deepEqual(short(agent.take({ kind: "StageinReady", name })), ["SendReport running", "Run"])
-  assert.deepEqual(short(agent.take({ kind: "CommandEnded", name, exit: exit() })), ["SendReport returning", "Pack"])
+  assert.deepEqual(short(agent.take({ kind: "CommandEnded", name, exit: exit() })), ["Pack"])
   const packed = agent.take({ kind: "ResultPacked", name, packed: { ...nothingPacked, stageout: blob } })
-  assert.deepEqual(short(packed), ["Journal", "Upload"])
+  assert.deepEqual(short(packed), ["Journal", "SendReport returning", "Upload"])
   assert.deepEqual(short(agent.take({ kind: "Uploaded", name })), ["SendReport ended finished"])
   const answered = agent.take({ kind: "ReportAnswered", name, phase: "ended", answer: "accepted" })
   assert.deepEqual(short(answered), ["Forget"])
   assert.equal(agent.attempt, undefined)
 })
 
+test("with nothing to fetch and nothing to send back the hub hears twice: that it runs, and how it ended", () => {
+  const agent = new TestAgent()
+  assert.deepEqual(short(agent.offer()), ["Journal", "SendReport running", "Stage"])
+  assert.deepEqual(short(agent.take({ kind: "StageinReady", name })), ["Run"])
+  assert.deepEqual(short(agent.take({ kind: "CommandEnded", name, exit: exit() })), ["Pack"])
+  const packed = agent.take({ kind: "ResultPacked", name, packed: nothingPacked })
+  assert.deepEqual(short(packed), ["Journal", "SendReport ended finished"])
+})
+
 test("outputs are sent after an error too", () => {
   const agent = new TestAgent().running()
   agent.take({ kind: "CommandEnded", name, exit: exit({ exitCode: 3 }) })
   const effects = agent.take({ kind: "ResultPacked", name, packed: { ...nothingPacked, stageout: blob } })
-  assert.deepEqual(short(effects), ["Journal", "Upload"])
+  assert.deepEqual(short(effects), ["Journal", "SendReport returning", "Upload"])
   assert.deepEqual(short(agent.take({ kind: "Uploaded", name })), ["SendReport ended failed"])
 })
 
@@ -115,7 +124,7 @@ test("work goes on while the hub is away, and everything is said again when it i
   agent.take({ kind: "LinkLost" })
   agent.take({ kind: "CommandEnded", name, exit: exit() })
   const packed = agent.take({ kind: "ResultPacked", name, packed: { ...nothingPacked, stageout: blob } })
-  assert.deepEqual(short(packed), ["Journal"], "no upload without a link")
+  assert.deepEqual(short(packed), ["Journal", "SendReport returning"], "no upload without a link")
   assert.deepEqual(short(agent.welcome({ ...name, answer: "continue" })), ["SendReport returning", "Upload"])
 })
 
@@ -123,8 +132,8 @@ test("a report is repeated until it is answered", () => {
   const agent = new TestAgent()
   agent.offer()
   assert.deepEqual(short(agent.wait(REPORT_REPEAT_MS - 1)), [])
-  assert.deepEqual(short(agent.wait(1)), ["SendReport staging"])
-  agent.take({ kind: "ReportAnswered", name, phase: "staging", answer: "already" })
+  assert.deepEqual(short(agent.wait(1)), ["SendReport running"])
+  agent.take({ kind: "ReportAnswered", name, phase: "running", answer: "already" })
   assert.deepEqual(short(agent.wait(REPORT_REPEAT_MS)), [])
 })
 
@@ -173,7 +182,7 @@ test("a stagein that fails is tried again, longer each time, and given up for an
   agent.offer()
   for (let tries = 1; tries < STAGE_TRIES_MAX; tries++) {
     assert.deepEqual(short(agent.take({ kind: "StageinFailed", name, message: "cut", final: false })), [])
-    agent.take({ kind: "ReportAnswered", name, phase: "staging", answer: "accepted" })
+    agent.take({ kind: "ReportAnswered", name, phase: "running", answer: "accepted" })
     const wait = Math.min(60_000, RETRY_MIN_MS * 2 ** (tries - 1))
     assert.deepEqual(
       short(agent.wait(wait)).filter(kind => kind === "Stage"),
@@ -264,7 +273,7 @@ test("in an appliance a job for another one is refused in words; one for this on
     // A hub that is newer than this agent.
     "image_name SOUNDS LIKE 'povray'",
   ]) {
-    assert.equal(answer(mine), "staging", mine)
+    assert.equal(answer(mine), "running", mine)
   }
   assert.equal(
     answer("image_name = 'povray'"),
@@ -276,5 +285,5 @@ test("in an appliance a job for another one is refused in words; one for this on
 test("outside an appliance what a job asks for is the hub's to judge", () => {
   const agent = new TestAgent()
   const effects = agent.offer({ property: "image_name = 'povray'" })
-  assert.ok(effects.some(effect => effect.kind === "SendReport" && effect.phase === "staging"))
+  assert.ok(effects.some(effect => effect.kind === "SendReport" && effect.phase === "running"))
 })

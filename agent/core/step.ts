@@ -182,7 +182,7 @@ function onReportAnswered(turn: Turn, attempt: Attempt, event: Extract<Event, { 
     return
   }
   if (event.answer === "stale") return stop(turn, attempt, "the hub wants it no more")
-  if (event.phase === reportOf(attempt.step)) attempt.acknowledged = true
+  if (event.phase === reportOf(attempt)) attempt.acknowledged = true
 }
 
 // ---- what the node does -----------------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ function onTicked(turn: Turn): void {
 }
 
 function repeats(state: State, attempt: Attempt): boolean {
-  return state.connected && !attempt.acknowledged && reportOf(attempt.step) !== null
+  return state.connected && !attempt.acknowledged && reportOf(attempt) !== null
 }
 
 function backoffMs(tries: number): number {
@@ -308,8 +308,9 @@ function backoffMs(tries: number): number {
 /** Takes the attempt to a step, tells the hub if that is news to it, and begins what the step does. */
 function enter(turn: Turn, attempt: Attempt, next: Step): void {
   if (next === "uploading" && blobsOf(attempt.result!).length === 0) return enter(turn, attempt, "reporting")
-  const news = reportOf(next) !== reportOf(attempt.step)
+  const before = reportOf(attempt)
   attempt.step = next
+  const news = reportOf(attempt) !== before
   attempt.underway = false
   attempt.retryAtMs = null
   if (news) {
@@ -369,19 +370,23 @@ function forget(turn: Turn, attempt: Attempt): void {
 }
 
 function report(turn: Turn, attempt: Attempt): void {
-  const phase = reportOf(attempt.step)
+  const phase = reportOf(attempt)
   if (phase === null) return
   attempt.repeatAtMs = turn.nowMs + REPORT_REPEAT_MS
   turn.say({ kind: "SendReport", name: attempt.name, phase, result: phase === "ended" ? attempt.result : null })
 }
 
-/** What the hub is told of a step. Null: nothing until it is over. */
-export function reportOf(step: Step): ReportPhase | null {
+/**
+ * What the hub is told. A step that is over in a moment is not worth a frame each way: with nothing to fetch an attempt counts as
+ * running from the start, and until something is sent back as running still. Null: nothing until it is over.
+ */
+export function reportOf({ step, spec }: Pick<Attempt, "step" | "spec">): ReportPhase | null {
   switch (step) {
     case "staging":
+      return spec.stagein !== null || spec.gather ? "staging" : "running"
     case "running":
-      return step
     case "packing":
+      return "running"
     case "uploading":
       return "returning"
     case "reporting":
@@ -393,9 +398,9 @@ export function reportOf(step: Step): ReportPhase | null {
   }
 }
 
-/** How a hello names an attempt in this step. */
-export function holdingOf(step: Step): ReportPhase {
-  return reportOf(step) ?? "running"
+/** How a hello names an attempt. */
+export function holdingOf(attempt: Pick<Attempt, "step" | "spec">): ReportPhase {
+  return reportOf(attempt) ?? "running"
 }
 
 /** Whether it uses the processor and the memory that it was given. */

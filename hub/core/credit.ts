@@ -5,7 +5,7 @@ import type { Stage } from "./change.ts"
 import type { Campaign, Try } from "./model.ts"
 import type { ResultRow } from "./ports.ts"
 import { shapeOf } from "./rules.ts"
-import type { CreditTotal } from "./volunteers.ts"
+import { type CreditTotal, isVolunteerAccount } from "./volunteers.ts"
 
 /**
  * BOINC's unit: 200 for a day of a machine that does 10^9 floating-point operations a second. A slot counts as such a
@@ -37,11 +37,14 @@ export function creditAt(total: CreditTotal, wallMs: number): { total: number; a
 
 export const noCredit: CreditTotal = { slotMs: 0, results: 0, average: 0, averageAt: 0 }
 
-/** Writes the result's line into the ledger, in the same transaction. Null: the try was lost, so nobody measured it. */
+/**
+ * Writes the result's line into the ledger, in the same transaction, if the node is a volunteer's: a laboratory's own machines
+ * collect nothing. Null: the try was lost, so nobody measured it.
+ */
 export function giveCredit(stage: Stage, campaign: Campaign, one: Try | null, result: ResultRow): void {
   if (result.outcome !== "finished") return
   const account = stage.state.nodes.get(result.node)?.account
-  if (account === undefined) return
+  if (account === undefined || !isVolunteerAccount(account)) return
   const { index, attempt, node } = result
   const slotMs = one === null ? 0 : slotMsOf(campaign, one, stage.now.nowMs)
   const row = { campaign: campaign.id, index, attempt, account, node, slotMs, at: stage.now.wallMs }

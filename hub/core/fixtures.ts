@@ -114,7 +114,7 @@ export class TestCore {
       kind: "NodeHello",
       link: ++this.lastLink as LinkId,
       node: name as NodeId,
-      account: "volunteer",
+      account: "volunteer:1",
       publicKey: new Uint8Array(32),
       agentVersion: "1",
       bootId: "boot",

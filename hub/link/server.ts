@@ -28,7 +28,6 @@ import { LoopLag } from "./lag.ts"
 import { StageoutQuota } from "./quota.ts"
 import { type Admission, type LinkTimes, type Newcomer, Session, type SessionWorld } from "./session.ts"
 import type { Follower, Output } from "./taps.ts"
-import { offerBody } from "./words.ts"
 
 export type { Admission, Newcomer } from "./session.ts"
 
@@ -146,7 +145,7 @@ export class LinkServer implements Links, LogTap {
   // ---- Links ----
 
   offer(link: LinkId, offer: FullOffer): void {
-    this.#sessions.get(link)?.send(offerBody(offer))
+    this.#sessions.get(link)?.offer(offer)
   }
 
   speak(speech: LinkSpeech): void {

@@ -23,7 +23,7 @@ import { helloBytes, NONCE_BYTES, nodeIdOf } from "../../proto/wire/hello.ts"
 import { afterAgentFrame, agreeOnVersion, type LinkPhase } from "../../proto/wire/link.ts"
 import { CahError } from "../core/errors.ts"
 import type { LinkId, NodeId } from "../core/model.ts"
-import type { LinkSpeech } from "../core/ports.ts"
+import type { FullOffer, LinkSpeech } from "../core/ports.ts"
 import {
   CLOSE_MS,
   CONTROL_BYTES_BURST,
@@ -34,6 +34,8 @@ import {
   PING_MISSES_MAX,
 } from "../limits.ts"
 import { Bucket } from "./bucket.ts"
+import { offerFrame, quickHeartbeat, quickReport, reportAnswerFrame } from "./hot.ts"
+import { messages } from "./messages.ts"
 import { Transfers, type TransferWorld } from "./transfer.ts"
 import {
   answerBody,
@@ -42,6 +44,7 @@ import {
   gatherBody,
   helloOf,
   isSignedBy,
+  offerBody,
   reportOf,
   speechBody,
   wireDuration,
@@ -156,6 +159,10 @@ export class Session {
 
   // ---- what the engine says ----
 
+  offer(offer: FullOffer): void {
+    if (this.#phase !== "closed") this.outbox.control(offerFrame(offer) ?? encodeHubFrame(offerBody(offer)))
+  }
+
   /** False if the link has gone meanwhile. */
   speak(speech: LinkSpeech): boolean {
     if (this.#phase === "closed") return false
@@ -175,6 +182,10 @@ export class Session {
         send: body => this.send(body),
         settled: () => this.#world.settled(node, this),
       })
+    }
+    if (speech.kind === "AnswerReport") {
+      this.outbox.control(reportAnswerFrame(speech, speech.phase, speech.answer))
+      return true
     }
     this.send(speechBody(speech, { wallMs: this.#world.clock.wallMs(), protocol: this.#protocol }))
     return true
@@ -230,6 +241,7 @@ export class Session {
     this.#heard()
     try {
       if (!isBinary || !Buffer.isBuffer(data)) throw new FrameError("a text message; frames are binary")
+      if (this.#phase === "open" && this.#onQuickFrame(data)) return
       const body = decodeAgentFrame(data)
       const isStreamData = body.case === "chunk"
       // A full chunk is free: its stream's credit bounds it. Crumbs cost nearly what other frames do.
@@ -239,6 +251,20 @@ export class Session {
     } catch (thrown) {
       this.#failed(thrown)
     }
+  }
+
+  /** The usual frames of an open link. False: it is another, or not a plain one. */
+  #onQuickFrame(data: Buffer): boolean {
+    const [node, epoch] = [this.#node, this.#epoch]
+    const report = quickReport(data)
+    const sequence = report === null ? quickHeartbeat(data) : null
+    if (node === null || epoch === null || (report === null && sequence === null)) return false
+    this.#charge(1, data.length)
+    const { engine } = this.#world
+    // Without outputs there is nothing to look for on disk.
+    if (report !== null) engine.post({ kind: "AttemptReported", node, epoch, ...report })
+    else engine.post({ kind: "HeartbeatReceived", node, epoch, sequence: sequence! })
+    return true
   }
 
   #onFrame(body: AgentBody): void {
@@ -472,11 +498,16 @@ export class Session {
 
   #write(frames: readonly Uint8Array[], done: () => void): void {
     const { webSocket, stream } = this.#socket
+    // Closing: what ws would do with a message then.
+    if (webSocket.readyState !== webSocket.OPEN) {
+      process.nextTick(done)
+      return
+    }
+    const buffers = messages(frames)
+    const last = buffers.pop()!
     stream.cork()
-    frames.forEach((frame, index) => {
-      if (index === frames.length - 1) webSocket.send(frame, done)
-      else webSocket.send(frame)
-    })
+    for (const buffer of buffers) stream.write(buffer)
+    stream.write(last, () => done())
     stream.uncork()
   }
 

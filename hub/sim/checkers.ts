@@ -173,7 +173,7 @@ export class Checkers {
         this.say(`I8: credit for ${nameOf(row)}#${row.attempt} on ${row.node}, whose result was not accepted just now`)
       }
       owed.delete(nameOf(row))
-      if (row.account !== `account${row.node}`) this.say(`I8: credit for work of ${row.node} went to ${row.account}`)
+      if (row.account !== `volunteer:${row.node}`) this.say(`I8: credit for work of ${row.node} went to ${row.account}`)
       const limitMs = this.slotMsMax(row.campaign)
       if (!(row.slotMs >= 0 && row.slotMs <= limitMs)) {
         this.say(`I8: ${row.slotMs} ms of slots for ${nameOf(row)}, of which at most ${limitMs} are possible`)

@@ -60,7 +60,9 @@ for (const broken of mutantNames) {
 }
 
 test("three owners with different pasts converge to their shares within five per cent, whatever goes wrong", async () => {
-  const { violations, used } = await simulate({ ...small, agents: 40, jobs: 6_000, hours: 24, fair: true })
+  // Without clients' faults: a job that would run for ever is counted when it is over, which may be hours after its share was used.
+  const faults = "hub,network,halfopen,churn,crash,disk,clock,slow"
+  const { violations, used } = await simulate({ ...small, agents: 40, jobs: 12_000, hours: 24, faults, fair: true })
   assert.deepEqual(violations, [])
   const all = fairShares.reduce((sum, [owner]) => sum + used[owner]!, 0)
   const shares = fairShares.reduce((sum, [, share]) => sum + share, 0)

@@ -159,13 +159,13 @@ export class Volunteer implements Peer {
       campaign: attempt.name.campaign as CampaignId,
       index: attempt.name.index,
       attempt: attempt.name.attempt,
-      phase: holdingOf(attempt.step),
+      phase: holdingOf(attempt),
     }))
     connection.toHub(({ link }) => ({
       kind: "NodeHello",
       link,
       node: this.node,
-      account: `account${this.node}`,
+      account: `volunteer:${this.node}`,
       publicKey: new Uint8Array(32),
       agentVersion: "simulated",
       bootId: `boot${this.bootId}`,

@@ -7,6 +7,7 @@ import type { Result } from "../core/model.ts"
 import type { CampaignRow, JobRow, NodeRow, ResultRow, Write } from "../core/ports.ts"
 import { PARAMETER_PAGE_BYTES, PARAMETER_PAGE_LINES } from "../limits.ts"
 import { encodeVolunteer, volunteerStatements } from "./encode-volunteers.ts"
+import { storyText, triesText } from "./journal.ts"
 import { insert, own, replaced, type Value } from "./statement.ts"
 
 /** A statement and the values of its parameters, in order. */
@@ -40,6 +41,16 @@ export const statements = {
      stdout_inline, stdout, stdout_bytes, stdout_dropped_bytes, stderr_inline, stderr, stderr_bytes, stderr_dropped_bytes,
      run_ms, cpu_ms, peak_memory_bytes, stored_at`,
   ),
+  // A job that ended, and its result: one row.
+  ended: insert(
+    "results",
+    `campaign, idx, attempt, node, outcome, exit_code, message, stageout, stageout_bytes,
+     stdout_inline, stdout, stdout_bytes, stdout_dropped_bytes, stderr_inline, stderr, stderr_bytes, stderr_dropped_bytes,
+     run_ms, cpu_ms, peak_memory_bytes, stored_at, verdict, last_attempt, failures, losses, story`,
+  ),
+  dropJob: "DELETE FROM jobs WHERE campaign = ? AND idx = ?",
+  journal: insert("journal", "seq, lines"),
+  clearJournal: "DELETE FROM journal WHERE seq <= ?",
   node: insert(
     "nodes",
     `id, account, name, public_key, agent_version, boot_id, epoch, slots, memory_bytes, disk_bytes, properties,
@@ -208,10 +219,15 @@ function campaignValues(row: CampaignRow): Value[] {
 }
 
 function jobValues(row: JobRow): Value[] {
-  const story = JSON.stringify(row.story.map(line => [line.at, line.event, line.phase, line.attempt, line.node]))
-  const tries = JSON.stringify(row.tries.map(one => [one.attempt, one.node, one.phase, one.shape, one.startedAt]))
   const { campaign, index, phase, outcome, verdict, attempt, node, failures, losses } = row
+  const [story, tries] = [storyText(row.story), triesText(row.tries)]
   return [campaign, index, phase, outcome, verdict, attempt, node, failures, losses, story, tries]
+}
+
+/** A job that ended with this result. */
+export function endedStep(job: JobRow, result: ResultRow, wallMs: number): Step {
+  const { verdict, attempt, failures, losses } = job
+  return ["ended", [...resultValues(result), wallMs, verdict, attempt, failures, losses, storyText(job.story)]]
 }
 
 function resultValues(row: ResultRow): Value[] {

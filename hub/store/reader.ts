@@ -10,12 +10,8 @@ import type {
   NodeId,
   Occasion,
   Outcome,
-  Phase,
   Rules,
-  StoryLine,
   Totals,
-  Try,
-  Verdict,
 } from "../core/model.ts"
 import type {
   CampaignRow,
@@ -35,9 +31,10 @@ import type {
 import { noRules } from "../core/rules.ts"
 import type { LaunchId } from "../core/volunteers.ts"
 import { BLOB_ROWS_PAGE, ERROR_GROUPS_READ, PARAMETER_PAGES_KEPT } from "../limits.ts"
-import { cancelledJob, mergeByIndex } from "./cancelled.ts"
 import { digestBytes } from "./encode.ts"
+import type { ByJob } from "./journal.ts"
 import type { Db } from "./open.ts"
+import { JobsReader } from "./read-jobs.ts"
 import { SqliteVolunteers } from "./read-volunteers.ts"
 import { bytes, type Columns, found } from "./row.ts"
 
@@ -61,18 +58,6 @@ function prepare(db: Db) {
       )
       .pluck(),
     liveCampaigns: db.prepare<[], Columns>(`${campaignSelect} WHERE p.ended_at IS NULL ORDER BY p.campaign`),
-    liveJobs: db.prepare<[], Columns>(
-      "SELECT * FROM jobs INDEXED BY jobs_live WHERE phase <> 'ended' ORDER BY campaign, idx",
-    ),
-    cancelledFrom: db.prepare<[number, number, number], { first: number; count: number; at: number }>(
-      "SELECT first, count, at FROM cancelled WHERE campaign = ? AND first + count > ? ORDER BY first LIMIT ?",
-    ),
-    cancelledOver: db.prepare<[number, number], { first: number; count: number; at: number }>(
-      "SELECT first, count, at FROM cancelled WHERE campaign = ? AND first <= ? ORDER BY first DESC LIMIT 1",
-    ),
-    indicesFrom: db
-      .prepare<[number, number], number>("SELECT idx FROM jobs WHERE campaign = ? AND idx >= ? ORDER BY idx")
-      .pluck(),
     nodes: db.prepare<[], Columns>("SELECT * FROM nodes ORDER BY id"),
     usages: db.prepare<[], Columns>("SELECT * FROM usage ORDER BY owner, project, best_effort"),
     shares: db.prepare<[], { owner: string; share: number }>("SELECT owner, share FROM shares ORDER BY owner"),
@@ -111,7 +96,6 @@ function prepare(db: Db) {
       all: { all: campaignPage(false, false), live: campaignPage(false, true) },
       owned: { all: campaignPage(true, false), live: campaignPage(true, true) },
     },
-    job: db.prepare<[number, number], Columns>("SELECT * FROM jobs WHERE campaign = ? AND idx = ?"),
     result: db.prepare<[number, number], Columns>("SELECT * FROM results WHERE campaign = ? AND idx = ?"),
     stageouts: db.prepare<[number, number, number], Columns>(
       `SELECT idx, stageout, stageout_bytes FROM results
@@ -146,25 +130,24 @@ function prepare(db: Db) {
 }
 
 export class SqliteReader implements StoreReader {
-  #db: Db
   #ask: ReturnType<typeof prepare>
-  readonly #jobPages = new Map<string, ReturnType<typeof prepareJobs>>()
+  readonly #jobs: JobsReader
   /** Pages never change, so those last used are kept parsed: jobs are offered in order. */
   readonly #pages = new Map<string, string[]>()
 
   readonly volunteers: SqliteVolunteers
 
-  constructor(db: Db) {
-    this.#db = db
+  /** `live`: jobs as they stand since the journal was put away. */
+  constructor(db: Db, live: ByJob<JobRow>) {
     this.#ask = prepare(db)
+    this.#jobs = new JobsReader(db, live)
     this.volunteers = new SqliteVolunteers(db)
   }
 
   /** Goes on with another handle on the same database. */
-  protected readFrom(db: Db): void {
+  protected readFrom(db: Db, live: ByJob<JobRow>): void {
     this.#ask = prepare(db)
-    this.#db = db
-    this.#jobPages.clear()
+    this.#jobs.readFrom(db, live)
     this.volunteers.readFrom(db)
   }
 
@@ -181,15 +164,15 @@ export class SqliteReader implements StoreReader {
   }
 
   liveJobs(): JobRow[] {
-    return this.#ask.liveJobs.all().map(jobRow)
+    return this.#jobs.liveJobs()
   }
 
   indicesFrom(campaign: CampaignId, fromIndex: number): number[] {
-    return this.#ask.indicesFrom.all(campaign, fromIndex)
+    return this.#jobs.indicesFrom(campaign, fromIndex)
   }
 
   cancelledRanges(campaign: CampaignId): IndexRange[] {
-    return this.#ask.cancelledFrom.all(campaign, 0, -1).map(({ first, count }) => ({ first, last: first + count - 1 }))
+    return this.#jobs.cancelledRanges(campaign).map(({ first, count }) => ({ first, last: first + count - 1 }))
   }
 
   nodes(): NodeRow[] {
@@ -255,23 +238,11 @@ export class SqliteReader implements StoreReader {
   }
 
   job(campaign: CampaignId, index: number): JobRow | null {
-    const columns = this.#ask.job.get(campaign, index)
-    if (columns !== undefined) return jobRow(columns)
-    const range = this.#ask.cancelledOver.get(campaign, index)
-    return range !== undefined && index < range.first + range.count ? cancelledJob(campaign, index, range.at) : null
+    return this.#jobs.job(campaign, index)
   }
 
   jobs(campaign: CampaignId, filter: JobFilter): JobRow[] {
-    const { fromIndex, limit, phase, outcome } = filter
-    const key = `${phase ?? ""}/${outcome ?? ""}`
-    let page = this.#jobPages.get(key)
-    if (page === undefined) {
-      page = prepareJobs(this.#db, filter)
-      this.#jobPages.set(key, page)
-    }
-    const rows = page.all({ campaign, fromIndex, limit, phase: phase ?? null, outcome: outcome ?? null }).map(jobRow)
-    if ((phase ?? "ended") !== "ended" || (outcome ?? "cancelled") !== "cancelled") return rows
-    return mergeByIndex(campaign, rows, this.#ask.cancelledFrom.all(campaign, fromIndex, limit), fromIndex, limit)
+    return this.#jobs.jobs(campaign, filter)
   }
 
   result(campaign: CampaignId, index: number): ResultRow | null {
@@ -350,25 +321,6 @@ export class SqliteReader implements StoreReader {
   }
 }
 
-/** By an index that holds just what is asked for. SQLite would refuse the statement if that could not be used. */
-function prepareJobs(db: Db, { phase, outcome }: JobFilter) {
-  const conditions = ["campaign = @campaign", "idx >= @fromIndex"]
-  let index = ""
-  if (phase !== undefined) conditions.push("phase = @phase")
-  if (phase !== undefined && phase !== "ended") {
-    // The index's own condition, which SQLite does not derive from a parameter.
-    conditions.push("phase <> 'ended'")
-    index = "INDEXED BY jobs_live"
-  }
-  if (outcome !== undefined) {
-    conditions.push("outcome = @outcome")
-    index = "INDEXED BY jobs_ended"
-  }
-  return db.prepare<[Record<string, string | number | null>], Columns>(
-    `SELECT * FROM jobs ${index} WHERE ${conditions.join(" AND ")} ORDER BY idx LIMIT @limit`,
-  )
-}
-
 function campaignRow(c: Columns): CampaignRow {
   return {
     id: c.id as CampaignId,
@@ -398,25 +350,6 @@ function campaignRow(c: Columns): CampaignRow {
     told: JSON.parse(c.told as string) as Occasion[],
     submittedAt: c.submitted_at as number,
     endedAt: c.ended_at as number | null,
-  }
-}
-
-function jobRow(c: Columns): JobRow {
-  const story = JSON.parse(c.story as string) as [number, string, Phase, number, NodeId | null][]
-  return {
-    campaign: c.campaign as CampaignId,
-    index: c.idx as number,
-    phase: c.phase as Phase,
-    outcome: c.outcome as Outcome | null,
-    verdict: c.verdict as Verdict,
-    attempt: c.attempt as number,
-    node: c.node as NodeId | null,
-    failures: c.failures as number,
-    losses: c.losses as number,
-    tries: (JSON.parse(c.tries as string) as [number, NodeId, Try["phase"], number, number?][]).map(
-      ([attempt, node, phase, shape, startedAt = null]) => ({ attempt, node, phase, shape, startedAt }),
-    ),
-    story: story.map(([at, event, phase, attempt, node]): StoryLine => ({ at, event, phase, attempt, node })),
   }
 }
 

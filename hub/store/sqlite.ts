@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { Worker } from "node:worker_threads"
 import { CahError, type ErrorCode } from "../core/errors.ts"
 import type { CampaignRow, Store, StoreHealth, Write } from "../core/ports.ts"
-import { encode } from "./encode.ts"
+import { Batches, type JournalLimits, journalLimits } from "./batches.ts"
 import { type Lock, lockDirectory } from "./lock.ts"
 import { closeDb, type Db, messageOf, openDb, openHandles } from "./open.ts"
 import { SqliteReader } from "./reader.ts"
@@ -18,6 +18,8 @@ export interface SqliteStoreOptions {
   readonly directory: string
   /** Wall time in ms, for rows that the store itself stamps. */
   readonly wallMs: () => number
+  /** Other bounds than those of limits.ts, in tests. */
+  readonly journal?: JournalLimits
 }
 
 /** CahError failed_precondition when another hub holds the directory, or the database is newer than this hub. */
@@ -31,12 +33,33 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Sqli
   const writer = new Writer(file)
   try {
     await writer.ask({ kind: "open", wallMs: options.wallMs(), probe: false })
-    return new SqliteStore(file, openDb(file, "reader"), writer, lock, options.wallMs)
+    const reader = openDb(file, "reader")
+    return new SqliteStore({ ...options, file, reader, writer, lock }, await batchesOf(reader, writer, options.journal))
   } catch (thrown) {
     await writer.stop()
     lock.release()
     throw thrown
   }
+}
+
+/** Of a database whose journal is put away first: a start must not depend on how long it has grown. */
+async function batchesOf(reader: Db, writer: Writer, limits = journalLimits): Promise<Batches> {
+  const batches = Batches.of(reader, limits)
+  const first = batches.putAway()
+  if (first !== null) {
+    await writer.ask({ kind: "commit", steps: first.steps })
+    first.landed()
+  }
+  return batches
+}
+
+interface Parts {
+  readonly file: string
+  readonly reader: Db
+  readonly writer: Writer
+  readonly lock: Lock
+  readonly wallMs: () => number
+  readonly journal?: JournalLimits
 }
 
 export class SqliteStore extends SqliteReader implements Store {
@@ -47,10 +70,14 @@ export class SqliteStore extends SqliteReader implements Store {
   #reader: Db
   /** Live campaigns that have their row, so that a tick which only counts does not carry their specification. */
   readonly #stored = new Set<number>()
+  readonly #limits: JournalLimits
+  #batches: Batches
   #closing: Promise<void> | null = null
 
-  constructor(file: string, reader: Db, writer: Writer, lock: Lock, wallMs: () => number) {
-    super(reader)
+  constructor({ file, reader, writer, lock, wallMs, journal }: Parts, batches: Batches) {
+    super(reader, batches.live)
+    this.#batches = batches
+    this.#limits = journal ?? journalLimits
     this.#file = file
     this.#reader = reader
     this.#writer = writer
@@ -60,11 +87,14 @@ export class SqliteStore extends SqliteReader implements Store {
 
   commit(writes: Write[], done: (error: Error | null) => void): void {
     const wallMs = this.#wallMs()
-    const isStored = (row: CampaignRow) => this.#isStored(row)
-    const steps = writes.flatMap(write => encode(write, wallMs, isStored))
+    const { steps, landed } = this.#batches.batch(writes, wallMs, {
+      isStored: row => this.#isStored(row),
+      isKnown: id => this.#stored.has(id) || this.campaign(id) !== null,
+    })
     this.#writer.send({ kind: "commit", steps }, error => {
       // Nothing of a failed batch is there, nor of those after it: ask the database again.
-      if (error !== null) this.#stored.clear()
+      if (error === null) landed()
+      else this.#stored.clear()
       done(error)
     })
   }
@@ -74,7 +104,8 @@ export class SqliteStore extends SqliteReader implements Store {
     const fresh = openDb(this.#file, "reader")
     const old = this.#reader
     this.#reader = fresh
-    this.readFrom(fresh)
+    this.#batches = await batchesOf(fresh, this.#writer, this.#limits)
+    this.readFrom(fresh, this.#batches.live)
     this.#stored.clear()
     closeDb(this.#file, old)
   }

@@ -304,7 +304,14 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
     it("gives back every kind of row as it was written, and after a restart too", async () => {
       const stagein = { digest: digestFor(1), sizeBytes: 3_000_000_000 }
       const campaign = campaignRow(1, { stagein, hasParameters: true, total: 2, priority: -3 })
-      const job = jobRow(1, 0, { phase: "ended", outcome: "failed", verdict: "agreed", failures: 2, losses: 1 })
+      const job = jobRow(1, 0, {
+        phase: "ended",
+        outcome: "failed",
+        verdict: "agreed",
+        failures: 2,
+        losses: 1,
+        tries: [],
+      })
       const result = resultRow(1, 0, {
         outcome: "failed",
         exitCode: -9,

@@ -69,8 +69,10 @@ export async function startHub({ profile = false }: SubjectOptions = {}): Promis
     },
     demandStored(jobs) {
       demand(join(data, "hub.db"), jobs, {
-        jobs: "SELECT count(*) AS count, max(attempt) AS attempt FROM jobs WHERE outcome = 'finished'",
-        others: "SELECT count(*) AS count FROM jobs WHERE outcome IS NULL OR outcome <> 'finished'",
+        // A job that ended with a result is that result's row; jobs holds all others.
+        jobs: "SELECT count(*) AS count, max(last_attempt) AS attempt FROM results WHERE outcome = 'finished'",
+        others: `SELECT (SELECT count(*) FROM jobs)
+          + (SELECT count(*) FROM results WHERE outcome <> 'finished') AS count`,
         results: "SELECT count(*) AS count FROM results",
       })
     },

@@ -1,7 +1,7 @@
 // The judge is judged: a sound data directory passes, and each thing that may be lost is missed when it is taken away.
 import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { type TestContext, test } from "node:test"
@@ -9,6 +9,10 @@ import Database from "better-sqlite3"
 import { root } from "../files.ts"
 import { type Acknowledged, examine } from "./ledger.ts"
 
+const migrations = join(root, "hub/store/migrations")
+/** A row of its own for a job whose result is there. */
+const stillRuns = `INSERT INTO jobs (campaign, idx, phase, outcome, verdict, attempt, node, failures, losses, story)
+  VALUES (1, 0, 'running', NULL, 'unchecked', 1, 'node', 0, 0, '[]')`
 const output = Buffer.from("what the job left")
 const digest = createHash("sha256").update(output).digest()
 const acknowledged: Acknowledged[] = [{ key: "key-1", campaign: 1, jobs: 1 }]
@@ -22,11 +26,12 @@ function directory(t: TestContext, change: (database: Database.Database, blob: s
   mkdirSync(dirname(blob), { recursive: true })
   writeFileSync(blob, output)
   const database = new Database(join(data, "hub.db"))
-  // The tables as the first migration makes them; later ones only add.
-  database.exec(readFileSync(join(root, "hub/store/migrations/0001_init.sql"), "utf8"))
+  // Rows as the first hub wrote them, and then all that later ones make of them.
+  const [first, ...later] = readdirSync(migrations).sort()
+  database.exec(readFileSync(join(migrations, first!), "utf8"))
   database.exec(`
     INSERT INTO campaigns VALUES (1, 'ada', 'key-1', x'00', 'one', x'00', NULL, NULL, 1, 0, 0, 60000, 0, 1, 0, 1);
-    INSERT INTO progress VALUES (1, 1, '{}', 2);
+    INSERT INTO progress VALUES (1, 1, '{"finished":1}', 2);
     INSERT INTO jobs VALUES (1, 0, 'ended', 'finished', 'unchecked', 1, 'node', 0, 0, '[]')`)
   database
     .prepare(
@@ -35,6 +40,7 @@ function directory(t: TestContext, change: (database: Database.Database, blob: s
        VALUES (1, 0, 1, 'node', 'finished', 0, '', ?, ?, 0, 0, 1, 1, 1, 1)`,
     )
     .run(digest, output.length)
+  for (const name of later) database.exec(readFileSync(join(migrations, name), "utf8"))
   change(database, blob)
   database.close()
   return data
@@ -70,18 +76,18 @@ for (const [what, words, change] of [
   ],
   [
     "a result that is gone",
-    /job 1.0: its state and its result do not agree/,
+    /campaign 1: it counts 1 finished jobs and has 0 such results/,
     database => database.exec("DELETE FROM results"),
   ],
   [
     "a job that forgot its result",
-    /do not agree/,
-    database => database.exec("UPDATE jobs SET phase = 'running', outcome = NULL"),
+    /job 1.0: its state and its result do not agree/,
+    database => database.exec(stillRuns),
   ],
   [
     "a job that ran twice",
     /job 1.0: attempt 2, 1 lost/,
-    database => database.exec("UPDATE jobs SET attempt = 2, losses = 1"),
+    database => database.exec("UPDATE results SET last_attempt = 2, losses = 1"),
   ],
   [
     "a campaign that never ended",
@@ -111,7 +117,7 @@ test("an upload that was acknowledged and has no row is noticed", t => {
 
 test("a job that was said to have ended, and has not, is noticed", t => {
   const data = directory(t, database => {
-    database.exec("UPDATE jobs SET phase = 'running', outcome = NULL; DELETE FROM results")
+    database.exec(`DELETE FROM results; UPDATE progress SET counts = '{"finished":0}'; ${stillRuns}`)
   })
   const told = acknowledged.map(each => ({ ...each, ended: true }))
   assert.deepEqual(examine(data, acknowledged, false), [])

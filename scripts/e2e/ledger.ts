@@ -74,7 +74,7 @@ function submits(database: Database.Database, acknowledged: readonly Acknowledge
     "SELECT id, total FROM campaigns WHERE key = ?",
   )
   const finished = database.prepare<[number], { n: number }>(
-    "SELECT count(*) AS n FROM jobs WHERE campaign = ? AND outcome = 'finished'",
+    "SELECT count(*) AS n FROM results WHERE campaign = ? AND outcome = 'finished'",
   )
   return acknowledged.flatMap(({ key, campaign, jobs, ended }) => {
     const rows = find.all(key)
@@ -130,14 +130,22 @@ function results(database: Database.Database, copy: string): string[] {
       complaints.push(`${job}: the blob of its result is not what its row says`)
     }
   }
-  const unmatched = database
-    .prepare<[], { campaign: number; idx: number }>(
-      `SELECT campaign, idx FROM jobs LEFT JOIN results USING (campaign, idx)
-       WHERE (jobs.outcome IS 'finished') <> (results.outcome IS 'finished')`,
+  // A job that ended with a result is that result's row, and has none of its own.
+  const twice = database
+    .prepare<[], { campaign: number; idx: number }>("SELECT campaign, idx FROM jobs JOIN results USING (campaign, idx)")
+    .all()
+  for (const { campaign, idx } of twice)
+    complaints.push(`job ${campaign}.${idx}: its state and its result do not agree`)
+  const miscounted = database
+    .prepare<[], { campaign: number; counted: number; n: number }>(
+      `SELECT campaign, json_extract(counts, '$.finished') AS counted,
+              (SELECT count(*) FROM results r WHERE r.campaign = p.campaign AND r.outcome = 'finished') AS n
+       FROM progress p WHERE counted <> n`,
     )
     .all()
-  for (const { campaign, idx } of unmatched)
-    complaints.push(`job ${campaign}.${idx}: its state and its result do not agree`)
+  for (const { campaign, counted, n } of miscounted) {
+    complaints.push(`campaign ${campaign}: it counts ${counted} finished jobs and has ${n} such results`)
+  }
   return complaints
 }
 
@@ -145,7 +153,9 @@ function results(database: Database.Database, copy: string): string[] {
 function repeated(database: Database.Database): string[] {
   return database
     .prepare<[], { campaign: number; idx: number; attempt: number; losses: number; story: string }>(
-      "SELECT campaign, idx, attempt, losses, story FROM jobs WHERE attempt > 1 OR losses > 0",
+      `SELECT campaign, idx, attempt, losses, story FROM jobs WHERE attempt > 1 OR losses > 0
+       UNION ALL
+       SELECT campaign, idx, last_attempt, losses, story FROM results WHERE last_attempt > 1 OR losses > 0`,
     )
     .all()
     .map(
@@ -158,7 +168,9 @@ function repeated(database: Database.Database): string[] {
 function ends(database: Database.Database): string[] {
   const [open] = database.prepare<[], { n: number }>("SELECT count(*) AS n FROM progress WHERE ended_at IS NULL").all()
   const [bad] = database
-    .prepare<[], { n: number }>("SELECT count(*) AS n FROM jobs WHERE outcome IS NOT 'finished'")
+    .prepare<[], { n: number }>(
+      "SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM results WHERE outcome <> 'finished') AS n",
+    )
     .all()
   return [
     ...(open?.n === 0 ? [] : [`${open?.n} campaigns have not ended`]),
