@@ -227,6 +227,7 @@ export class HubEngine implements Engine {
   }
 
   private tell(moves: readonly Move[]): void {
+    if (this.parts.log.isLevelEnabled?.("debug") === false) return
     for (const { campaign, index, attempt, node, event, from, to, tookMs } of moves) {
       const fields = { campaign, job: `${campaign}.${index}`, attempt, node, event, from, to, tookMs }
       this.parts.log.debug(fields, `${campaign}.${index} ${event}`)
@@ -290,6 +291,7 @@ export class HubEngine implements Engine {
       else if (said.kind === "Offer") this.offer(said)
       else if (said.kind === "Tell") this.parts.tell?.()
       else if (said.kind === "JobEnded") {
+        if (!this.watchers.has(said.campaign)) continue
         const list = ended.get(said.campaign) ?? []
         ended.set(said.campaign, list)
         list.push({ index: said.index, outcome: said.outcome })

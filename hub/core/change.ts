@@ -72,9 +72,10 @@ export function change(
   const tookMs = wallMs - (job.story.at(-1)?.at ?? campaign.submittedAt)
   const { attempt, node } = about
   const line = { at: wallMs, event, phase: job.phase, attempt, node }
-  job.story = [...job.story.slice(-(STORY_MAX - 1)), line]
-  const name = { campaign: campaign.id, index: job.index, attempt, node }
-  stage.effects.moves.push({ ...name, event, from, to: job.outcome ?? job.phase, tookMs })
+  job.story = job.story.length < STORY_MAX ? [...job.story, line] : [...job.story.slice(1 - STORY_MAX), line]
+  const { id } = campaign
+  const to = job.outcome ?? job.phase
+  stage.effects.moves.push({ campaign: id, index: job.index, attempt, node, event, from, to, tookMs })
   touch(stage, campaign, job)
   if (job.phase === "running") tellOf(stage, campaign, "running")
   if (job.phase !== "ended") return

@@ -342,6 +342,8 @@ export interface Timer {
 export type LogFields = Record<string, unknown>
 
 export interface Log {
+  /** Whether lines of this level go anywhere: many are not even put together then. Missing: they do. */
+  isLevelEnabled?(level: "debug"): boolean
   debug(fields: LogFields, message: string): void
   info(fields: LogFields, message: string): void
   warn(fields: LogFields, message: string): void

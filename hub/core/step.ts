@@ -102,6 +102,10 @@ export function writesOf(state: State, effects: Effects, now: Now): Write[] {
 
 function jobRow(job: Job): JobRow {
   // change() replaces the story and never changes one in place, so the row may share it. A try's phase does change.
-  const { held: _held, ...row } = job
-  return { ...row, tries: job.tries.map(({ sinceMs: _since, startedMs: _started, ...one }) => one) }
+  const { campaign, index, phase, outcome, verdict, attempt, node, failures, losses, story } = job
+  const tries = job.tries.map(one => {
+    const { attempt: number, node: on, phase: at, shape, startedAt } = one
+    return { attempt: number, node: on, phase: at, shape, startedAt }
+  })
+  return { campaign, index, phase, outcome, verdict, attempt, node, tries, failures, losses, story }
 }

@@ -134,6 +134,7 @@ export class SqliteReader implements StoreReader {
   readonly #jobs: JobsReader
   /** Pages never change, so those last used are kept parsed: jobs are offered in order. */
   readonly #pages = new Map<string, string[]>()
+  #lastPage: { readonly campaign: CampaignId; readonly first: number; readonly lines: readonly string[] } | null = null
 
   readonly volunteers: SqliteVolunteers
 
@@ -260,9 +261,15 @@ export class SqliteReader implements StoreReader {
   }
 
   parameters(campaign: CampaignId, index: number): string | null {
+    // Jobs are offered in order: the next one is nearly always on the page of the one before.
+    const last = this.#lastPage
+    const known = last?.campaign === campaign ? last.lines[index - last.first] : undefined
+    if (known !== undefined) return known
     const page = this.#ask.page.get(campaign, index)
     if (page === undefined || index >= page.first + page.count) return null
-    return this.#linesOf(campaign, page.first)[index - page.first]!
+    const lines = this.#linesOf(campaign, page.first)
+    this.#lastPage = { campaign, first: page.first, lines }
+    return lines[index - page.first]!
   }
 
   #linesOf(campaign: CampaignId, first: number): string[] {
