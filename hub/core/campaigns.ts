@@ -231,11 +231,13 @@ export function gaps(ranges: readonly IndexRange[], first: number, last: number)
 
 /**
  * Campaigns whose jobs have all ended leave memory, and those that waited for them go on, or are cancelled because they
- * needed a success. That may end them too: the set grows while it is walked through.
+ * needed a success, as those inside a container are. That may end them too, even if they were looked at before: the list
+ * grows while it is walked through.
  */
 export function closeEnded(stage: Stage): void {
   const { state } = stage
-  for (const campaign of stage.effects.campaigns) {
+  const affected = [...stage.effects.campaigns]
+  for (const campaign of affected) {
     if (!allEnded(campaign.counts) || !state.campaigns.has(campaign.id)) continue
     state.campaigns.delete(campaign.id)
     state.keys.delete(keyOf(campaign.owner, campaign.key))
@@ -243,21 +245,26 @@ export function closeEnded(stage: Stage): void {
     unbook(state, campaign)
     dropDemand(state.queue, campaign.demand)
     tellOf(stage, campaign, "end")
-    if (campaign.rules.container) cancelInside(stage, campaign)
-    const waiters = state.waiters.get(campaign.id)
-    state.waiters.delete(campaign.id)
-    for (const id of waiters ?? []) {
-      const waiter = state.campaigns.get(id)
-      if (waiter !== undefined) goOn(stage, waiter, campaign)
-    }
+    affected.push(...cancelInside(stage, campaign), ...goOnAfter(stage, campaign))
   }
 }
 
-function cancelInside(stage: Stage, container: Campaign): void {
-  for (const campaign of stage.state.campaigns.values()) {
-    if (campaign.rules.inside !== container.id) continue
+function cancelInside(stage: Stage, container: Campaign): Campaign[] {
+  if (!container.rules.container) return []
+  const inside = [...stage.state.campaigns.values()].filter(({ rules }) => rules.inside === container.id)
+  for (const campaign of inside) {
     cancelAll(stage, campaign, `cancelled: container ${container.id}, which it was inside, has ended`)
   }
+  return inside
+}
+
+function goOnAfter(stage: Stage, ended: Campaign): Campaign[] {
+  const { campaigns, waiters } = stage.state
+  const ids = [...(waiters.get(ended.id) ?? [])]
+  waiters.delete(ended.id)
+  const waiting = ids.map(id => campaigns.get(id)).filter(campaign => campaign !== undefined)
+  for (const waiter of waiting) goOn(stage, waiter, ended)
+  return waiting
 }
 
 function goOn(stage: Stage, waiter: Campaign, ended: Campaign): void {

@@ -56,6 +56,16 @@ test("a campaign that needs another's success is cancelled when that fails, and 
   ])
 })
 
+test("a campaign that is cancelled for another's end leaves memory, even if the same tick had changed it before", () => {
+  const core = new TestCore()
+  core.tick(core.hello("n1"))
+  core.submit({ key: "1", total: 1 })
+  core.submit({ key: "2", total: 5, waitsFor: [after(1, true)] })
+  const failed = core.report("n1", [1, 0, 1], "ended", { outcome: "failed", exitCode: 1 })
+  core.tick({ kind: "CampaignHeld", request: core.request(), campaign: idOf(2), held: true }, failed)
+  assert.deepEqual([...core.state.campaigns.keys()], [])
+})
+
 test("a campaign that needs the success of one that has just ended is to be submitted again", () => {
   const core = new TestCore()
   const event = {

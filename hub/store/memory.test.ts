@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { it } from "node:test"
 import type { CampaignId } from "../core/model.ts"
+import { keepingSuite } from "./keeping.suite.ts"
 import { MemoryStore } from "./memory.ts"
 import { campaignRow, commit, jobRow, storeSuite, WALL_MS } from "./store.suite.ts"
 import { volunteersSuite } from "./volunteers.suite.ts"
@@ -15,6 +16,7 @@ async function make() {
 }
 
 storeSuite("MemoryStore", make)
+keepingSuite("MemoryStore", make)
 volunteersSuite("MemoryStore", make)
 
 const one = 1 as CampaignId

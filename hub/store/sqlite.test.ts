@@ -19,6 +19,7 @@ import { it, type TestContext } from "node:test"
 import { fileURLToPath } from "node:url"
 import type { CampaignId, NodeId } from "../core/model.ts"
 import type { Store } from "../core/ports.ts"
+import { keepingSuite } from "./keeping.suite.ts"
 import { readMigrations } from "./migrate.ts"
 import { checkDriver, closeDb, openDb } from "./open.ts"
 import { openSqliteStore } from "./sqlite.ts"
@@ -50,6 +51,7 @@ async function make() {
 }
 
 storeSuite("SqliteStore", make)
+keepingSuite("SqliteStore", make)
 volunteersSuite("SqliteStore", make)
 
 /** A directory and stores in it, gone after the test. */

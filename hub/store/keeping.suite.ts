@@ -1,0 +1,163 @@
+// What every store must do about blobs, and about campaigns that are forgotten: part of store.suite.ts, run by the same
+// fixtures.
+import assert from "node:assert/strict"
+import { afterEach, describe, it } from "node:test"
+import type { BlobRef, CampaignId, LogRef } from "../core/model.ts"
+import type { Store, Write } from "../core/ports.ts"
+import { noRules } from "../core/rules.ts"
+import { campaignRow, commit, digestFor, jobRow, resultRow, type StoreFixture, WALL_MS } from "./store.suite.ts"
+
+const one = 1 as CampaignId
+
+export function keepingSuite(name: string, make: () => Promise<StoreFixture>): void {
+  describe(`${name} as a store of what is kept and forgotten`, () => {
+    let fixture: StoreFixture
+    async function start(...writes: Write[]): Promise<Store> {
+      fixture = await make()
+      if (writes.length > 0) await commit(fixture.store, ...writes)
+      return fixture.store
+    }
+    const withCampaign = (...writes: Write[]) => start({ kind: "campaign", row: campaignRow(1) }, ...writes)
+    afterEach(() => fixture.dispose())
+
+    it("lists an owner's blobs, the last used first, with the campaigns that have them as stagein", async () => {
+      const blob = { digest: digestFor(77), sizeBytes: 5 }
+      await withCampaign(
+        { kind: "blob", ...blob },
+        { kind: "blobOwner", digest: blob.digest, owner: "marie" },
+        { kind: "campaign", row: campaignRow(2, { stagein: blob }) },
+        { kind: "campaign", row: campaignRow(3, { stagein: blob }) },
+        { kind: "campaign", row: campaignRow(4, { stagein: blob, owner: "eve" }) },
+      )
+      const { store } = fixture
+      const listed = store.ownedBlobs("marie", Number.MAX_SAFE_INTEGER, 9)
+      assert.deepEqual(
+        listed.map(row => row.blob),
+        [blob],
+      )
+      assert.deepEqual(store.ownedBlobs("marie", listed[0]!.usedAt, 9), [])
+      assert.deepEqual(store.campaignsWithStagein("marie", blob.digest, 9), [3, 2])
+      await commit(store, { kind: "disownBlob", digest: blob.digest, owner: "marie" })
+      assert.deepEqual(store.ownedBlobs("marie", Number.MAX_SAFE_INTEGER, 9), [])
+      assert.equal(store.ownsBlob(blob.digest, "marie"), false)
+    })
+
+    it("forgets a campaign at once, sweeps its rows by and by, and never gives its number again", async () => {
+      const [stagein, stageout] = [digestFor(78), digestFor(79)].map(digest => ({ digest, sizeBytes: 5 })) as [
+        BlobRef,
+        BlobRef,
+      ]
+      const jobs = Array.from({ length: 25 }, (_, index) => index)
+      await start(
+        { kind: "campaign", row: campaignRow(1) },
+        { kind: "campaign", row: campaignRow(2, { stagein, endedAt: WALL_MS, rules: noRules, hasParameters: true }) },
+        { kind: "parameters", campaign: 2 as CampaignId, first: 0, lines: jobs.map(index => `line ${index}`) },
+        ...jobs.flatMap((index): Write[] => [
+          { kind: "job", row: jobRow(2, index, { phase: "ended", outcome: "finished", tries: [] }) },
+          { kind: "result", row: resultRow(2, index, { stageout: index === 3 ? stageout : null }) },
+        ]),
+      )
+      let { store } = fixture
+      assert.deepEqual(store.endedCampaigns(WALL_MS - 1, 9), [])
+      assert.deepEqual(store.endedCampaigns(WALL_MS, 9), [2])
+      await commit(store, { kind: "forgetCampaign", campaign: 2 as CampaignId, at: WALL_MS })
+      assert.deepEqual([store.campaign(2 as CampaignId), store.campaignByKey("marie", "key-2")], [null, null])
+      assert.deepEqual(
+        store.campaigns({ owner: null, before: 0, limit: 9, live: false }).map(row => row.id),
+        [1],
+      )
+      assert.equal(store.hasForgotten(), true)
+      // Its key may be used again before it is swept.
+      await commit(store, { kind: "campaign", row: campaignRow(3, { key: "key-2" }) })
+      for (let rounds = 0; store.hasForgotten(); rounds++) {
+        assert.ok(rounds < 10)
+        await commit(store, { kind: "sweepForgotten", rows: 10 })
+      }
+      store = await fixture.restart()
+      assert.deepEqual(
+        store.unreferencedBlobs(Number.MAX_SAFE_INTEGER).map(({ digest }) => digest),
+        [stagein.digest, stageout.digest],
+      )
+      assert.equal(store.job(2 as CampaignId, 3), null)
+      assert.equal(store.campaignByKey("marie", "key-2")?.id, 3)
+    })
+
+    it("does not give the number of the last campaign again when that is forgotten", async () => {
+      await withCampaign({ kind: "campaign", row: campaignRow(9, { endedAt: WALL_MS }) })
+      await commit(fixture.store, { kind: "forgetCampaign", campaign: 9 as CampaignId, at: WALL_MS })
+      await commit(fixture.store, { kind: "sweepForgotten", rows: 10 })
+      assert.equal((await fixture.restart()).lastCampaign(), 9)
+    })
+
+    it("does not forget what has not ended", async () => {
+      await withCampaign({ kind: "forgetCampaign", campaign: one, at: WALL_MS })
+      assert.equal(fixture.store.campaign(one)?.id, 1)
+    })
+
+    it("lists a campaign's stageouts by index, and knows which are its own", async () => {
+      const blobs = [digestFor(501), digestFor(502), digestFor(503)].map(digest => ({ digest, sizeBytes: 5 }))
+      const rows = [4, 0, 9].map((index, i) => resultRow(1, index, { stageout: blobs[i]! }))
+      const writes = [...rows, resultRow(1, 5, { stageout: null })].flatMap((row): Write[] => [
+        { kind: "job", row: jobRow(1, row.index) },
+        { kind: "result", row },
+      ])
+      const store = await withCampaign(...writes)
+      assert.deepEqual(store.stageouts(one, 1, 10), [
+        { index: 4, blob: blobs[0] },
+        { index: 9, blob: blobs[2] },
+      ])
+      assert.deepEqual(store.stageouts(one, 0, 1), [{ index: 0, blob: blobs[1] }])
+      assert.equal(store.hasStageout(one, blobs[0]!.digest), true)
+      assert.equal(store.hasStageout(2 as CampaignId, blobs[0]!.digest), false)
+    })
+
+    it("knows blobs, who has shown them, and which of them nothing names", async () => {
+      const blob = (name: number): Write => ({ kind: "blob", digest: digestFor(name), sizeBytes: name })
+      const ref = (name: number) => ({ digest: digestFor(name), sizeBytes: name })
+      const store = await start(blob(3), blob(1), blob(2), blob(2), {
+        kind: "blobOwner",
+        digest: digestFor(1),
+        owner: "marie",
+      })
+      assert.equal(store.hasBlob(digestFor(2)), 2)
+      assert.equal(store.hasBlob(digestFor(4)), null)
+      assert.equal(store.ownsBlob(digestFor(1), "marie"), true)
+      assert.equal(store.ownsBlob(digestFor(1), "otto"), false)
+      assert.equal(store.ownsBlob(digestFor(2), "marie"), false)
+      assert.deepEqual([...store.blobs()], [ref(1), ref(2), ref(3)])
+      await commit(store, blob(1))
+      assert.equal(store.ownsBlob(digestFor(1), "marie"), true)
+
+      const log: LogRef = { inline: null, blob: ref(5), droppedBytes: 0 }
+      await commit(
+        store,
+        { kind: "campaign", row: campaignRow(1, { stagein: ref(1) }) },
+        { kind: "campaign", row: campaignRow(1, { stagein: ref(1), cursor: 1 }) },
+        { kind: "result", row: resultRow(1, 0, { stageout: ref(2), stdout: log }) },
+      )
+      // Naming a blob without a row makes the row: the collector may have taken it a moment ago.
+      assert.equal(store.hasBlob(digestFor(5)), 5)
+      assert.deepEqual(store.unreferencedBlobs(WALL_MS + 1), [ref(3)])
+      assert.deepEqual(store.unreferencedBlobs(WALL_MS), [])
+    })
+
+    it("forgets a blob unless something names it or used it lately", async () => {
+      const forget = (name: number, usedBefore: number): Write => ({
+        kind: "forgetBlob",
+        digest: digestFor(name),
+        usedBefore,
+      })
+      const store = await start(
+        { kind: "campaign", row: campaignRow(1, { stagein: { digest: digestFor(1), sizeBytes: 1 } }) },
+        { kind: "blob", digest: digestFor(2), sizeBytes: 2 },
+        { kind: "blobOwner", digest: digestFor(2), owner: "marie" },
+      )
+      await commit(store, forget(1, WALL_MS + 1), forget(2, WALL_MS), forget(3, WALL_MS + 1))
+      assert.equal(store.hasBlob(digestFor(1)), 1)
+      assert.equal(store.hasBlob(digestFor(2)), 2)
+      await commit(store, forget(2, WALL_MS + 1))
+      assert.equal(store.hasBlob(digestFor(2)), null)
+      assert.equal(store.ownsBlob(digestFor(2), "marie"), false)
+    })
+  })
+}
