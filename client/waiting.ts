@@ -15,6 +15,7 @@ import { ClientError } from "./errors.ts"
 import type { Hub } from "./library.ts"
 import { WATCH_PARALLEL } from "./limits.ts"
 import { clean, json } from "./output.ts"
+import { bytesInWords, figuresOf, jobsInWords, nodesOf, sumOf } from "./progress.ts"
 import { plural, showDuration } from "./quantities.ts"
 import type { Range } from "./selector.ts"
 import { checkRanges, eachParallel, type Target } from "./targets.ts"
@@ -22,6 +23,10 @@ import { outcomeWords, type Tally, tally } from "./words.ts"
 
 export interface WaitOptions {
   readonly timeoutSeconds: number | null
+  /** Whether progress is shown. */
+  readonly bar?: boolean
+  /** Told of each campaign as it changes. */
+  readonly onCampaign?: (campaign: Campaign) => void
 }
 
 /** How one target ended. */
@@ -50,7 +55,7 @@ export async function waitFor(
       ? undefined
       : setTimeout(() => clock.abort(new Error("time is up")), options.timeoutSeconds * 1000)
   const signal = AbortSignal.any([context.signal, clock.signal])
-  const tallies = new Map<bigint, Tally>()
+  const tallies = new Map<bigint, Standing>()
   const label = targets.length === 1 ? `campaign ${targets[0]?.campaign}` : plural(targets.length, "campaign")
   const bar = context.bar({ label, unit: "jobs" })
   const ended: Ended[] = []
@@ -60,9 +65,10 @@ export async function waitFor(
         onName: name => {
           if (targets.length === 1 && name !== "") bar.rename(name)
         },
-        onTally: now => {
+        onStanding: now => {
           tallies.set(target.campaign, now)
-          draw(bar, tallies)
+          if (options.bar !== false) draw(bar, tallies)
+          if (now.campaign !== undefined) options.onCampaign?.(now.campaign)
         },
       })
       ended.push(await watcher.run())
@@ -130,9 +136,14 @@ export function inWords(error: Pick<ErrorSummary, "outcome" | "exitCode" | "mess
   return `${outcome}${code}${error.message === "" ? "" : `: ${clean(error.message)}`}`
 }
 
+/** What is waited for, and the campaign where all of it is. */
+interface Standing extends Tally {
+  readonly campaign?: Campaign | undefined
+}
+
 interface News {
   readonly onName: (name: string) => void
-  readonly onTally: (tally: Tally) => void
+  readonly onStanding: (now: Standing) => void
 }
 
 /** Follows one target to its end. */
@@ -170,14 +181,14 @@ class Watcher {
         await this.#context.output.write(`${JSON.stringify(json(WatchCampaignResponseSchema, message))}\n`)
       }
       if (selected === null) {
-        this.#news.onTally(tally(message.campaign))
+        this.#news.onStanding({ ...tally(message.campaign), campaign: message.campaign })
         continue
       }
       // What ended before the watch, or while it was cut, is not in its messages.
       if (cut) for await (const job of this.#hub.jobs(id, { ranges, phase: Phase.ENDED })) selected.add(job)
       cut = false
       for (const job of message.ended) selected.add(job)
-      this.#news.onTally(selected.tally())
+      this.#news.onStanding(selected.tally())
       if (selected.complete) break
     }
     const after = await this.#hub.show(id)
@@ -266,15 +277,17 @@ class Selected {
   }
 }
 
-function draw(bar: Bar, tallies: ReadonlyMap<bigint, Tally>): void {
-  const all = [...tallies.values()]
+function draw(bar: Bar, standings: ReadonlyMap<bigint, Standing>): void {
+  const all = [...standings.values()]
   const [ended, total] = [sum(all, one => one.ended), sum(all, one => one.total)]
-  const [active, unwell] = [sum(all, one => one.active), sum(all, one => one.unwell)]
-  bar.update(ended, total, `${active > 0 ? `run ${active}  ` : ""}${unwell > 0 ? `fail ${unwell}` : ""}`.trim())
+  const counts = { active: sum(all, one => one.active), unwell: sum(all, one => one.unwell) }
+  const figures = sumOf(all.map(({ campaign }) => figuresOf(campaign?.totals)))
+  const nodes = all.length === 1 ? nodesOf(all[0]?.campaign) : 0
+  bar.update(ended, total, jobsInWords(counts, figures), bytesInWords(figures, nodes))
 }
 
-function standing(tallies: ReadonlyMap<bigint, Tally>): string {
-  const all = [...tallies.values()]
+function standing(standings: ReadonlyMap<bigint, Standing>): string {
+  const all = [...standings.values()]
   const total = sum(all, one => one.total)
   return total === 0 ? "" : `${sum(all, one => one.ended)} of ${plural(total, "job")} have.`
 }

@@ -4,16 +4,16 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import type { Command, Option } from "commander"
-import { tree } from "../client/main.ts"
 import { isRefused } from "../client/submit/refused.ts"
+import { wholeTree } from "../client/tree.ts"
 import { clientVersion } from "../client/version.ts"
 import { root } from "./files.ts"
 
 const file = "docs/man/cah.1"
 
-export function manual(): string {
-  const program = tree(async () => {})
-  const verbs = program.commands.filter(command => command.name() !== "help")
+export async function manual(): Promise<string> {
+  const program = await wholeTree()
+  const hidden = new Set(program.options.map(option => option.long))
   return [
     `.TH CAH 1 "" "clouds-at-home ${clientVersion()}" "User commands"`,
     ".SH NAME",
@@ -24,7 +24,7 @@ export function manual(): string {
     ".SH DESCRIPTION",
     "The names oarsub, oarstat, oardel, oarhold, oarresume and oarnodes are links to this program, with the flags and answers of OAR.",
     ".SH VERBS",
-    ...verbs.flatMap(verbLines),
+    ...program.commands.filter(command => command.name() !== "help").flatMap(verb => verbLines("cah", verb, hidden)),
     ".SH FLAGS OF EVERY VERB",
     ...program.options.flatMap(optionLines),
     ".SH MORE",
@@ -33,15 +33,17 @@ export function manual(): string {
   ].join("\n")
 }
 
-function verbLines(verb: Command): string[] {
+/** A verb, or a group with its verbs after it. */
+function verbLines(before: string, verb: Command, hidden: ReadonlySet<string | undefined>): string[] {
+  const name = `${before} ${verb.name()}`
+  if (verb.commands.length > 0) return verb.commands.flatMap(inner => verbLines(name, inner, hidden))
   const words = verb.registeredArguments.map(argument => {
     const name = `${argument.name()}${argument.variadic ? "..." : ""}`
     return argument.required ? `<${name}>` : `[${name}]`
   })
-  const hidden = new Set(tree(async () => {}).options.map(option => option.long))
   const options = verb.options.filter(option => !isRefused(option) && !hidden.has(option.long))
   return [
-    `.SS "cah ${plain([verb.name(), "[flags]", ...words].join(" "))}"`,
+    `.SS "${plain([name, "[flags]", ...words].join(" "))}"`,
     line(verb.description().replaceAll("\n", " ")),
     ...options.flatMap(optionLines),
     ...verbatim(afterOf(verb).replace(/\n*Every verb takes.*\n*$/, "")),
@@ -85,5 +87,5 @@ function plain(text: string): string {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   mkdirSync(dirname(join(root, file)), { recursive: true })
-  writeFileSync(join(root, file), manual())
+  writeFileSync(join(root, file), await manual())
 }

@@ -11,7 +11,6 @@ const shells: Readonly<Record<string, (root: Command) => string>> = { bash, zsh,
 export const completion: Verb = {
   define(command: Command): void {
     command
-      .summary("print a completion script for your shell")
       .description("Print a completion script for bash, zsh or fish.")
       .argument("<shell>", Object.keys(shells).join(", "))
       .addHelpText(

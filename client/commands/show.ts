@@ -1,7 +1,7 @@
 // cah show: one campaign with its errors, or one job with its story.
 
 import { create } from "@bufbuild/protobuf"
-import { type Duration, type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt"
+import type { Duration } from "@bufbuild/protobuf/wkt"
 import type { Command } from "commander"
 import { type Campaign, type CampaignSpec, type Job, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
 import {
@@ -17,12 +17,11 @@ import { quoteWords } from "../submit/words.ts"
 import { findOne } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
 import { inWords } from "../waiting.ts"
-import { campaignState, jobState, phaseWords, tally } from "../words.ts"
+import { campaignState, jobState, phaseWords, showMoment, tally } from "../words.ts"
 
 export const show: Verb = {
   define(command: Command): void {
     command
-      .summary("show one campaign, or one job with its story")
       .description("Show one campaign with its errors, or one job with all that happened to it.")
       .argument("<id>", "12, last, or a job: 12.7")
       .addHelpText("after", examples("cah show last", "cah show 12.7", "cah show 12 -o json | jq .campaign.counts"))
@@ -73,9 +72,9 @@ function showCampaign({ errors }: GetCampaignResponse, campaign: Campaign, color
       ["Needs", needsInWords(spec)],
       ["Property", spec?.property ?? ""],
       ["Retries", retriesInWords(spec)],
-      ["Deadline", moment(spec?.deadline)],
-      ["Submitted", moment(campaign.submittedAt)],
-      ["Ended", moment(campaign.endedAt)],
+      ["Deadline", showMoment(spec?.deadline)],
+      ["Submitted", showMoment(campaign.submittedAt)],
+      ["Ended", showMoment(campaign.endedAt)],
     ],
     colors,
   )
@@ -121,7 +120,7 @@ function showJob(job: Job, colors: Colors): string {
   const rows = table(
     job.story,
     [
-      { title: "WHEN", value: ({ at }) => moment(at) },
+      { title: "WHEN", value: ({ at }) => showMoment(at) },
       { title: "WHAT", value: ({ event }) => event },
       {
         title: "THEN",
@@ -161,14 +160,4 @@ function commandLine(words: readonly string[]): string {
 
 function seconds(duration: Duration | undefined): string {
   return duration === undefined ? "" : showDuration(Number(duration.seconds) + duration.nanos / 1e9)
-}
-
-/** "2026-11-22 10:02:03Z": the same for everybody who reads it. */
-function moment(at: Timestamp | undefined): string {
-  return at === undefined
-    ? ""
-    : timestampDate(at)
-        .toISOString()
-        .replace("T", " ")
-        .replace(/\.\d+Z$/, "Z")
 }

@@ -110,7 +110,7 @@ class Reader {
 
   #wishes(map: YAMLMap, except = ""): Wishes {
     const flags = new Map(
-      campaignFlags()
+      campaignFlags("file")
         .filter(option => !isRefused(option))
         .map(option => [option.long?.slice(2) ?? "", option]),
     )

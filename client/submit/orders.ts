@@ -10,6 +10,7 @@ import { type Edge, inOrder } from "./graph.ts"
 import { readInput, textOf } from "./input.ts"
 import { parseJobFile } from "./jobfile.ts"
 import { parseScript } from "./script.ts"
+import { spelled } from "./spec.ts"
 import { splitWords, WordError } from "./words.ts"
 
 export interface Order {
@@ -47,7 +48,7 @@ async function fromFile(context: Context, file: string, { words, wishes, scanscr
   const [flag] = Object.keys(wishes)
   if (flag !== undefined) {
     throw usage(
-      `--${flag.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}: for which of the jobs of ${name}?`,
+      `${spelled(flag)}: for which of the jobs of ${name}?`,
       "Write it into the file, for one job or under defaults.",
     )
   }

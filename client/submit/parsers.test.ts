@@ -1,11 +1,11 @@
 // What the parsers of a submission take and what they refuse, as tables: text in, value or error with its place out.
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { deadlineMs, parseDeadline } from "./deadline.ts"
+import { deadlineMs, parseDeadline } from "./moments.ts"
 import { parseShape } from "./resources.ts"
 import { parseSweep, product } from "./sweep.ts"
 import { parseCsv, parseJson, parseLines } from "./tables.ts"
-import { checkType } from "./types.ts"
+import { parseType } from "./types.ts"
 import { quoteWords, splitWords, WordError } from "./words.ts"
 
 const GIB = 1n << 30n
@@ -214,13 +214,13 @@ test("a deadline is a moment or a time from now, and lies ahead", () => {
 })
 
 test("a type is taken only if the job gets what it says", () => {
-  assert.equal(checkType("idempotent"), "idempotent")
+  assert.equal(parseType("idempotent"), "idempotent")
   for (const [type, error] of [
     ["besteffort", /not supported yet[\s\S]*--priority/],
     ["inner=12", /inner is not supported/],
     ["token:x=2", /token is not supported/],
     ["frobnicate", /"frobnicate" is not a type/],
   ] as const) {
-    assert.throws(() => checkType(type), error)
+    assert.throws(() => parseType(type), error)
   }
 })

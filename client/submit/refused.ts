@@ -7,11 +7,6 @@ const flags: readonly (readonly [spelling: string, why: string, instead: string]
   ["-I, --interactive", "a job here has no terminal.", "Try the command on your own machine first, then submit it."],
   ["-C, --connect <id>", "nobody can connect to a volunteer's machine.", "Watch the job: cah logs -f ID"],
   [
-    "-r, --reservation <time>",
-    "reservations are not supported yet.",
-    "With --deadline a job is cancelled if it comes too late.",
-  ],
-  [
     "-d, --directory <path>",
     "a job begins in an empty directory of its own, on another machine.",
     "Bring files along with --stagein.",
@@ -26,7 +21,6 @@ const flags: readonly (readonly [spelling: string, why: string, instead: string]
     "what a job writes stays at the hub, and is not a file here.",
     "Read it with cah logs ID --stderr, or fetch it with cah get ID --logs",
   ],
-  ["--notify <what>", "notifications are not supported yet.", "Wait in a script: cah wait ID; mail …"],
   ["--checkpoint <seconds>", "checkpoints are not supported yet.", "A job that is lost begins anew: make jobs short."],
   [
     "--signal <n>",

@@ -28,13 +28,19 @@ export async function submitAll(
     const spec = specs[index] ?? order.draft.spec
     const numbered = order.edges.map(({ on, kind }) => ({ campaign: numbers.get(on) ?? 0n, kind }))
     const after = numbered
-      .filter(({ kind }) => kind !== "gather")
+      .filter(({ kind }) => kind === "after" || kind === "afterOk")
       .map(({ campaign, kind }) => ({ campaign, success: kind === "afterOk" }))
-    const gather = numbered.find(({ kind }) => kind === "gather")?.campaign ?? spec.gather ?? 0n
-    const whole = { ...spec, after: [...(spec.after ?? []), ...after], gather }
+    const one = (wanted: string) => numbered.find(({ kind }) => kind === wanted)?.campaign
+    const whole = {
+      ...spec,
+      after: [...(spec.after ?? []), ...after],
+      gather: one("gather") ?? spec.gather ?? 0n,
+      inside: one("inside") ?? spec.inside ?? 0n,
+    }
+    const { parameters, notices } = order.draft
     try {
-      const own = order.name === null ? key : `${key}/${order.name}`
-      const answer = await place(context, hub, whole, order.draft.parameters, own, key)
+      const idempotencyKey = order.name === null ? key : `${key}/${order.name}`
+      const answer = await place(context, hub, { spec: whole, parameters, notices, idempotencyKey, typedKey: key })
       if (order.name !== null) numbers.set(order.name, answer.campaign)
       done.push({ order, answer })
     } catch (thrown) {
