@@ -19,6 +19,7 @@ export function spec(change: Partial<RunSpec> = {}): RunSpec {
     env: {},
     stagein: null,
     gather: false,
+    inside: false,
     stageout: [],
     walltimeMs: 3_725_000,
     needs: { slots: 2, memoryBytes: 0, diskBytes: 0 },

@@ -18,6 +18,12 @@ export interface Config {
   readonly insecure: boolean
   readonly logLevel: "debug" | "info" | "warn" | "error"
   readonly diskFloorBytes: number
+  /** How long campaigns that have ended are kept; null: until their owner forgets them. */
+  readonly retentionMs: number | null
+  /** The program that takes mail; null: none is sent. */
+  readonly sendmail: string | null
+  readonly mailFrom: string
+  readonly webhooks: (typeof webhookKinds)[number]
 }
 
 const sizeUnits: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 }
@@ -35,6 +41,7 @@ const truth = z.union(
   },
 )
 const path = z.string().min(1, "must name a file")
+const webhookKinds = ["none", "public", "any"] as const
 const levels = ["debug", "info", "warn", "error"] as const
 
 interface Option {
@@ -88,6 +95,33 @@ const options = {
     fallback: DISK_FLOOR_BYTES,
     value: "SIZE",
     help: "free space below which no upload is taken",
+  },
+  retention: {
+    schema: z.union([
+      z.literal("forever"),
+      z.coerce.number({ error: 'must be a number of days, or "forever"' }).positive('must be above 0, or "forever"'),
+    ]),
+    fallback: "forever",
+    value: "DAYS",
+    help: "how long campaigns that have ended are kept with their results",
+  },
+  sendmail: {
+    schema: path,
+    fallback: undefined,
+    value: "FILE",
+    help: "program that takes mail, as /usr/sbin/sendmail does; without it no notice is mailed",
+  },
+  "mail-from": {
+    schema: z.string().regex(/^[^\s<>@]+@[^\s<>@]+$/, "must be a mail address"),
+    fallback: "clouds-at-home@localhost",
+    value: "ADDRESS",
+    help: "whom mail comes from",
+  },
+  webhooks: {
+    schema: z.enum(webhookKinds, { error: `must be one of ${webhookKinds.join(", ")}` }),
+    fallback: "public",
+    value: "WHICH",
+    help: "where notices may be posted: none, public (https only), or any: also within your own network",
   },
 } as const satisfies Record<string, Option>
 
@@ -164,6 +198,7 @@ function freeze(chosen: ReadonlyMap<Name, Chosen>): Config {
       `plain text on ${host} is refused, for tokens could be read on the way: give --tls-cert and --tls-key, or say --insecure`,
     )
   }
+  const retention = value<number | "forever">("retention")
   return Object.freeze({
     host,
     port: value<number>("port"),
@@ -172,6 +207,10 @@ function freeze(chosen: ReadonlyMap<Name, Chosen>): Config {
     insecure,
     logLevel: value<Config["logLevel"]>("log-level"),
     diskFloorBytes: value<number>("disk-floor"),
+    retentionMs: retention === "forever" ? null : retention * 86_400_000,
+    sendmail: value<string | undefined>("sendmail") ?? null,
+    mailFrom: value<string>("mail-from"),
+    webhooks: value<Config["webhooks"]>("webhooks"),
   })
 }
 

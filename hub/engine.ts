@@ -7,10 +7,13 @@ import type { AttemptName, Effects, Move, Reply, Speech } from "./core/effects.t
 import { noEffects } from "./core/effects.ts"
 import { CahError } from "./core/errors.ts"
 import type { Event, RequestId } from "./core/events.ts"
+import { type Explanation, explain } from "./core/explain.ts"
+import { type Judgement, judge, type Prospect, prospect, type Wish } from "./core/judge.ts"
 import type { Campaign, CampaignId, Counts, IndexRange, Job, Node, NodeId, Now, Outcome, State } from "./core/model.ts"
 import type { CampaignNews, Clock, Engine, EngineHealth, Links, Log, Order, Store, Timer, Write } from "./core/ports.ts"
 import { emptyState, restore } from "./core/restore.ts"
 import { shapeOf } from "./core/rules.ts"
+import { type OwnerShare, sharesOf } from "./core/shares.ts"
 import { step, writesOf } from "./core/step.ts"
 import { REOPEN_MS, TICK_EVENTS_MAX } from "./limits.ts"
 
@@ -23,6 +26,8 @@ export interface EngineParts {
   readonly decide?: typeof step
   /** Told of each tick after it was decided, for metrics and traces. */
   observe?(tick: { readonly moves: readonly Move[]; readonly tookMs: number }): void
+  /** There are new notices on disk, for whoever delivers them. */
+  tell?(): void
   /** Told of each transaction. */
   committed?(commit: { readonly writes: number; readonly tookMs: number }): void
 }
@@ -84,6 +89,14 @@ export class HubEngine implements Engine {
     await this.ask<"done">(request => ({ kind: "CampaignHeld", request, campaign, held }))
   }
 
+  async holdJobs(campaign: CampaignId, ranges: readonly IndexRange[], held: boolean): Promise<number> {
+    return (await this.ask<"held">(request => ({ kind: "JobsHeld", request, campaign, ranges, held }))).jobs
+  }
+
+  async setShare(owner: string, share: number): Promise<void> {
+    await this.ask<"done">(request => ({ kind: "ShareSet", request, owner, share }))
+  }
+
   async drainNode(node: NodeId, drained: boolean): Promise<void> {
     await this.ask<"done">(request => ({ kind: "NodeDrained", request, node, drained }))
   }
@@ -121,6 +134,33 @@ export class HubEngine implements Engine {
 
   node(id: NodeId): Readonly<Node> | null {
     return this.state.nodes.get(id) ?? null
+  }
+
+  explain(id: CampaignId, index: number | null): Explanation | null {
+    const campaign = this.state.campaigns.get(id)
+    return campaign === undefined ? null : explain(this.state, campaign, index, this.now())
+  }
+
+  prospect(wish: Wish): Prospect {
+    return prospect(this.state, wish, this.now())
+  }
+
+  judge(wish: Wish): Judgement {
+    return judge(this.state, wish, this.now())
+  }
+
+  gathers(gathered: CampaignId): CampaignId | null {
+    for (const { id, rules } of this.state.campaigns.values()) if (rules.gather === gathered) return id
+    return null
+  }
+
+  shares(): OwnerShare[] {
+    return sharesOf(this.state, this.parts.clock.nowMs())
+  }
+
+  private now(): Now {
+    const { clock } = this.parts
+    return { nowMs: clock.nowMs(), wallMs: clock.wallMs() }
   }
 
   watch(campaign: CampaignId, listener: (news: CampaignNews) => void): () => void {
@@ -166,7 +206,7 @@ export class HubEngine implements Engine {
     this.ticking = false
     if (this.trouble !== null) return
     const { clock, decide = step, observe } = this.parts
-    const now: Now = { nowMs: clock.nowMs(), wallMs: clock.wallMs() }
+    const now = this.now()
     const events = this.queue.splice(0, TICK_EVENTS_MAX)
     const movesBefore = this.effects.moves.length
     try {
@@ -203,7 +243,7 @@ export class HubEngine implements Engine {
     if (this.committing) return
     const { clock, store, committed } = this.parts
     const { effects, rows, rowWaiters } = this
-    const now: Now = { nowMs: clock.nowMs(), wallMs: clock.wallMs() }
+    const now = this.now()
     const writes = [...writesOf(this.state, effects, now), ...rows]
     const changed = [...effects.campaigns].map(campaign => campaign.id)
     this.effects = noEffects()
@@ -248,6 +288,7 @@ export class HubEngine implements Engine {
     for (const said of speech) {
       if (said.kind === "Reply") this.reply(said.request, said.reply)
       else if (said.kind === "Offer") this.offer(said)
+      else if (said.kind === "Tell") this.parts.tell?.()
       else if (said.kind === "JobEnded") {
         const list = ended.get(said.campaign) ?? []
         ended.set(said.campaign, list)
@@ -271,10 +312,11 @@ export class HubEngine implements Engine {
     // Cancelled since: the kill that follows, or the next hello, settles it.
     if (campaign === undefined) return
     const line = campaign.hasParameters ? this.parts.store.parameters(said.campaign, said.index) : null
-    const { owner, spec, total } = campaign
+    const { owner, spec, total, rules } = campaign
+    const inside = rules.inside !== null
     const { link, campaign: id, index, attempt } = said
     const shape = said.shape === 0 ? null : shapeOf(campaign, said.shape)
-    this.links!.offer(link, { campaign: id, index, attempt, owner, spec, line, total, shape })
+    this.links!.offer(link, { campaign: id, index, attempt, owner, spec, line, total, shape, inside })
   }
 
   // ---- trouble --------------------------------------------------------------------------------------------
@@ -312,8 +354,7 @@ export class HubEngine implements Engine {
   }
 
   private load(): void {
-    const { clock, store } = this.parts
-    this.state = restore(store, { nowMs: clock.nowMs(), wallMs: clock.wallMs() })
+    this.state = restore(this.parts.store, this.now())
   }
 
   /** Why is the operator's business: the status page and the log say it. */

@@ -14,15 +14,19 @@ import { Damage } from "./blobs/damage.ts"
 import { openDiskBlobs } from "./blobs/disk.ts"
 import type { Config } from "./config.ts"
 import { CahError } from "./core/errors.ts"
-import type { BlobStore, Clock, Log, Store, Timer } from "./core/ports.ts"
+import type { BlobStore, Clock, Log, Store, Timer, Write } from "./core/ports.ts"
 import { HubEngine } from "./engine.ts"
 import { front } from "./front/front.ts"
 import { countNodes } from "./front/status/gather.ts"
 import { COLLECT_EVERY_MS, DRAIN_MS } from "./limits.ts"
 import { LinkServer, type LinkServerOptions } from "./link/server.ts"
 import { createMetrics } from "./metrics.ts"
+import { Delivery } from "./notify/deliver.ts"
+import { mailCarrier } from "./notify/mail.ts"
+import { webhookCarrier } from "./notify/webhook.ts"
 import { observeTick } from "./observe.ts"
 import { openPort } from "./port.ts"
+import { Retention } from "./retention.ts"
 import { openSqliteStore } from "./store/sqlite.ts"
 import { version } from "./version.ts"
 
@@ -84,7 +88,27 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       timer,
       log,
       observe: tick => observeTick(metrics, tick),
+      tell: () => delivery.wake(),
       committed: ({ tookMs }) => metrics.databaseTransaction.observe({ op: "commit" }, tookMs / 1e3),
+    })
+    const commit = (writes: Write[]) => engine.commit(writes)
+    const delivery = new Delivery({
+      store,
+      clock,
+      log,
+      commit,
+      carriers: {
+        mail: mailCarrier({ ...config, from: config.mailFrom }),
+        webhook: webhookCarrier(config.webhooks, clock.wallMs),
+      },
+    })
+    const retention = new Retention({
+      store,
+      clock,
+      log,
+      commit,
+      isNeeded: id => engine.gathers(id) !== null,
+      keepMs: config.retentionMs,
     })
     const tokens = new Tokens({ store, engine, clock, log })
     const enrolments = new Enrolments({ store, engine, clock })
@@ -110,6 +134,10 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
     opened.push(() => links.drain())
     await ensureAdminToken(tokens, config.data)
     opened.push(collectNowAndThen(store, blobs, engine, log))
+    opened.push(() => retention.stop())
+    opened.push(() => delivery.stop())
+    void retention.wake()
+    delivery.wake()
 
     const shutdown = new AbortController()
     const serve = front({
@@ -125,6 +153,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       metrics,
       log,
       version,
+      retention,
       diskFloorBytes: config.diskFloorBytes,
       damagedBlobs: () => damage.count,
       agentCommand: "npx cah-agent --hub <this hub's URL> --enroll <token>",

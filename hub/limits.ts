@@ -24,6 +24,22 @@ export const TAIL_SLOW_MIN_MS = 20_000
 export const USAGE_HALF_LIFE_MS = 7 * 24 * 3_600_000
 /** What a job counts for its owner's share when several are placed at once, before any of it was used. */
 export const USAGE_PLACED_SECONDS = 60
+/** A place in the order of owners is that of use so long ago at most: nobody notices a second, and a busy queue does not recount it. */
+export const FAIR_STALE_MS = 1_000
+/** Looks at what waits although it should not: jobs too large for any gap, best effort in others' way, reservations to come. */
+export const LOOK_EVERY_MS = 5_000
+/** A job whose turn it is and for which no gap was large enough gets a node kept for it after this. A guess at a patient scientist. */
+export const PATIENCE_MS = 10 * 60_000
+/** Of the nodes that are connected, as many may be kept for such jobs: idle slots are the price. One in any case. */
+export const CLAIMS_SHARE = 0.1
+/** A reservation is refused when it is less likely than this to get all it asks for. */
+export const RESERVATION_CONFIDENCE_MIN = 0.5
+/** What is known of now says less about later: after this, 1/e of it is left beside what the weeks before say. */
+export const PRESENCE_MEMORY_MS = 6 * 3_600_000
+/** Weeks of a node's presence that are remembered; older ones count half each time. */
+export const PRESENCE_WEEKS = 8
+/** Jobs of one hold that have not begun: each gets a row. Beyond it the whole campaign is the thing to hold. */
+export const HOLD_JOBS_MAX = 10_000
 /** After a loss the job waits, doubling from here to the maximum, so that a poison job cannot spin through nodes. */
 export const BACKOFF_MIN_MS = 1_000
 export const BACKOFF_MAX_MS = 5 * 60_000
@@ -59,6 +75,21 @@ export const LOSS_MAX_MAX = 1_000
 export const PARAMETER_NAMES_MAX = 64
 /** Campaigns that one may wait for. */
 export const AFTER_MAX = 100
+
+/** Whom one campaign may tell. */
+export const NOTICES_MAX = 10
+export const WEBHOOK_URL_CHARACTERS_MAX = 2_000
+/** How far ahead nodes can be reserved: what is known of their habits says little beyond a few weeks. */
+export const RESERVATION_AHEAD_MAX_MS = 30 * 24 * 3_600_000
+
+/** An owner's share of the machines, against everybody's 1. */
+export const SHARE_MIN = 0.001
+export const SHARE_MAX = 1_000
+/** Notices tried at once, and how long one try may take: a mailer or a web server that is slow is not waited for. */
+export const NOTICES_AT_ONCE = 8
+export const NOTICE_MS = 15_000
+/** Between tries of a notice; after the last it is given up. */
+export const NOTICE_RETRY_MS: readonly number[] = [60_000, 5 * 60_000, 30 * 60_000, 2 * 3_600_000, 12 * 3_600_000]
 
 /** How finely the event loop's delay is sampled: 50 times a second costs nothing that can be measured. */
 export const EVENT_LOOP_RESOLUTION_MS = 20
@@ -225,8 +256,8 @@ export const WALLTIME_MIN_MS = 1_000
 /** Rows in one answer, and when none is asked for. */
 export const PAGE_MAX = 1_000
 export const PAGE_DEFAULT = 100
-/** Ranges in one cancel. */
-export const CANCEL_RANGES_MAX = 1_000
+/** Ranges in one cancel or hold. */
+export const RANGES_MAX = 1_000
 /** News of a watched campaign: five a second is as fast as anybody reads. */
 export const WATCH_EVERY_MS = 200
 /** Ended jobs that wait for a slow watcher: 24 bytes each. Beyond it the watch ends and says so. */
@@ -235,6 +266,8 @@ export const WATCH_PENDING_MAX = 100_000
 export const FOLLOW_PENDING_BYTES_MAX = 1024 * 1024
 /** One stagein. A guess: larger data belongs nearer to the nodes. */
 export const STAGEIN_BYTES_MAX = 16 * 1024 ** 3
+/** Of a webhook's answer, which nobody reads beyond its status. */
+export const WEBHOOK_ANSWER_BYTES_MAX = 64 * 1024
 /** Bytes in one message of an upload (the contract's number). */
 export const UPLOAD_MESSAGE_BYTES_MAX = 256 * 1024
 /** Uploads of one owner at once. */
@@ -243,6 +276,13 @@ export const UPLOADS_PER_OWNER_MAX = 16
 export const UPLOAD_STALL_MS = 60_000
 /** Free bytes on the data directory's disk below which nothing new is taken. */
 export const DISK_FLOOR_BYTES = 1024 ** 3
+/** Between looks at what has been kept for long enough. */
+export const RETENTION_EVERY_MS = 3_600_000
+/** Campaigns forgotten in one transaction, and rows of forgotten ones swept in one: some milliseconds each. */
+export const RETENTION_PAGE_CAMPAIGNS = 100
+export const SWEEP_ROWS = 500
+/** Campaigns named beside a blob that they have as their stagein. */
+export const BLOB_CAMPAIGNS_LISTED = 10
 /** Between rounds of looking for blobs that nothing names. They are kept a day, so an hour more or less is nothing. */
 export const COLLECT_EVERY_MS = 3_600_000
 /** Outputs inline in one answer that lists jobs. With all else of a thousand jobs it stays below gRPC's usual 4 MiB. */

@@ -42,6 +42,8 @@ export interface RunSpec {
   /** The job's line of the parameter list. */
   readonly line: string | null
   readonly arraySize: number
+  /** It has its room from a container that runs here, and takes none of its own. */
+  readonly inside: boolean
 }
 
 export type Outcome = "finished" | "failed" | "timedout" | "lost" | "refused"

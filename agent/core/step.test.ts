@@ -21,6 +21,7 @@ function spec(change: Partial<RunSpec> = {}): RunSpec {
     env: {},
     stagein: null,
     gather: false,
+    inside: false,
     stageout: [],
     walltimeMs: 60_000,
     needs: { slots: 1, memoryBytes: 0, diskBytes: 0 },

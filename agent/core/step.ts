@@ -129,9 +129,11 @@ function onOffered(turn: Turn, name: AttemptName, spec: RunSpec): void {
 
 /** Which need the node can't meet now, in words; null if it can. The hub counts too: this is for when it errs. */
 function lacking(state: State, spec: RunSpec): string | null {
+  // Whether the container has room the hub knows alone.
+  if (spec.inside) return null
   const free = { ...state.capacity }
   for (const attempt of state.attempts.values()) {
-    if (!isWorking(attempt.step) && attempt.step !== "stopping") continue
+    if (attempt.spec.inside || (!isWorking(attempt.step) && attempt.step !== "stopping")) continue
     free.slots -= attempt.spec.needs.slots
     free.memoryBytes -= attempt.spec.needs.memoryBytes
     free.diskBytes -= attempt.spec.needs.diskBytes

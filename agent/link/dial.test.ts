@@ -119,6 +119,7 @@ describe("an agent's link", () => {
         env: { A: "1" },
         stagein: blob,
         gather: false,
+        inside: false,
         stageout: [],
         walltimeMs: 90_000,
         needs: { slots: 1, memoryBytes: 5, diskBytes: 0 },

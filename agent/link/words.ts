@@ -140,6 +140,7 @@ export function runSpecOf(offer: Offer): RunSpec {
     },
     line: named === null ? line : null,
     arraySize: offer.arraySize,
+    inside: offer.inside,
   }
 }
 

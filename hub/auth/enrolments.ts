@@ -91,6 +91,7 @@ export class Enrolments {
       memoryBytes: 0,
       diskBytes: 0,
       properties: {},
+      presence: null,
       drained: false,
       revoked: false,
       lastSeenAt: this.parts.clock.wallMs(),

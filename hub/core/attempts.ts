@@ -1,20 +1,10 @@
 // The life of an attempt: offered, reported, lost. The number is the fence: what is said about an attempt that is not
 // under way changes nothing and is answered "stale", so that the agent cleans up.
 import { ATTEMPT_SLACK_MS, OFFER_MS } from "../limits.ts"
-import {
-  change,
-  liveJob,
-  type Stage,
-  stopOn,
-  takeIndex,
-  tryOf,
-  untouchedJob,
-  updateLane,
-  updateRoom,
-} from "./change.ts"
+import { change, liveJob, type Stage, stopOn, tryOf, untouchedJob, updateLane, updateRoom } from "./change.ts"
 import type { AttemptName, ReportAnswer } from "./effects.ts"
 import type { AttemptReported } from "./events.ts"
-import { arm, backoffMs, renew, watchTail } from "./lease.ts"
+import { arm, backoffMs, renew } from "./lease.ts"
 import {
   type Campaign,
   type CampaignId,
@@ -23,25 +13,18 @@ import {
   type Job,
   type JobId,
   jobId,
+  type LogRef,
   type Node,
   type Result,
   type Try,
 } from "./model.ts"
 import { isRetried, shapeOf } from "./rules.ts"
-import { plan, readyJobs } from "./schedule.ts"
 import { isForward } from "./transitions.ts"
 import { useSlots } from "./usage.ts"
 
-/** Places what can be placed. Called once a tick. */
-export function placeWork(stage: Stage): void {
-  const { state } = stage
-  for (const { node, campaign, shape } of plan(state, stage.now.nowMs)) {
-    const index = takeIndex(campaign)
-    if (index === null) continue
-    offer(stage, node, campaign, campaign.jobs.get(index) ?? newJob(campaign, index), shape)
-    updateLane(state, campaign)
-    if (readyJobs(campaign) === 0) watchTail(stage, campaign)
-  }
+/** The job at this index, which has not ended; a new one if nothing has happened to it yet. */
+export function jobAt(campaign: Campaign, index: number): Job {
+  return campaign.jobs.get(index) ?? newJob(campaign, index)
 }
 
 function newJob(campaign: Campaign, index: number): Job {
@@ -65,16 +48,35 @@ export function offer(stage: Stage, node: Node, campaign: Campaign, job: Job, sh
 /** The try is under way on the node, and everybody who counts knows. */
 function begin(stage: Stage, node: Node, campaign: Campaign, job: Job, one: Try): void {
   job.tries = [...job.tries, one]
-  const { needs } = shapeOf(campaign, one.shape)
-  const { id, owner } = campaign
-  hold(stage, node, { campaign: id, index: job.index, attempt: one.attempt, needs, owner, stopping: null })
+  hold(stage, node, heldOf(campaign, job.index, one))
+  // It may have come back to a container that is gone.
+  if (campaign.rules.inside !== null) stage.state.shrunk.add(node.id)
+}
+
+/** What a node holds of a job while this try of it is under way. */
+export function heldOf(campaign: Campaign, index: number, { attempt, shape }: Pick<Try, "attempt" | "shape">): Held {
+  const { id, rules, account } = campaign
+  const { container, inside } = rules
+  const { needs } = shapeOf(campaign, shape)
+  // What is inside a container was counted with the container.
+  return {
+    campaign: id,
+    index,
+    attempt,
+    needs,
+    account: inside === null ? account : null,
+    container,
+    inside,
+    stopping: null,
+  }
 }
 
 function hold(stage: Stage, node: Node, held: Held): void {
   // An older attempt at the same job may still be stopping here; its place is the new one's.
   release(stage, node, jobId(held.campaign, held.index))
   node.held.set(jobId(held.campaign, held.index), held)
-  if (held.owner !== null) useSlots(stage, held.owner, held.needs.slots)
+  if (held.account !== null) useSlots(stage, held.account, held.needs.slots)
+  if (held.account?.bestEffort === true) stage.state.lending.add(node.id)
   updateRoom(stage.state, node)
   arm(stage.state, node)
 }
@@ -96,6 +98,7 @@ export function onAttemptReported(stage: Stage, event: AttemptReported): void {
 }
 
 function applyReport(stage: Stage, node: Node, event: AttemptReported): ReportAnswer {
+  const { state } = stage
   const id = jobId(event.campaign, event.index)
   const held = node.held.get(id)
   if (event.phase === "ended" && held?.attempt === event.attempt) release(stage, node, id)
@@ -106,6 +109,8 @@ function applyReport(stage: Stage, node: Node, event: AttemptReported): ReportAn
   }
   const { campaign, job, one } = found
   if (event.phase === "ended") return applyResult(stage, node, found, event.result!)
+  // A container that runs is room for others.
+  if (event.phase === "running" && campaign.rules.container) state.freed.add(node.id)
   if (one === null) revive(stage, node, campaign, job, event.phase, event.phase)
   else if (!isForward(one.phase, event.phase)) return "already"
   else advance(stage, campaign, job, one, event.phase, event.phase)
@@ -131,7 +136,8 @@ export function expectStop(stage: Stage, node: Node, name: AttemptName): void {
   const held = node.held.get(jobId(campaign, index))
   if (held === undefined) {
     const needs = { slots: 1, memoryBytes: 0, diskBytes: 0 }
-    hold(stage, node, { campaign, index, attempt, needs, owner: null, stopping: "no longer wanted" })
+    const stopping = "no longer wanted"
+    hold(stage, node, { campaign, index, attempt, needs, account: null, container: false, inside: null, stopping })
   } else if (held.attempt === attempt) {
     held.stopping ??= "no longer wanted"
   }
@@ -176,6 +182,7 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
   if (result.outcome !== "finished") {
     job.failures++
     if (isRetried(campaign, job, result)) {
+      campaign.totals.retries++
       const event = `${storyOf(result)}; further tries: ${campaign.rules.retryMax - job.failures + 1}`
       change(stage, campaign, job, { event, about }, () => {
         job.tries = job.tries.filter(other => other !== one)
@@ -187,6 +194,7 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
   }
   const others = job.tries.filter(other => other !== one)
   const { index } = job
+  campaign.totals.stageoutBytes += bytesOf(result)
   const row = { ...result, campaign: campaign.id, index, attempt: about.attempt, node: node.id }
   stage.effects.writes.push({ kind: "result", row })
   change(stage, campaign, job, { event: storyOf(result), about }, () => {
@@ -197,6 +205,14 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
   updateLane(stage.state, campaign)
   for (const other of others) stopOn(stage, campaign.id, index, other, "another node was first")
   return "accepted"
+}
+
+function bytesOf({ stageout, stdout, stderr }: Result): number {
+  return (stageout?.sizeBytes ?? 0) + logBytes(stdout) + logBytes(stderr)
+}
+
+function logBytes({ inline, blob }: LogRef): number {
+  return inline?.byteLength ?? blob?.sizeBytes ?? 0
 }
 
 function storyOf(result: Result): string {
@@ -222,9 +238,19 @@ export function revive(
 /** The node has it no more. Its room is free, and somebody should look whether something fits. */
 export function release(stage: Stage, node: Node, id: JobId): void {
   const held = node.held.get(id)
-  if (held?.owner != null) useSlots(stage, held.owner, -held.needs.slots)
+  if (held === undefined) return
+  const { state } = stage
+  if (held.account !== null) useSlots(stage, held.account, -held.needs.slots)
   node.held.delete(id)
-  updateRoom(stage.state, node)
+  if (held.account?.bestEffort === true && !lends(node)) state.lending.delete(node.id)
+  if (held.container) state.shrunk.add(node.id)
+  state.freed.add(node.id)
+  updateRoom(state, node)
+}
+
+function lends(node: Node): boolean {
+  for (const { account } of node.held.values()) if (account?.bestEffort === true) return true
+  return false
 }
 
 /**
@@ -234,6 +260,7 @@ export function release(stage: Stage, node: Node, id: JobId): void {
 export function lose(stage: Stage, campaign: Campaign, job: Job, one: Try | null, event: string): void {
   if (one === null) return
   job.losses++
+  campaign.totals.losses++
   const others = job.tries.filter(other => other !== one)
   const spent = others.length === 0 && job.losses > campaign.rules.lossMax
   const more = spent ? `; given up after ${job.losses} lost attempts` : others.length > 0 ? "; another goes on" : ""
@@ -242,6 +269,20 @@ export function lose(stage: Stage, campaign: Campaign, job: Job, one: Try | null
     if (spent) job.outcome = "lost"
   })
   if (others.length === 0 && !spent) queueLater(stage, campaign, job, backoffMs(job.losses))
+  updateLane(stage.state, campaign)
+}
+
+/**
+ * A try is stopped so that others have its room: neither a failure nor a loss. If it was the only one the job is queued
+ * again at once, and what the stopped one still says is stale.
+ */
+export function displace(stage: Stage, campaign: Campaign, job: Job, one: Try, event: string): void {
+  campaign.totals.preemptions++
+  change(stage, campaign, job, { event, about: one }, () => {
+    job.tries = job.tries.filter(other => other !== one)
+    if (job.node === one.node) job.node = job.tries[0]?.node ?? null
+  })
+  if (job.phase === "queued") campaign.again.add(job.index)
   updateLane(stage.state, campaign)
 }
 

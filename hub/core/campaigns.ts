@@ -1,17 +1,33 @@
 // Submit, hold, cancel, and how a campaign ends. A campaign of a million jobs is one entry with a cursor; its jobs get
 // entries of their own when something happens to them.
 import { PARAMETER_PAGE_LINES } from "../limits.ts"
-import { allEnded, change, keyOf, liveCount, noCounts, type Stage, stopOn, touch, updateLane } from "./change.ts"
+import {
+  allEnded,
+  change,
+  keyOf,
+  liveCount,
+  noCounts,
+  noTotals,
+  type Stage,
+  stopOn,
+  tellOf,
+  touch,
+  updateLane,
+} from "./change.ts"
 import { CahError } from "./errors.ts"
-import type { CampaignHeld, CampaignSubmitted, JobsCancelled } from "./events.ts"
+import type { CampaignHeld, CampaignSubmitted, JobsCancelled, StageinSent } from "./events.ts"
 import { watchDeadline } from "./lease.ts"
+import { watchQueue } from "./look.ts"
 import type { Campaign, CampaignId, IndexRange } from "./model.ts"
 import type { CampaignRow } from "./ports.ts"
+import { dropDemand, takeDemand } from "./queue.ts"
+import { book, unbook } from "./reservations.ts"
 import { endedWell, wantsOf } from "./rules.ts"
 
 export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): void {
   const { state, effects, now } = stage
   const { kind: _kind, request, lines, ...order } = event
+  const { owner, project, rules } = order
   const key = keyOf(event.owner, event.key)
   const earlier = state.campaigns.get(state.keys.get(key) ?? (0 as CampaignId))
   if (earlier !== undefined) {
@@ -31,11 +47,20 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
     effects.speech.push({ kind: "Reply", request, reply: { kind: "error", error } })
     return
   }
+  if (rules.inside !== null && !state.campaigns.has(rules.inside)) {
+    const error = new CahError("failed_precondition", `container ${rules.inside} has ended: nothing can run inside it`)
+    effects.speech.push({ kind: "Reply", request, reply: { kind: "error", error } })
+    return
+  }
   const id = ++state.lastCampaign as CampaignId
+  const isEarly = rules.reservation !== null && rules.reservation.startAt > now.wallMs
   const campaign: Campaign = {
     ...order,
     id,
-    wants: wantsOf(order.rules),
+    account: { owner, project, bestEffort: rules.bestEffort },
+    demand: takeDemand(state.queue, order, rules, wantsOf(rules)),
+    queued: false,
+    early: isEarly,
     hasParameters: lines !== null,
     // What has ended since the front looked is no longer waited for.
     waitsFor: event.waitsFor.filter(({ campaign: other }) => state.campaigns.has(other)),
@@ -46,12 +71,16 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
     took: { attempts: 0, sumMs: 0 },
     tailWatched: false,
     counts: { ...noCounts(), queued: event.total },
+    totals: noTotals(),
+    onNodes: new Map(),
+    told: new Set(),
     submittedAt: now.wallMs,
   }
   state.campaigns.set(id, campaign)
   state.keys.set(key, id)
   awaitOthers(stage.state, campaign)
   watchDeadline(stage, campaign)
+  if (isEarly) awaitStart(stage, campaign)
   updateLane(state, campaign)
   touch(stage, campaign, null)
   for (let first = 0; lines !== null && first < lines.length; first += PARAMETER_PAGE_LINES) {
@@ -81,7 +110,37 @@ export function awaitOthers(state: Stage["state"], campaign: Campaign): void {
 
 export function onDeadlineDue(stage: Stage, id: CampaignId): void {
   const campaign = stage.state.campaigns.get(id)
-  if (campaign !== undefined) cancelAll(stage, campaign, "cancelled: the campaign's deadline has passed")
+  if (campaign === undefined) return
+  const { deadlineAt, reservation } = campaign.rules
+  const isReservation = reservation?.endAt != null && reservation.endAt < (deadlineAt ?? Number.POSITIVE_INFINITY)
+  cancelAll(
+    stage,
+    campaign,
+    `cancelled: the campaign's ${isReservation ? "reservation is over" : "deadline has passed"}`,
+  )
+}
+
+/** Its reservation is to come. Also after a start of the hub. */
+export function awaitStart(stage: Stage, campaign: Campaign): void {
+  book(stage, campaign)
+  const { startMs } = stage.state.bookings.get(campaign.id)!
+  stage.state.deadlines.add(startMs, { kind: "start", campaign: campaign.id })
+  watchQueue(stage)
+}
+
+export function onStartDue(stage: Stage, id: CampaignId): void {
+  const campaign = stage.state.campaigns.get(id)
+  if (campaign === undefined) return
+  campaign.early = false
+  unbook(stage.state, campaign)
+  updateLane(stage.state, campaign)
+}
+
+export function onStageinSent(stage: Stage, { campaign: id, bytes }: StageinSent): void {
+  const campaign = stage.state.campaigns.get(id)
+  if (campaign === undefined) return
+  campaign.totals.stageinBytes += bytes
+  touch(stage, campaign, null)
 }
 
 export function onCampaignHeld(stage: Stage, event: CampaignHeld): void {
@@ -112,7 +171,7 @@ function cancelAll(stage: Stage, campaign: Campaign, event: string): void {
 function cancel(stage: Stage, campaign: Campaign, ranges: readonly IndexRange[], event: string): number {
   const before = liveCount(campaign.counts)
   for (const { first, last } of ranges) {
-    cancelStarted(stage, campaign, first, Math.min(last, campaign.cursor - 1), event)
+    cancelStarted(stage, campaign, first, last, event)
     cancelUntouched(stage, campaign, Math.max(first, campaign.cursor), Math.min(last, campaign.total - 1))
   }
   updateLane(stage.state, campaign)
@@ -120,8 +179,8 @@ function cancel(stage: Stage, campaign: Campaign, ranges: readonly IndexRange[],
   return before - liveCount(campaign.counts)
 }
 
+/** Those that have a row: begun, or held one by one. */
 function cancelStarted(stage: Stage, campaign: Campaign, first: number, last: number, event: string): void {
-  if (last < first) return
   for (const job of [...campaign.jobs.values()]) {
     if (job.index < first || job.index > last) continue
     const { tries } = job
@@ -141,11 +200,23 @@ function cancelUntouched(stage: Stage, campaign: Campaign, first: number, last: 
     campaign.skipped.push(range)
     stage.effects.writes.push({ kind: "cancelledRange", campaign: campaign.id, range })
   }
-  campaign.skipped.sort((a, b) => a.first - b.first)
+  campaign.skipped = merged(campaign.skipped)
+}
+
+/** The same indices in sorted ranges that neither meet nor touch. None is in two of them. */
+export function merged(ranges: readonly IndexRange[]): IndexRange[] {
+  const found: IndexRange[] = []
+  for (const range of [...ranges].sort((a, b) => a.first - b.first)) {
+    const before = found.at(-1)
+    if (before !== undefined && before.last + 1 === range.first)
+      found[found.length - 1] = { ...before, last: range.last }
+    else found.push(range)
+  }
+  return found
 }
 
 /** The parts of first … last that lie in none of the ranges (sorted, disjoint). */
-function gaps(ranges: readonly IndexRange[], first: number, last: number): IndexRange[] {
+export function gaps(ranges: readonly IndexRange[], first: number, last: number): IndexRange[] {
   const found: IndexRange[] = []
   let from = first
   for (const range of ranges) {
@@ -169,12 +240,23 @@ export function closeEnded(stage: Stage): void {
     state.campaigns.delete(campaign.id)
     state.keys.delete(keyOf(campaign.owner, campaign.key))
     updateLane(state, campaign)
+    unbook(state, campaign)
+    dropDemand(state.queue, campaign.demand)
+    tellOf(stage, campaign, "end")
+    if (campaign.rules.container) cancelInside(stage, campaign)
     const waiters = state.waiters.get(campaign.id)
     state.waiters.delete(campaign.id)
     for (const id of waiters ?? []) {
       const waiter = state.campaigns.get(id)
       if (waiter !== undefined) goOn(stage, waiter, campaign)
     }
+  }
+}
+
+function cancelInside(stage: Stage, container: Campaign): void {
+  for (const campaign of stage.state.campaigns.values()) {
+    if (campaign.rules.inside !== container.id) continue
+    cancelAll(stage, campaign, `cancelled: container ${container.id}, which it was inside, has ended`)
   }
 }
 
@@ -189,6 +271,10 @@ function goOn(stage: Stage, waiter: Campaign, ended: Campaign): void {
 }
 
 export function campaignRow(campaign: Campaign, wallMs: number): CampaignRow {
-  const { again: _a, jobs: _j, skipped: _s, took: _t, tailWatched: _w, wants: _wants, needs, counts, ...row } = campaign
-  return { ...row, ...needs, counts: { ...counts }, endedAt: allEnded(counts) ? wallMs : null }
+  const { id, owner, project, key, specDigest, name, spec, stagein, walltimeMs, rules, priority, total } = campaign
+  const { hasParameters, held, waitsFor, cursor, needs, counts, totals, told, submittedAt } = campaign
+  const submitted = { id, owner, project, key, specDigest, name, spec, stagein, walltimeMs, rules, priority, total }
+  const now = { held, waitsFor, cursor, counts: { ...counts }, totals: { ...totals }, told: [...told] }
+  const endedAt = allEnded(counts) ? wallMs : null
+  return { ...submitted, ...needs, hasParameters, submittedAt, ...now, endedAt }
 }

@@ -11,10 +11,15 @@ import {
   type Node,
   type NodeId,
   type Now,
+  type Occasion,
+  type Outcome,
   type State,
+  type Totals,
   type Try,
 } from "./model.ts"
-import { freeRoom, readyJobs } from "./schedule.ts"
+import { dequeue, enqueue } from "./queue.ts"
+import { freeRoom, readyJobs } from "./room.ts"
+import { shapeOf } from "./rules.ts"
 import { phaseOf } from "./transitions.ts"
 
 /** One event's view of the world: the state, the moment, and where its effects are gathered. */
@@ -40,6 +45,7 @@ export function untouchedJob(campaign: CampaignId, index: number): Job {
     verdict: "unchecked",
     attempt: 0,
     node: null,
+    held: false,
     tries: [],
     failures: 0,
     losses: 0,
@@ -56,8 +62,10 @@ export function change(
   mutate: () => void,
 ): void {
   const from = job.phase
+  const { tries } = job
   campaign.counts[countOf(job)]--
   mutate()
+  if (job.tries !== tries) countTries(stage, campaign, tries, job.tries)
   job.phase = phaseOf(job)
   campaign.counts[countOf(job)]++
   const { wallMs } = stage.now
@@ -68,10 +76,42 @@ export function change(
   const name = { campaign: campaign.id, index: job.index, attempt, node }
   stage.effects.moves.push({ ...name, event, from, to: job.outcome ?? job.phase, tookMs })
   touch(stage, campaign, job)
+  if (job.phase === "running") tellOf(stage, campaign, "running")
   if (job.phase !== "ended") return
+  if (isError(job.outcome!)) tellOf(stage, campaign, "error")
   campaign.jobs.delete(job.index)
   campaign.again.delete(job.index)
   stage.effects.speech.push({ kind: "JobEnded", campaign: campaign.id, index: job.index, outcome: job.outcome! })
+}
+
+/** Which nodes have attempts of it, and what those used that are over. */
+function countTries(stage: Stage, campaign: Campaign, before: readonly Try[], after: readonly Try[]): void {
+  const { onNodes, totals } = campaign
+  for (const one of before) {
+    if (after.includes(one)) continue
+    const left = onNodes.get(one.node)! - 1
+    if (left === 0) onNodes.delete(one.node)
+    else onNodes.set(one.node, left)
+    totals.coreMs += shapeOf(campaign, one.shape).needs.slots * (stage.now.nowMs - one.sinceMs)
+  }
+  for (const { node } of after.filter(one => !before.includes(one))) onNodes.set(node, (onNodes.get(node) ?? 0) + 1)
+}
+
+function isError(outcome: Outcome): boolean {
+  return outcome === "failed" || outcome === "timedout" || outcome === "lost"
+}
+
+/** Whoever wants to hear of this occasion is told, once. */
+export function tellOf({ effects, now }: Stage, campaign: Campaign, occasion: Occasion): void {
+  if (campaign.rules.notices.length === 0 || campaign.told.has(occasion)) return
+  campaign.told.add(occasion)
+  effects.campaigns.add(campaign)
+  campaign.rules.notices.forEach((notice, target) => {
+    if (!notice.occasions.includes(occasion)) return
+    const row = { campaign: campaign.id, occasion, target, at: now.wallMs, tries: 0, nextAt: now.wallMs, trouble: "" }
+    effects.writes.push({ kind: "notice", row: { ...row, doneAt: null } })
+    effects.speech.push({ kind: "Tell" })
+  })
 }
 
 export function touch(stage: Stage, campaign: Campaign, job: Job | null): void {
@@ -108,34 +148,27 @@ export function noCounts(): Counts {
   }
 }
 
+export function noTotals(): Totals {
+  return { retries: 0, losses: 0, preemptions: 0, stageinBytes: 0, stageoutBytes: 0, coreMs: 0 }
+}
+
 export function keyOf(owner: string, key: string): string {
   return `${owner}\n${key}`
 }
 
-/** Puts the campaign into its owner's lane if it has jobs that may be offered, takes it out if not. */
+/** Puts the campaign into the queue if it has jobs that may be offered, takes it out if not. */
 export function updateLane(state: State, campaign: Campaign): void {
-  const lane = state.lanes.get(campaign.owner)
   const ready = isOpen(state, campaign) && readyJobs(campaign) > 0
-  const at = lane?.indexOf(campaign) ?? -1
-  if (ready === at >= 0) return
-  if (!ready) {
-    lane!.splice(at, 1)
-    if (lane!.length === 0) state.lanes.delete(campaign.owner)
-  } else if (lane === undefined) {
-    state.lanes.set(campaign.owner, [campaign])
-  } else {
-    const before = lane.findIndex(other => goesBefore(campaign, other))
-    lane.splice(before < 0 ? lane.length : before, 0, campaign)
-  }
+  if (ready === campaign.queued) return
+  campaign.queued = ready
+  if (ready) enqueue(state, campaign)
+  else dequeue(state, campaign)
 }
 
 /** Whether anything of it may be offered at all. */
 export function isOpen(state: State, campaign: Campaign): boolean {
-  return state.campaigns.has(campaign.id) && !campaign.held && campaign.waitsFor.length === 0
-}
-
-function goesBefore(a: Campaign, b: Campaign): boolean {
-  return a.priority !== b.priority ? a.priority > b.priority : a.id < b.id
+  const { held, early, waitsFor } = campaign
+  return !held && !early && waitsFor.length === 0 && state.campaigns.has(campaign.id)
 }
 
 /** The live job, or null: ended, untouched, or never was. */

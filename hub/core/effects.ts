@@ -2,7 +2,7 @@
 // Every effect is idempotent or derivable again from the store, so a crash between the two costs a delay, never a job.
 import type { CahError } from "./errors.ts"
 import type { ReportPhase, RequestId } from "./events.ts"
-import type { Campaign, CampaignId, Job, LinkId, Node, NodeId, Outcome, Phase } from "./model.ts"
+import type { Account, Campaign, CampaignId, Job, LinkId, Node, NodeId, Outcome, Phase } from "./model.ts"
 import type { Write } from "./ports.ts"
 
 export type ReconcileAnswer = "continue" | "kill" | "discard" | "accepted"
@@ -27,6 +27,8 @@ export type Speech =
       readonly reconciled: readonly (AttemptName & { readonly answer: ReconcileAnswer })[]
     }
   | ({ readonly kind: "Offer"; readonly link: LinkId; readonly shape: number } & AttemptName)
+  /** Somebody is to be told of a campaign: the notices are on disk. */
+  | { readonly kind: "Tell" }
   | ({ readonly kind: "Kill"; readonly link: LinkId; readonly reason: string } & AttemptName)
   | ({
       readonly kind: "AnswerReport"
@@ -42,6 +44,7 @@ export type Speech =
 export type Reply =
   | { readonly kind: "submitted"; readonly campaign: CampaignId; readonly jobs: number; readonly existed: boolean }
   | { readonly kind: "cancelled"; readonly jobs: number }
+  | { readonly kind: "held"; readonly jobs: number }
   | { readonly kind: "done" }
   | { readonly kind: "error"; readonly error: CahError }
 
@@ -67,8 +70,8 @@ export interface Effects {
   readonly campaigns: Set<Campaign>
   readonly jobs: Set<Job>
   readonly nodes: Set<Node>
-  /** Owners whose usage changed. */
-  readonly owners: Set<string>
+  /** Whose usage changed, by projectKey. */
+  readonly accounts: Map<string, Account>
   readonly moves: Move[]
 }
 
@@ -79,7 +82,7 @@ export function noEffects(): Effects {
     campaigns: new Set(),
     jobs: new Set(),
     nodes: new Set(),
-    owners: new Set(),
+    accounts: new Map(),
     moves: [],
   }
 }

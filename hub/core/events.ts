@@ -15,6 +15,7 @@ export interface CampaignSubmitted {
   readonly key: string
   readonly specDigest: Digest
   readonly name: string
+  readonly project: string
   readonly spec: Uint8Array
   readonly stagein: BlobRef | null
   readonly needs: Needs
@@ -92,6 +93,29 @@ export interface CampaignHeld {
   readonly held: boolean
 }
 
+export interface JobsHeld {
+  readonly kind: "JobsHeld"
+  readonly request: RequestId
+  readonly campaign: CampaignId
+  readonly ranges: readonly IndexRange[]
+  readonly held: boolean
+}
+
+/** Bytes of a campaign's stagein have reached a node. */
+export interface StageinSent {
+  readonly kind: "StageinSent"
+  readonly campaign: CampaignId
+  readonly bytes: number
+}
+
+/** 1 is everybody's. */
+export interface ShareSet {
+  readonly kind: "ShareSet"
+  readonly request: RequestId
+  readonly owner: string
+  readonly share: number
+}
+
 export interface NodeDrained {
   readonly kind: "NodeDrained"
   readonly request: RequestId
@@ -114,6 +138,9 @@ export type Event =
   | CampaignSubmitted
   | JobsCancelled
   | CampaignHeld
+  | JobsHeld
+  | StageinSent
+  | ShareSet
   | NodeHello
   | NodeGone
   | HeartbeatReceived

@@ -2,6 +2,7 @@
 // was asked for and checks the invariants each time.
 import assert from "node:assert/strict"
 import type { Digest } from "../../proto/wire/digest.ts"
+import { HEARTBEAT_MS } from "../limits.ts"
 import { type Effects, noEffects, type Speech } from "./effects.ts"
 import type { Event, RequestId } from "./events.ts"
 import { violations } from "./invariants.ts"
@@ -19,6 +20,7 @@ export function order(change: Partial<Order> = {}): Order {
     key: "key",
     specDigest: digest("a"),
     name: "frames",
+    project: "",
     spec: new Uint8Array([1]),
     stagein: null,
     needs: { slots: 1, memoryBytes: 0, diskBytes: 0 },
@@ -73,6 +75,26 @@ export class TestCore {
   wait(ms: number): { speech: Speech[]; writes: Write[] } {
     this.nowMs += ms
     return this.tick()
+  }
+
+  /** The same while every connected node heartbeats and runs what it was offered. Returns all that was said. */
+  live(ms: number): Speech[] {
+    const speech: Speech[] = []
+    const untilMs = this.nowMs + ms
+    for (let sequence = 1; this.nowMs < untilMs; sequence++) {
+      this.nowMs = Math.min(untilMs, this.nowMs + HEARTBEAT_MS)
+      const connected = [...this.state.nodes.values()].filter(({ link }) => link !== null)
+      const beats = connected.map(
+        ({ id, epoch }) => ({ kind: "HeartbeatReceived", node: id, epoch, sequence }) as const,
+      )
+      const running = connected.flatMap(({ id, held }) =>
+        [...held.values()]
+          .filter(({ stopping }) => stopping === null)
+          .map(({ campaign, index, attempt }) => this.report(id, [campaign, index, attempt], "running")),
+      )
+      speech.push(...this.tick(...running, ...beats).speech)
+    }
+    return speech
   }
 
   request(): RequestId {

@@ -1,9 +1,13 @@
 // What must always hold of the state, whatever happened. Used by tests after every case, by the simulator after every
 // tick of a small world, and at start-up. Numbers are those of the reliability page.
+import { HELD_MAX } from "../limits.ts"
 import { countOf, isOpen, liveCount, noCounts, tryOf } from "./change.ts"
-import { type Campaign, jobId, type State } from "./model.ts"
-import { freeRoom, readyJobs } from "./schedule.ts"
+import { roomInside } from "./containers.ts"
+import { type Campaign, jobId, type NodeId, type State } from "./model.ts"
+import { fittingShape, freeRoom, readyJobs } from "./room.ts"
+import { suits } from "./rules.ts"
 import { phaseOf } from "./transitions.ts"
+import { ownerKey, projectKey } from "./usage.ts"
 
 /** The attempt itself and its rescue. */
 const REPLICAS_MAX = 2
@@ -30,32 +34,75 @@ export function violations(state: State): string[] {
       found.push(`L4: node ${node.id} has ${free.slots} free slots and is not listed as having room`)
     }
   }
-  for (const [owner, { slots }] of state.usage) {
-    let held = 0
-    for (const node of state.nodes.values()) {
-      for (const one of node.held.values()) if (one.owner === owner) held += one.needs.slots
-    }
-    if (held !== slots) found.push(`owner ${owner} is charged for ${slots} slots and holds ${held}`)
-  }
-  for (const [owner, lane] of state.lanes) {
-    for (const campaign of lane) {
-      if (campaign.owner !== owner || !state.campaigns.has(campaign.id) || readyJobs(campaign) === 0) {
-        found.push(`campaign ${campaign.id} waits in the lane of ${owner} with nothing ready`)
+  found.push(...usageViolations(state), ...queueViolations(state))
+  return found
+}
+
+function usageViolations(state: State): string[] {
+  const charged = new Map<string, number>()
+  for (const node of state.nodes.values()) {
+    for (const { account, needs } of node.held.values()) {
+      if (account === null) continue
+      for (const key of [ownerKey(account.owner, account.bestEffort), projectKey(account)]) {
+        charged.set(key, (charged.get(key) ?? 0) + needs.slots)
       }
     }
   }
+  return [...state.usage].flatMap(([key, { slots }]) => {
+    const held = charged.get(key) ?? 0
+    return held === slots ? [] : [`${JSON.stringify(key)} is charged for ${slots} slots and holds ${held}`]
+  })
+}
+
+/** The queue holds what is ready and nothing else, and nothing of it fits where there is room that nobody keeps. */
+function queueViolations(state: State): string[] {
+  const found: string[] = []
+  const queued = new Set<Campaign>()
+  for (const turn of state.queue.turns.values()) {
+    for (const [demand, lane] of turn.lanes) {
+      if (demand !== lane.demand || lane.at < 0) found.push(`a lane of ${turn.usageKey} is not with its demand`)
+      for (const line of lane.projects.values()) for (const campaign of line) queued.add(campaign)
+    }
+  }
+  for (const campaign of queued) {
+    if (!campaign.queued || !state.campaigns.has(campaign.id) || readyJobs(campaign) === 0) {
+      found.push(`campaign ${campaign.id} is in the queue with nothing ready`)
+    }
+  }
+  for (const campaign of state.campaigns.values()) {
+    if (campaign.queued && !queued.has(campaign)) found.push(`campaign ${campaign.id} is queued and in no lane`)
+    if (campaign.queued) found.push(...idleViolations(state, campaign))
+  }
   return found
+}
+
+function idleViolations(state: State, { id, demand, rules }: Campaign): string[] {
+  // Room may be kept back for a reservation: what that leaves open is judged where it is decided.
+  if (state.bookings.size > 0) return []
+  const places = rules.inside === null ? state.room : (state.campaigns.get(rules.inside)?.onNodes.keys() ?? [])
+  for (const name of places) {
+    const node = state.nodes.get(name)!
+    if (state.freed.has(name) || state.claims.has(name) || node.link === null || node.held.size >= HELD_MAX) continue
+    const free = rules.inside === null ? freeRoom(node) : roomInside(state, node, rules.inside)
+    if (fittingShape(demand, free) !== null && suits(node, demand)) {
+      return [`L1: a job of campaign ${id} is ready, and node ${name} has room for it`]
+    }
+  }
+  return []
 }
 
 function campaignViolations(state: State, campaign: Campaign): string[] {
   const found: string[] = []
   const say = (text: string) => found.push(`campaign ${campaign.id}: ${text}`)
   const counts = noCounts()
+  const onNodes = new Map<string, number>()
   for (const job of campaign.jobs.values()) {
     counts[countOf(job)]++
     const id = jobId(campaign.id, job.index)
     if (job.phase === "ended") say(`I3: job ${id} has ended and is still in memory`)
-    if (job.index >= campaign.cursor) say(`job ${id} has a row above the cursor ${campaign.cursor}`)
+    const isSkipped = campaign.skipped.some(({ first, last }) => first <= job.index && job.index <= last)
+    if (job.index >= campaign.cursor && !isSkipped) say(`job ${id} has a row above the cursor ${campaign.cursor}`)
+    for (const { node } of job.tries) onNodes.set(node, (onNodes.get(node) ?? 0) + 1)
     if (job.phase !== phaseOf(job)) say(`job ${id} is said to be ${job.phase} and is ${phaseOf(job)}`)
     if (job.tries.length > REPLICAS_MAX) say(`I6: job ${id} has ${job.tries.length} attempts under way`)
     if (new Set(job.tries.map(one => one.node)).size < job.tries.length) say(`I6: job ${id} runs twice on one node`)
@@ -79,8 +126,10 @@ function campaignViolations(state: State, campaign: Campaign): string[] {
   if (total !== campaign.total) say(`I1: counts ${total} jobs of ${campaign.total}`)
   if (liveCount(campaign.counts) === 0) say("has ended and is still in memory")
   const ready = readyJobs(campaign) > 0 && isOpen(state, campaign)
-  if (ready !== (state.lanes.get(campaign.owner)?.includes(campaign) ?? false)) {
-    say(`L1: has ${readyJobs(campaign)} ready jobs and ${ready ? "waits in no lane" : "waits in a lane"}`)
+  if (ready !== campaign.queued) {
+    say(`L1: has ${readyJobs(campaign)} ready jobs and is ${campaign.queued ? "" : "not "}in the queue`)
   }
+  const isCounted = [...onNodes].every(([node, tries]) => campaign.onNodes.get(node as NodeId) === tries)
+  if (!isCounted || onNodes.size !== campaign.onNodes.size) say("counts other nodes than have its attempts")
   return found
 }

@@ -29,9 +29,10 @@ export function watchTail({ state, now }: Moment, campaign: Campaign): void {
 }
 
 export function watchDeadline({ state, now }: Moment, campaign: Campaign): void {
-  const { deadlineAt } = campaign.rules
-  if (deadlineAt === null) return
-  const inMs = Math.max(0, deadlineAt - now.wallMs)
+  const { deadlineAt, reservation } = campaign.rules
+  const endAt = Math.min(deadlineAt ?? Number.POSITIVE_INFINITY, reservation?.endAt ?? Number.POSITIVE_INFINITY)
+  if (endAt === Number.POSITIVE_INFINITY) return
+  const inMs = Math.max(0, endAt - now.wallMs)
   state.deadlines.add(now.nowMs + inMs, { kind: "deadline", campaign: campaign.id })
 }
 

@@ -2,7 +2,10 @@
 // Times are monotonic milliseconds of this process (nowMs); wall time is stamped where rows are written.
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { Deadlines } from "./deadlines.ts"
-import type { NodeProperties, Property } from "./property.ts"
+import type { Presence } from "./presence.ts"
+import type { NodeProperties } from "./property.ts"
+import type { Demand, Lane, Queue } from "./queue.ts"
+import type { Booking } from "./reservations.ts"
 
 export type CampaignId = number & { readonly brand: "CampaignId" }
 /** "12.7": campaign 12, index 7. */
@@ -59,6 +62,32 @@ export interface Rules {
   readonly lossMax: number
   /** Wall time, ms: jobs that have not ended by then are cancelled. */
   readonly deadlineAt: number | null
+  /** Placed after all others, and stopped when one of these needs the room. */
+  readonly bestEffort: boolean
+  /** Not before its start; from then on ahead of all others. */
+  readonly reservation: Reservation | null
+  /** Its jobs hold room for those of campaigns that are inside it. */
+  readonly container: boolean
+  /** The container campaign in whose jobs' room it runs; null: on nodes themselves. */
+  readonly inside: CampaignId | null
+  readonly notices: readonly Notice[]
+}
+
+/** Wall time, ms. */
+export interface Reservation {
+  readonly startAt: number
+  /** Null: each job's walltime is the bound. */
+  readonly endAt: number | null
+}
+
+export type Occasion = "running" | "error" | "end"
+
+/** Whom to tell of a campaign, and of what. Opaque to decisions but for the occasions. */
+export interface Notice {
+  readonly occasions: readonly Occasion[]
+  readonly target:
+    | { readonly kind: "mail"; readonly address: string }
+    | { readonly kind: "webhook"; readonly url: string; readonly secret: string }
 }
 
 export interface BlobRef {
@@ -102,9 +131,25 @@ export interface Counts {
   cancelled: number
 }
 
+/** What a campaign took and gave so far. Counts attempts and bytes; only grows. */
+export interface Totals {
+  /** Attempts that failed and were tried again; that were lost; that made room for others. */
+  retries: number
+  losses: number
+  preemptions: number
+  /** Sent to nodes; taken from them in results. */
+  stageinBytes: number
+  stageoutBytes: number
+  /** Slots times ms of attempts that are over. */
+  coreMs: number
+}
+
 export interface Campaign {
   readonly id: CampaignId
   readonly owner: string
+  readonly project: string
+  /** What its jobs use counts for. */
+  readonly account: Account
   readonly key: string
   /** Of spec and parameters together: the same key with another digest is refused. */
   readonly specDigest: Digest
@@ -121,8 +166,12 @@ export interface Campaign {
   readonly hasParameters: boolean
   /** By its owner: nothing more is offered until it is resumed. */
   held: boolean
-  /** The rules' property, read. */
-  readonly wants: Property | null
+  /** What its jobs ask of nodes; one value for all campaigns that ask for the same. */
+  readonly demand: Demand
+  /** It is in the queue: it has jobs that may be offered. */
+  queued: boolean
+  /** Its reservation has not begun. */
+  early: boolean
   /** What must end before it begins. */
   waitsFor: readonly Dependency[]
   /**
@@ -130,7 +179,7 @@ export interface Campaign {
    * submitted. A million-job array is this number.
    */
   cursor: number
-  /** Cancelled before they began, at or above the cursor, sorted and disjoint. The cursor steps over them. */
+  /** Cancelled or held before they began, at or above the cursor, sorted and disjoint. The cursor steps over them. */
   skipped: IndexRange[]
   /** Jobs below the cursor that are queued again after a lost attempt and may be offered now, by index. */
   readonly again: Set<number>
@@ -141,6 +190,11 @@ export interface Campaign {
   /** A deadline for a look at its tail is in the heap. */
   tailWatched: boolean
   counts: Counts
+  readonly totals: Totals
+  /** How many attempts each node has under way. */
+  readonly onNodes: Map<NodeId, number>
+  /** Occasions of which it has told. */
+  readonly told: Set<Occasion>
   readonly submittedAt: number
 }
 
@@ -168,8 +222,10 @@ export interface Try {
 export interface Job {
   readonly campaign: CampaignId
   readonly index: number
-  /** The furthest of its tries; queued without any. */
+  /** The furthest of its tries; queued or held without any. */
   phase: Phase
+  /** By its owner: it is not offered until it is resumed. */
+  held: boolean
   outcome: Outcome | null
   verdict: Verdict
   /** The number given last, from 1; 0 before the first. The fence. */
@@ -189,8 +245,12 @@ export interface Held {
   readonly index: number
   readonly attempt: number
   readonly needs: Needs
-  /** Whose share it counts for; null for what nobody wants any more and the hub did not place. */
-  readonly owner: string | null
+  /** Whose share it counts for; null: nobody's, being inside a container, or not placed by the hub. */
+  readonly account: Account | null
+  /** It gives its room to the attempts inside it. */
+  readonly container: boolean
+  /** The container in whose room it is; null: the node's own. */
+  readonly inside: CampaignId | null
   /** The hub wants it stopped; it takes room until the node says that it has. */
   stopping: string | null
 }
@@ -214,6 +274,8 @@ export interface Node {
   facts: NodeProperties
   /** Judgements already made, by the property's text. */
   readonly judged: Map<string, boolean>
+  /** When it is usually there. */
+  readonly presence: Presence
   drained: boolean
   revoked: boolean
   /** The lease of all it holds. Renewed by each heartbeat and report. */
@@ -223,7 +285,14 @@ export interface Node {
   readonly held: Map<JobId, Held>
 }
 
-/** An owner's core-seconds, older ones counting less. True at a moment; what runs now is added as time passes. */
+/** Whose use something is, and for what. What is used as best effort is counted apart: it took nothing from anybody. */
+export interface Account {
+  readonly owner: string
+  readonly project: string
+  readonly bestEffort: boolean
+}
+
+/** Core-seconds, older ones counting less. True at a moment; what runs now is added as time passes. */
 export interface Usage {
   coreSeconds: number
   atMs: number
@@ -241,8 +310,10 @@ export interface Now {
 
 export type Deadline =
   | { readonly kind: "lease"; readonly node: NodeId }
-  /** The campaign's deadline; a look at whether its last jobs should be doubled. */
-  | { readonly kind: "deadline" | "tail"; readonly campaign: CampaignId }
+  /** The campaign's deadline; its reservation's start; a look at whether its last jobs should be doubled. */
+  | { readonly kind: "deadline" | "start" | "tail"; readonly campaign: CampaignId }
+  /** A look at what waits although it should not. */
+  | { readonly kind: "look" }
   /** The back-off after a loss is over. */
   | { readonly kind: "again"; readonly campaign: CampaignId; readonly index: number; readonly attempt: number }
 
@@ -254,10 +325,26 @@ export interface State {
   readonly nodes: Map<NodeId, Node>
   /** Connected nodes that may have room. */
   readonly room: Set<NodeId>
-  /** Campaigns with jobs ready to be offered, by owner; each lane by priority, then age. */
-  readonly lanes: Map<string, Campaign[]>
-  /** What owners have used, for fair shares. */
+  /** Of those, the ones that have more than when they were last looked at. */
+  readonly freed: Set<NodeId>
+  /** All that is ready to be offered. */
+  readonly queue: Queue
+  /** Nodes that get nothing but a job of this lane, which is too large for the gaps that come by themselves. */
+  readonly claims: Map<NodeId, Lane>
+  /** Reservations to come. */
+  readonly bookings: Map<CampaignId, Booking>
+  /** Nodes that hold best effort. */
+  readonly lending: Set<NodeId>
+  /** Nodes from which a container's attempt has gone since the last tick. */
+  readonly shrunk: Set<NodeId>
+  /** A deadline for a look at the queue is in the heap. */
+  lookArmed: boolean
+  /** What owners, and their projects, have used, for fair shares; by the keys of usage.ts. */
   readonly usage: Map<string, Usage>
+  /** Whose usage it is, by projectKey. */
+  readonly accounts: Map<string, Account>
+  /** Of owners whose share is not 1. */
+  readonly shares: Map<string, number>
   /** Campaigns that wait for this one. */
   readonly waiters: Map<CampaignId, Set<CampaignId>>
   readonly deadlines: Deadlines<Deadline>

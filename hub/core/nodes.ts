@@ -19,6 +19,7 @@ import type { HeartbeatReceived, NodeDrained, NodeGone, NodeHello, NodeRevoked }
 import { arm, renew } from "./lease.ts"
 import { type Held, jobId, type Node, type NodeId } from "./model.ts"
 import type { NodeRow } from "./ports.ts"
+import { noPresence, notePresence, presenceBytes } from "./presence.ts"
 import { factsOf } from "./rules.ts"
 import { isForward } from "./transitions.ts"
 
@@ -31,6 +32,8 @@ export function onNodeHello(stage: Stage, event: NodeHello): void {
   }
   if (node.link !== null) effects.speech.push({ kind: "CloseLink", link: node.link, why: "superseded" })
   node.epoch++
+  // Until now it was there or not; from here on it is.
+  notePresence(node.presence, now.wallMs, node.link !== null)
   node.link = event.link
   node.name = event.name
   node.agentVersion = event.agentVersion
@@ -50,6 +53,7 @@ export function onNodeHello(stage: Stage, event: NodeHello): void {
     return { campaign, index, attempt, answer: reconcile(stage, node, holding) }
   })
   if (node.held.size > 0) arm(state, node)
+  state.freed.add(node.id)
   updateRoom(state, node)
   effects.speech.push({
     kind: "Welcome",
@@ -104,7 +108,7 @@ function reconcile(stage: Stage, node: Node, holding: NodeHello["holding"][numbe
   return "discard"
 }
 
-function newNode(stage: Stage, event: NodeHello): Node {
+function newNode({ state, now }: Stage, event: NodeHello): Node {
   const node: Node = {
     id: event.node,
     account: event.account,
@@ -120,22 +124,28 @@ function newNode(stage: Stage, event: NodeHello): Node {
     properties: {},
     facts: {},
     judged: new Map(),
+    presence: noPresence(now.wallMs),
     drained: false,
     revoked: false,
     leaseUntilMs: 0,
     leaseArmed: false,
     held: new Map(),
   }
-  stage.state.nodes.set(node.id, node)
+  state.nodes.set(node.id, node)
   return node
 }
 
 export function onNodeGone(stage: Stage, event: NodeGone): void {
   const node = stage.state.nodes.get(event.node)
   if (node === undefined || node.epoch !== event.epoch) return
+  leave(stage, node)
+}
+
+function leave({ state, effects, now }: Stage, node: Node): void {
+  notePresence(node.presence, now.wallMs, true)
   node.link = null
-  updateRoom(stage.state, node)
-  stage.effects.nodes.add(node)
+  updateRoom(state, node)
+  effects.nodes.add(node)
 }
 
 export function onHeartbeat(stage: Stage, event: HeartbeatReceived): void {
@@ -143,6 +153,7 @@ export function onHeartbeat(stage: Stage, event: HeartbeatReceived): void {
   const node = state.nodes.get(event.node)
   if (node === undefined || node.link === null || node.epoch !== event.epoch) return
   renew(node, now.nowMs)
+  if (notePresence(node.presence, now.wallMs, true)) effects.nodes.add(node)
   const { link } = node
   effects.speech.push({ kind: "AnswerHeartbeat", link, sequence: event.sequence, leaseMs: LEASE_MS })
   // A kill is repeated until the node says that the attempt has ended.
@@ -167,8 +178,7 @@ export function onLeaseDue(stage: Stage, id: NodeId): void {
   loseAll(stage, node, "lost: the node fell silent and its lease ran out")
   if (node.link === null) return
   effects.speech.push({ kind: "CloseLink", link: node.link, why: "silent" })
-  node.link = null
-  updateRoom(state, node)
+  leave(stage, node)
 }
 
 function loseAll(stage: Stage, node: Node, event: string): void {
@@ -183,6 +193,7 @@ export function onNodeDrained(stage: Stage, event: NodeDrained): void {
   const node = stage.state.nodes.get(event.node)
   if (node === undefined) return notFound(stage, event)
   node.drained = event.drained
+  stage.state.freed.add(node.id)
   updateRoom(stage.state, node)
   stage.effects.nodes.add(node)
   stage.effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "done" } })
@@ -211,11 +222,12 @@ export function nodeRow(node: Node, wallMs: number): NodeRow {
   const {
     link: _link,
     leaseUntilMs: _until,
+    presence,
     leaseArmed: _armed,
     held: _held,
     facts: _facts,
     judged: _judged,
     ...row
   } = node
-  return { ...row, properties: { ...node.properties }, lastSeenAt: wallMs }
+  return { ...row, properties: { ...node.properties }, presence: presenceBytes(presence), lastSeenAt: wallMs }
 }

@@ -3,7 +3,10 @@
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { AttemptName, Speech } from "./effects.ts"
 import type { CampaignSubmitted, Event } from "./events.ts"
+import type { Explanation } from "./explain.ts"
+import type { Judgement, Prospect, Wish } from "./judge.ts"
 import type {
+  Account,
   BlobRef,
   Campaign,
   CampaignId,
@@ -14,21 +17,25 @@ import type {
   LinkId,
   Node,
   NodeId,
+  Occasion,
   Outcome,
   Phase,
   Result,
   Rules,
   Shape,
   StoryLine,
+  Totals,
   Try,
   Verdict,
 } from "./model.ts"
+import type { OwnerShare } from "./shares.ts"
 
 // ---- store ----------------------------------------------------------------------------------------------------
 
 export interface CampaignRow {
   id: CampaignId
   owner: string
+  project: string
   key: string
   specDigest: Digest
   name: string
@@ -46,6 +53,8 @@ export interface CampaignRow {
   waitsFor: readonly Dependency[]
   cursor: number
   counts: Counts
+  totals: Totals
+  told: Occasion[]
   /** Wall time, ms. */
   submittedAt: number
   /** Null until every job has ended. */
@@ -68,11 +77,31 @@ export interface JobRow {
 
 export type TryRow = Omit<Try, "sinceMs">
 
-export interface UsageRow {
-  owner: string
+export interface UsageRow extends Account {
   coreSeconds: number
   /** Wall time, ms. */
   at: number
+}
+
+export interface ShareRow {
+  owner: string
+  share: number
+}
+
+/** Somebody to be told of something. Times are wall time, ms. */
+export interface NoticeRow {
+  campaign: CampaignId
+  occasion: Occasion
+  /** Which of the campaign's notices, from 0. */
+  target: number
+  /** When it happened. */
+  at: number
+  tries: number
+  nextAt: number
+  /** What went wrong at the last try, for people. */
+  trouble: string
+  /** Told, or given up with some trouble. Null: still to be told. */
+  doneAt: number | null
 }
 
 export interface ResultRow extends Result {
@@ -94,6 +123,8 @@ export interface NodeRow {
   memoryBytes: number
   diskBytes: number
   properties: Record<string, string>
+  /** As presence.ts writes it; null in rows from before it did. */
+  presence: Uint8Array | null
   drained: boolean
   revoked: boolean
   /** Wall time, ms. */
@@ -136,6 +167,16 @@ export type Write =
   | { kind: "result"; row: ResultRow }
   | { kind: "node"; row: NodeRow }
   | { kind: "usage"; row: UsageRow }
+  /** 1 is everybody's: the owner has none of their own then. */
+  | ({ kind: "share" } & ShareRow)
+  /** Inserted, or replaced in how it stands with it. */
+  | { kind: "notice"; row: NoticeRow }
+  /** The owner needs the blob no more. */
+  | { kind: "disownBlob"; digest: Digest; owner: string }
+  /** A campaign that has ended is gone for everybody from now on; its rows go by and by. */
+  | { kind: "forgetCampaign"; campaign: CampaignId; at: number }
+  /** Removes so many rows at most of campaigns that are gone. */
+  | { kind: "sweepForgotten"; rows: number }
   /** A blob that is whole and on disk. A repeated one only says that it is used. */
   | { kind: "blob"; digest: Digest; sizeBytes: number }
   /** This owner has shown that they have the bytes. Deduplication is per owner for those who ask, global on disk. */
@@ -172,6 +213,20 @@ export interface StoreReader {
   cancelledRanges(campaign: CampaignId): IndexRange[]
   nodes(): NodeRow[]
   usages(): UsageRow[]
+  shares(): ShareRow[]
+  /** Notices that are due at this wall time (ms), the earliest first; and those of a campaign. */
+  dueNotices(wallMs: number, limit: number): NoticeRow[]
+  notices(campaign: CampaignId): NoticeRow[]
+  /** When the earliest of those that are still to be told is due, or null. */
+  nextNoticeAt(): number | null
+  /** Ended at or before that wall time (ms) and not forgotten, by id. */
+  endedCampaigns(endedBy: number, limit: number): CampaignId[]
+  /** There are rows of forgotten campaigns to sweep. */
+  hasForgotten(): boolean
+  /** The owner's blobs, the last used first, those used before that wall time (ms) only. */
+  ownedBlobs(owner: string, usedBefore: number, limit: number): { blob: BlobRef; usedAt: number }[]
+  /** The owner's campaigns that have it as their stagein, newest first. */
+  campaignsWithStagein(owner: string, digest: Digest, limit: number): CampaignId[]
   campaign(id: CampaignId): CampaignRow | null
   campaignByKey(owner: string, key: string): CampaignRow | null
   campaigns(filter: { owner: string | null; before: number; limit: number; live: boolean }): CampaignRow[]
@@ -300,6 +355,9 @@ export interface Engine {
   /** Number of jobs it ended. */
   cancel(campaign: CampaignId, ranges: readonly IndexRange[]): Promise<number>
   hold(campaign: CampaignId, held: boolean): Promise<void>
+  /** Number of jobs whose hold changed. */
+  holdJobs(campaign: CampaignId, ranges: readonly IndexRange[], held: boolean): Promise<number>
+  setShare(owner: string, share: number): Promise<void>
   drainNode(node: NodeId, drained: boolean): Promise<void>
   revokeNode(node: NodeId): Promise<void>
   /** Rows that no decision depends on (tokens, enrolments, blobs), in the next transaction. */
@@ -312,6 +370,15 @@ export interface Engine {
   job(campaign: CampaignId, index: number): Readonly<Job> | null
   nodes(): Iterable<Readonly<Node>>
   node(id: NodeId): Readonly<Node> | null
+  /** Why a job is where it is; `index` null: the campaign's next. Null: it has ended. */
+  explain(campaign: CampaignId, index: number | null): Explanation | null
+  /** How an order would go as things stand, and whether it is to be refused. */
+  prospect(wish: Wish): Prospect
+  judge(wish: Wish): Judgement
+  /** A live campaign that gathers this one's stageouts, or null. */
+  gathers(campaign: CampaignId): CampaignId | null
+  /** Owners who have used something, or have a share of their own. */
+  shares(): OwnerShare[]
   /** Calls back after each commit that touched the campaign. Returns the way to stop it. */
   watch(campaign: CampaignId, listener: (news: CampaignNews) => void): () => void
   health(): EngineHealth
@@ -337,9 +404,11 @@ export interface FullOffer extends AttemptName {
   readonly spec: Uint8Array
   readonly line: string | null
   readonly total: number
+  /** In a container's room. */
+  readonly inside: boolean
 }
 
-export type LinkSpeech = Exclude<Speech, { kind: "Offer" | "Reply" | "JobEnded" }>
+export type LinkSpeech = Exclude<Speech, { kind: "Offer" | "Reply" | "JobEnded" | "Tell" }>
 
 /** Sends what was decided. A link that is gone by now is no error: the next hello settles it. */
 export interface Links {

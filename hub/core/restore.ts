@@ -1,16 +1,19 @@
 // The state as it must be after a start: what the store holds, with all nodes away. Every lease gets its full length
 // anew, so that no restart, however long it took, takes work from a node that is on its way back.
 
-import { awaitOthers } from "./campaigns.ts"
+import { heldOf } from "./attempts.ts"
+import { awaitOthers, awaitStart, merged } from "./campaigns.ts"
 import { keyOf, type Stage, updateLane } from "./change.ts"
 import { Deadlines } from "./deadlines.ts"
 import { noEffects } from "./effects.ts"
 import { arm, renew, watchDeadline, watchTail } from "./lease.ts"
-import { type Job, jobId, type Now, type State } from "./model.ts"
+import { type Job, jobId, type NodeId, type Now, type State } from "./model.ts"
 import type { JobRow, StoreReader } from "./ports.ts"
-import { factsOf, shapeOf, wantsOf } from "./rules.ts"
-import { readyJobs } from "./schedule.ts"
-import { restoreUsage, useSlots } from "./usage.ts"
+import { presenceOf } from "./presence.ts"
+import { Queue, takeDemand } from "./queue.ts"
+import { readyJobs } from "./room.ts"
+import { factsOf, wantsOf } from "./rules.ts"
+import { projectKey, restoreUsage, useSlots } from "./usage.ts"
 
 export function emptyState(): State {
   return {
@@ -19,31 +22,60 @@ export function emptyState(): State {
     lastCampaign: 0,
     nodes: new Map(),
     room: new Set(),
-    lanes: new Map(),
+    freed: new Set(),
+    queue: new Queue(),
+    claims: new Map(),
+    bookings: new Map(),
+    lending: new Set(),
+    shrunk: new Set(),
+    lookArmed: false,
     usage: new Map(),
+    accounts: new Map(),
+    shares: new Map(),
     waiters: new Map(),
     deadlines: new Deadlines(),
   }
 }
 
 export function restore(
-  store: Pick<StoreReader, "lastCampaign" | "liveCampaigns" | "liveJobs" | "nodes" | "cancelledRanges" | "usages">,
+  store: Pick<
+    StoreReader,
+    "lastCampaign" | "liveCampaigns" | "liveJobs" | "nodes" | "cancelledRanges" | "usages" | "shares"
+  >,
   now: Now,
 ): State {
   const state = emptyState()
   state.lastCampaign = store.lastCampaign()
-  for (const [owner, usage] of restoreUsage(store.usages(), now)) state.usage.set(owner, usage)
+  const usages = store.usages()
+  for (const [key, usage] of restoreUsage(usages, now)) state.usage.set(key, usage)
+  for (const { owner, project, bestEffort } of usages) {
+    const account = { owner, project, bestEffort }
+    state.accounts.set(projectKey(account), account)
+  }
+  for (const { owner, share } of store.shares()) state.shares.set(owner, share)
   for (const { lastSeenAt: _seen, ...row } of store.nodes()) {
+    const presence = presenceOf(row.presence, now.wallMs)
     const fresh = { link: null, leaseUntilMs: 0, leaseArmed: false, held: new Map(), judged: new Map() }
-    state.nodes.set(row.id, { ...row, ...fresh, facts: factsOf(row) })
+    state.nodes.set(row.id, { ...row, ...fresh, presence, facts: factsOf(row) })
   }
   for (const { endedAt: _ended, slots, memoryBytes, diskBytes, ...row } of store.liveCampaigns()) {
     const skipped = store.cancelledRanges(row.id).filter(range => range.last >= row.cursor)
     const needs = { slots, memoryBytes, diskBytes }
-    const took = { attempts: 0, sumMs: 0 }
-    const wants = wantsOf(row.rules)
-    const fresh = { again: new Set<number>(), jobs: new Map<number, Job>(), took, tailWatched: false }
-    state.campaigns.set(row.id, { ...row, ...fresh, needs, skipped, wants })
+    const { owner, project, rules, walltimeMs } = row
+    const derived = {
+      account: { owner, project, bestEffort: rules.bestEffort },
+      demand: takeDemand(state.queue, { needs, walltimeMs }, rules, wantsOf(rules)),
+      early: rules.reservation !== null && rules.reservation.startAt > now.wallMs,
+    }
+    const fresh = {
+      queued: false,
+      again: new Set<number>(),
+      jobs: new Map<number, Job>(),
+      onNodes: new Map<NodeId, number>(),
+      took: { attempts: 0, sumMs: 0 },
+      tailWatched: false,
+    }
+    state.campaigns.set(row.id, { ...row, ...derived, ...fresh, told: new Set(row.told), needs, skipped })
     state.keys.set(keyOf(row.owner, row.key), row.id)
   }
   const stage = { state, now, effects: noEffects() }
@@ -51,6 +83,10 @@ export function restore(
   for (const campaign of state.campaigns.values()) {
     awaitOthers(state, campaign)
     watchDeadline(stage, campaign)
+    if (campaign.early) awaitStart(stage, campaign)
+    // Jobs that were held before they began have a row beyond the cursor.
+    const rows = [...campaign.jobs.keys()].filter(index => index >= campaign.cursor)
+    campaign.skipped = merged([...campaign.skipped, ...rows.map(index => ({ first: index, last: index }))])
     updateLane(state, campaign)
     if (readyJobs(campaign) === 0) watchTail(stage, campaign)
   }
@@ -62,17 +98,19 @@ function restoreJob(stage: Stage, row: JobRow): void {
   const id = jobId(row.campaign, row.index)
   const campaign = state.campaigns.get(row.campaign)
   if (campaign === undefined) throw new Error(`the store has live job ${id} of a campaign that has ended`)
-  const job: Job = { ...row, tries: row.tries.map(one => ({ ...one, sinceMs: now.nowMs })) }
+  const tries = row.tries.map(one => ({ ...one, sinceMs: now.nowMs }))
+  const job: Job = { ...row, tries, held: row.phase === "held" }
   campaign.jobs.set(job.index, job)
   // A back-off that was under way is forgotten: the restart was one.
   if (job.phase === "queued") campaign.again.add(job.index)
   for (const one of job.tries) {
     const node = state.nodes.get(one.node)
     if (node === undefined) throw new Error(`the store has job ${id} on node ${one.node}, which it does not know`)
-    const { needs } = shapeOf(campaign, one.shape)
-    const { owner } = campaign
-    node.held.set(id, { campaign: campaign.id, index: job.index, attempt: one.attempt, needs, owner, stopping: null })
-    useSlots(stage, owner, needs.slots)
+    const held = heldOf(campaign, job.index, one)
+    node.held.set(id, held)
+    campaign.onNodes.set(node.id, (campaign.onNodes.get(node.id) ?? 0) + 1)
+    if (held.account !== null) useSlots(stage, held.account, held.needs.slots)
+    if (held.account?.bestEffort === true) state.lending.add(node.id)
     renew(node, now.nowMs)
     arm(state, node)
   }

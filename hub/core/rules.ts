@@ -2,6 +2,7 @@
 import { LOSS_MAX } from "../limits.ts"
 import type { Campaign, Counts, Job, Node, Result, Rules, Shape } from "./model.ts"
 import { lowerCased, matches, type NodeProperties, type Property, parseProperty } from "./property.ts"
+import type { Demand } from "./queue.ts"
 
 /** Of a campaign whose scientist asked for nothing special. */
 export const noRules: Rules = {
@@ -12,16 +13,19 @@ export const noRules: Rules = {
   retryExitCodes: [],
   lossMax: LOSS_MAX,
   deadlineAt: null,
+  bestEffort: false,
+  reservation: null,
+  container: false,
+  inside: null,
+  notices: [],
 }
 
 /** Judgements kept per node; more properties than this at once are judged anew each time. */
 const JUDGED_MAX = 1_000
 
-/** Whether the node has the properties that the campaign wants. */
-export function suits(node: Node, campaign: Campaign): boolean {
-  const { wants } = campaign
+/** Whether the node has the properties that are wanted. */
+export function suits(node: Node, { wants, property }: Pick<Demand, "wants" | "property">): boolean {
   if (wants === null) return true
-  const { property } = campaign.rules
   let suited = node.judged.get(property)
   if (suited === undefined) {
     suited = matches(wants, node.facts)

@@ -1,6 +1,6 @@
 // The hub's decisions: (state, event, now) in, effects out. The only place where state changes. No I/O, clock, chance or
 // logger in here or in anything it calls; the same code runs in production and in the simulator.
-import { onAgainDue, onAttemptReported, placeWork } from "./attempts.ts"
+import { onAgainDue, onAttemptReported } from "./attempts.ts"
 import {
   campaignRow,
   closeEnded,
@@ -8,13 +8,20 @@ import {
   onCampaignSubmitted,
   onDeadlineDue,
   onJobsCancelled,
+  onStageinSent,
+  onStartDue,
 } from "./campaigns.ts"
 import type { Stage } from "./change.ts"
+import { emptyContainers } from "./containers.ts"
 import type { Effects } from "./effects.ts"
 import type { Event } from "./events.ts"
+import { onJobsHeld } from "./hold.ts"
+import { onLookDue } from "./look.ts"
 import type { Deadline, Job, Now, State } from "./model.ts"
 import { nodeRow, onHeartbeat, onLeaseDue, onNodeDrained, onNodeGone, onNodeHello, onNodeRevoked } from "./nodes.ts"
+import { placeWork } from "./place.ts"
 import type { JobRow, Write } from "./ports.ts"
+import { onShareSet } from "./shares.ts"
 import { onTailDue } from "./tail.ts"
 import { usageRow } from "./usage.ts"
 
@@ -28,6 +35,12 @@ export function step(state: State, event: Event, now: Now, effects: Effects): vo
       return onJobsCancelled(stage, event)
     case "CampaignHeld":
       return onCampaignHeld(stage, event)
+    case "JobsHeld":
+      return onJobsHeld(stage, event)
+    case "StageinSent":
+      return onStageinSent(stage, event)
+    case "ShareSet":
+      return onShareSet(stage, event)
     case "NodeHello":
       return onNodeHello(stage, event)
     case "NodeGone":
@@ -42,6 +55,7 @@ export function step(state: State, event: Event, now: Now, effects: Effects): vo
       return onNodeRevoked(stage, event)
     case "Ticked":
       onDeadlines(stage)
+      emptyContainers(stage)
       closeEnded(stage)
       return placeWork(stage)
     default:
@@ -62,6 +76,10 @@ function onDue(stage: Stage, due: Deadline): void {
       return onLeaseDue(stage, due.node)
     case "deadline":
       return onDeadlineDue(stage, due.campaign)
+    case "start":
+      return onStartDue(stage, due.campaign)
+    case "look":
+      return onLookDue(stage)
     case "tail":
       return onTailDue(stage, due.campaign)
     case "again":
@@ -74,7 +92,7 @@ function onDue(stage: Stage, due: Deadline): void {
 /** What is to be on disk before the tick's speech: the latest state of all that changed, then results and the like. */
 export function writesOf(state: State, effects: Effects, now: Now): Write[] {
   const writes: Write[] = []
-  for (const owner of effects.owners) writes.push({ kind: "usage", row: usageRow(state, owner, now) })
+  for (const account of effects.accounts.values()) writes.push({ kind: "usage", row: usageRow(state, account, now) })
   for (const node of effects.nodes) writes.push({ kind: "node", row: nodeRow(node, now.wallMs) })
   for (const campaign of effects.campaigns) writes.push({ kind: "campaign", row: campaignRow(campaign, now.wallMs) })
   for (const job of effects.jobs) writes.push({ kind: "job", row: jobRow(job) })
@@ -84,5 +102,6 @@ export function writesOf(state: State, effects: Effects, now: Now): Write[] {
 
 function jobRow(job: Job): JobRow {
   // change() replaces the story and never changes one in place, so the row may share it. A try's phase does change.
-  return { ...job, tries: job.tries.map(({ sinceMs: _since, ...one }) => one) }
+  const { held: _held, ...row } = job
+  return { ...row, tries: job.tries.map(({ sinceMs: _since, ...one }) => one) }
 }

@@ -5,8 +5,8 @@ import { offer } from "./attempts.ts"
 import type { Stage } from "./change.ts"
 import { watchTail } from "./lease.ts"
 import type { Campaign, CampaignId, Job, Node } from "./model.ts"
+import { fittingShape, freeRoom, readyJobs } from "./room.ts"
 import { suits } from "./rules.ts"
-import { fittingShape, freeRoom, readyJobs } from "./schedule.ts"
 
 export function onTailDue(stage: Stage, id: CampaignId): void {
   const campaign = stage.state.campaigns.get(id)
@@ -14,8 +14,10 @@ export function onTailDue(stage: Stage, id: CampaignId): void {
   campaign.tailWatched = false
   if (readyJobs(campaign) > 0) return
   watchTail(stage, campaign)
-  // Idle means that nobody has a job waiting.
-  if (stage.state.lanes.size > 0 || campaign.held || campaign.took.attempts === 0) return
+  const { container, inside } = campaign.rules
+  // Idle means that nobody has a job waiting. A container is room and not work, and what is inside one stays there.
+  if (!stage.state.queue.isEmpty || campaign.held || campaign.took.attempts === 0 || container || inside !== null)
+    return
   for (const job of slowJobs(stage, campaign)) {
     const found = idleNode(stage, campaign, job)
     if (found !== null) offer(stage, found.node, campaign, job, found.shape)
@@ -36,8 +38,8 @@ function idleNode(stage: Stage, campaign: Campaign, job: Job): { node: Node; sha
   for (const id of stage.state.room) {
     const node = stage.state.nodes.get(id)!
     if (job.tries.some(one => one.node === id)) continue
-    const shape = fittingShape(campaign, freeRoom(node))
-    if (shape !== null && suits(node, campaign)) return { node, shape }
+    const shape = fittingShape(campaign.demand, freeRoom(node))
+    if (shape !== null && suits(node, campaign.demand)) return { node, shape }
   }
   return null
 }

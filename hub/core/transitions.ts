@@ -10,10 +10,11 @@
 //                    |                                  v                 v
 //                    +------------- cancel ---------> ended <-------------+
 //
-// A job's phase is derived: ended once it has an outcome, else that of its furthest try, else queued. Mostly there is one
+// A job's phase is derived: ended once it has an outcome, else that of its furthest try, else held or queued. Mostly there is one
 // try. In a campaign's tail a slow one may have a second on another node; the first result that is taken ends the other.
 //
-// queued      entered by submit or loss; left by an offer, a revival, a cancel. Timer: the back-off.
+// queued      entered by submit or loss; left by an offer, a revival, a hold, a cancel. Timer: the back-off.
+// held        by its owner, from queued and back. What runs goes on; if it is lost it is queued and not held.
 // offered     the node has been told. Timer: OFFER_MS, then taken back as lost.
 // staging     the node has it in its journal. From here on the node's lease and the attempt's age are the timers.
 // running     the command runs.      returning   the command is over, outputs are on their way.
@@ -30,9 +31,9 @@ export function isForward(from: Try["phase"], to: Try["phase"]): boolean {
   return order[to] > order[from]
 }
 
-export function phaseOf(job: Pick<Job, "outcome" | "tries">): Phase {
+export function phaseOf(job: Pick<Job, "outcome" | "tries" | "held">): Phase {
   if (job.outcome !== null) return "ended"
   let furthest: Try["phase"] | null = null
   for (const { phase } of job.tries) if (furthest === null || order[phase] > order[furthest]) furthest = phase
-  return furthest ?? "queued"
+  return furthest ?? (job.held ? "held" : "queued")
 }

@@ -3,7 +3,7 @@ import { test } from "node:test"
 import { USAGE_HALF_LIFE_MS } from "../limits.ts"
 import { TestCore } from "./fixtures.ts"
 import type { NodeId } from "./model.ts"
-import { usedBy } from "./usage.ts"
+import { ownerKey, usedBy } from "./usage.ts"
 
 /** Each job takes so long; whenever one ends the next is placed. Returns the slots' seconds that each owner got. */
 function runFor(core: TestCore, hours: number, jobMs: number): Map<string, number> {
@@ -13,7 +13,7 @@ function runFor(core: TestCore, hours: number, jobMs: number): Map<string, numbe
     core.nowMs += jobMs
     const reports = [...core.state.nodes.values()].flatMap(node =>
       [...node.held.values()].map(held => {
-        got.set(held.owner!, (got.get(held.owner!) ?? 0) + jobMs / 1_000)
+        got.set(held.account!.owner, (got.get(held.account!.owner) ?? 0) + jobMs / 1_000)
         return core.report(node.id, [held.campaign, held.index, held.attempt], "ended")
       }),
     )
@@ -25,8 +25,8 @@ function runFor(core: TestCore, hours: number, jobMs: number): Map<string, numbe
 test("three owners with different histories converge to equal shares within five per cent", () => {
   const core = new TestCore()
   core.tick(core.hello("n1", { slots: 4 }), core.hello("n2", { slots: 4 }), core.hello("n3", { slots: 1 }))
-  core.state.usage.set("ada", { coreSeconds: 400_000, atMs: core.nowMs, slots: 0 })
-  core.state.usage.set("bob", { coreSeconds: 50_000, atMs: core.nowMs, slots: 0 })
+  core.state.usage.set(ownerKey("ada", false), { coreSeconds: 400_000, atMs: core.nowMs, slots: 0 })
+  core.state.usage.set(ownerKey("bob", false), { coreSeconds: 50_000, atMs: core.nowMs, slots: 0 })
   for (const owner of ["ada", "bob", "cleo"]) core.submit({ owner, total: 1_000_000 })
   runFor(core, 48, 600_000)
   const got = runFor(core, 48, 600_000)
@@ -42,18 +42,18 @@ test("three owners with different histories converge to equal shares within five
 test("who has used most is served last, and served all the same", () => {
   const core = new TestCore()
   core.tick(core.hello("n1", { slots: 1 }))
-  core.state.usage.set("ada", { coreSeconds: 1e9, atMs: core.nowMs, slots: 0 })
+  core.state.usage.set(ownerKey("ada", false), { coreSeconds: 1e9, atMs: core.nowMs, slots: 0 })
   core.submit({ owner: "ada", total: 1 })
   core.submit({ owner: "bob", total: 3 })
   const held = () => [...core.state.nodes.get("n1" as NodeId)!.held.values()][0]!
-  assert.equal(held().owner, "ada", "nobody else was there yet")
+  assert.equal(held().account?.owner, "ada", "nobody else was there yet")
   core.tick(core.report("n1", [1, 0, 1], "ended"))
-  assert.equal(held().owner, "bob")
+  assert.equal(held().account?.owner, "bob")
 })
 
 test("what was used counts half after the half-life", () => {
   const core = new TestCore()
-  core.state.usage.set("ada", { coreSeconds: 1_000, atMs: 0, slots: 0 })
-  assert.equal(Math.round(usedBy(core.state, "ada", USAGE_HALF_LIFE_MS)), 500)
-  assert.equal(usedBy(core.state, "nobody", 0), 0)
+  core.state.usage.set(ownerKey("ada", false), { coreSeconds: 1_000, atMs: 0, slots: 0 })
+  assert.equal(Math.round(usedBy(core.state, ownerKey("ada", false), USAGE_HALF_LIFE_MS)), 500)
+  assert.equal(usedBy(core.state, ownerKey("nobody", false), 0), 0)
 })

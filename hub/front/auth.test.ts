@@ -24,11 +24,24 @@ const others: Record<string, (campaign: bigint) => object> = {
   WatchCampaign: campaign => ({ campaign }),
   Cancel: campaign => ({ campaign }),
   SetHold: campaign => ({ campaign, held: true }),
+  Explain: campaign => ({ campaign }),
+  Forget: campaign => ({ campaign }),
+  RemoveBlob: () => ({ digest: `sha256:${"0".repeat(64)}` }),
   Download: campaign => ({ job: { campaign, index: 0 }, output: 2 }),
   FollowLog: campaign => ({ job: { campaign, index: 0 }, output: 2 }),
 }
 /** Those that can't: they speak of the caller's own things, of the hub, or are for admins. */
-const own = ["WhoAmI", "Submit", "SubmitStream", "ListCampaigns", "ListNodes", "GetUpload", "Upload"]
+const own = [
+  "WhoAmI",
+  "Submit",
+  "SubmitStream",
+  "Plan",
+  "ListCampaigns",
+  "ListBlobs",
+  "ListNodes",
+  "GetUpload",
+  "Upload",
+]
 
 async function* one<T>(message: T): AsyncGenerator<T> {
   yield message

@@ -17,6 +17,7 @@ import type { BlobStore, Clock, FullOffer, LinkSpeech, Links, Log, LogTap, Scope
 import { HubEngine } from "../engine.ts"
 import { createMetrics, type Metrics } from "../metrics.ts"
 import { openPort } from "../port.ts"
+import { Retention } from "../retention.ts"
 import { MemoryStore } from "../store/memory.ts"
 import { front } from "./front.ts"
 import type { StatusParts } from "./status/gather.ts"
@@ -144,6 +145,8 @@ export class TestNode implements Links, LogTap {
   }
 }
 
+export const RETENTION_MS = 30 * 86_400_000
+
 const noLog = { inline: null, blob: null, droppedBytes: 0 }
 export const emptyResult: Result = {
   outcome: "finished",
@@ -191,6 +194,14 @@ export async function openFront(
   let minutes = 0
   const failures = new Failures({ ...clock, nowMs: () => ++minutes * 60_000 })
   const shutdown = new AbortController()
+  const retention = new Retention({
+    store,
+    clock,
+    log,
+    commit: writes => engine.commit(writes),
+    isNeeded: () => false,
+    keepMs: RETENTION_MS,
+  })
   const serve = front({
     engine,
     store,
@@ -204,6 +215,7 @@ export async function openFront(
     metrics,
     log,
     version: "0.0.0-test",
+    retention,
     diskFloorBytes: 0,
     damagedBlobs: () => 0,
     agentCommand: "npx cah-agent …",
@@ -242,6 +254,7 @@ export async function openFront(
     shutdown,
     async close() {
       await port.close(0)
+      await retention.stop()
       await engine.drain()
       metrics.close()
     },

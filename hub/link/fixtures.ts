@@ -20,6 +20,7 @@ import type { AttemptName } from "../core/effects.ts"
 import type { Event, NodeHello } from "../core/events.ts"
 import { type BlobRef, type Campaign, type CampaignId, jobId, type Node, type NodeId } from "../core/model.ts"
 import type { BlobStore, CampaignRow, Engine, Links, Log, Write } from "../core/ports.ts"
+import { noPresence } from "../core/presence.ts"
 import { noRules } from "../core/rules.ts"
 import { createMetrics, type Metrics } from "../metrics.ts"
 import { LinkServer, type LinkServerOptions } from "./server.ts"
@@ -95,6 +96,7 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
       leaseArmed: false,
       facts: {},
       judged: new Map(),
+      presence: noPresence(0),
       ...rest,
       id,
       epoch,
@@ -115,9 +117,15 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
   /** The node holds the attempt, whose campaign has this stagein. */
   gives(node: NodeId, name: AttemptName, stagein: BlobRef | null, gather: CampaignId | null = null): void {
     const needs = { slots: 1, memoryBytes: 0, diskBytes: 0 }
-    this.nodeById
-      .get(node)!
-      .held.set(jobId(name.campaign, name.index), { ...name, needs, owner: "ada", stopping: null })
+    const account = { owner: "ada", project: "", bestEffort: false }
+    this.nodeById.get(node)!.held.set(jobId(name.campaign, name.index), {
+      ...name,
+      needs,
+      account,
+      container: false,
+      inside: null,
+      stopping: null,
+    })
     this.campaignById.set(name.campaign, {
       id: name.campaign,
       owner: "ada",

@@ -204,7 +204,15 @@ describe("a session", () => {
     await startHub()
     const agent = await new ScriptedAgent(hub).join()
     const link = 1 as LinkId
-    hub.links.offer(link, { ...attempt, owner: "ada", spec: Uint8Array.of(1), line: "x=1", total: 10, shape: null })
+    hub.links.offer(link, {
+      ...attempt,
+      owner: "ada",
+      spec: Uint8Array.of(1),
+      line: "x=1",
+      total: 10,
+      shape: null,
+      inside: false,
+    })
     const offer = await agent.next("offer")
     assert.equal(offer.parameters?.line, "x=1")
     assert.equal(offer.arraySize, 10)
@@ -358,7 +366,7 @@ describe("a session", () => {
     agent.webSocket.pause()
     const spec = new Uint8Array(200_000)
     for (let n = 0; n < 60; n++)
-      hub.links.offer(1 as LinkId, { ...attempt, owner: "ada", spec, line: null, total: 1, shape: null })
+      hub.links.offer(1 as LinkId, { ...attempt, owner: "ada", spec, line: null, total: 1, shape: null, inside: false })
     await hub.engine.events.next(event => event.kind === "NodeGone")
     assert.ok(hub.logged.all.some(({ message }) => message.includes("stuck")))
     agent.webSocket.terminate()

@@ -209,13 +209,19 @@ export class Transfers {
       credit: creditOffset => outlet.credit(creditOffset),
       dropped: error => outlet.drop(error),
     }
+    let sent = 0
     const move = (bytes: number) => {
+      sent += bytes
       this.#moved(stream)
       this.#world.metrics.streamBytes.inc({ dir: "out", kind: "stagein" }, bytes)
     }
     this.#add(id, stream, async () => {
       const bytes = promised(blob, this.#world.blobs.read(blob.digest, offset))
-      await outlet.send(passing(bytes, move), () => this.#world.budget.room())
+      try {
+        await outlet.send(passing(bytes, move), () => this.#world.budget.room())
+      } finally {
+        if (sent > 0) this.#world.engine.post({ kind: "StageinSent", campaign: name.campaign, bytes: sent })
+      }
       // The end is queued behind the last chunk: it needs no answer, so this side is done.
       this.#remove(id)
     })

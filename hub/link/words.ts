@@ -246,6 +246,7 @@ export function offerBody(offer: FullOffer): HubBodyInit {
       ...(offer.line === null ? {} : { parameters: { line: offer.line } }),
       arraySize: offer.total,
       ...(offer.shape === null ? {} : { shape: wireShape(offer.shape) }),
+      inside: offer.inside,
     },
   }
 }

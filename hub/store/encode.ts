@@ -18,13 +18,13 @@ export const statements = {
   campaign: insert(
     "campaigns",
     `id, owner, key, spec_digest, name, spec, stagein, stagein_bytes, slots, memory_bytes, disk_bytes, walltime_ms,
-     priority, total, has_parameters, submitted_at, rules`,
+     priority, total, has_parameters, submitted_at, rules, project`,
     "ON CONFLICT (id) DO NOTHING",
   ),
   progress: insert(
     "progress",
-    "campaign, cursor, counts, ended_at, held, waits_for",
-    replaced("campaign", "cursor, counts, ended_at, held, waits_for"),
+    "campaign, cursor, counts, ended_at, held, waits_for, totals, told",
+    replaced("campaign", "cursor, counts, ended_at, held, waits_for, totals, told"),
   ),
   parameters: insert("parameters", "campaign, first, count, lines"),
   job: insert(
@@ -42,14 +42,32 @@ export const statements = {
   node: insert(
     "nodes",
     `id, account, name, public_key, agent_version, boot_id, epoch, slots, memory_bytes, disk_bytes, properties,
-     drained, revoked, last_seen_at`,
+     drained, revoked, last_seen_at, presence`,
     replaced(
       "id",
       `account, name, public_key, agent_version, boot_id, epoch, slots, memory_bytes, disk_bytes, properties,
-       drained, revoked, last_seen_at`,
+       drained, revoked, last_seen_at, presence`,
     ),
   ),
-  usage: insert("usage", "owner, core_seconds, at", replaced("owner", "core_seconds, at")),
+  usage: insert(
+    "usage",
+    "owner, project, best_effort, core_seconds, at",
+    replaced("owner, project, best_effort", "core_seconds, at"),
+  ),
+  share: insert("shares", "owner, share", replaced("owner", "share")),
+  noShare: "DELETE FROM shares WHERE owner = ?",
+  notice: insert(
+    "notices",
+    "campaign, occasion, target, at, tries, next_at, trouble, done_at",
+    replaced("campaign, occasion, target", "tries, next_at, trouble, done_at"),
+  ),
+  disownBlob: "DELETE FROM blob_owners WHERE digest = ? AND owner = ?",
+  forget: "UPDATE progress SET forgotten_at = ? WHERE campaign = ? AND ended_at IS NOT NULL AND forgotten_at IS NULL",
+  // Its key may be used again; keys that people give hold no control character.
+  freeKey: "UPDATE campaigns SET key = char(1) || id WHERE id = ?",
+  // Numbers of campaigns are never given twice.
+  keepNumber: "INSERT OR REPLACE INTO meta SELECT 'last_campaign', max(id) FROM campaigns",
+  ...sweeps("SELECT min(campaign) FROM progress INDEXED BY progress_forgotten WHERE forgotten_at IS NOT NULL"),
   blob: `INSERT INTO blobs (digest, size_bytes, named, used_at) VALUES (?, ?, 0, ?) ${replaced("digest", "used_at")}`,
   blobOwner: insert("blob_owners", "digest, owner", "ON CONFLICT DO NOTHING"),
   blobUsed: "UPDATE blobs SET used_at = ? WHERE digest = ?",
@@ -68,6 +86,21 @@ export const statements = {
 
 export type StatementName = keyof typeof statements
 
+/** A page of what the first forgotten campaign has left, and the campaign itself when it has nothing left. */
+function sweeps(first: string) {
+  const page = (table: string, key: string) =>
+    `DELETE FROM ${table} WHERE campaign = (${first})
+     AND ${key} IN (SELECT ${key} FROM ${table} WHERE campaign = (${first}) LIMIT ?)`
+  const isEmpty = (table: string) => `NOT EXISTS (SELECT 1 FROM ${table} WHERE campaign = (${first}))`
+  return {
+    sweepResults: page("results", "idx"),
+    sweepJobs: page("jobs", "idx"),
+    sweepParameters: page("parameters", "first"),
+    sweepCampaign: `DELETE FROM campaigns WHERE id = (${first})
+      AND ${["results", "jobs", "parameters"].map(isEmpty).join(" AND ")}`,
+  }
+}
+
 function insert(table: string, columns: string, conflict = ""): string {
   const holes = columns.split(",").map(() => "?")
   return `INSERT INTO ${table} (${columns}) VALUES (${holes.join(", ")}) ${conflict}`
@@ -84,8 +117,13 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
     case "campaign": {
       const { row } = write
       const waitsFor = JSON.stringify(row.waitsFor.map(({ campaign, success }) => [campaign, success]))
-      const { id, cursor, counts, endedAt, held } = row
-      const progress: Step = ["progress", [id, cursor, JSON.stringify(counts), endedAt, held ? 1 : 0, waitsFor]]
+      const { id, cursor, endedAt, held } = row
+      const [counts, totals, told] = [row.counts, row.totals, row.told].map(part => JSON.stringify(part)) as [
+        string,
+        string,
+        string,
+      ]
+      const progress: Step = ["progress", [id, cursor, counts, endedAt, held ? 1 : 0, waitsFor, totals, told]]
       return isStored(row) ? [progress] : [["campaign", campaignValues(row)], progress]
     }
     case "parameters":
@@ -103,8 +141,34 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
       return [["result", [...resultValues(write.row), wallMs]]]
     case "node":
       return [["node", nodeValues(write.row)]]
-    case "usage":
-      return [["usage", [write.row.owner, write.row.coreSeconds, write.row.at]]]
+    case "usage": {
+      const { owner, project, bestEffort, coreSeconds, at } = write.row
+      return [["usage", [owner, project, bestEffort ? 1 : 0, coreSeconds, at]]]
+    }
+    case "share":
+      return [write.share === 1 ? ["noShare", [write.owner]] : ["share", [write.owner, write.share]]]
+    case "notice": {
+      const { campaign, occasion, target, at, tries, nextAt, trouble, doneAt } = write.row
+      return [["notice", [campaign, occasion, target, at, tries, nextAt, trouble, doneAt]]]
+    }
+    case "disownBlob":
+      return [["disownBlob", [digestBytes(write.digest), write.owner]]]
+    case "forgetCampaign":
+      return [
+        ["forget", [write.at, write.campaign]],
+        ["freeKey", [write.campaign]],
+        ["keepNumber", []],
+      ]
+    case "sweepForgotten": {
+      const { rows } = write
+      return [
+        ["sweepResults", [rows]],
+        ["sweepJobs", [rows]],
+        // Each holds up to a thousand lines.
+        ["sweepParameters", [Math.ceil(rows / 100)]],
+        ["sweepCampaign", []],
+      ]
+    }
     case "blob":
       return [["blob", [digestBytes(write.digest), write.sizeBytes, wallMs]]]
     case "blobOwner":
@@ -148,6 +212,7 @@ function campaignValues(row: CampaignRow): Value[] {
     row.hasParameters ? 1 : 0,
     row.submittedAt,
     JSON.stringify(row.rules),
+    row.project,
   ]
 }
 
@@ -221,6 +286,7 @@ function nodeValues(row: NodeRow): Value[] {
     row.drained ? 1 : 0,
     row.revoked ? 1 : 0,
     row.lastSeenAt,
+    row.presence === null ? null : own(row.presence),
   ]
 }
 

@@ -11,7 +11,9 @@ import type {
   JobFilter,
   JobRow,
   NodeRow,
+  NoticeRow,
   ResultRow,
+  ShareRow,
   Store,
   StoreHealth,
   TokenRow,
@@ -42,6 +44,7 @@ interface CampaignTables {
   readonly cancelled: CancelledRange[]
   readonly results: Map<number, ResultRow>
   readonly errors: Map<string, ErrorSummaryRow>
+  readonly notices: Map<string, NoticeRow>
 }
 
 interface BlobRow {
@@ -60,6 +63,10 @@ export class MemoryStore implements Store {
   readonly #nodes = new Map<string, NodeRow>()
   readonly #blobs = new Map<Digest, BlobRow>()
   readonly #usages = new Map<string, UsageRow>()
+  readonly #shares = new Map<string, number>()
+  /** Campaigns that are gone for everybody and not swept yet. */
+  readonly #forgotten = new Map<CampaignId, CampaignTables>()
+  #lastForgotten = 0
   readonly #tokens = new Map<string, TokenRow>()
   readonly #enrolments = new Map<string, EnrolmentRow>()
   #queue: Batch[] = []
@@ -175,7 +182,35 @@ export class MemoryStore implements Store {
         put(this.#nodes, write.row.id, write.row, undo)
         return
       case "usage":
-        put(this.#usages, write.row.owner, { ...write.row }, undo)
+        put(
+          this.#usages,
+          JSON.stringify([write.row.owner, write.row.project, write.row.bestEffort]),
+          { ...write.row },
+          undo,
+        )
+        return
+      case "share":
+        put(this.#shares, write.owner, write.share, undo)
+        if (write.share === 1) this.#shares.delete(write.owner)
+        return
+      case "notice": {
+        const { campaign, occasion, target } = write.row
+        put(this.#tables(campaign).notices, `${occasion} ${target}`, { ...write.row }, undo)
+        return
+      }
+      case "disownBlob": {
+        const blob = this.#blobs.get(write.digest)
+        if (blob === undefined) return
+        const owners = new Set(blob.owners)
+        owners.delete(write.owner)
+        put(this.#blobs, write.digest, { ...blob, owners }, undo)
+        return
+      }
+      case "forgetCampaign":
+        this.#forget(write.campaign, undo)
+        return
+      case "sweepForgotten":
+        this.#sweep(undo)
         return
       case "blob": {
         const { digest, sizeBytes } = write
@@ -215,16 +250,46 @@ export class MemoryStore implements Store {
       undo.push(() => {
         tables.row = before
       })
-      const { held, waitsFor, cursor, counts, endedAt } = row
-      tables.row = { ...before, held, waitsFor, cursor, counts, endedAt }
+      const { held, waitsFor, cursor, counts, totals, told, endedAt } = row
+      tables.row = { ...before, held, waitsFor, cursor, counts, totals, told, endedAt }
       return
     }
     const key = keyOf(row.owner, row.key)
     if (this.#keys.has(key)) throw new Error(`a second campaign with the key ${row.key} of ${row.owner}`)
     put(this.#keys, key, row.id, undo)
     const fresh = { pages: [], jobs: new Map(), live: new Set<number>(), cancelled: [], results: new Map() }
-    put(this.#campaigns, row.id, { ...fresh, row, errors: new Map() }, undo)
+    put(this.#campaigns, row.id, { ...fresh, row, errors: new Map(), notices: new Map() }, undo)
     if (row.stagein !== null) this.#name(row.stagein, row.submittedAt, undo)
+  }
+
+  #forget(id: CampaignId, undo: (() => void)[]): void {
+    const tables = this.#campaigns.get(id)
+    if (tables === undefined || tables.row.endedAt === null) return
+    const key = keyOf(tables.row.owner, tables.row.key)
+    const last = this.#lastForgotten
+    undo.push(() => {
+      this.#campaigns.set(id, tables)
+      this.#keys.set(key, id)
+      this.#lastForgotten = last
+    })
+    this.#campaigns.delete(id)
+    this.#keys.delete(key)
+    this.#lastForgotten = Math.max(last, id)
+    put(this.#forgotten, id, tables, undo)
+  }
+
+  /** Whole at once: here it costs nothing. */
+  #sweep(undo: (() => void)[]): void {
+    for (const [id, { row, results }] of this.#forgotten) {
+      const named = [...results.values()].flatMap(one => [one.stageout, one.stdout.blob, one.stderr.blob])
+      for (const ref of [row.stagein, ...named]) {
+        const blob = ref === null ? undefined : this.#blobs.get(ref.digest)
+        if (ref !== null && blob !== undefined) put(this.#blobs, ref.digest, { ...blob, named: blob.named - 1 }, undo)
+      }
+      const tables = this.#forgotten.get(id)!
+      undo.push(() => void this.#forgotten.set(id, tables))
+      this.#forgotten.delete(id)
+    }
   }
 
   #writeResult(row: ResultRow, wallMs: number, undo: (() => void)[]): void {
@@ -259,7 +324,7 @@ export class MemoryStore implements Store {
   }
 
   lastCampaign(): number {
-    let last = 0
+    let last = this.#lastForgotten
     for (const id of this.#campaigns.keys()) last = Math.max(last, id)
     return last
   }
@@ -284,7 +349,57 @@ export class MemoryStore implements Store {
   }
 
   usages(): UsageRow[] {
-    return [...this.#usages.values()].map(row => ({ ...row })).sort((a, b) => (a.owner < b.owner ? -1 : 1))
+    return inOrder(this.#usages.keys()).map(key => ({ ...this.#usages.get(key)! }))
+  }
+
+  shares(): ShareRow[] {
+    return inOrder(this.#shares.keys()).map(owner => ({ owner, share: this.#shares.get(owner)! }))
+  }
+
+  dueNotices(wallMs: number, limit: number): NoticeRow[] {
+    const due = this.#openNotices().filter(row => row.nextAt <= wallMs)
+    return due.sort((a, b) => a.nextAt - b.nextAt || a.campaign - b.campaign).slice(0, limit)
+  }
+
+  notices(campaign: CampaignId): NoticeRow[] {
+    return [...(this.#campaigns.get(campaign)?.notices.values() ?? [])].map(row => ({ ...row }))
+  }
+
+  nextNoticeAt(): number | null {
+    const at = Math.min(...this.#openNotices().map(row => row.nextAt))
+    return Number.isFinite(at) ? at : null
+  }
+
+  #openNotices(): NoticeRow[] {
+    const all = [...this.#campaigns.values()].flatMap(({ notices }) => [...notices.values()])
+    return all.filter(row => row.doneAt === null).map(row => ({ ...row }))
+  }
+
+  endedCampaigns(endedBy: number, limit: number): CampaignId[] {
+    return [...this.#campaigns.values()]
+      .flatMap(({ row }) => (row.endedAt !== null && row.endedAt <= endedBy ? [{ ...row, endedAt: row.endedAt }] : []))
+      .sort((a, b) => a.endedAt - b.endedAt)
+      .slice(0, limit)
+      .map(({ id }) => id)
+  }
+
+  hasForgotten(): boolean {
+    return this.#forgotten.size > 0
+  }
+
+  ownedBlobs(owner: string, usedBefore: number, limit: number): { blob: BlobRef; usedAt: number }[] {
+    return [...this.#blobs]
+      .filter(([, { owners, usedAt }]) => owners.has(owner) && usedAt < usedBefore)
+      .map(([digest, { sizeBytes, usedAt }]) => ({ blob: { digest, sizeBytes }, usedAt }))
+      .sort((a, b) => b.usedAt - a.usedAt || (a.blob.digest < b.blob.digest ? -1 : 1))
+      .slice(0, limit)
+  }
+
+  campaignsWithStagein(owner: string, digest: Digest, limit: number): CampaignId[] {
+    return [...this.#campaigns.values()]
+      .flatMap(({ row }) => (row.owner === owner && row.stagein?.digest === digest ? [row.id] : []))
+      .sort((a, b) => b - a)
+      .slice(0, limit)
   }
 
   campaign(id: CampaignId): CampaignRow | null {
@@ -417,7 +532,7 @@ function copied(write: Write): Write {
 }
 
 function campaignCopy(row: CampaignRow): CampaignRow {
-  return { ...row, counts: { ...row.counts } }
+  return { ...row, counts: { ...row.counts }, totals: { ...row.totals } }
 }
 
 function put<K, V>(map: Map<K, V>, key: K, value: V, undo: (() => void)[]): void {

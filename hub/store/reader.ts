@@ -1,16 +1,19 @@
 // All questions to the database, on a read-only handle of the hub's own thread. Each is one indexed statement that answers
 // in well under a millisecond, which is why it may be synchronous; a question that would read history does not belong here.
 import { type Digest, digestOf } from "../../proto/wire/digest.ts"
+import { noTotals } from "../core/change.ts"
 import type {
   BlobRef,
   CampaignId,
   IndexRange,
   LogRef,
   NodeId,
+  Occasion,
   Outcome,
   Phase,
   Rules,
   StoryLine,
+  Totals,
   Try,
   Verdict,
 } from "../core/model.ts"
@@ -21,8 +24,10 @@ import type {
   JobFilter,
   JobRow,
   NodeRow,
+  NoticeRow,
   ResultRow,
   ScopeName,
+  ShareRow,
   StoreReader,
   TokenRow,
   UsageRow,
@@ -34,8 +39,8 @@ import { digestBytes } from "./encode.ts"
 import type { Db } from "./open.ts"
 
 const campaignSelect = `
-  SELECT c.*, p.cursor, p.counts, p.ended_at, p.held, p.waits_for
-  FROM campaigns c JOIN progress p ON p.campaign = c.id`
+  SELECT c.*, p.cursor, p.counts, p.ended_at, p.held, p.waits_for, p.totals, p.told
+  FROM campaigns c JOIN progress p ON p.campaign = c.id AND p.forgotten_at IS NULL`
 
 /** Prepared once per handle; those of jobs() by their filter when it is first used. */
 function prepare(db: Db) {
@@ -46,7 +51,12 @@ function prepare(db: Db) {
     )
   return {
     hubId: db.prepare<[], string>("SELECT value FROM meta WHERE key = 'hub_id'").pluck(),
-    lastCampaign: db.prepare<[], number | null>("SELECT max(id) FROM campaigns").pluck(),
+    lastCampaign: db
+      .prepare<[], number | null>(
+        `SELECT max(coalesce((SELECT max(id) FROM campaigns), 0),
+                    coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'last_campaign'), 0))`,
+      )
+      .pluck(),
     liveCampaigns: db.prepare<[], Columns>(`${campaignSelect} WHERE p.ended_at IS NULL ORDER BY p.campaign`),
     liveJobs: db.prepare<[], Columns>(
       "SELECT * FROM jobs INDEXED BY jobs_live WHERE phase <> 'ended' ORDER BY campaign, idx",
@@ -58,7 +68,37 @@ function prepare(db: Db) {
       "SELECT first, count, at FROM cancelled WHERE campaign = ? AND first <= ? ORDER BY first DESC LIMIT 1",
     ),
     nodes: db.prepare<[], Columns>("SELECT * FROM nodes ORDER BY id"),
-    usages: db.prepare<[], Columns>("SELECT * FROM usage ORDER BY owner"),
+    usages: db.prepare<[], Columns>("SELECT * FROM usage ORDER BY owner, project, best_effort"),
+    shares: db.prepare<[], { owner: string; share: number }>("SELECT owner, share FROM shares ORDER BY owner"),
+    dueNotices: db.prepare<[number, number], Columns>(
+      `SELECT * FROM notices INDEXED BY notices_due WHERE done_at IS NULL AND next_at <= ?
+       ORDER BY next_at, campaign, occasion, target LIMIT ?`,
+    ),
+    notices: db.prepare<[number], Columns>("SELECT * FROM notices WHERE campaign = ? ORDER BY at, occasion, target"),
+    nextNotice: db
+      .prepare<[], number | null>("SELECT min(next_at) FROM notices INDEXED BY notices_due WHERE done_at IS NULL")
+      .pluck(),
+    endedCampaigns: db
+      .prepare<[number, number], CampaignId>(
+        `SELECT campaign FROM progress INDEXED BY progress_ended
+         WHERE ended_at IS NOT NULL AND forgotten_at IS NULL AND ended_at <= ? ORDER BY ended_at LIMIT ?`,
+      )
+      .pluck(),
+    forgotten: db
+      .prepare<[], number>(
+        "SELECT 1 FROM progress INDEXED BY progress_forgotten WHERE forgotten_at IS NOT NULL LIMIT 1",
+      )
+      .pluck(),
+    ownedBlobs: db.prepare<[string, number, number], Columns>(
+      `SELECT b.digest, b.size_bytes, b.used_at FROM blob_owners o JOIN blobs b ON b.digest = o.digest
+       WHERE o.owner = ? AND b.used_at < ? ORDER BY b.used_at DESC, b.digest LIMIT ?`,
+    ),
+    withStagein: db
+      .prepare<[Uint8Array, string, number], CampaignId>(
+        `SELECT c.id FROM campaigns c JOIN progress p ON p.campaign = c.id AND p.forgotten_at IS NULL
+         WHERE c.stagein = ? AND c.owner = ? ORDER BY c.id DESC LIMIT ?`,
+      )
+      .pluck(),
     campaign: db.prepare<[number], Columns>(`${campaignSelect} WHERE c.id = ?`),
     campaignByKey: db.prepare<[string, string], Columns>(`${campaignSelect} WHERE c.owner = ? AND c.key = ?`),
     campaigns: {
@@ -148,9 +188,45 @@ export class SqliteReader implements StoreReader {
   usages(): UsageRow[] {
     return this.#ask.usages.all().map(c => ({
       owner: c.owner as string,
+      project: c.project as string,
+      bestEffort: c.best_effort === 1,
       coreSeconds: c.core_seconds as number,
       at: c.at as number,
     }))
+  }
+
+  shares(): ShareRow[] {
+    return this.#ask.shares.all()
+  }
+
+  dueNotices(wallMs: number, limit: number): NoticeRow[] {
+    return this.#ask.dueNotices.all(wallMs, limit).map(noticeRow)
+  }
+
+  notices(campaign: CampaignId): NoticeRow[] {
+    return this.#ask.notices.all(campaign).map(noticeRow)
+  }
+
+  nextNoticeAt(): number | null {
+    return this.#ask.nextNotice.get() ?? null
+  }
+
+  endedCampaigns(endedBy: number, limit: number): CampaignId[] {
+    return this.#ask.endedCampaigns.all(endedBy, limit)
+  }
+
+  hasForgotten(): boolean {
+    return this.#ask.forgotten.get() !== undefined
+  }
+
+  ownedBlobs(owner: string, usedBefore: number, limit: number): { blob: BlobRef; usedAt: number }[] {
+    return this.#ask.ownedBlobs
+      .all(owner, usedBefore, limit)
+      .map(c => ({ blob: blobRef(c.digest, c.size_bytes)!, usedAt: c.used_at as number }))
+  }
+
+  campaignsWithStagein(owner: string, digest: Digest, limit: number): CampaignId[] {
+    return this.#ask.withStagein.all(digestBytes(digest), owner, limit)
   }
 
   campaign(id: CampaignId): CampaignRow | null {
@@ -290,6 +366,7 @@ function campaignRow(c: Columns): CampaignRow {
   return {
     id: c.id as CampaignId,
     owner: c.owner as string,
+    project: c.project as string,
     key: c.key as string,
     specDigest: digestOf(c.spec_digest as Uint8Array),
     name: c.name as string,
@@ -310,6 +387,8 @@ function campaignRow(c: Columns): CampaignRow {
     })),
     cursor: c.cursor as number,
     counts: JSON.parse(c.counts as string),
+    totals: { ...noTotals(), ...(JSON.parse(c.totals as string) as Partial<Totals>) },
+    told: JSON.parse(c.told as string) as Occasion[],
     submittedAt: c.submitted_at as number,
     endedAt: c.ended_at as number | null,
   }
@@ -372,7 +451,21 @@ function nodeRow(c: Columns): NodeRow {
     properties: JSON.parse(c.properties as string),
     drained: c.drained === 1,
     revoked: c.revoked === 1,
+    presence: c.presence === null ? null : bytes(c.presence),
     lastSeenAt: c.last_seen_at as number,
+  }
+}
+
+function noticeRow(c: Columns): NoticeRow {
+  return {
+    campaign: c.campaign as CampaignId,
+    occasion: c.occasion as Occasion,
+    target: c.target as number,
+    at: c.at as number,
+    tries: c.tries as number,
+    nextAt: c.next_at as number,
+    trouble: c.trouble as string,
+    doneAt: c.done_at as number | null,
   }
 }
 

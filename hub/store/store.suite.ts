@@ -2,8 +2,8 @@
 import assert from "node:assert/strict"
 import { afterEach, describe, it } from "node:test"
 import type { Digest } from "../../proto/wire/digest.ts"
-import { noCounts } from "../core/change.ts"
-import type { CampaignId, LogRef, NodeId, StoryLine } from "../core/model.ts"
+import { noCounts, noTotals } from "../core/change.ts"
+import type { BlobRef, CampaignId, LogRef, NodeId, StoryLine } from "../core/model.ts"
 import type { CampaignRow, JobRow, NodeRow, ResultRow, Store, TokenRow, Write } from "../core/ports.ts"
 import { noRules } from "../core/rules.ts"
 import { PARAMETER_PAGE_LINES } from "../limits.ts"
@@ -31,6 +31,7 @@ export function campaignRow(id: number, changes: Partial<CampaignRow> = {}): Cam
   return {
     id: id as CampaignId,
     owner: "marie",
+    project: "films",
     key: `key-${id}`,
     specDigest: digestFor(1_000 + id),
     name: `frames ${id}`,
@@ -48,6 +49,8 @@ export function campaignRow(id: number, changes: Partial<CampaignRow> = {}): Cam
     hasParameters: false,
     cursor: 0,
     counts: { ...noCounts(), queued: 100 },
+    totals: { ...noTotals(), losses: 3, coreMs: 12.5 },
+    told: ["running"],
     submittedAt: WALL_MS,
     endedAt: null,
     ...changes,
@@ -108,6 +111,7 @@ function nodeRow(id: string, changes: Partial<NodeRow> = {}): NodeRow {
     properties: { os: "linux", "cpu.flags": "avx2" },
     drained: false,
     revoked: false,
+    presence: new Uint8Array([1, 2, 3]),
     lastSeenAt: WALL_MS,
     ...changes,
   }
@@ -131,6 +135,118 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
     }
     const withCampaign = (...writes: Write[]) => start({ kind: "campaign", row: campaignRow(1) }, ...writes)
     afterEach(() => fixture.dispose())
+
+    it("keeps shares, and what is used by project", async () => {
+      const usage = { owner: "marie", project: "", bestEffort: false, coreSeconds: 1.5, at: WALL_MS }
+      const rows = [usage, { ...usage, project: "films" }, { ...usage, bestEffort: true }]
+      await start(
+        ...rows.map((row): Write => ({ kind: "usage", row })),
+        { kind: "share", owner: "marie", share: 0.5 },
+        { kind: "share", owner: "vera", share: 2 },
+        { kind: "usage", row: { ...usage, coreSeconds: 2.5 } },
+        { kind: "share", owner: "vera", share: 1 },
+      )
+      const store = await fixture.restart()
+      assert.deepEqual(store.shares(), [{ owner: "marie", share: 0.5 }])
+      const key = ({ project, bestEffort }: { project: string; bestEffort: boolean }) => `${project} ${bestEffort}`
+      assert.deepEqual(
+        store.usages().sort((a, b) => (key(a) < key(b) ? -1 : 1)),
+        [{ ...usage, coreSeconds: 2.5 }, rows[2], rows[1]],
+      )
+    })
+
+    it("gives notices that are due, the earliest first, and none that was told", async () => {
+      const notice = { campaign: one, occasion: "end" as const, at: WALL_MS, tries: 0, trouble: "", doneAt: null }
+      const rows = [2, 0, 1].map(target => ({ ...notice, target, nextAt: WALL_MS + target }))
+      await withCampaign(...rows.map((row): Write => ({ kind: "notice", row })))
+      const store = await fixture.restart()
+      assert.deepEqual(
+        store.dueNotices(WALL_MS + 1, 9).map(row => row.target),
+        [0, 1],
+      )
+      assert.equal(store.nextNoticeAt(), WALL_MS)
+      const told = { ...rows[1]!, tries: 1, doneAt: WALL_MS + 5 }
+      await commit(store, { kind: "notice", row: told })
+      assert.equal(store.nextNoticeAt(), WALL_MS + 1)
+      assert.deepEqual(
+        store.notices(one).find(row => row.target === 0),
+        told,
+      )
+    })
+
+    it("lists an owner's blobs, the last used first, with the campaigns that have them as stagein", async () => {
+      const blob = { digest: digestFor(77), sizeBytes: 5 }
+      await withCampaign(
+        { kind: "blob", ...blob },
+        { kind: "blobOwner", digest: blob.digest, owner: "marie" },
+        { kind: "campaign", row: campaignRow(2, { stagein: blob }) },
+        { kind: "campaign", row: campaignRow(3, { stagein: blob }) },
+        { kind: "campaign", row: campaignRow(4, { stagein: blob, owner: "eve" }) },
+      )
+      const { store } = fixture
+      const listed = store.ownedBlobs("marie", Number.MAX_SAFE_INTEGER, 9)
+      assert.deepEqual(
+        listed.map(row => row.blob),
+        [blob],
+      )
+      assert.deepEqual(store.ownedBlobs("marie", listed[0]!.usedAt, 9), [])
+      assert.deepEqual(store.campaignsWithStagein("marie", blob.digest, 9), [3, 2])
+      await commit(store, { kind: "disownBlob", digest: blob.digest, owner: "marie" })
+      assert.deepEqual(store.ownedBlobs("marie", Number.MAX_SAFE_INTEGER, 9), [])
+      assert.equal(store.ownsBlob(blob.digest, "marie"), false)
+    })
+
+    it("forgets a campaign at once, sweeps its rows by and by, and never gives its number again", async () => {
+      const [stagein, stageout] = [digestFor(78), digestFor(79)].map(digest => ({ digest, sizeBytes: 5 })) as [
+        BlobRef,
+        BlobRef,
+      ]
+      const jobs = Array.from({ length: 25 }, (_, index) => index)
+      await start(
+        { kind: "campaign", row: campaignRow(1) },
+        { kind: "campaign", row: campaignRow(2, { stagein, endedAt: WALL_MS, rules: noRules, hasParameters: true }) },
+        { kind: "parameters", campaign: 2 as CampaignId, first: 0, lines: jobs.map(index => `line ${index}`) },
+        ...jobs.flatMap((index): Write[] => [
+          { kind: "job", row: jobRow(2, index, { phase: "ended", outcome: "finished", tries: [] }) },
+          { kind: "result", row: resultRow(2, index, { stageout: index === 3 ? stageout : null }) },
+        ]),
+      )
+      let { store } = fixture
+      assert.deepEqual(store.endedCampaigns(WALL_MS - 1, 9), [])
+      assert.deepEqual(store.endedCampaigns(WALL_MS, 9), [2])
+      await commit(store, { kind: "forgetCampaign", campaign: 2 as CampaignId, at: WALL_MS })
+      assert.deepEqual([store.campaign(2 as CampaignId), store.campaignByKey("marie", "key-2")], [null, null])
+      assert.deepEqual(
+        store.campaigns({ owner: null, before: 0, limit: 9, live: false }).map(row => row.id),
+        [1],
+      )
+      assert.equal(store.hasForgotten(), true)
+      // Its key may be used again before it is swept.
+      await commit(store, { kind: "campaign", row: campaignRow(3, { key: "key-2" }) })
+      for (let rounds = 0; store.hasForgotten(); rounds++) {
+        assert.ok(rounds < 10)
+        await commit(store, { kind: "sweepForgotten", rows: 10 })
+      }
+      store = await fixture.restart()
+      assert.deepEqual(
+        store.unreferencedBlobs(Number.MAX_SAFE_INTEGER).map(({ digest }) => digest),
+        [stagein.digest, stageout.digest],
+      )
+      assert.equal(store.job(2 as CampaignId, 3), null)
+      assert.equal(store.campaignByKey("marie", "key-2")?.id, 3)
+    })
+
+    it("does not give the number of the last campaign again when that is forgotten", async () => {
+      await withCampaign({ kind: "campaign", row: campaignRow(9, { endedAt: WALL_MS }) })
+      await commit(fixture.store, { kind: "forgetCampaign", campaign: 9 as CampaignId, at: WALL_MS })
+      await commit(fixture.store, { kind: "sweepForgotten", rows: 10 })
+      assert.equal((await fixture.restart()).lastCampaign(), 9)
+    })
+
+    it("does not forget what has not ended", async () => {
+      await withCampaign({ kind: "forgetCampaign", campaign: one, at: WALL_MS })
+      assert.equal(fixture.store.campaign(one)?.id, 1)
+    })
 
     it("lists a campaign's stageouts by index, and knows which are its own", async () => {
       const blobs = [digestFor(501), digestFor(502), digestFor(503)].map(digest => ({ digest, sizeBytes: 5 }))

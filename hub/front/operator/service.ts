@@ -11,7 +11,7 @@ import { scopeNames, scopesByName } from "../../auth/words.ts"
 import { CahError } from "../../core/errors.ts"
 import type { NodeId } from "../../core/model.ts"
 import type { Engine, Log, ScopeName, TokenRow } from "../../core/ports.ts"
-import { NAME_CHARACTERS_MAX } from "../../limits.ts"
+import { NAME_CHARACTERS_MAX, SHARE_MAX, SHARE_MIN } from "../../limits.ts"
 
 export interface OperatorParts {
   readonly engine: Engine
@@ -26,7 +26,7 @@ export function operatorService({
   tokens,
   enrolments,
   log,
-}: OperatorParts): Partial<ServiceImpl<typeof OperatorService>> {
+}: OperatorParts): ServiceImpl<typeof OperatorService> {
   function checkNode(id: string): NodeId {
     const node = engine.node(id as NodeId)
     if (node === null) throw new CahError("not_found", `there is no node ${id}: \`cah nodes\` lists them`)
@@ -53,6 +53,26 @@ export function operatorService({
       const made = await enrolments.create(account, uses === 0 ? 1 : uses, lifetimeOf(lifetime))
       log.info({ by: context.values.get(callerKey)?.principal, account, uses }, "enrolment created")
       return { secret: made.secret, expiresAt: timestampFromMs(made.expiresAt) }
+    },
+    async setShare({ owner, share }, context) {
+      checkName("owner", owner)
+      if (!(share >= SHARE_MIN && share <= SHARE_MAX)) {
+        throw new CahError("invalid_argument", `share ${share} is out of range: ${SHARE_MIN} to ${SHARE_MAX}`)
+      }
+      await engine.setShare(owner, share)
+      log.info({ by: context.values.get(callerKey)?.principal, owner, share }, "share set")
+      return {}
+    },
+    listShares() {
+      return {
+        shares: engine.shares().map(({ owner, share, usedCoreSeconds, slotsNow, projects }) => ({
+          owner,
+          share,
+          usedCoreSeconds,
+          slotsNow,
+          projects: projects.map(one => ({ ...one })),
+        })),
+      }
     },
     async drainNode({ node, drained }, context) {
       await engine.drainNode(checkNode(node), drained)

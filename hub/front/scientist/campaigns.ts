@@ -1,22 +1,22 @@
 // Campaigns as their owner sees them: listed, shown, cancelled. All that is shown is on disk.
-import { fromBinary } from "@bufbuild/protobuf"
 import type { ServiceImpl } from "@connectrpc/connect"
-import { CampaignSpecSchema } from "../../../proto/gen/cah/v1/job_pb.ts"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { CahError } from "../../core/errors.ts"
-import { CANCEL_RANGES_MAX } from "../../limits.ts"
-import { callerOf, campaignFor, isAdmin, pageOf, type ScientistParts } from "./parts.ts"
-import { campaignIdOf, wireCampaign, wireOutcomes } from "./words.ts"
+import type { IndexRange } from "../../core/model.ts"
+import type { CampaignRow } from "../../core/ports.ts"
+import { RANGES_MAX } from "../../limits.ts"
+import { callerOf, campaignFor, isAdmin, pageOf, type ScientistParts, viewOf } from "./parts.ts"
+import { campaignIdOf, wireOutcomes } from "./words.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 
 /** Distinct errors shown with a campaign: more than fit on a screen help nobody. */
 const ERRORS_SHOWN = 10
 
-export function campaignMethods({
-  engine,
-  store,
-}: ScientistParts): Pick<Service, "listCampaigns" | "getCampaign" | "cancel" | "setHold"> {
+export function campaignMethods(
+  parts: ScientistParts,
+): Pick<Service, "listCampaigns" | "getCampaign" | "cancel" | "setHold"> {
+  const { engine, store } = parts
   return {
     listCampaigns({ limit, before, live, everybody }, context) {
       const caller = callerOf(context)
@@ -29,7 +29,7 @@ export function campaignMethods({
         limit: pageOf(limit),
         live,
       })
-      return { campaigns: rows.map(row => wireCampaign(row, null)) }
+      return { campaigns: rows.map(row => viewOf(parts, row, "without")) }
     },
 
     getCampaign({ campaign }, context) {
@@ -41,33 +41,34 @@ export function campaignMethods({
         count: error.count,
         example: { campaign, index: error.exampleIndex },
       }))
-      return { campaign: wireCampaign(row, fromBinary(CampaignSpecSchema, row.spec)), errors }
+      return { campaign: viewOf(parts, row, "with spec"), errors }
     },
 
-    async setHold({ campaign, held }, context) {
+    async setHold({ campaign, held, ranges }, context) {
       const row = campaignFor(store, callerOf(context), campaignIdOf(campaign))
-      await engine.hold(row.id, held)
-      return {}
+      if (ranges.length === 0) {
+        await engine.hold(row.id, held)
+        return { jobs: 0 }
+      }
+      return { jobs: await engine.holdJobs(row.id, rangesOf(row, ranges, "hold"), held) }
     },
 
     async cancel({ campaign, ranges }, context) {
       const row = campaignFor(store, callerOf(context), campaignIdOf(campaign))
-      if (ranges.length > CANCEL_RANGES_MAX) {
-        throw new CahError("invalid_argument", `${ranges.length} ranges are too many: ${CANCEL_RANGES_MAX} at most`)
-      }
-      for (const { first, last } of ranges) {
-        if (first > last || last >= row.total) {
-          const message = `the range ${first}-${last} is not within campaign ${row.id}, which has jobs 0 to ${row.total - 1}`
-          throw new CahError("invalid_argument", message)
-        }
-      }
-      const chosen = ranges.length > 0 ? ranges : [{ first: 0, last: row.total - 1 }]
-      return {
-        cancelled: await engine.cancel(
-          row.id,
-          chosen.map(({ first, last }) => ({ first, last })),
-        ),
-      }
+      const chosen = ranges.length > 0 ? rangesOf(row, ranges, "cancel") : [{ first: 0, last: row.total - 1 }]
+      return { cancelled: await engine.cancel(row.id, chosen) }
     },
   }
+}
+
+function rangesOf(row: CampaignRow, ranges: readonly IndexRange[], what: string): IndexRange[] {
+  if (ranges.length > RANGES_MAX) {
+    throw new CahError("invalid_argument", `${ranges.length} ranges to ${what} are too many: ${RANGES_MAX} at most`)
+  }
+  for (const { first, last } of ranges) {
+    if (first <= last && last < row.total) continue
+    const message = `the range ${first}-${last} is not within campaign ${row.id}, which has jobs 0 to ${row.total - 1}`
+    throw new CahError("invalid_argument", message)
+  }
+  return ranges.map(({ first, last }) => ({ first, last }))
 }

@@ -3,10 +3,11 @@
 import { createHash } from "node:crypto"
 import { type Duration, durationMs, timestampMs } from "@bufbuild/protobuf/wkt"
 import type { CampaignSpec, JobParameters, Needs as WireNeeds } from "../../../proto/gen/cah/v1/job_pb.ts"
+import { type Notice as WireNotice, Occasion as WireOccasion } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { digestOf } from "../../../proto/wire/digest.ts"
 import { readValues } from "../../../proto/wire/parameters.ts"
 import { CahError } from "../../core/errors.ts"
-import type { Dependency, Rules } from "../../core/model.ts"
+import type { Dependency, Notice, Occasion, Reservation, Rules } from "../../core/model.ts"
 import type { Order } from "../../core/ports.ts"
 import { parseProperty } from "../../core/property.ts"
 import {
@@ -16,10 +17,12 @@ import {
   LOSS_MAX,
   LOSS_MAX_MAX,
   NAME_CHARACTERS_MAX,
+  NOTICES_MAX,
   PARAMETER_BYTES_MAX,
   PARAMETER_NAMES_MAX,
   PARAMETERS_BYTES_MAX,
   PRIORITY_MAX,
+  RESERVATION_AHEAD_MAX_MS,
   RETRIES_MAX,
   SHAPES_MAX,
   SLOTS_MAX,
@@ -29,6 +32,7 @@ import {
   WALLTIME_DEFAULT_MS,
   WALLTIME_MAX_MS,
   WALLTIME_MIN_MS,
+  WEBHOOK_URL_CHARACTERS_MAX,
 } from "../../limits.ts"
 import { blobOf, campaignIdOf, numberOf, specBytes } from "./words.ts"
 
@@ -37,6 +41,7 @@ export function orderOf(
   key: string,
   spec: CampaignSpec | undefined,
   lines: readonly string[] | null,
+  notices: readonly WireNotice[],
   wallMs: number,
 ): Order {
   if (spec === undefined) throw invalid("no spec: say what is to be run")
@@ -66,11 +71,12 @@ export function orderOf(
     key,
     specDigest: digestOfOrder(bytes, lines),
     name: spec.name,
+    project: spec.project,
     spec: bytes,
     stagein,
     needs: needsOf(spec.needs),
     walltimeMs: walltimeOf(spec.walltime),
-    rules: rulesOf(spec, wallMs),
+    rules: { ...rulesOf(spec, wallMs), notices: noticesOf(notices) },
     held: spec.hold,
     // Who has ended is not waited for: submit.ts looks.
     waitsFor: waitsForOf(spec),
@@ -149,7 +155,7 @@ function needsOf(needs: WireNeeds | undefined): Order["needs"] {
   }
 }
 
-function rulesOf(spec: CampaignSpec, wallMs: number): Rules {
+function rulesOf(spec: CampaignSpec, wallMs: number): Omit<Rules, "notices"> {
   if (spec.shapes.length > SHAPES_MAX) throw invalid(`${spec.shapes.length} shapes are too many: ${SHAPES_MAX} at most`)
   const { retries, lossMax = LOSS_MAX } = spec
   const retryMax = retries?.max ?? 0
@@ -169,7 +175,92 @@ function rulesOf(spec: CampaignSpec, wallMs: number): Rules {
     walltimeMs: walltimeOf(shape.walltime ?? spec.walltime),
   }))
   const gather = spec.gather === 0n ? null : campaignIdOf(spec.gather)
-  return { shapes, property: spec.property, gather, retryMax, retryExitCodes, lossMax, deadlineAt }
+  const { property, bestEffort, container } = spec
+  const kinds = {
+    bestEffort,
+    container,
+    inside: spec.inside === 0n ? null : campaignIdOf(spec.inside),
+    reservation: reservationOf(spec, wallMs),
+  }
+  checkKinds(kinds, spec)
+  return { shapes, property, gather, retryMax, retryExitCodes, lossMax, deadlineAt, ...kinds }
+}
+
+function reservationOf({ reservation }: CampaignSpec, wallMs: number): Reservation | null {
+  if (reservation === undefined) return null
+  if (reservation.start === undefined) throw invalid("the reservation has no start")
+  const startAt = timestampMs(reservation.start)
+  const endAt = reservation.end === undefined ? null : timestampMs(reservation.end)
+  const day = (ms: number) => new Date(ms).toISOString()
+  if (endAt !== null && endAt <= startAt) {
+    throw invalid(`the reservation ends at ${day(endAt)}, before it starts at ${day(startAt)}`)
+  }
+  if ((endAt ?? startAt) < wallMs) throw invalid(`the reservation for ${day(startAt)} has passed`)
+  if (startAt - wallMs > RESERVATION_AHEAD_MAX_MS) {
+    throw invalid(
+      `the reservation for ${day(startAt)} is too far ahead: ${RESERVATION_AHEAD_MAX_MS / 86_400_000} days at most`,
+    )
+  }
+  return { startAt, endAt }
+}
+
+/** Which kinds of job exclude each other, and why. */
+function checkKinds(
+  kinds: Pick<Rules, "bestEffort" | "container" | "inside" | "reservation">,
+  spec: CampaignSpec,
+): void {
+  const { bestEffort, container, inside, reservation } = kinds
+  if (bestEffort && reservation !== null)
+    throw invalid("best effort takes what nobody else wants: it can't be reserved")
+  if (bestEffort && container)
+    throw invalid("a container of best effort could vanish at any moment: choose one of both")
+  if (inside === null) return
+  if (container) throw invalid("a container can't run inside another")
+  if (bestEffort) throw invalid("inside a container nobody is in the way: best effort has no meaning there")
+  if (reservation !== null) throw invalid("what runs inside a container begins with it: reserve the container")
+  if (spec.property !== "") throw invalid("what runs inside a container is where that is: ask for the property there")
+}
+
+function noticesOf(notices: readonly WireNotice[]): Notice[] {
+  if (notices.length > NOTICES_MAX) throw invalid(`${notices.length} notices are too many: ${NOTICES_MAX} at most`)
+  return notices.map(({ occasions, target }, i) => {
+    const of = `notice ${i}`
+    if (occasions.length === 0) throw invalid(`${of} names no occasion: RUNNING, ERROR or END`)
+    const words = occasions.map(one => occasionWords[one])
+    if (words.includes(undefined)) throw invalid(`${of} has an occasion that this hub does not know`)
+    return { occasions: [...new Set(words as Occasion[])], target: targetOf(of, target) }
+  })
+}
+
+const occasionWords: Readonly<Record<number, Occasion>> = {
+  [WireOccasion.RUNNING]: "running",
+  [WireOccasion.ERROR]: "error",
+  [WireOccasion.END]: "end",
+}
+
+function targetOf(of: string, target: WireNotice["target"]): Notice["target"] {
+  if (target.case === "mail") {
+    const { value: address } = target
+    // One address and nothing that a mailer could take for an option, a header or a second address.
+    if (
+      address.length > NAME_CHARACTERS_MAX ||
+      !/^[A-Za-z0-9_][A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]*@[A-Za-z0-9.-]+$/.test(address)
+    ) {
+      throw invalid(`${of}: ${JSON.stringify(address.slice(0, 80))} is not a mail address`)
+    }
+    return { kind: "mail", address }
+  }
+  if (target.case !== "webhook") throw invalid(`${of} has no target: a mail address or a webhook`)
+  const { url, secret } = target.value
+  const parsed = URL.canParse(url) ? new URL(url) : null
+  if (parsed === null || !/^https?:$/.test(parsed.protocol) || url.length > WEBHOOK_URL_CHARACTERS_MAX) {
+    throw invalid(`${of}: the webhook ${JSON.stringify(url.slice(0, 80))} is not an http or https address`)
+  }
+  if (parsed.username !== "" || parsed.password !== "") {
+    throw invalid(`${of}: a webhook's address must not hold a password; its secret signs what is sent`)
+  }
+  if (secret.length < 16 || secret.length > 256) throw invalid(`${of}: the webhook's secret has 16 to 256 characters`)
+  return { kind: "webhook", url: parsed.href, secret }
 }
 
 function waitsForOf(spec: CampaignSpec): Dependency[] {

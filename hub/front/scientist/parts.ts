@@ -1,6 +1,8 @@
 // What the scientist's service is made of, and the one rule that all its nouns share: an object of somebody else does not
 // exist. "Not found", never "forbidden", so that ids tell a stranger nothing.
+import { fromBinary } from "@bufbuild/protobuf"
 import type { HandlerContext } from "@connectrpc/connect"
+import { CampaignSpecSchema } from "../../../proto/gen/cah/v1/job_pb.ts"
 import { callerKey } from "../../auth/interceptor.ts"
 import { allows, type Caller } from "../../auth/tokens.ts"
 import { CahError } from "../../core/errors.ts"
@@ -8,6 +10,7 @@ import type { CampaignId } from "../../core/model.ts"
 import type { BlobStore, CampaignRow, Clock, Engine, LogTap, StoreReader } from "../../core/ports.ts"
 import { PAGE_DEFAULT, PAGE_MAX } from "../../limits.ts"
 import type { Metrics } from "../../metrics.ts"
+import { wireCampaign } from "./words.ts"
 
 export interface ScientistParts {
   readonly engine: Engine
@@ -17,6 +20,7 @@ export interface ScientistParts {
   readonly clock: Clock
   readonly metrics: Metrics
   readonly version: string
+  readonly retention: { expiresAt(endedAt: number): number | null; wake(): Promise<void> }
   /** Free bytes below which no upload is taken. */
   readonly diskFloorBytes: number
 }
@@ -39,6 +43,14 @@ export function campaignFor(store: StoreReader, caller: Caller, id: CampaignId):
     throw new CahError("not_found", `there is no campaign ${id}: \`cah ls\` lists yours`)
   }
   return row
+}
+
+/** As the contract says it: with the specification, or without where the reader has it already. */
+export function viewOf({ engine, retention }: ScientistParts, row: CampaignRow, spec: "with spec" | "without") {
+  return wireCampaign(row, spec === "without" ? null : fromBinary(CampaignSpecSchema, row.spec), {
+    nodes: engine.campaign(row.id)?.onNodes.size ?? 0,
+    expiresAt: row.endedAt === null ? null : retention.expiresAt(row.endedAt),
+  })
 }
 
 export function checkIndex(campaign: CampaignRow, index: number): void {

@@ -2,8 +2,10 @@
 import type { ServiceImpl } from "@connectrpc/connect"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { scopesByName } from "../../auth/words.ts"
+import { cacheMethods } from "./cache.ts"
 import { campaignMethods } from "./campaigns.ts"
 import { downloadMethods } from "./downloads.ts"
+import { explainMethods } from "./explain.ts"
 import { jobMethods } from "./jobs.ts"
 import { nodeMethods } from "./nodes.ts"
 import { callerOf, type ScientistParts } from "./parts.ts"
@@ -13,7 +15,7 @@ import { watchMethods } from "./watch.ts"
 
 export type { ScientistParts } from "./parts.ts"
 
-export function scientistService(parts: ScientistParts): Partial<ServiceImpl<typeof ScientistService>> {
+export function scientistService(parts: ScientistParts): ServiceImpl<typeof ScientistService> {
   return {
     whoAmI(_request, context) {
       const { principal, scopes } = callerOf(context)
@@ -28,6 +30,8 @@ export function scientistService(parts: ScientistParts): Partial<ServiceImpl<typ
     ...campaignMethods(parts),
     ...jobMethods(parts),
     ...watchMethods(parts),
+    ...explainMethods(parts),
+    ...cacheMethods(parts),
     ...nodeMethods(parts),
     ...uploadMethods(parts),
     ...downloadMethods(parts),

@@ -2,13 +2,14 @@
 // keys of live campaigns, the store those of ended ones.
 import type { ServiceImpl } from "@connectrpc/connect"
 import type { CampaignSpec } from "../../../proto/gen/cah/v1/job_pb.ts"
-import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import type { Notice, ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { keyTaken } from "../../core/campaigns.ts"
 import { CahError } from "../../core/errors.ts"
-import type { BlobRef, Dependency } from "../../core/model.ts"
+import type { BlobRef, CampaignId, Dependency } from "../../core/model.ts"
 import type { Order } from "../../core/ports.ts"
 import { endedWell } from "../../core/rules.ts"
 import { PARAMETERS_PENDING_BYTES_MAX } from "../../limits.ts"
+import { wireExpectation } from "./explain.ts"
 import { Lines, orderOf } from "./order.ts"
 import { callerOf, type ScientistParts } from "./parts.ts"
 
@@ -25,9 +26,18 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
       return { campaign: BigInt(earlier.id), jobs: earlier.total, existed: true }
     }
     if (order.stagein !== null) await checkStagein(order.owner, order.stagein)
+    if (order.rules.inside !== null) checkContainer(order.owner, order.rules.inside)
+    const { refusal, warnings, expectation } = engine.judge(order)
+    if (refusal !== null) throw new CahError("failed_precondition", refusal)
     const waitsFor = order.waitsFor.filter(dependency => isAwaited(order.owner, dependency))
     const { campaign, jobs, existed } = await engine.submit({ ...order, waitsFor })
-    return { campaign: BigInt(campaign), jobs, existed }
+    const answer = { campaign: BigInt(campaign), jobs, existed, warnings: [...warnings] }
+    return expectation === null ? answer : { ...answer, expectation: wireExpectation(expectation) }
+  }
+
+  function checkContainer(owner: string, container: CampaignId): void {
+    if (store.campaign(container)?.owner === owner) return
+    throw new CahError("not_found", `there is no campaign ${container} to run inside: \`cah ls\` lists yours`)
   }
 
   /** Whether that campaign has still to end. One that was needed and did not end well can't be waited for. */
@@ -57,7 +67,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
   }
 
   return {
-    submit({ idempotencyKey, spec, parameters }, context) {
+    submit({ idempotencyKey, spec, parameters, notices }, context) {
       const lines = new Lines().named(spec?.parameterNames ?? [])
       lines.add(parameters)
       return place(
@@ -66,6 +76,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
           idempotencyKey,
           spec,
           parameters.length > 0 ? lines.all : null,
+          notices,
           clock.wallMs(),
         ),
       )
@@ -76,14 +87,15 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
       const lines = new Lines()
       let key = ""
       let spec: CampaignSpec | undefined
+      let notices: readonly Notice[] = []
       let first = true
       let counted = 0
       try {
         for await (const request of requests) {
           if (first) {
-            ;({ idempotencyKey: key, spec } = request)
+            ;({ idempotencyKey: key, spec, notices } = request)
             // An order that could not be taken anyway is refused before its million lines were sent.
-            orderOf(owner, key, spec, ["a line to come"], clock.wallMs())
+            orderOf(owner, key, spec, ["a line to come"], notices, clock.wallMs())
             lines.named(spec?.parameterNames ?? [])
           } else if (request.spec !== undefined || request.idempotencyKey !== "") {
             throw new CahError("invalid_argument", "spec and idempotency_key belong into the first message only")
@@ -96,7 +108,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
             throw new CahError("resource_exhausted", "too many large submits at once: try again in a minute")
           }
         }
-        return await place(orderOf(owner, key, spec, lines.all.length > 0 ? lines.all : null, clock.wallMs()))
+        return await place(orderOf(owner, key, spec, lines.all.length > 0 ? lines.all : null, notices, clock.wallMs()))
       } finally {
         pendingBytes -= counted
       }

@@ -1,21 +1,20 @@
 // Watching a campaign: as it is, then as it changes, at most five times a second, until it has ended. News are counted, not
 // queued: a slow reader gets fewer and larger ones, and one that does not read at all is let go.
-import { fromBinary } from "@bufbuild/protobuf"
 import type { ServiceImpl } from "@connectrpc/connect"
-import { CampaignSpecSchema } from "../../../proto/gen/cah/v1/job_pb.ts"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { untouchedJob } from "../../core/change.ts"
 import { CahError } from "../../core/errors.ts"
 import { KEEP_ALIVE_MS, PAGE_MAX, WATCH_EVERY_MS, WATCH_PENDING_MAX } from "../../limits.ts"
 import { InlineBudget } from "./inline.ts"
 import { listed } from "./jobs.ts"
-import { callerOf, campaignFor, type ScientistParts } from "./parts.ts"
+import { callerOf, campaignFor, type ScientistParts, viewOf } from "./parts.ts"
 import { Signal } from "./signal.ts"
-import { campaignIdOf, wireCampaign, wireJob } from "./words.ts"
+import { campaignIdOf, wireJob } from "./words.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 
-export function watchMethods({ engine, store }: ScientistParts): Pick<Service, "watchCampaign"> {
+export function watchMethods(parts: ScientistParts): Pick<Service, "watchCampaign"> {
+  const { engine, store } = parts
   return {
     async *watchCampaign({ campaign, jobs: wantsJobs }, context) {
       const caller = callerOf(context)
@@ -34,7 +33,7 @@ export function watchMethods({ engine, store }: ScientistParts): Pick<Service, "
       })
       try {
         let row = campaignFor(store, caller, id)
-        yield { campaign: wireCampaign(row, fromBinary(CampaignSpecSchema, row.spec)) }
+        yield { campaign: viewOf(parts, row, "with spec") }
         while (ended.length > 0 || row.endedAt === null) {
           if (ended.length === 0) await news.wait(KEEP_ALIVE_MS)
           // A call cut short must not look like a campaign that ended: the reason of the abort is thrown.
@@ -51,7 +50,7 @@ export function watchMethods({ engine, store }: ScientistParts): Pick<Service, "
           const current = row
           const budget = new InlineBudget()
           yield {
-            campaign: wireCampaign(current, null),
+            campaign: viewOf(parts, current, "without"),
             ended: batch.map(index => {
               const job = store.job(id, index) ?? untouchedJob(current.id, index)
               return wireJob(listed(store, job, budget))

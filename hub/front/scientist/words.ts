@@ -100,8 +100,13 @@ export function wireBlob(blob: BlobRef): { digest: string; sizeBytes: bigint } {
   return { digest: blob.digest, sizeBytes: BigInt(blob.sizeBytes) }
 }
 
-/** `spec` is left out where the reader has it already. */
-export function wireCampaign(row: CampaignRow, spec: CampaignSpec | null): MessageInitShape<typeof CampaignSchema> {
+/** `spec` is left out where the reader has it already; beside it stands what the row does not know. */
+export function wireCampaign(
+  row: CampaignRow,
+  spec: CampaignSpec | null,
+  beside: { readonly nodes: number; readonly expiresAt: number | null },
+): MessageInitShape<typeof CampaignSchema> {
+  const { retries, losses, preemptions, stageinBytes, stageoutBytes, coreMs } = row.totals
   const { refused, ...counts } = row.counts
   return {
     id: BigInt(row.id),
@@ -112,7 +117,17 @@ export function wireCampaign(row: CampaignRow, spec: CampaignSpec | null): Messa
     submittedAt: timestampFromMs(row.submittedAt),
     held: row.held,
     waitsFor: row.waitsFor.map(({ campaign }) => BigInt(campaign)),
+    totals: {
+      retries: BigInt(retries),
+      losses: BigInt(losses),
+      preemptions: BigInt(preemptions),
+      stageinBytes: BigInt(stageinBytes),
+      stageoutBytes: BigInt(stageoutBytes),
+      coreTime: durationFromMs(Math.round(coreMs)),
+      nodes: beside.nodes,
+    },
     ...(row.endedAt === null ? {} : { endedAt: timestampFromMs(row.endedAt) }),
+    ...(beside.expiresAt === null ? {} : { expiresAt: timestampFromMs(beside.expiresAt) }),
     ...(spec === null ? {} : { spec }),
   }
 }

@@ -1,0 +1,91 @@
+// A look, now and then, at what waits although it should not: jobs that are too large for the gaps that come by themselves,
+// work behind best effort, reservations to come. Armed while there is any of it.
+import { CLAIMS_SHARE, LOOK_EVERY_MS, PATIENCE_MS } from "../limits.ts"
+import type { Stage } from "./change.ts"
+import { makeRoom } from "./evict.ts"
+import type { Node, State } from "./model.ts"
+import { type Lane, nextLane } from "./queue.ts"
+import { lookAtBookings } from "./reservations.ts"
+import { fittingShape, freeRoom } from "./room.ts"
+import { suits } from "./rules.ts"
+
+export function watchQueue({ state, now }: Pick<Stage, "state" | "now">): void {
+  const isNeeded = !state.queue.isEmpty || state.bookings.size > 0
+  if (!isNeeded || state.lookArmed) return
+  state.lookArmed = true
+  state.deadlines.add(now.nowMs + LOOK_EVERY_MS, { kind: "look" })
+}
+
+export function onLookDue(stage: Stage): void {
+  const { state } = stage
+  state.lookArmed = false
+  lookAtBookings(stage)
+  dropClaims(state)
+  claimNodes(stage)
+  makeRoom(stage)
+  watchQueue(stage)
+}
+
+/** Of lanes that have nothing left, and on nodes that can't serve them any more. */
+function dropClaims(state: State): void {
+  for (const [id, lane] of state.claims) {
+    const node = state.nodes.get(id)!
+    if (lane.at >= 0 && canServe(node, lane)) continue
+    state.claims.delete(id)
+    state.freed.add(id)
+  }
+}
+
+function canServe(node: Node, { demand }: Lane): boolean {
+  return node.link !== null && !node.drained && fittingShape(demand, node) !== null && suits(node, demand)
+}
+
+/**
+ * Whose turn it is and who has been passed over for long, since nothing that came free was large enough, gets a node that
+ * nobody else may fill. Who has used more waits for a turn and is not passed over.
+ */
+function claimNodes(stage: Stage): void {
+  const { state, now } = stage
+  const lanes = waitingLanes(stage)
+  if (lanes.length === 0) return
+  let connected = 0
+  for (const node of state.nodes.values()) if (node.link !== null) connected++
+  const most = Math.max(1, Math.floor(connected * CLAIMS_SHARE))
+  const claimed = new Set(state.claims.values())
+  for (const lane of lanes) {
+    if (state.claims.size >= most) return
+    if (claimed.has(lane)) continue
+    const node = emptiest(state, lane)
+    // Nobody can serve it, or there is room that is kept for a reservation: it is not too large.
+    if (node === null || fittingShape(lane.demand, freeRoom(node)) !== null) continue
+    if (now.nowMs - lane.waitsSinceMs! < PATIENCE_MS) return
+    state.claims.set(node.id, lane)
+  }
+}
+
+/** Those outside of containers and in turn, in the order of turns. */
+function waitingLanes({ state, now }: Stage): Lane[] {
+  const lanes: Lane[] = []
+  for (const rank of ["reserved", "common"] as const) {
+    const ofRank: Lane[] = []
+    for (const demand of state.queue.ready[rank].values()) {
+      // Brings the key of the first up to date; the others of the demand stand behind it.
+      const lane = nextLane(state, demand, now.nowMs)
+      lane.waitsSinceMs ??= now.nowMs
+      ofRank.push(lane)
+    }
+    lanes.push(...ofRank.sort((a, b) => a.key - b.key || a.number - b.number))
+  }
+  return lanes
+}
+
+/** Of the nodes that could serve it when empty the one that has most free. */
+function emptiest(state: State, lane: Lane): Node | null {
+  let best: { node: Node; slots: number } | null = null
+  for (const node of state.nodes.values()) {
+    if (state.claims.has(node.id) || !canServe(node, lane)) continue
+    const { slots } = freeRoom(node)
+    if (best === null || slots > best.slots) best = { node, slots }
+  }
+  return best?.node ?? null
+}

@@ -1,0 +1,41 @@
+// What nodes have left and what fits into it; how many jobs a campaign has for it.
+import type { Campaign, Needs, Node } from "./model.ts"
+import type { Demand } from "./queue.ts"
+
+/** Jobs of a campaign that could be offered now, were it open. */
+export function readyJobs(campaign: Campaign): number {
+  let skipped = 0
+  for (const range of campaign.skipped) skipped += range.last - range.first + 1
+  return campaign.again.size + campaign.total - campaign.cursor - skipped
+}
+
+export type Free = { slots: number; memoryBytes: number; diskBytes: number }
+
+/** What the node itself has left: what runs inside a container has its room there. */
+export function freeRoom(node: Node): Free {
+  const free = { slots: node.slots, memoryBytes: node.memoryBytes, diskBytes: node.diskBytes }
+  for (const held of node.held.values()) if (held.inside === null) take(free, held.needs)
+  return free
+}
+
+/** The first of the demand's shapes for which there is room, or null. */
+export function fittingShape({ shapes }: Pick<Demand, "shapes">, free: Needs): number | null {
+  for (let shape = 0; shape < shapes.length; shape++) if (fits(shapes[shape]!, free)) return shape
+  return null
+}
+
+export function fits(needs: Needs, free: Needs): boolean {
+  return needs.slots <= free.slots && needs.memoryBytes <= free.memoryBytes && needs.diskBytes <= free.diskBytes
+}
+
+export function take(free: Free, needs: Needs): void {
+  free.slots -= needs.slots
+  free.memoryBytes -= needs.memoryBytes
+  free.diskBytes -= needs.diskBytes
+}
+
+export function give(free: Free, needs: Needs): void {
+  free.slots += needs.slots
+  free.memoryBytes += needs.memoryBytes
+  free.diskBytes += needs.diskBytes
+}

@@ -1,0 +1,74 @@
+// A set that is always in order, for lines of many campaigns: added to, taken from anywhere, and read at its front. Kept in
+// chunks, so that a change moves a few hundred entries at most, whatever the length of the line.
+
+/** A chunk is split at twice this. Moving 256 pointers costs less than a comparison of two campaigns. */
+const CHUNK = 256
+
+export class Sorted<T> {
+  private readonly chunks: T[][] = []
+  private readonly compare: (a: T, b: T) => number
+
+  /** `compare` gives 0 for the same entry only. */
+  constructor(compare: (a: T, b: T) => number) {
+    this.compare = compare
+  }
+
+  get first(): T | undefined {
+    return this.chunks[0]?.[0]
+  }
+
+  get isEmpty(): boolean {
+    return this.chunks.length === 0
+  }
+
+  /** Must not be in it. */
+  add(entry: T): void {
+    const { chunks } = this
+    const at = this.chunkOf(entry)
+    const chunk = chunks[at]
+    if (chunk === undefined) {
+      chunks.push([entry])
+      return
+    }
+    chunk.splice(this.placeIn(chunk, entry), 0, entry)
+    if (chunk.length >= 2 * CHUNK) chunks.splice(at + 1, 0, chunk.splice(CHUNK))
+  }
+
+  /** False: it was not in it. */
+  remove(entry: T): boolean {
+    const { chunks } = this
+    const at = this.chunkOf(entry)
+    const chunk = chunks[at]
+    const place = chunk === undefined ? -1 : this.placeIn(chunk, entry)
+    if (chunk?.[place] !== entry) return false
+    chunk.splice(place, 1)
+    if (chunk.length === 0) chunks.splice(at, 1)
+    return true
+  }
+
+  *[Symbol.iterator](): Generator<T> {
+    for (const chunk of this.chunks) yield* chunk
+  }
+
+  /** The first chunk whose last entry is not before this one; the last chunk if there is none. */
+  private chunkOf(entry: T): number {
+    const { chunks } = this
+    const at = firstWhere(chunks.length, i => this.compare(chunks[i]!.at(-1)!, entry) >= 0)
+    return Math.max(0, Math.min(at, chunks.length - 1))
+  }
+
+  private placeIn(chunk: readonly T[], entry: T): number {
+    return firstWhere(chunk.length, i => this.compare(chunk[i]!, entry) >= 0)
+  }
+}
+
+/** The lowest of 0 … length - 1 for which it holds, if it holds for all above; else length. */
+function firstWhere(length: number, holds: (at: number) => boolean): number {
+  let [low, high] = [0, length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (holds(middle)) high = middle
+    else low = middle + 1
+  }
+  return low
+}

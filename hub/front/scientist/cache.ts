@@ -1,0 +1,67 @@
+// What a scientist has on the hub and may do without: uploaded blobs, and campaigns that have ended.
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt"
+import type { ServiceImpl } from "@connectrpc/connect"
+import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import { parseDigest } from "../../../proto/wire/digest.ts"
+import { CahError } from "../../core/errors.ts"
+import { BLOB_CAMPAIGNS_LISTED } from "../../limits.ts"
+import { callerOf, campaignFor, pageOf, type ScientistParts } from "./parts.ts"
+import { campaignIdOf, wireBlob } from "./words.ts"
+
+type Service = ServiceImpl<typeof ScientistService>
+
+export function cacheMethods({
+  engine,
+  store,
+  clock,
+  retention,
+}: ScientistParts): Pick<Service, "listBlobs" | "removeBlob" | "forget"> {
+  return {
+    listBlobs({ limit, before }, context) {
+      const { principal } = callerOf(context)
+      const usedBefore = before === undefined ? Number.MAX_SAFE_INTEGER : timestampMs(before)
+      const page = store.ownedBlobs(principal, usedBefore, pageOf(limit))
+      return {
+        blobs: page.map(({ blob, usedAt }) => ({
+          blob: wireBlob(blob),
+          usedAt: timestampFromMs(usedAt),
+          campaigns: store.campaignsWithStagein(principal, blob.digest, BLOB_CAMPAIGNS_LISTED).map(BigInt),
+        })),
+      }
+    },
+
+    async removeBlob({ digest: text }, context) {
+      const { principal } = callerOf(context)
+      const digest = parseDigest(text)
+      if (digest === null) {
+        throw new CahError("invalid_argument", 'a blob is named "sha256:" and 64 lower-case hexadecimal digits')
+      }
+      if (!store.ownsBlob(digest, principal)) {
+        throw new CahError("not_found", `there is no blob ${digest} of yours: \`cah cache ls\` lists them`)
+      }
+      for (const campaign of store.campaignsWithStagein(principal, digest, Number.MAX_SAFE_INTEGER)) {
+        if (engine.campaign(campaign) === null) continue
+        const message = `campaign ${campaign} has it as its stagein and has not ended: wait for it, or cancel it`
+        throw new CahError("failed_precondition", message)
+      }
+      await engine.commit([{ kind: "disownBlob", digest, owner: principal }])
+      return {}
+    },
+
+    async forget({ campaign }, context) {
+      const row = campaignFor(store, callerOf(context), campaignIdOf(campaign))
+      if (row.endedAt === null) {
+        const message = `campaign ${row.id} has not ended: cancel it first with \`cah del ${row.id}\``
+        throw new CahError("failed_precondition", message)
+      }
+      const gathering = engine.gathers(row.id)
+      if (gathering !== null) {
+        const message = `campaign ${gathering} gathers what campaign ${row.id} gave back: wait for it, or cancel it`
+        throw new CahError("failed_precondition", message)
+      }
+      await engine.commit([{ kind: "forgetCampaign", campaign: row.id, at: clock.wallMs() }])
+      retention.wake()
+      return {}
+    },
+  }
+}

@@ -1,0 +1,222 @@
+// Notices from a store to a mailer and to a web server, both real programs of their kind: a script in sendmail's place writes
+// down what it was given, and an HTTP server checks what it got. Time is the test's own.
+import assert from "node:assert/strict"
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { createServer, type IncomingMessage } from "node:http"
+import type { AddressInfo } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { test } from "node:test"
+import type { CampaignId, Notice } from "../core/model.ts"
+import type { NoticeRow, Write } from "../core/ports.ts"
+import { noRules } from "../core/rules.ts"
+import { NOTICE_RETRY_MS } from "../limits.ts"
+import { MemoryStore } from "../store/memory.ts"
+import { campaignRow, commit, WALL_MS } from "../store/store.suite.ts"
+import { Delivery, type News } from "./deliver.ts"
+import { mailCarrier, message } from "./mail.ts"
+import { isPrivate, signature, type Webhooks, webhookCarrier } from "./webhook.ts"
+
+const one = 1 as CampaignId
+const mail: Notice = { occasions: ["end"], target: { kind: "mail", address: "ada@example.org" } }
+const hook = (url: string): Notice => ({ occasions: ["end"], target: { kind: "webhook", url, secret: "s".repeat(16) } })
+const quiet = { debug() {}, info() {}, warn() {}, error() {} }
+
+function news(change: Partial<News> = {}): News {
+  const counts = { ...campaignRow(1).counts, queued: 0, finished: 98, failed: 2 }
+  const errors = [{ outcome: "failed" as const, exitCode: 3, message: "", count: 2, exampleIndex: 7 }]
+  return { campaign: { ...campaignRow(1), counts }, occasion: "end", at: WALL_MS, errors, id: "hub-1-end-0", ...change }
+}
+
+/** A store with a notice that is due, and what delivers it. `told()` waits for the next transaction. */
+async function due(notices: readonly Notice[], parts: { sendmail?: string | null; webhooks?: Webhooks }) {
+  const store = new MemoryStore()
+  const row: NoticeRow = {
+    campaign: one,
+    occasion: "end",
+    target: 0,
+    at: WALL_MS,
+    tries: 0,
+    nextAt: WALL_MS,
+    trouble: "",
+    doneAt: null,
+  }
+  await commit(
+    store,
+    { kind: "campaign", row: campaignRow(1, { rules: { ...noRules, notices } }) },
+    { kind: "notice", row },
+  )
+  const clock = { wall: WALL_MS, nowMs: () => 0, wallMs: () => clock.wall }
+  let told = () => {}
+  const delivery = new Delivery({
+    store,
+    clock,
+    log: quiet,
+    async commit(writes: Write[]) {
+      await commit(store, ...writes)
+      told()
+    },
+    carriers: {
+      mail: mailCarrier({ sendmail: parts.sendmail ?? null, from: "hub@example.org" }),
+      webhook: webhookCarrier(parts.webhooks ?? "any", clock.wallMs),
+    },
+  })
+  const next = async (): Promise<NoticeRow> => {
+    const done = new Promise<void>(resolve => {
+      told = resolve
+    })
+    delivery.wake()
+    await done
+    return store.notices(one)[0]!
+  }
+  return { store, clock, delivery, next }
+}
+
+function mailer(t: { after(run: () => void): void }, exit: number) {
+  const place = mkdtempSync(join(tmpdir(), "cah-mail-"))
+  t.after(() => rmSync(place, { recursive: true, force: true }))
+  const sendmail = join(place, "sendmail")
+  writeFileSync(
+    sendmail,
+    `#!/bin/sh\nprintf '%s\\n' "$@" > ${place}/argv\ncat > ${place}/mail\necho queue is full >&2\nexit ${exit}\n`,
+  )
+  chmodSync(sendmail, 0o755)
+  return {
+    sendmail,
+    argv: () => readFileSync(join(place, "argv"), "utf8"),
+    mail: () => readFileSync(join(place, "mail"), "utf8"),
+  }
+}
+
+test("a notice by mail is handed to sendmail, once", async t => {
+  const { sendmail, argv, mail: sent } = mailer(t, 0)
+  const { next, store, delivery } = await due([mail], { sendmail })
+  const row = await next()
+  assert.deepEqual([row.tries, row.trouble, row.doneAt], [1, "", WALL_MS])
+  assert.deepEqual(argv().split("\n"), ["-i", "-f", "hub@example.org", "--", "ada@example.org", ""])
+  assert.match(
+    sent(),
+    /^From: hub@example.org\nTo: ada@example.org\nSubject: campaign 1 \(frames 1\) has ended: 0 of 100 jobs finished\n/,
+  )
+  assert.deepEqual(store.dueNotices(WALL_MS + 1e12, 9), [])
+  await delivery.stop()
+})
+
+test("a mail says how it went, the commonest errors and what to type next", () => {
+  const [, body] = message("hub@example.org", "ada@example.org", news()).split("\n\n")
+  const text = Buffer.from(body!, "base64").toString()
+  assert.match(text, /Jobs: 100, of which 98 finished, 2 failed/)
+  assert.match(text, /2 x failed, exit code 3 \(for one 1\.7\)/)
+  assert.match(text, /Next: cah logs 1\.7, or cah show 1/)
+})
+
+test("a name in any script fits into the header of a mail, and nothing of it is a header", () => {
+  const name = "Ωμέγα ".repeat(30)
+  const lines = message("hub@example.org", "a@b.c", news({ campaign: { ...campaignRow(1), name } })).split("\n")
+  const subject = lines.slice(
+    2,
+    lines.findIndex(line => line.startsWith("Date:")),
+  )
+  assert.ok(subject.length > 1 && subject.every(line => line.length <= 78), subject.join("|"))
+  const words = [...subject.join("").matchAll(/=\?utf-8\?B\?([^?]*)\?=/g)].map(([, word]) =>
+    Buffer.from(word!, "base64").toString(),
+  )
+  assert.match(words.join(""), /^campaign 1 \(Ωμέγα Ωμέγα .*Ωμέγα \) has ended/)
+})
+
+test("a mailer that refuses is asked again later, less and less often, and in the end no more", async t => {
+  const { sendmail } = mailer(t, 75)
+  const { next, clock, delivery } = await due([mail], { sendmail })
+  for (const [tries, waitMs] of NOTICE_RETRY_MS.entries()) {
+    const row = await next()
+    assert.deepEqual([row.tries, row.nextAt, row.doneAt], [tries + 1, clock.wall + waitMs, null])
+    assert.match(row.trouble, /sendmail ended with 75: queue is full/)
+    clock.wall = row.nextAt
+  }
+  const last = await next()
+  assert.deepEqual([last.tries, last.doneAt], [NOTICE_RETRY_MS.length + 1, clock.wall])
+  await delivery.stop()
+})
+
+test("without a sendmail the trouble says so", async () => {
+  const { next, delivery } = await due([mail], {})
+  assert.match((await next()).trouble, /this hub sends no mail/)
+  await delivery.stop()
+})
+
+async function receiver(t: { after(run: () => void): void }, status: number, location?: string) {
+  const got: { headers: IncomingMessage["headers"]; body: string }[] = []
+  const server = createServer(async (request, response) => {
+    let body = ""
+    for await (const part of request.setEncoding("utf8")) body += part
+    got.push({ headers: request.headers, body })
+    response.writeHead(status, location === undefined ? {} : { location }).end("thanks")
+  })
+  await new Promise<void>(resolve => server.listen(0, "127.0.0.1", resolve))
+  t.after(() => server.close())
+  return { got, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook` }
+}
+
+test("a webhook gets JSON with a signature that its secret makes", async t => {
+  const { got, url } = await receiver(t, 204)
+  const { next, delivery } = await due([hook(url)], {})
+  assert.equal((await next()).trouble, "")
+  const [{ headers, body }] = got as [(typeof got)[0]]
+  const seconds = Math.floor(WALL_MS / 1_000)
+  assert.equal(headers["cah-signature"], `t=${seconds},v1=${signature("s".repeat(16), seconds, body)}`)
+  const { occasion, headline, campaign } = JSON.parse(body)
+  assert.deepEqual([occasion, campaign.id, campaign.total], ["end", 1, 100])
+  assert.match(headline, /frames 1/)
+  await delivery.stop()
+})
+
+test("an answer that is not a success is a try that failed, and a redirect is one", async t => {
+  const elsewhere = await receiver(t, 200)
+  const { url } = await receiver(t, 302, elsewhere.url)
+  const { next, delivery } = await due([hook(url)], {})
+  assert.match((await next()).trouble, /answered 302/)
+  assert.deepEqual(elsewhere.got, [])
+  await delivery.stop()
+})
+
+test("a hub asks nobody within its own network, however the address is written", async t => {
+  const { got, url } = await receiver(t, 200)
+  const { port } = new URL(url)
+  for (const host of ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "169.254.169.254"]) {
+    const { next, delivery } = await due([hook(`https://${host}:${port}/`)], { webhooks: "public" })
+    assert.match((await next()).trouble, /within the hub's own network/, host)
+    await delivery.stop()
+  }
+  for (const [webhooks, trouble] of [
+    ["public", /https only/],
+    ["none", /switched them off/],
+  ] as const) {
+    const { next, delivery } = await due([hook(url)], { webhooks })
+    assert.match((await next()).trouble, trouble)
+    await delivery.stop()
+  }
+  assert.deepEqual(got, [])
+})
+
+test("private addresses are known for what they are", () => {
+  for (const address of [
+    "10.1.2.3",
+    "172.31.0.1",
+    "192.168.0.1",
+    "100.64.0.1",
+    "0.0.0.0",
+    "::",
+    "fe80::1",
+    "fd00::1",
+    "255.255.255.255",
+  ]) {
+    assert.equal(isPrivate(address), true, address)
+  }
+  for (const address of ["8.8.8.8", "172.32.0.1", "2606:4700::1111"]) assert.equal(isPrivate(address), false, address)
+})
+
+test("a notice of a campaign that was forgotten goes to nobody", async () => {
+  const { next, store, delivery } = await due([], {})
+  assert.deepEqual([(await next()).doneAt, store.nextNoticeAt()], [WALL_MS, null])
+  await delivery.stop()
+})

@@ -1,0 +1,135 @@
+// Notices as signed POSTs. The addresses come from scientists and the requests leave from the hub's own network, so that a hub
+// asks nobody inside of it: names are looked up here, private addresses are refused, and the connection goes to the address
+// that was looked at. No redirects are followed.
+import { createHmac } from "node:crypto"
+import type { LookupAddress } from "node:dns"
+import { lookup } from "node:dns/promises"
+import { type RequestOptions, request as requestHttp } from "node:http"
+import { request as requestHttps } from "node:https"
+import { BlockList, isIP } from "node:net"
+import type { Notice } from "../core/model.ts"
+import { WEBHOOK_ANSWER_BYTES_MAX } from "../limits.ts"
+import type { Carrier, News } from "./deliver.ts"
+import { headline, text } from "./words.ts"
+
+/** "public": https to public addresses. "any": also http, and to private addresses: for hubs within one's own walls. */
+export type Webhooks = "none" | "public" | "any"
+
+export function webhookCarrier(allowed: Webhooks, wallMs: () => number): Carrier {
+  return {
+    async carry(target: Notice["target"], news, signal) {
+      if (target.kind !== "webhook") throw new Error("not a webhook")
+      if (allowed === "none") throw new Error("this hub calls no webhooks: its operator has switched them off")
+      const url = new URL(target.url)
+      if (allowed === "public" && url.protocol !== "https:") throw new Error("this hub calls webhooks by https only")
+      const address = await resolve(url, allowed)
+      const body = JSON.stringify(told(news))
+      const seconds = Math.floor(wallMs() / 1_000)
+      const headers = {
+        "Content-Type": "application/json",
+        "Content-Length": `${Buffer.byteLength(body)}`,
+        "User-Agent": "clouds-at-home",
+        "Cah-Notice": news.id,
+        "Cah-Signature": `t=${seconds},v1=${signature(target.secret, seconds, body)}`,
+      }
+      const status = await post(url, address, headers, body, signal)
+      if (status < 200 || status > 299) throw new Error(`${url.host} answered ${status}`)
+    },
+  }
+}
+
+export function signature(secret: string, seconds: number, body: string): string {
+  return createHmac("sha256", secret).update(`${seconds}.${body}`).digest("hex")
+}
+
+function told(news: News) {
+  const { campaign, occasion, at, errors, id } = news
+  return {
+    id,
+    occasion,
+    at: new Date(at).toISOString(),
+    headline: headline(news),
+    text: text(news),
+    campaign: { id: campaign.id, name: campaign.name, total: campaign.total, counts: campaign.counts },
+    errors: errors.map(({ outcome, exitCode, message, count, exampleIndex }) => ({
+      outcome,
+      exitCode,
+      message,
+      count,
+      example: `${campaign.id}.${exampleIndex}`,
+    })),
+  }
+}
+
+async function resolve(url: URL, allowed: Webhooks): Promise<LookupAddress> {
+  const name = url.hostname.replace(/^\[|\]$/g, "")
+  const family = isIP(name)
+  const found = family === 0 ? await lookup(name, { all: true }) : [{ address: name, family }]
+  const chosen = allowed === "any" ? found[0] : found.find(({ address }) => !isPrivate(address))
+  if (chosen === undefined) throw new Error(`${url.host} is an address within the hub's own network: it is not called`)
+  return chosen
+}
+
+/** Everything that is not the open Internet. */
+const closed = new BlockList()
+for (const [net, prefix] of [
+  ["0.0.0.0", 8],
+  ["10.0.0.0", 8],
+  ["100.64.0.0", 10],
+  ["127.0.0.0", 8],
+  ["169.254.0.0", 16],
+  ["172.16.0.0", 12],
+  ["192.0.0.0", 24],
+  ["192.168.0.0", 16],
+  ["198.18.0.0", 15],
+  ["224.0.0.0", 3],
+] as const) {
+  closed.addSubnet(net, prefix)
+}
+for (const [net, prefix] of [
+  ["::", 127],
+  ["64:ff9b::", 96],
+  ["fc00::", 7],
+  ["fe80::", 10],
+  ["ff00::", 8],
+] as const) {
+  closed.addSubnet(net, prefix, "ipv6")
+}
+
+export function isPrivate(address: string): boolean {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
+  if (mapped !== undefined) return isPrivate(mapped)
+  return closed.check(address, isIP(address) === 6 ? "ipv6" : "ipv4")
+}
+
+function post(
+  url: URL,
+  { address, family }: LookupAddress,
+  headers: Record<string, string>,
+  body: string,
+  signal: AbortSignal,
+): Promise<number> {
+  const options: RequestOptions = {
+    method: "POST",
+    headers,
+    signal,
+    // The address that was looked at and no other: a name could answer differently the second time.
+    lookup: (_name, asked, answer) => {
+      if (typeof asked === "object" && asked.all === true) answer(null, [{ address, family }])
+      else answer(null, address, family)
+    },
+  }
+  return new Promise((done, reject) => {
+    const request = (url.protocol === "https:" ? requestHttps : requestHttp)(url, options, response => {
+      let bytes = 0
+      response.on("data", (chunk: Buffer) => {
+        bytes += chunk.byteLength
+        if (bytes > WEBHOOK_ANSWER_BYTES_MAX) response.destroy()
+      })
+      response.once("close", () => done(response.statusCode ?? 0))
+      response.once("error", reject)
+    })
+    request.once("error", reject)
+    request.end(body)
+  })
+}
