@@ -2,16 +2,31 @@
 // by name and summary only: nobody typed them. Decides nothing and prints nothing.
 import { Command, Option } from "commander"
 import { formats } from "./config.ts"
+import { usage } from "./errors.ts"
 import { type Group, isGroup, type Verb } from "./verb.ts"
-import { loadVerbs, oarVerbs, verbs } from "./verbs.ts"
+import { type Entries, type Entry, oarVerbs, verbs as otherVerbs } from "./verbs.ts"
 import { clientVersion } from "./version.ts"
 
 export type Act = (verb: Verb, command: Command) => Promise<void>
 
+const verbs: Entries = {
+  ...otherVerbs,
+  completion: {
+    summary: "print a completion script for your shell",
+    load: async () => {
+      const { completionOf } = await import("./commands/completion.ts")
+      return completionOf(async () => [await wholeTree(), ...(await oarPrograms())])
+    },
+  },
+}
+
 /** The program of that name, with the verbs that `words` may mean. */
 export async function programOf(name: string, words: readonly string[], act: Act): Promise<Command> {
   const entry = Object.hasOwn(oarVerbs, name) ? oarVerbs[name] : undefined
-  if (entry === undefined) return tree(await loadVerbs(words), act)
+  return entry === undefined ? tree(await loadVerbs(words), act) : oarProgram(name, entry, act)
+}
+
+async function oarProgram(name: string, entry: Entry, act: Act): Promise<Command> {
   const verb = (await entry.load()) as Verb
   const program = new Command(name)
   verb.define(program)
@@ -27,6 +42,18 @@ export async function programOf(name: string, words: readonly string[], act: Act
 /** With every verb: completion and the manual page are made from it. */
 export async function wholeTree(): Promise<Command> {
   return tree(await loadVerbs(Object.keys(verbs)), async () => {})
+}
+
+/** Those of OAR's names. */
+export async function oarPrograms(): Promise<Command[]> {
+  const all = Object.entries(oarVerbs).map(([name, entry]) => oarProgram(name, entry, async () => {}))
+  return Promise.all(all)
+}
+
+/** Those of the verbs that these words could mean. */
+async function loadVerbs(words: readonly string[]): Promise<ReadonlyMap<string, Verb | Group>> {
+  const wanted = Object.entries(verbs).filter(([name]) => words.includes(name))
+  return new Map(await Promise.all(wanted.map(async ([name, { load }]) => [name, await load()] as const)))
 }
 
 function tree(loaded: ReadonlyMap<string, Verb | Group>, act: Act): Command {
@@ -55,7 +82,7 @@ Settings: flags, then CAH_HUB CAH_CONTEXT CAH_TOKEN CAH_TOKEN_FILE CAH_CA_FILE
     )
   for (const option of commonOptions()) program.addOption(option)
   for (const [name, { summary }] of Object.entries(verbs)) {
-    const command = program.command(name).summary(summary)
+    const command = program.command(name, { hidden: summary === "" }).summary(summary)
     const verb = loaded.get(name)
     if (verb !== undefined) grow(command, verb, act)
   }
@@ -68,13 +95,25 @@ function grow(command: Command, verb: Verb | Group, act: Act): void {
   if (isGroup(verb)) {
     command.helpCommand(false)
     for (const [name, { summary, verb: inner }] of Object.entries(verb.verbs)) {
-      grow(command.command(name, { isDefault: name === verb.usual }).summary(summary), inner, act)
+      const usual = name === verb.usual
+      const member = command.command(name, { isDefault: usual }).summary(summary)
+      grow(member, inner, usual && !isGroup(inner) ? strictly(command, verb, act) : act)
+      if (usual) member.allowExcessArguments(true)
     }
     return
   }
   for (const option of commonOptions()) command.addOption(option.hideHelp())
   command.addHelpText("after", "\nEvery verb takes --hub, -o json and more: see cah --help")
   command.action(() => act(verb, command))
+}
+
+/** Before the usual verb of a group, which takes no arguments: a word there is another verb, mistyped. */
+function strictly(group: Command, { verbs: members }: Group, act: Act): Act {
+  return (verb, command) => {
+    const [word] = command.args
+    if (word === undefined) return act(verb, command)
+    throw usage(`Unknown command '${word}' of cah ${group.name()}.`, `There are: ${Object.keys(members).join(", ")}.`)
+  }
 }
 
 /** A verb's options over those of its groups and of the program. */

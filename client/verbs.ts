@@ -1,8 +1,9 @@
-// Which verbs there are, each with the line that help shows of it and the file that knows the rest. A file is loaded when its verb is
+// Which verbs there are (but for completion, which tree.ts makes of them all), each with the line that help shows of it and the file that knows the rest. A file is loaded when its verb is
 // typed: gRPC alone takes a tenth of a second, and `cah version` needs none of it.
 import type { Group, Verb } from "./verb.ts"
 
 export interface Entry {
+  /** Empty: not shown. */
   readonly summary: string
   readonly load: () => Promise<Verb | Group>
 }
@@ -84,10 +85,7 @@ export const verbs: Entries = {
     summary: "what an operator does: tokens, enrolments, shares",
     load: async () => (await import("./commands/admin.ts")).admin,
   },
-  completion: {
-    summary: "print a completion script for your shell",
-    load: async () => (await import("./commands/completion.ts")).completion,
-  },
+  complete: { summary: "", load: async () => (await import("./commands/complete.ts")).complete },
   version: {
     summary: "print the version of this program",
     load: async () => (await import("./commands/version.ts")).version,
@@ -102,11 +100,4 @@ export const oarVerbs: Entries = {
   oarhold: { summary: "", load: async () => (await import("./oar/oarhold.ts")).oarhold },
   oarresume: { summary: "", load: async () => (await import("./oar/oarhold.ts")).oarresume },
   oarnodes: { summary: "", load: async () => (await import("./oar/oarnodes.ts")).oarnodes },
-}
-
-/** Those of the verbs that these words could mean. Completion is made from all of them. */
-export async function loadVerbs(words: readonly string[]): Promise<ReadonlyMap<string, Verb | Group>> {
-  const everything = words.includes("completion")
-  const wanted = Object.entries(verbs).filter(([name]) => everything || words.includes(name))
-  return new Map(await Promise.all(wanted.map(async ([name, { load }]) => [name, await load()] as const)))
 }

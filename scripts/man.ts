@@ -24,13 +24,18 @@ export async function manual(): Promise<string> {
     ".SH DESCRIPTION",
     "The names oarsub, oarstat, oardel, oarhold, oarresume and oarnodes are links to this program, with the flags and answers of OAR.",
     ".SH VERBS",
-    ...program.commands.filter(command => command.name() !== "help").flatMap(verb => verbLines("cah", verb, hidden)),
+    ...program.commands.filter(isShown).flatMap(verb => verbLines("cah", verb, hidden)),
     ".SH FLAGS OF EVERY VERB",
     ...program.options.flatMap(optionLines),
     ".SH MORE",
     ...verbatim(afterOf(program)),
     "",
   ].join("\n")
+}
+
+/** What help lists without a line about it is for programs. */
+function isShown(verb: Command): boolean {
+  return verb.name() !== "help" && verb.summary() !== ""
 }
 
 /** A verb, or a group with its verbs after it. */

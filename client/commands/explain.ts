@@ -7,7 +7,7 @@ import { type ExplainResponse, ExplainResponseSchema, type Remedy } from "../../
 import type { Context } from "../context.ts"
 import type { Hub } from "../library.ts"
 import { EXPLAIN_RANGES_MAX, RESUBMIT_LINES_MAX } from "../limits.ts"
-import { table } from "../output.ts"
+import { clean, table } from "../output.ts"
 import { plural, showDuration } from "../quantities.ts"
 import { mergeRanges, type Range } from "../selector.ts"
 import { findOne, nameOfTarget, type Target } from "../targets.ts"
@@ -40,7 +40,8 @@ export const explain: Verb = {
 }
 
 function head(campaign: bigint, { index, sentence, jobsAhead, notBefore }: ExplainResponse): string {
-  const lines = [`${index === undefined ? campaign : `${campaign}.${index}`}: ${sentence}`]
+  // Nodes are called what their owners like.
+  const lines = [`${index === undefined ? campaign : `${campaign}.${index}`}: ${clean(sentence)}`]
   if (jobsAhead > 0n)
     lines.push(`${plural(jobsAhead, "ready job")} ${jobsAhead === 1n ? "goes" : "go"} first as things stand.`)
   if (notBefore !== undefined) {
@@ -66,7 +67,7 @@ function obstacles({ obstacles: all }: ExplainResponse, { output }: Context): st
 
 function remedies(all: readonly Remedy[], waiting: Target | null): string {
   if (all.length === 0 || waiting === null) return ""
-  const commands = all.map(({ change }) => commandFor(change, waiting))
+  const commands = all.map(({ change }) => commandFor(clean(change), waiting))
   const widest = Math.max(...commands.map(({ length }) => length))
   const lines = all.map(({ nodes }, at) =>
     `  ${(commands[at] ?? "").padEnd(widest)}${nodes === 0 ? "" : `  # ${plural(nodes, "node")}`}`.trimEnd(),
@@ -76,9 +77,17 @@ function remedies(all: readonly Remedy[], waiting: Target | null): string {
 
 /** What a campaign asks for is fixed: with other flags it is another one, which takes the place of what still waits. */
 function commandFor(change: string, waiting: Target): string {
-  if (!change.startsWith("-")) return change
+  const flags = flagsOf(change)
+  if (flags === null) return change
   const jobs = nameOfTarget(waiting)
-  return `cah del ${jobs} && cah resub ${jobs} ${change}`
+  return `cah del ${jobs} && cah resub ${jobs} ${flags}`
+}
+
+/** The hub speaks of sub's flags, and of leaving some out. */
+function flagsOf(change: string): string | null {
+  if (change.startsWith("-")) return change
+  const left = /^without (?:-p|-t (\w+))/.exec(change)
+  return left === null ? null : `--without ${left[1] ?? "property"}`
 }
 
 /** The jobs that wait as the explained one does: they ask for the same. */

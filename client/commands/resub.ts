@@ -1,10 +1,10 @@
 // cah resub: an earlier campaign once more, as a new one: all its jobs, some, or with --failed those that did not finish well; with what the
 // flags say otherwise.
-import type { Command } from "commander"
+import { type Command, Option } from "commander"
 import { v7 as uuidv7 } from "uuid"
 import type { Context } from "../context.ts"
 import { usage } from "../errors.ts"
-import { againOf } from "../submit/again.ts"
+import { againOf, type Without, withouts } from "../submit/again.ts"
 import { type Announce, announce } from "../submit/announce.ts"
 import { changeFlags, compactHelp, type Wishes } from "../submit/flags.ts"
 import { checkWaits, noticesOf } from "../submit/notify.ts"
@@ -25,6 +25,11 @@ export const resub: Verb = {
       )
       .argument("<selector>", "12, 12.3-9, @name or last")
       .option("--failed", "only the jobs that did not finish well")
+      .addOption(
+        new Option("--without <what>", "leave this out: property, besteffort, inner or retries")
+          .choices(withouts)
+          .argParser(without),
+      )
       .option("--idempotency-key <key>", "the same key never submits twice (made)")
     compactHelp(command)
     for (const option of changeFlags()) command.addOption(option)
@@ -34,14 +39,28 @@ export const resub: Verb = {
   async run(context: Context, command: Command): Promise<number> {
     const values = command.opts<Record<string, unknown>>()
     refuseSet(values)
-    const { failed = false, idempotencyKey } = values as { failed?: boolean; idempotencyKey?: string }
-    const { failed: _, ...wishes } = wishesAlone(values) as Wishes & { failed?: boolean }
-    return resubmit(context, command.args[0] ?? "", { failed, key: idempotencyKey, wishes }, announce)
+    const { failed = false, without = [], idempotencyKey, ...rest } = values as Own & Record<string, unknown>
+    const wanted = { failed, without, key: idempotencyKey, wishes: wishesAlone(rest) }
+    return resubmit(context, command.args[0] ?? "", wanted, announce)
   },
+}
+
+interface Own {
+  readonly failed?: boolean
+  readonly without?: readonly Without[]
+  readonly idempotencyKey?: string
+}
+
+/** `choices` checks nothing where values are gathered. */
+function without(text: string, before: readonly Without[] | undefined): readonly Without[] {
+  const found = withouts.find(what => what === text)
+  if (found !== undefined) return [...(before ?? []), found]
+  throw usage(`--without: "${text}" cannot be left out.`, `Take one of ${withouts.join(", ")}.`)
 }
 
 export interface Resubmission {
   readonly failed: boolean
+  readonly without: readonly Without[]
   readonly key?: string | undefined
   readonly wishes: Wishes
 }

@@ -89,7 +89,7 @@ export async function submission(context: Context, command: Command, tell: Annou
   const waits = act.wait === true || act.get !== undefined || act.propagate === true || act.follow === true
   if (act.resubmit !== undefined) {
     if (command.args.length > 0) throw usage("--resubmit takes the campaign's own command.", "Leave out the command.")
-    return resubmit(context, act.resubmit, { failed: false, key: act.idempotencyKey, wishes }, tell)
+    return resubmit(context, act.resubmit, { failed: false, without: [], key: act.idempotencyKey, wishes }, tell)
   }
   const form = { words: command.args, wishes, scanscript: act.scanscript === true, file: act.file ?? null }
   const orders = await ordersOf(context, form)

@@ -26,7 +26,7 @@ export const wait: Verb = {
       .addHelpText(
         "after",
         `${examples("cah wait last && cah get last", "cah wait --timeout 2h 12,14.0-9")}
-\nExit: 0 all finished well, 1 a job did not, 124 timeout, 130 Ctrl-C (the work goes on).`,
+\nExit: 0 all finished well, 1 a job did not, 124 timeout, 130 Ctrl-C.`,
       )
   },
 

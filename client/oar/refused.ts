@@ -2,6 +2,7 @@
 // of oarsub stand with the flags of a campaign (submit/refused.ts).
 import { type Command, Option } from "commander"
 import { usage } from "../errors.ts"
+import { REFUSED } from "../submit/refused.ts"
 
 export type Refused = readonly [spelling: string, why: string, instead: string]
 
@@ -18,7 +19,7 @@ export function refuse(command: Command, flags: readonly Refused[]): void {
     const refusal = () => {
       throw usage(`${flag}: ${why}`, instead)
     }
-    command.addOption(new Option(spelling, why).hideHelp().argParser(refusal))
+    command.addOption(new Option(spelling, why).hideHelp().helpGroup(REFUSED).argParser(refusal))
     // A flag without a value is given to no parser.
     if (!spelling.includes("<")) command.on(`option:${new Option(spelling).name()}`, refusal)
   }

@@ -21,11 +21,16 @@ export interface Again {
 /** Questions at once, each of one job. */
 const ASKED_AT_ONCE = 8
 
+/** What an earlier campaign may have had that can be left out of a later one. */
+export const withouts = ["property", "besteffort", "inner", "retries"] as const
+export type Without = (typeof withouts)[number]
+
 export interface AgainOptions {
   /** Only those that did not finish well. */
   readonly failed: boolean
   /** What is to be otherwise. */
   readonly wishes: Wishes
+  readonly without: readonly Without[]
 }
 
 export async function againOf(hub: Hub, { campaign: id, ranges }: Target, options: AgainOptions): Promise<Again> {
@@ -48,7 +53,7 @@ export async function againOf(hub: Hub, { campaign: id, ranges }: Target, option
   }
   // What it waited for has been; held jobs, deadlines and reservations were of that time.
   const { $typeName: _, $unknown: __, deadline: ___, reservation: ____, ...kept } = old
-  const changes = fieldsOf(options.wishes, old, Date.now())
+  const changes = { ...leftOut(options.without), ...fieldsOf(options.wishes, old, Date.now()) }
   const spec: Again["spec"] = {
     ...kept,
     after: [],
@@ -70,6 +75,15 @@ export async function againOf(hub: Hub, { campaign: id, ranges }: Target, option
   }
   const parameters = await lines(hub, id, wanted)
   return { spec: { ...spec, array: parameters.length }, parameters, jobs: parameters.length, indices }
+}
+
+function leftOut(without: readonly Without[]): Spec {
+  return {
+    ...(without.includes("property") ? { property: "" } : {}),
+    ...(without.includes("besteffort") ? { bestEffort: false } : {}),
+    ...(without.includes("inner") ? { inside: 0n } : {}),
+    ...(without.includes("retries") ? { retries: { max: 0 } } : {}),
+  }
 }
 
 function plain(spec: Again["spec"], total: number): Again {

@@ -41,7 +41,7 @@ export function parseReservation(text: string, nowMs = Date.now()): Reservation 
 
 function startOf(text: string, nowMs: number, refuse: (message: string) => Error): Moment {
   if (text.trim() === "now") return { inSeconds: NOW_S }
-  const moment = parseMoment(text, null, refuse) ?? today(text, nowMs) ?? fromNow(text)
+  const moment = parseMoment(text, null, refuse) ?? today(text, nowMs) ?? (/[a-z]/i.test(text) ? fromNow(text) : null)
   if (moment === null) throw refuse(text.trim() === "" ? "there is no start." : `"${text.trim()}" is not a moment.`)
   if ("atMs" in moment && moment.atMs < nowMs) throw refuse(`${new Date(moment.atMs).toISOString()} has passed.`)
   return moment

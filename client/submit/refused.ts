@@ -33,25 +33,30 @@ const flags: readonly (readonly [spelling: string, why: string, instead: string]
 export function refusedFlags(): Option[] {
   const all = flags.map(([spelling, why, instead]) => {
     // A value may or may not follow: either way the answer is the same.
-    const option = new Option(spelling, why).hideHelp()
+    const option = new Option(spelling, why).hideHelp().helpGroup(REFUSED)
     const refuse = () => {
       throw usage(`${spelling.split(/[ ,]/)[0]}: ${why}`, instead)
     }
     return option.argParser(refuse)
   })
-  const queue = new Option("-q, --queue <name>", "only default").hideHelp().argParser(name => {
-    if (name === "default") return name
-    throw usage(
-      `-q: there is no queue ${JSON.stringify(name)}.`,
-      "There is one queue: use --priority, or leave it out.",
-    )
-  })
+  const queue = new Option("-q, --queue <name>", "only default")
+    .hideHelp()
+    .helpGroup(REFUSED)
+    .argParser(name => {
+      if (name === "default") return name
+      throw usage(
+        `-q: there is no queue ${JSON.stringify(name)}.`,
+        "There is one queue: use --priority, or leave it out.",
+      )
+    })
   return [...all, queue]
 }
 
-/** Whether the flag only exists to be refused. */
+/** The group of flags that only exist to be refused; no help shows it. */
+export const REFUSED = "Refused:"
+
 export function isRefused(option: Option): boolean {
-  return option.long === "--queue" || flags.some(([spelling]) => spelling.includes(option.long ?? "-"))
+  return option.helpGroupHeading === REFUSED
 }
 
 /** Flags without a value, which commander does not give to a parser. */
