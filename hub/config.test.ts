@@ -30,6 +30,10 @@ describe("the hub's configuration", () => {
       insecure: false,
       logLevel: "info",
       diskFloorBytes: 1024 ** 3,
+      retentionMs: null,
+      sendmail: null,
+      mailFrom: "clouds-at-home@localhost",
+      webhooks: "public",
     })
     assert.ok(Object.isFrozen(run()))
   })
@@ -55,6 +59,10 @@ describe("the hub's configuration", () => {
       "insecure = false # default",
       'log-level = "debug" # CAH_LOG_LEVEL',
       "disk-floor = 1073741824 # default",
+      'retention = "forever" # default',
+      "# sendmail is not set",
+      'mail-from = "clouds-at-home@localhost" # default',
+      'webhooks = "public" # default',
       "",
     ])
   })

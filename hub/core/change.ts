@@ -182,16 +182,11 @@ export function tryOf(job: Job, attempt: number, node: NodeId): Try | null {
   return job.tries.find(one => one.attempt === attempt && one.node === node) ?? null
 }
 
-/** Takes the next ready index: a job that is queued again first, then the untouched range. Null: none. */
-export function takeIndex(campaign: Campaign): number | null {
-  for (const index of campaign.again) {
-    campaign.again.delete(index)
-    return index
-  }
-  while (campaign.skipped.length > 0 && campaign.skipped[0]!.first <= campaign.cursor) {
-    campaign.cursor = campaign.skipped.shift()!.last + 1
-  }
-  return campaign.cursor < campaign.total ? campaign.cursor++ : null
+/** Takes an index that indexFor() gave: it is ready no more. */
+export function takeIndex(campaign: Campaign, index: number): void {
+  if (campaign.again.delete(index)) return
+  while (campaign.skipped.length > 0 && campaign.skipped[0]!.last < index) campaign.skipped.shift()
+  campaign.cursor = index + 1
 }
 
 /** Tells the node, if it holds this attempt, to stop it; until it says that it has, the attempt takes room there. */

@@ -1,7 +1,7 @@
 // Why a job is where it is: the nearest cause in one sentence, what stands between it and the nodes, and the smallest changes
 // each of which alone would run it now. Looks at the state only. What has ended is not here: the store knows.
 import { roomInside } from "./containers.ts"
-import { aheadOf } from "./judge.ts"
+import { aheadOf, durationInWords } from "./judge.ts"
 import type { Campaign, Job, Needs, Node, Now, State } from "./model.ts"
 import { failing, matches, type Property, printProperty, printValue } from "./property.ts"
 import { keptFor } from "./reservations.ts"
@@ -50,7 +50,7 @@ export function explain(state: State, campaign: Campaign, index: number | null, 
   if (job === null && hasEnded(campaign, chosen)) return null
   const one = job?.tries[0]
   if (job !== null && one !== undefined) return underWay(state, job, chosen)
-  return heldBack(state, campaign, job, chosen) ?? unplaced(state, campaign, chosen, now)
+  return heldBack(state, campaign, job, chosen, now) ?? unplaced(state, campaign, chosen, now)
 }
 
 function say(cause: Cause, sentence: string, index: number | null, more: Partial<Explanation> = {}): Explanation {
@@ -78,7 +78,7 @@ function underWay(state: State, job: Job, index: number): Explanation {
 
 // ---- what is not about nodes ------------------------------------------------------------------------------------
 
-function heldBack(state: State, campaign: Campaign, job: Job | null, index: number): Explanation | null {
+function heldBack(state: State, campaign: Campaign, job: Job | null, index: number, now: Now): Explanation | null {
   const { id } = campaign
   const runNow = (change: string) => ({ remedies: [{ change, nodes: nodesNow(state, campaign) }] })
   if (campaign.held) return say("campaignHeld", `campaign ${id} is held`, index, runNow(`cah resume ${id}`))
@@ -95,7 +95,7 @@ function heldBack(state: State, campaign: Campaign, job: Job | null, index: numb
   }
   if (campaign.early) {
     const { startAt } = campaign.rules.reservation!
-    const sentence = `it is reserved for ${new Date(startAt).toISOString()}`
+    const sentence = `its reservation begins in ${durationInWords(startAt - now.wallMs)}`
     return say("reservedForLater", sentence, index, { notBefore: startAt })
   }
   if (job !== null && !campaign.again.has(index)) {

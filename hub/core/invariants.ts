@@ -4,7 +4,7 @@ import { HELD_MAX } from "../limits.ts"
 import { countOf, isOpen, liveCount, noCounts, tryOf } from "./change.ts"
 import { roomInside } from "./containers.ts"
 import { type Campaign, jobId, type NodeId, type State } from "./model.ts"
-import { fittingShape, freeRoom, readyJobs } from "./room.ts"
+import { fittingShape, freeRoom, indexFor, readyJobs } from "./room.ts"
 import { suits } from "./rules.ts"
 import { phaseOf } from "./transitions.ts"
 import { ownerKey, projectKey } from "./usage.ts"
@@ -76,7 +76,8 @@ function queueViolations(state: State): string[] {
   return found
 }
 
-function idleViolations(state: State, { id, demand, rules }: Campaign): string[] {
+function idleViolations(state: State, campaign: Campaign): string[] {
+  const { id, demand, rules } = campaign
   // Room may be kept back for a reservation: what that leaves open is judged where it is decided.
   if (state.bookings.size > 0) return []
   const places = rules.inside === null ? state.room : (state.campaigns.get(rules.inside)?.onNodes.keys() ?? [])
@@ -84,7 +85,7 @@ function idleViolations(state: State, { id, demand, rules }: Campaign): string[]
     const node = state.nodes.get(name)!
     if (state.freed.has(name) || state.claims.has(name) || node.link === null || node.held.size >= HELD_MAX) continue
     const free = rules.inside === null ? freeRoom(node) : roomInside(state, node, rules.inside)
-    if (fittingShape(demand, free) !== null && suits(node, demand)) {
+    if (fittingShape(demand, free) !== null && suits(node, demand) && indexFor(campaign, node) !== null) {
       return [`L1: a job of campaign ${id} is ready, and node ${name} has room for it`]
     }
   }

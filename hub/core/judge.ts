@@ -37,7 +37,8 @@ export function judge(state: State, wish: Wish, now: Now): Judgement {
     refusal = `${trouble.message}; ask for less, or hold it until there is one`
   else if (trouble !== null) warnings.push(trouble.message)
   const expected = expectationOf(state, wish, demand, now)
-  if (expected !== null && expected.confidence < RESERVATION_CONFIDENCE_MIN) refusal ??= notExpected(wish, expected)
+  if (expected !== null && expected.confidence < RESERVATION_CONFIDENCE_MIN)
+    refusal ??= notExpected(wish, expected, now)
   return { refusal, warnings, expectation: expected }
 }
 
@@ -131,11 +132,23 @@ function expectationOf(state: State, wish: Wish, demand: AskedOfNodes, now: Now)
   return expectation(state, { demand, total }, { startAt, endAt: endAt ?? startAt + walltimeMs }, now)
 }
 
-function notExpected({ total, rules }: Wish, { jobs, confidence, nodes }: Expectation): string {
-  const at = new Date(rules.reservation!.startAt).toISOString()
+function notExpected({ total, rules }: Wish, { jobs, confidence, nodes }: Expectation, now: Now): string {
+  const inWords = durationInWords(rules.reservation!.startAt - now.wallMs)
   const places = `about ${Math.floor(jobs)} of the ${total} places that it asks for`
   const sure = `${Math.round(confidence * 100)} %`
-  return `the reservation can't be promised: at ${at} ${places} are to be expected, on ${nodes} nodes that come and go (${sure} sure of all)`
+  return `the reservation can't be promised: in ${inWords} ${places} are to be expected, on ${nodes} nodes that come and go (${sure} sure of all)`
+}
+
+/** "2 h 5 min", "3 d 4 h": the two largest parts. */
+export function durationInWords(ms: number): string {
+  const minutes = Math.max(0, Math.round(ms / 60_000))
+  const parts = [
+    [Math.floor(minutes / 1_440), "d"],
+    [Math.floor(minutes / 60) % 24, "h"],
+    [minutes % 60, "min"],
+  ] as const
+  const shown = parts.filter(([count]) => count > 0).slice(0, 2)
+  return shown.length === 0 ? "less than a minute" : shown.map(([count, unit]) => `${count} ${unit}`).join(" ")
 }
 
 // ---- the dry run -----------------------------------------------------------------------------------------------

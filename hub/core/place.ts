@@ -19,20 +19,27 @@ interface Open extends Room {
 }
 
 export function placeWork(stage: Stage): void {
-  const { queue, freed, room } = stage.state
+  const { queue, freed } = stage.state
   if (!queue.isEmpty) {
     const all = everything(queue)
     fill(stage, ofNodes(stage, freed, all))
     fill(stage, ofContainers(stage, freed))
     if (queue.fresh.size > 0) {
-      fill(stage, ofNodes(stage, room, newcomers(queue)))
-      fill(stage, ofNewContents(stage))
+      fillWithNewcomers(stage)
       makeRoom(stage)
+      // What was displaced may have a place elsewhere.
+      if (queue.fresh.size > 0) fillWithNewcomers(stage)
     }
     settlePlaced(stage.state, stage.now.nowMs)
     watchQueue(stage)
   }
   freed.clear()
+}
+
+function fillWithNewcomers(stage: Stage): void {
+  const { queue, room } = stage.state
+  fill(stage, ofNodes(stage, room, newcomers(queue)))
+  fill(stage, ofNewContents(stage))
   queue.fresh.clear()
 }
 
@@ -52,11 +59,11 @@ function fill(stage: Stage, places: Iterable<Open>): void {
   while (open.length > 0 && !stage.state.queue.isEmpty) open = open.filter(place)
 }
 
-function putOnto(stage: Stage, open: Open, { lane, campaign, shape }: Choice): void {
+function putOnto(stage: Stage, open: Open, { lane, campaign, index, shape }: Choice): void {
   const { state, now } = stage
   const { node } = open
   const { needs } = shapeOf(campaign, shape)
-  const index = takeIndex(campaign)!
+  takeIndex(campaign, index)
   offer(stage, node, campaign, jobAt(campaign, index), shape)
   updateLane(state, campaign)
   if (readyJobs(campaign) === 0) watchTail(stage, campaign)

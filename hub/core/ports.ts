@@ -209,6 +209,8 @@ export interface StoreReader {
   liveCampaigns(): CampaignRow[]
   /** Rows of jobs that have not ended. */
   liveJobs(): JobRow[]
+  /** Of all jobs that have a row, ended ones too, those from this index on. */
+  indicesFrom(campaign: CampaignId, fromIndex: number): number[]
   /** Ranges of jobs cancelled before they began, by first index. job() and jobs() show them as rows all the same. */
   cancelledRanges(campaign: CampaignId): IndexRange[]
   nodes(): NodeRow[]

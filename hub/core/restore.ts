@@ -40,7 +40,7 @@ export function emptyState(): State {
 export function restore(
   store: Pick<
     StoreReader,
-    "lastCampaign" | "liveCampaigns" | "liveJobs" | "nodes" | "cancelledRanges" | "usages" | "shares"
+    "lastCampaign" | "liveCampaigns" | "liveJobs" | "indicesFrom" | "nodes" | "cancelledRanges" | "usages" | "shares"
   >,
   now: Now,
 ): State {
@@ -84,8 +84,8 @@ export function restore(
     awaitOthers(state, campaign)
     watchDeadline(stage, campaign)
     if (campaign.early) awaitStart(stage, campaign)
-    // Jobs that were held before they began have a row beyond the cursor.
-    const rows = [...campaign.jobs.keys()].filter(index => index >= campaign.cursor)
+    // Jobs that were held before they began have a row beyond the cursor, also when they have ended since.
+    const rows = store.indicesFrom(campaign.id, campaign.cursor)
     campaign.skipped = merged([...campaign.skipped, ...rows.map(index => ({ first: index, last: index }))])
     updateLane(state, campaign)
     if (readyJobs(campaign) === 0) watchTail(stage, campaign)

@@ -1,5 +1,5 @@
 // What nodes have left and what fits into it; how many jobs a campaign has for it.
-import type { Campaign, Needs, Node } from "./model.ts"
+import { type Campaign, jobId, type Needs, type Node } from "./model.ts"
 import type { Demand } from "./queue.ts"
 
 /** Jobs of a campaign that could be offered now, were it open. */
@@ -7,6 +7,20 @@ export function readyJobs(campaign: Campaign): number {
   let skipped = 0
   for (const range of campaign.skipped) skipped += range.last - range.first + 1
   return campaign.again.size + campaign.total - campaign.cursor - skipped
+}
+
+/**
+ * The index of the campaign's job that is next for this node: one that is queued again first, then the untouched range. An older
+ * attempt that the node is still stopping has its room there: its job goes elsewhere, or waits. Null: none.
+ */
+export function indexFor(campaign: Campaign, node: Node): number | null {
+  for (const index of campaign.again) if (!node.held.has(jobId(campaign.id, index))) return index
+  let { cursor } = campaign
+  for (const { first, last } of campaign.skipped) {
+    if (first > cursor) break
+    cursor = last + 1
+  }
+  return cursor < campaign.total ? cursor : null
 }
 
 export type Free = { slots: number; memoryBytes: number; diskBytes: number }

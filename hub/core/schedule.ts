@@ -4,12 +4,13 @@
 import type { Campaign, Needs, Node, State } from "./model.ts"
 import { type Demand, goesBefore, type Lane, nextCampaign, nextLane, type Queue, type Rank, ranks } from "./queue.ts"
 import { isKeptBack } from "./reservations.ts"
-import { type Free, fittingShape } from "./room.ts"
+import { type Free, fittingShape, indexFor } from "./room.ts"
 import { suits } from "./rules.ts"
 
 export interface Choice {
   readonly lane: Lane
   readonly campaign: Campaign
+  readonly index: number
   readonly shape: number
 }
 
@@ -57,7 +58,9 @@ function chooseOf(state: State, node: Node, free: Needs, lane: Lane, nowMs: numb
   const shape = lane.at < 0 ? null : fittingShape(lane.demand, free)
   if (shape === null) return null
   const campaign = nextCampaign(state, lane, nowMs)
-  return isKeptBack(state, node, campaign, shape, nowMs) ? null : { lane, campaign, shape }
+  const index = indexFor(campaign, node)
+  if (index === null || isKeptBack(state, node, campaign, shape, nowMs)) return null
+  return { lane, campaign, index, shape }
 }
 
 function isNext(state: State, a: Choice, b: Choice, nowMs: number): boolean {

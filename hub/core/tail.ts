@@ -4,7 +4,7 @@ import { TAIL_SLOW_FACTOR, TAIL_SLOW_MIN_MS } from "../limits.ts"
 import { offer } from "./attempts.ts"
 import type { Stage } from "./change.ts"
 import { watchTail } from "./lease.ts"
-import type { Campaign, CampaignId, Job, Node } from "./model.ts"
+import { type Campaign, type CampaignId, type Job, jobId, type Node } from "./model.ts"
 import { fittingShape, freeRoom, readyJobs } from "./room.ts"
 import { suits } from "./rules.ts"
 
@@ -37,7 +37,8 @@ function slowJobs(stage: Stage, campaign: Campaign): Job[] {
 function idleNode(stage: Stage, campaign: Campaign, job: Job): { node: Node; shape: number } | null {
   for (const id of stage.state.room) {
     const node = stage.state.nodes.get(id)!
-    if (job.tries.some(one => one.node === id)) continue
+    // It has the slow one, or is still stopping an older one.
+    if (node.held.has(jobId(campaign.id, job.index))) continue
     const shape = fittingShape(campaign.demand, freeRoom(node))
     if (shape !== null && suits(node, campaign.demand)) return { node, shape }
   }

@@ -2,11 +2,12 @@
 // and share no decision with the core. Numbers are those of the reliability page.
 import { createHash } from "node:crypto"
 import type { Move } from "../core/effects.ts"
-import type { CampaignId, NodeId } from "../core/model.ts"
+import type { CampaignId, IndexRange, NodeId, Rules } from "../core/model.ts"
 import type { JobRow, ResultRow, StoreReader, Write } from "../core/ports.ts"
 
 interface JobBook {
   attempt: number
+  tries: JobRow["tries"]
   phase: string
   outcome: string | null
   failures: number
@@ -33,6 +34,7 @@ export class Checkers {
   private readonly waiting = new Map<CampaignId, readonly CampaignId[]>()
   private readonly ended = new Set<CampaignId>()
   private readonly held = new Map<CampaignId, boolean>()
+  private readonly rules = new Map<CampaignId, Rules>()
   private readonly trace = createHash("sha256")
   moves = 0
   rescues = 0
@@ -62,7 +64,8 @@ export class Checkers {
     const heldThroughout = new Set<CampaignId>()
     for (const write of writes) {
       if (write.kind === "campaign") {
-        const { id, held, endedAt } = write.row
+        const { id, held, endedAt, rules } = write.row
+        this.rules.set(id, rules)
         if (endedAt !== null) this.ended.add(id)
         if (held && this.held.get(id)) heldThroughout.add(id)
         this.held.set(id, held)
@@ -75,7 +78,10 @@ export class Checkers {
         if (write.row.phase === "ended") ended.set(nameOf(write.row), write.row)
       }
     }
-    for (const write of writes) if (write.kind === "result") this.onResult(write.row, ended)
+    for (const write of writes) {
+      if (write.kind === "result") this.onResult(write.row, ended)
+      else if (write.kind === "job") this.onPlace(write.row)
+    }
     for (const [name, row] of ended) {
       const wanted = row.outcome === "finished" || row.outcome === "failed" || row.outcome === "timedout"
       if (wanted !== this.results.has(name)) {
@@ -102,7 +108,28 @@ export class Checkers {
     }
     this.losses += row.losses - (this.lost.get(name) ?? 0)
     this.lost.set(name, row.losses)
-    this.books.set(name, { attempt: row.attempt, phase: row.phase, outcome: row.outcome, failures: row.failures })
+    this.books.set(name, {
+      attempt: row.attempt,
+      tries: row.tries,
+      phase: row.phase,
+      outcome: row.outcome,
+      failures: row.failures,
+    })
+  }
+
+  /** What runs inside a container is where that runs. */
+  private onPlace({ campaign, tries, ...row }: JobRow): void {
+    const inside = this.rules.get(campaign)?.inside ?? null
+    if (inside === null) return
+    for (const { node, phase } of tries) {
+      if (phase !== "offered") continue
+      const container = [...this.books].some(
+        ([name, { tries: theirs }]) =>
+          name.startsWith(`${inside}.`) && theirs.some(one => one.node === node && one.phase === "running"),
+      )
+      if (!container)
+        this.say(`job ${nameOf({ campaign, ...row })} is offered to ${node}, where container ${inside} does not run`)
+    }
   }
 
   private readonly lost = new Map<string, number>()
@@ -150,6 +177,17 @@ export class Checkers {
       const row = store.job(campaign, index)
       if (row?.phase !== "ended")
         this.say(`I9: the cancel of ${campaign}.${index} was acknowledged; it is ${row?.phase}`)
+    }
+  }
+
+  /** Jobs that had not begun do not begin now. */
+  jobsHeld(campaign: CampaignId, { first, last }: IndexRange, store: StoreReader): void {
+    if (store.campaign(campaign)?.endedAt !== null) return
+    for (let index = first; index <= last; index++) {
+      const row = store.job(campaign, index)
+      if (row === null || (row.attempt === 0 && row.phase === "queued")) {
+        this.say(`I10: the hold of ${campaign}.${index} was acknowledged; it is ${row?.phase ?? "untouched"}`)
+      }
     }
   }
 

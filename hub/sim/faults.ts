@@ -11,6 +11,7 @@ export const faultNames = [
   "clock",
   "client",
   "rules",
+  "kinds",
   "slow",
 ] as const
 export type FaultName = (typeof faultNames)[number]
@@ -48,6 +49,8 @@ export interface Faults {
   readonly endless: number
   /** Probability that a campaign has retries, waits for the one before, comes in two shapes, is held for a while. */
   readonly rules: number
+  /** Probability that a campaign is best effort, reserved, large, of a project, or a container with another inside; that jobs are held. */
+  readonly kinds: number
   /** Share of nodes that take five times as long, for ever. */
   readonly slow: number
 }
@@ -76,6 +79,7 @@ const quiet: Faults = {
   failing: 0,
   endless: 0,
   rules: 0,
+  kinds: 0,
   slow: 0,
 }
 
@@ -89,6 +93,7 @@ const parts: Record<FaultName, Partial<Faults>> = {
   clock: { suspendMs: 4 * hour, clockJumpMs: hour },
   client: { cancelJob: 0.01, cancelCampaign: 0.1, revoke: 0.05, failing: 0.02, endless: 0.005 },
   rules: { rules: 0.4 },
+  kinds: { kinds: 0.5 },
   slow: { slow: 0.05 },
 }
 

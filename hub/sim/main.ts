@@ -16,6 +16,7 @@ const help = `Simulates a whole project in virtual time, with the hub's and the 
   --hours H     virtual hours with faults, before peace (default 12)
   --faults F    none, all (default), or a list of: ${faultNames.join(", ")}
   --no-rescue   never double slow attempts, to compare makespans
+  --fair        three owners with shares 1, 1 and 2 and different pasts who all want more than there is
   --break NAME  a broken core that must be found: ${mutantNames.join(", ")}
 
 Example: npm run sim -- --seed 7 --agents 1000 --jobs 100000 --hours 24`
@@ -31,6 +32,7 @@ async function main(): Promise<number> {
       faults: { type: "string", default: "all" },
       break: { type: "string" },
       "no-rescue": { type: "boolean", default: false },
+      fair: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   })
@@ -55,6 +57,7 @@ async function main(): Promise<number> {
       faults: values.faults,
       broken: broken as MutantName | null,
       rescue: !values["no-rescue"],
+      fair: values.fair,
     }
     if (!(await runOne(setting, count === 1))) failed++
   }
@@ -77,6 +80,10 @@ async function runOne(setting: Setting, chatty: boolean): Promise<boolean> {
     )
     console.log(`hub crashes  ${report.hubCrashes}`)
     for (const [outcome, jobs] of Object.entries(outcomes)) if (jobs > 0) console.log(`${outcome.padEnd(12)} ${jobs}`)
+    console.log(`longest turn ${(report.longestWaitMs / 60_000).toFixed(0)} min`)
+    for (const [owner, seconds] of Object.entries(report.used)) {
+      console.log(`used         ${owner}: ${seconds.toFixed(0)} core-seconds in the second half`)
+    }
     console.log(`violations   ${violations.length}`)
   }
   if (violations.length === 0) return true

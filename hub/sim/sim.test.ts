@@ -1,9 +1,19 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { mutantNames } from "./broken.ts"
+import { fairShares } from "./orders.ts"
 import { type Setting, simulate } from "./world.ts"
 
-const small: Setting = { seed: 1, agents: 8, jobs: 60, hours: 6, faults: "all", broken: null, rescue: true }
+const small: Setting = {
+  seed: 1,
+  agents: 8,
+  jobs: 60,
+  hours: 6,
+  faults: "all",
+  broken: null,
+  rescue: true,
+  fair: false,
+}
 
 test("small worlds with all faults break no invariant", async () => {
   // One seed of its own for each day, so that many runs look at many worlds; a failure names it.
@@ -40,3 +50,14 @@ for (const broken of mutantNames) {
     assert.notDeepEqual(found, [])
   })
 }
+
+test("three owners with different pasts converge to their shares within five per cent, whatever goes wrong", async () => {
+  const { violations, used } = await simulate({ ...small, agents: 40, jobs: 6_000, hours: 24, fair: true })
+  assert.deepEqual(violations, [])
+  const all = fairShares.reduce((sum, [owner]) => sum + used[owner]!, 0)
+  const shares = fairShares.reduce((sum, [, share]) => sum + share, 0)
+  for (const [owner, share] of fairShares) {
+    const got = used[owner]! / all / (share / shares)
+    assert.ok(Math.abs(got - 1) < 0.05, `${owner} got ${(got * 100).toFixed(1)} % of the share`)
+  }
+})

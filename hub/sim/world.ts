@@ -1,13 +1,11 @@
 // A whole project in one process and in virtual time: the production engine and core on a store that can crash, agents'
 // production cores on volunteers' machines, a network and clients that have bad days. One seed decides everything.
-import { createHash } from "node:crypto"
 import type { AttemptName, RunSpec } from "../../agent/core/model.ts"
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { CahError } from "../core/errors.ts"
 import { violations } from "../core/invariants.ts"
-import type { CampaignId, NodeId, Rules } from "../core/model.ts"
+import type { CampaignId, NodeId } from "../core/model.ts"
 import type { FullOffer, Log, Order, Store, Write } from "../core/ports.ts"
-import { noRules } from "../core/rules.ts"
 import { step } from "../core/step.ts"
 import { HubEngine } from "../engine.ts"
 import { MemoryStore } from "../store/memory.ts"
@@ -15,15 +13,11 @@ import { brokenCore, type MutantName, speaksTooEarly, withoutRescue } from "./br
 import { Checkers } from "./checkers.ts"
 import { type Faults, faultsOf } from "./faults.ts"
 import { Network } from "./network.ts"
+import { fairShares, type Planned, planFair, planOrders } from "./orders.ts"
 import { Random } from "./random.ts"
+import { Starvation } from "./starvation.ts"
 import { VirtualTime, VirtualTimer } from "./time.ts"
 import { Volunteer, type Work } from "./volunteer.ts"
-
-/** A campaign that must have ended first, by its key. */
-interface After {
-  readonly key: string
-  readonly success: boolean
-}
 
 export interface Setting {
   readonly seed: number
@@ -36,6 +30,8 @@ export interface Setting {
   readonly broken: MutantName | null
   /** False: slow attempts are not doubled. */
   readonly rescue: boolean
+  /** Three owners with different pasts who all want more than there is, to see what they get. */
+  readonly fair: boolean
 }
 
 export interface Report {
@@ -49,6 +45,10 @@ export interface Report {
   readonly rescues: number
   readonly hubCrashes: number
   readonly outcomes: Record<string, number>
+  /** The longest that an owner's turn took, ms. */
+  readonly longestWaitMs: number
+  /** Core-seconds by owner in the second half of the time with faults. */
+  readonly used: Readonly<Record<string, number>>
 }
 
 const hour = 3_600_000
@@ -82,6 +82,7 @@ class World {
   private runs = 0
   private hubCrashes = 0
   private readonly meanRunMs: number
+  private readonly starvation: Starvation
 
   constructor(setting: Setting) {
     this.setting = setting
@@ -97,14 +98,23 @@ class World {
     const slots = Array.from({ length: setting.agents }, () => this.random.whole(1, 4))
     this.volunteers = slots.map((count, i) => new Volunteer(this.surroundings(), setting.seed, i, count))
     const slotHours = slots.reduce((sum, count) => sum + count, 0) * setting.hours
-    this.meanRunMs = Math.max(1_000, (slotHours * hour * 0.4) / setting.jobs)
+    // Fair shares show when everybody wants more than there is.
+    this.meanRunMs = Math.max(1_000, (slotHours * hour * (setting.fair ? 3 : 0.4)) / setting.jobs)
+    this.starvation = new Starvation(this.walltimeMs())
   }
 
   async run(): Promise<Report> {
-    const { hours } = this.setting
+    const { hours, fair } = this.setting
+    if (fair) await this.remember()
     this.hubUp()
     this.plan()
+    await this.time.run((hours * hour) / 2, () => this.ended())
+    const before = this.used()
     await this.time.run(hours * hour, () => this.ended())
+    const after = this.used()
+    const used = Object.fromEntries([...after].map(([owner, all]) => [owner, all - (before.get(owner) ?? 0)]))
+    // The rest of three days' work for one says nothing more.
+    if (fair) for (const id of this.ids.values()) this.cancel(id, 0, this.store.campaign(id)!.total - 1)
     this.calm()
     await this.time.run(hours * hour + peaceMs, () => this.ended() && this.resting())
     if (!this.resting()) for (const what of this.restless()) this.checkers.rest(what)
@@ -123,7 +133,28 @@ class World {
       rescues: this.checkers.rescues,
       hubCrashes: this.hubCrashes,
       outcomes,
+      longestWaitMs: this.starvation.longestMs,
+      used,
     }
+  }
+
+  /** What the owners of a fair world have used before it began, and what they may expect. */
+  private async remember(): Promise<void> {
+    const at = this.wallMs()
+    const writes = fairShares.flatMap(([owner, share, coreSeconds]): Write[] => [
+      { kind: "usage", row: { owner, project: "", bestEffort: false, coreSeconds, at } },
+      { kind: "share", owner, share },
+    ])
+    this.store.commit(writes, () => {})
+    await this.time.run(1_000, () => false)
+  }
+
+  private used(): Map<string, number> {
+    const used = new Map<string, number>()
+    for (const { owner, totals } of this.store.campaigns({ owner: null, before: 0, limit: 1e6, live: false })) {
+      used.set(owner, (used.get(owner) ?? 0) + totals.coreMs / 1_000)
+    }
+    return used
   }
 
   private wallMs(): number {
@@ -258,24 +289,28 @@ class World {
       this.wallJumpMs += random.between(-1, 1) * 24 * hour
     })
     for (const volunteer of this.volunteers) this.planVolunteer(volunteer, span)
-    const campaigns = Math.min(40, Math.max(3, Math.ceil(this.setting.jobs / 2_500)))
-    let left = this.setting.jobs
-    for (let i = 0; i < campaigns; i++) {
-      const total = i === campaigns - 1 ? left : Math.ceil(this.setting.jobs / campaigns)
-      left -= total
-      if (total <= 0) continue
-      this.unanswered++
-      const order = { ...orderOf(i, total, this.walltimeMs()), rules: this.randomRules() }
-      const after = i > 0 && random.chance(faults.rules) ? { key: `key-${i - 1}`, success: random.chance(0.3) } : null
-      time.after(random.between(0, span * 0.1), () => this.submit(order, after))
+    const around = {
+      random,
+      faults,
+      jobs: this.setting.jobs,
+      spanMs: span,
+      walltimeMs: this.walltimeMs(),
+      wallMs: this.wallMs(),
     }
+    for (const planned of this.setting.fair ? planFair(around) : planOrders(around)) {
+      this.unanswered++
+      time.after(planned.atMs, () => this.submit(planned))
+    }
+    this.lookAtTurns()
   }
 
-  private randomRules(): Rules {
-    const { random, faults } = this
-    if (!random.chance(faults.rules)) return noRules
-    const shape = { needs: { slots: 2, memoryBytes: 1e6, diskBytes: 1e6 }, walltimeMs: this.walltimeMs() }
-    return { ...noRules, retryMax: random.whole(0, 3), shapes: random.chance(0.5) ? [shape] : [] }
+  /** Whether anybody is passed over for ever. */
+  private lookAtTurns(): void {
+    this.time.after(10 * 60_000, () => {
+      if (this.engine === null) this.starvation.forget()
+      else for (const found of this.starvation.look(this.engine.peek(), this.time.nowMs)) this.checkers.rest(found)
+      this.lookAtTurns()
+    })
   }
 
   private planVolunteer(volunteer: Volunteer, span: number): void {
@@ -327,19 +362,22 @@ class World {
   // ---- clients --------------------------------------------------------------------------------------------------
 
   /** As a client does it: with one key, again and again, until there is an answer. */
-  private submit(given: Order, after: After | null): void {
+  private submit(planned: Planned): void {
     const { engine, time } = this
+    const { order: given, after, within } = planned
     let answered = false
     const again = () => {
-      if (!answered) this.submit(given, after)
+      if (!answered) this.submit(planned)
       answered = true
     }
     const other = after === null ? null : (this.ids.get(after.key) ?? null)
-    if (engine === null || (after !== null && other === null)) {
+    const inside = within === null ? null : (this.ids.get(within) ?? null)
+    if (engine === null || (after !== null && other === null) || (within !== null && inside === null)) {
       time.after(this.random.between(1_000, 30_000), again)
       return
     }
-    const order = { ...given, waitsFor: other === null ? [] : this.waitsFor(other, after!.success) }
+    const waitsFor = other === null ? [] : this.waitsFor(other, after!.success)
+    const order = { ...given, waitsFor, rules: { ...given.rules, inside } }
     const earlier = this.store.campaignByKey(order.owner, order.key)
     const reply =
       earlier === null || earlier.endedAt === null
@@ -355,11 +393,17 @@ class World {
         if (other !== null) this.checkers.waits(campaign, [other])
         // A lost answer: the client asks once more, and must get the same campaign.
         if (this.random.chance(0.2) && !this.peace)
-          time.after(this.random.between(0, 60_000), () => this.submit(given, after))
+          time.after(this.random.between(0, 60_000), () => this.submit(planned))
         else this.submitted(campaign, jobs)
       },
       (error: unknown) => {
         const { code } = error as CahError
+        if (code === "failed_precondition" && within !== null) {
+          // Its container has ended: there is nothing to be done.
+          if (!answered) this.unanswered--
+          answered = true
+          return
+        }
         if (code !== "unavailable" && code !== "aborted") this.checkers.rest(`submit: ${String(error)}`)
         again()
       },
@@ -387,11 +431,29 @@ class World {
     time.after(this.setting.hours * hour + 10 * 60_000, resume)
   }
 
+  private holdJobs(campaign: CampaignId, jobs: number): void {
+    const { engine, time, random } = this
+    if (engine === null || this.peace) return
+    const first = random.whole(0, jobs - 1)
+    const range = { first, last: Math.min(jobs - 1, first + random.whole(0, 20)) }
+    const ignore = () => {}
+    const held = () => this.checkers.jobsHeld(campaign, range, this.store)
+    time.follow(engine.holdJobs(campaign, [range], true), held, ignore)
+    const resume = () => {
+      const { engine: now } = this
+      if (now === null) time.after(60_000, resume)
+      else time.follow(now.holdJobs(campaign, [range], false), ignore, ignore)
+    }
+    time.after(random.exponential(30 * 60_000), resume)
+    time.after(this.setting.hours * hour + 10 * 60_000, resume)
+  }
+
   private submitted(campaign: CampaignId, jobs: number): void {
     const { random, time, faults, setting } = this
     this.unanswered--
     const span = setting.hours * hour
     if (random.chance(faults.rules)) time.after(random.between(0, span / 2), () => this.hold(campaign))
+    if (random.chance(faults.kinds)) time.after(random.between(0, span / 2), () => this.holdJobs(campaign, jobs))
     if (random.chance(faults.cancelCampaign))
       time.after(random.between(0, span), () => this.cancel(campaign, 0, jobs - 1))
     for (let i = 0; i < Math.min(50, jobs * faults.cancelJob); i++) {
@@ -449,26 +511,5 @@ class World {
       if (held > 0) found.push(`L4: the hub believes that ${volunteer.node} holds ${held} attempts`)
     }
     return found
-  }
-}
-
-function orderOf(number: number, total: number, walltimeMs: number): Order {
-  const key = `key-${number}`
-  return {
-    owner: `owner${number % 4}`,
-    key,
-    specDigest: `sha256:${createHash("sha256").update(key).digest("hex")}` as Digest,
-    name: key,
-    project: "",
-    spec: new Uint8Array(0),
-    stagein: null,
-    needs: { slots: 1, memoryBytes: 1e6, diskBytes: 1e6 },
-    walltimeMs,
-    rules: noRules,
-    held: false,
-    waitsFor: [],
-    priority: number % 3,
-    total,
-    lines: null,
   }
 }

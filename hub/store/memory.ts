@@ -339,6 +339,10 @@ export class MemoryStore implements Store {
     return campaigns.flatMap(([, { jobs, live }]) => inOrder(live).map(index => ({ ...jobs.get(index)! })))
   }
 
+  indicesFrom(campaign: CampaignId, fromIndex: number): number[] {
+    return inOrder(this.#campaigns.get(campaign)?.jobs.keys() ?? []).filter(index => index >= fromIndex)
+  }
+
   cancelledRanges(campaign: CampaignId): IndexRange[] {
     const ranges = this.#campaigns.get(campaign)?.cancelled ?? []
     return ranges.map(({ first, count }) => ({ first, last: first + count - 1 }))

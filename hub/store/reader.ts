@@ -67,6 +67,9 @@ function prepare(db: Db) {
     cancelledOver: db.prepare<[number, number], { first: number; count: number; at: number }>(
       "SELECT first, count, at FROM cancelled WHERE campaign = ? AND first <= ? ORDER BY first DESC LIMIT 1",
     ),
+    indicesFrom: db
+      .prepare<[number, number], number>("SELECT idx FROM jobs WHERE campaign = ? AND idx >= ? ORDER BY idx")
+      .pluck(),
     nodes: db.prepare<[], Columns>("SELECT * FROM nodes ORDER BY id"),
     usages: db.prepare<[], Columns>("SELECT * FROM usage ORDER BY owner, project, best_effort"),
     shares: db.prepare<[], { owner: string; share: number }>("SELECT owner, share FROM shares ORDER BY owner"),
@@ -175,6 +178,10 @@ export class SqliteReader implements StoreReader {
 
   liveJobs(): JobRow[] {
     return this.#ask.liveJobs.all().map(jobRow)
+  }
+
+  indicesFrom(campaign: CampaignId, fromIndex: number): number[] {
+    return this.#ask.indicesFrom.all(campaign, fromIndex)
   }
 
   cancelledRanges(campaign: CampaignId): IndexRange[] {

@@ -60,7 +60,7 @@ export function cacheMethods({
         throw new CahError("failed_precondition", message)
       }
       await engine.commit([{ kind: "forgetCampaign", campaign: row.id, at: clock.wallMs() }])
-      retention.wake()
+      void retention.wake()
       return {}
     },
   }

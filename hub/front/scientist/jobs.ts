@@ -4,7 +4,6 @@ import type { ServiceImpl } from "@connectrpc/connect"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { untouchedJob } from "../../core/change.ts"
 import type { CampaignRow, JobRow, ResultRow, StoreReader } from "../../core/ports.ts"
-import { HOLD_JOBS_MAX } from "../../limits.ts"
 import { InlineBudget } from "./inline.ts"
 import { callerOf, campaignFor, checkIndex, pageOf, type ScientistParts } from "./parts.ts"
 import { campaignIdOf, type JobView, jobOf, outcomeOf, phaseOf, wireJob } from "./words.ts"
@@ -63,12 +62,7 @@ export function listJobs(store: StoreReader, campaign: CampaignRow, wanted: Jobs
   const mayBeQueued = (phase === undefined || phase === "queued") && (outcome === undefined || outcome === null)
   if (!mayBeQueued) return rows
   // Jobs that were held before they began have a row beyond the cursor, whatever phase was asked for.
-  const beyond = { fromIndex: Math.max(fromIndex, campaign.cursor), limit: HOLD_JOBS_MAX }
-  const heldEarly =
-    phase === undefined
-      ? []
-      : (["held", "queued"] as const).flatMap(one => store.jobs(campaign.id, { ...beyond, phase: one }))
-  const taken = new Set([...rows, ...heldEarly].map(row => row.index))
+  const taken = new Set(store.indicesFrom(campaign.id, Math.max(fromIndex, campaign.cursor)))
   const cancelled = store.cancelledRanges(campaign.id)
   const queued: JobRow[] = []
   let index = Math.max(fromIndex, campaign.cursor)
