@@ -91,6 +91,11 @@ export const COMPLETE_MAX_MS = 1_000
 export const COMPLETE_CACHE_MS = 10_000
 export const COMPLETE_WORDS_MAX = 100
 
+/** What a job gives back at most: the agent's own bound. */
+export const STAGEOUT_MAX_BYTES = 2 * 1024 ** 3
+/** Files that `try` names one by one. */
+export const TRY_FILES_SHOWN = 20
+
 /** The longest --timeout: a timer of Node's holds 2³¹ ms. */
 export const TIMEOUT_MAX_S = 24 * 24 * 3_600
 /** Campaigns, and ranges of jobs, that one selector may name. More is a typing error. */

@@ -15,6 +15,10 @@ export const verbs: Entries = {
     summary: "submit a command, once or as an array of jobs",
     load: async () => (await import("./commands/sub.ts")).sub,
   },
+  try: {
+    summary: "run a job once here, as a node would",
+    load: async () => (await import("./commands/try.ts")).tryOut,
+  },
   ls: { summary: "list campaigns, or the jobs of some", load: async () => (await import("./commands/ls.ts")).ls },
   show: {
     summary: "show one campaign, or one job with its story",

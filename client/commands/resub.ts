@@ -71,7 +71,7 @@ export async function resubmit(context: Context, text: string, wanted: Resubmiss
   const key = checkKey(wanted.key ?? uuidv7())
   checkTogether(wishes)
   if (wanted.key !== undefined) checkFixed(wishes)
-  const notices = await noticesOf(context, wishes.notify ?? [], wishes.notifySecretFile)
+  const notices = await noticesOf(context, wishes.notify ?? [], wishes.notifySecretFile ?? null)
   checkWaits(wishes.notify ?? [], false)
   const inner = wishes.type?.find(type => type.kind === "inner")
   context.onInterrupt = "Nothing was submitted."
@@ -86,7 +86,7 @@ export async function resubmit(context: Context, text: string, wanted: Resubmiss
   const spec = { ...again.spec, ...inside }
   const answer = await place(context, hub, { spec, parameters, notices, idempotencyKey: key })
   const draft = {
-    ...{ spec: { ...spec, name: spec.name ?? "" }, parameters, jobs: again.jobs, notices, notify: [] },
+    ...{ spec: { ...spec, name: spec.name ?? "" }, parameters, jobs: again.jobs, notify: [], notifySecretFile: null },
     ...{ stagein: null, after: [], afterOk: [], gather: null, inside: null },
   }
   await tell(context, [{ order: { draft, name: null, edges: [] }, answer } satisfies Submitted], false)

@@ -13,7 +13,7 @@ import { plural, showBytes } from "../quantities.ts"
 import { fetchResults } from "../results.ts"
 import { type Announce, announce } from "../submit/announce.ts"
 import { campaignFlags, compactHelp } from "../submit/flags.ts"
-import { checkWaits } from "../submit/notify.ts"
+import { checkWaits, noticesOf } from "../submit/notify.ts"
 import { type Order, ordersOf } from "../submit/orders.ts"
 import { planOf, showPlans } from "../submit/plan.ts"
 import { refuseSet } from "../submit/refused.ts"
@@ -123,6 +123,7 @@ async function plansOf(context: Context, orders: readonly Order[]) {
   const words = { after: "after", afterOk: "after", gather: "gathers", inside: "inside" }
   const plans = []
   for (const { draft, name, edges } of orders) {
+    await noticesOf(context, draft.notify, draft.notifySecretFile)
     const plan = await planOf(context, draft, name)
     plans.push({ ...plan, waitsFor: [...plan.waitsFor, ...edges.map(({ on, kind }) => `${words[kind]} ${on}`)] })
   }

@@ -8,7 +8,7 @@ import { joinParameters, parseParameters } from "../parameters.ts"
 import type { Wishes } from "./flags.ts"
 import { readInput, textOf } from "./input.ts"
 import { encodeRow, type Table } from "./named.ts"
-import { type Notice, type NotifyWish, noticesOf } from "./notify.ts"
+import type { NotifyWish } from "./notify.ts"
 import { checkTogether, fieldsOf, hasType, type Spec } from "./spec.ts"
 import { product } from "./sweep.ts"
 import { parseCsv, parseJson, parseLines } from "./tables.ts"
@@ -25,14 +25,13 @@ export interface Draft {
   readonly afterOk: readonly string[]
   readonly gather: string | null
   readonly inside: string | null
-  /** What the hub tells, and what is done here. */
-  readonly notices: readonly Notice[]
+  /** Whom to tell, and the file with what webhooks are signed with. */
   readonly notify: readonly NotifyWish[]
+  readonly notifySecretFile: string | null
 }
 
 export async function draftOf(context: Context, command: readonly string[], wishes: Wishes): Promise<Draft> {
   checkTogether(wishes)
-  const notify = wishes.notify ?? []
   const fields = fieldsOf(wishes, {}, Date.now())
   const holding = holdsOnly(context, command, wishes) ? holdingCommand(fields) : null
   if (holding === null) checkCommand(context, command)
@@ -45,8 +44,8 @@ export async function draftOf(context: Context, command: readonly string[], wish
     afterOk: wishes.afterOk ?? [],
     gather: wishes.gather ?? null,
     inside: wishes.type?.flatMap(type => (type.kind === "inner" ? [type.campaign] : []))[0] ?? null,
-    notices: await noticesOf(context, notify, wishes.notifySecretFile),
-    notify,
+    notify: wishes.notify ?? [],
+    notifySecretFile: wishes.notifySecretFile ?? null,
     spec: {
       name: "",
       project: context.config.project.value,

@@ -88,7 +88,7 @@ export function checkWaits(wishes: readonly NotifyWish[], waits: boolean): void 
 export async function noticesOf(
   context: Context,
   wishes: readonly NotifyWish[],
-  secretFile: string | undefined,
+  secretFile: string | null,
 ): Promise<Notice[]> {
   const notices: Notice[] = []
   for (const { occasions, target } of wishes) {
@@ -103,9 +103,9 @@ export async function noticesOf(
   return notices
 }
 
-async function secretOf({ config }: Context, file: string | undefined): Promise<string> {
+async function secretOf({ config }: Context, file: string | null): Promise<string> {
   const [secret, origin] =
-    file !== undefined
+    file !== null
       ? [(await readSecretFile(file, "--notify-secret-file", SECRET_FILE_MAX_BYTES)).trim(), file]
       : [config.notifySecret, "CAH_NOTIFY_SECRET"]
   if (secret === null) {

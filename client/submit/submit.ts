@@ -4,8 +4,10 @@ import type { SubmitResponse } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "../context.ts"
 import { at, ClientError } from "../errors.ts"
 import type { Hub } from "../library.ts"
+import { type Notice, noticesOf } from "./notify.ts"
 import type { Order } from "./orders.ts"
 import { complete, place } from "./send.ts"
+import type { Spec } from "./spec.ts"
 
 export interface Submitted {
   readonly order: Order
@@ -19,8 +21,10 @@ export async function submitAll(
   orders: readonly Order[],
   key: string,
 ): Promise<Submitted[]> {
-  const specs = []
+  const specs: Spec[] = []
+  const notices: Notice[][] = []
   // All inputs first: an unreadable one leaves no half of a graph.
+  for (const { draft } of orders) notices.push(await noticesOf(context, draft.notify, draft.notifySecretFile))
   for (const { draft } of orders) specs.push(await complete(context, hub, draft))
   const numbers = new Map<string, bigint>()
   const done: Submitted[] = []
@@ -37,10 +41,14 @@ export async function submitAll(
       gather: one("gather") ?? spec.gather ?? 0n,
       inside: one("inside") ?? spec.inside ?? 0n,
     }
-    const { parameters, notices } = order.draft
     try {
-      const idempotencyKey = order.name === null ? key : `${key}/${order.name}`
-      const answer = await place(context, hub, { spec: whole, parameters, notices, idempotencyKey, typedKey: key })
+      const answer = await place(context, hub, {
+        spec: whole,
+        parameters: order.draft.parameters,
+        notices: notices[index] ?? [],
+        idempotencyKey: order.name === null ? key : `${key}/${order.name}`,
+        typedKey: key,
+      })
       if (order.name !== null) numbers.set(order.name, answer.campaign)
       done.push({ order, answer })
     } catch (thrown) {
