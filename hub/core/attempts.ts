@@ -1,7 +1,17 @@
 // The life of an attempt: offered, reported, lost. The number is the fence: what is said about an attempt that is not
 // under way changes nothing and is answered "stale", so that the agent cleans up.
 import { ATTEMPT_SLACK_MS, OFFER_MS } from "../limits.ts"
-import { change, liveJob, type Stage, stopOn, tryOf, untouchedJob, updateLane, updateRoom } from "./change.ts"
+import {
+  change,
+  liveJob,
+  queueAgain,
+  type Stage,
+  stopOn,
+  tryOf,
+  untouchedJob,
+  updateLane,
+  updateRoom,
+} from "./change.ts"
 import type { AttemptName, ReportAnswer } from "./effects.ts"
 import type { AttemptReported } from "./events.ts"
 import { arm, backoffMs, renew } from "./lease.ts"
@@ -282,8 +292,7 @@ export function displace(stage: Stage, campaign: Campaign, job: Job, one: Try, e
     job.tries = job.tries.filter(other => other !== one)
     if (job.node === one.node) job.node = job.tries[0]?.node ?? null
   })
-  if (job.phase === "queued") campaign.again.add(job.index)
-  updateLane(stage.state, campaign)
+  if (job.phase === "queued") queueAgain(stage.state, campaign, job.index)
 }
 
 function queueLater(stage: Stage, campaign: Campaign, job: Job, waitMs: number): void {
@@ -296,8 +305,7 @@ function queueLater(stage: Stage, campaign: Campaign, job: Job, waitMs: number):
 export function onAgainDue(stage: Stage, due: Extract<Deadline, { kind: "again" }>): void {
   const found = liveJob(stage.state, due.campaign, due.index)
   if (found === null || found.job.phase !== "queued" || found.job.attempt !== due.attempt) return
-  found.campaign.again.add(due.index)
-  updateLane(stage.state, found.campaign)
+  queueAgain(stage.state, found.campaign, due.index)
 }
 
 /** Takes back what the node was offered and did not answer. Asked when it is heard, so that silence is left to its lease. */

@@ -165,6 +165,13 @@ export function updateLane(state: State, campaign: Campaign): void {
   else dequeue(state, campaign)
 }
 
+/** A job of it may be offered again: also to nodes that were held against the campaign in vain, for want of this one. */
+export function queueAgain(state: State, campaign: Campaign, index: number): void {
+  campaign.again.add(index)
+  if (campaign.queued) state.queue.fresh.add(campaign.demand)
+  updateLane(state, campaign)
+}
+
 /** Whether anything of it may be offered at all. */
 export function isOpen(state: State, campaign: Campaign): boolean {
   const { held, early, waitsFor } = campaign

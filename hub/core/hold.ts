@@ -1,7 +1,7 @@
 // Jobs held one by one. A job that has not begun gets a row of its own by it, which the campaign's cursor steps over.
 import { HOLD_JOBS_MAX } from "../limits.ts"
 import { gaps, merged } from "./campaigns.ts"
-import { change, type Stage, untouchedJob, updateLane } from "./change.ts"
+import { change, queueAgain, type Stage, untouchedJob, updateLane } from "./change.ts"
 import { CahError } from "./errors.ts"
 import type { JobsHeld } from "./events.ts"
 import type { Campaign, Job } from "./model.ts"
@@ -53,6 +53,6 @@ function turn(stage: Stage, campaign: Campaign, job: Job, held: boolean): 1 {
     job.held = held
   })
   if (held) campaign.again.delete(job.index)
-  else campaign.again.add(job.index)
+  else queueAgain(stage.state, campaign, job.index)
   return 1
 }

@@ -182,14 +182,26 @@ function renewKey(state: State, lane: Lane, nowMs: number): void {
   lane.demand.lanes.moved(lane)
 }
 
-/** The lane's campaign that is next: of the highest priority; of several projects the one that has used least; the oldest. */
-export function nextCampaign(state: State, lane: Lane, nowMs: number): Campaign {
+/**
+ * The lane's campaign that is next, of those that are open: of the highest priority; of several projects the one that has used
+ * least; the oldest. Null: none is open.
+ */
+export function nextCampaign(
+  state: State,
+  lane: Lane,
+  nowMs: number,
+  isOpen: (campaign: Campaign) => boolean,
+): Campaign | null {
   let best: Campaign | null = null
   for (const line of lane.projects.values()) {
-    const campaign = line.first!
-    if (best === null || goesBefore(state, campaign, best, nowMs)) best = campaign
+    for (const campaign of line) {
+      if (best !== null && !goesBefore(state, campaign, best, nowMs)) break
+      if (!isOpen(campaign)) continue
+      best = campaign
+      break
+    }
   }
-  return best!
+  return best
 }
 
 /** Of two campaigns of one owner. */

@@ -103,14 +103,19 @@ export function isKeptBack(state: State, node: Node, campaign: Campaign, shape: 
 
 /** The same without a trace: which reservation needs it, or null. */
 export function keptFor(state: State, node: Node, campaign: Campaign, shape: number, nowMs: number): Booking | null {
-  if (state.bookings.size === 0 || campaign.demand.rank !== "common") return null
+  if (state.bookings.size === 0 || !isInTheWay(campaign)) return null
   for (const booking of crossed(state, node, shapeOf(campaign, shape), nowMs)) if (booking.spare <= 0) return booking
   return null
 }
 
+/** Best effort makes room when it must, and what is inside a container takes none. */
+function isInTheWay({ demand }: Campaign): boolean {
+  return demand.rank === "common" && demand.inside === null
+}
+
 /** A job was placed: it may take from what reservations have to spare. */
 export function countCrossing(state: State, node: Node, campaign: Campaign, shape: number, nowMs: number): void {
-  if (state.bookings.size === 0 || campaign.demand.rank !== "common") return
+  if (state.bookings.size === 0 || !isInTheWay(campaign)) return
   const { needs } = shapeOf(campaign, shape)
   for (const booking of crossed(state, node, shapeOf(campaign, shape), nowMs)) {
     booking.spare -= Math.max(1, needs.slots / booking.campaign.needs.slots)

@@ -45,7 +45,7 @@ export function choose(state: State, { node, free, asked, claim }: Room, nowMs: 
     for (const demand of asked(rank)) {
       // One that was ready when this began may be used up by now.
       if (demand.lanes.size === 0 || fittingShape(demand, free) === null || !suits(node, demand)) continue
-      const one = chooseOf(state, node, free, nextLane(state, demand, nowMs), nowMs)
+      const one = ofDemand(state, node, free, demand, nowMs)
       if (one !== null && (best === null || isNext(state, one, best, nowMs))) best = one
     }
     if (best !== null) return best
@@ -54,13 +54,26 @@ export function choose(state: State, { node, free, asked, claim }: Room, nowMs: 
   return null
 }
 
+function ofDemand(state: State, node: Node, free: Needs, demand: Demand, nowMs: number): Choice | null {
+  const next = nextLane(state, demand, nowMs)
+  const one = chooseOf(state, node, free, next, nowMs)
+  if (one !== null) return one
+  // Seldom: all that it has is still being stopped here, or would run into a reservation. Then whoever comes after it.
+  let best: Choice | null = null
+  for (const lane of demand.lanes) {
+    const other = lane === next ? null : chooseOf(state, node, free, lane, nowMs)
+    if (other !== null && (best === null || isNext(state, other, best, nowMs))) best = other
+  }
+  return best
+}
+
 function chooseOf(state: State, node: Node, free: Needs, lane: Lane, nowMs: number): Choice | null {
   const shape = lane.at < 0 ? null : fittingShape(lane.demand, free)
   if (shape === null) return null
-  const campaign = nextCampaign(state, lane, nowMs)
-  const index = indexFor(campaign, node)
-  if (index === null || isKeptBack(state, node, campaign, shape, nowMs)) return null
-  return { lane, campaign, index, shape }
+  const isOpen = (campaign: Campaign) =>
+    indexFor(campaign, node) !== null && !isKeptBack(state, node, campaign, shape, nowMs)
+  const campaign = nextCampaign(state, lane, nowMs, isOpen)
+  return campaign === null ? null : { lane, campaign, index: indexFor(campaign, node)!, shape }
 }
 
 function isNext(state: State, a: Choice, b: Choice, nowMs: number): boolean {
