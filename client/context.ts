@@ -79,6 +79,12 @@ export class Context {
     this.output.warn(`The hub at ${this.config.hub.value.origin} is back.`)
   }
 
+  /** A remark for people while something is drawn. */
+  note(text: string): void {
+    this.#bar?.clear()
+    this.output.note(text)
+  }
+
   /** The one bar on the terminal; a new one takes the place of the old. */
   bar(options: BarOptions): Bar {
     this.#bar?.clear()

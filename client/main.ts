@@ -107,8 +107,11 @@ function debugText(error: ClientError): string {
   return stacks.join("\ncaused by ")
 }
 
-/** Called by bin/cah.mjs with the name it has there. Sets the exit code and lets the process end by itself, so that no output is cut off. */
-export async function main(name: string): Promise<void> {
+/**
+ * Called by bin/cah.mjs with the name it has there, and told when Ctrl-C is taken care of. Sets the exit code and lets the process end
+ * by itself, so that no output is cut off.
+ */
+export async function main(name: string, onReady: () => void): Promise<void> {
   const interrupt = new AbortController()
   // Parallel transfers all listen; their number is bounded elsewhere.
   setMaxListeners(0, interrupt.signal)
@@ -122,6 +125,7 @@ export async function main(name: string): Promise<void> {
       interrupt.abort(new ClientError("interrupted", "Interrupted.", { exitCode }))
     })
   }
+  onReady()
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", error => {
       // Whoever read our output has seen enough (cah logs 12 | head): that is no failure.

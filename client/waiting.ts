@@ -153,6 +153,7 @@ class Watcher {
   readonly #target: Target
   readonly #signal: AbortSignal
   readonly #news: News
+  #saidHeld = false
 
   constructor(context: Context, hub: Hub, target: Target, signal: AbortSignal, news: News) {
     this.#context = context
@@ -180,6 +181,7 @@ class Watcher {
       if (this.#context.output.format === "ndjson") {
         await this.#context.output.write(`${JSON.stringify(json(WatchCampaignResponseSchema, message))}\n`)
       }
+      this.#sayIfHeld(message.campaign)
       if (selected === null) {
         this.#news.onStanding({ ...tally(message.campaign), campaign: message.campaign })
         continue
@@ -194,6 +196,16 @@ class Watcher {
     const after = await this.#hub.show(id)
     if (after.campaign === undefined) throw new ClientError("internal", `The hub describes no campaign ${id}.`)
     return this.#ended(after, after.campaign, selected)
+  }
+
+  /** Once: whoever waits for what is held waits for ever. */
+  #sayIfHeld(campaign: Campaign | undefined): void {
+    const { active, waiting } = tally(campaign)
+    const all = campaign?.held === true || campaign?.counts?.held === waiting
+    if (this.#saidHeld || campaign === undefined || active > 0 || waiting === 0 || !all) return
+    this.#saidHeld = true
+    const what = campaign.held ? String(campaign.id) : `${campaign.id}.0-${(campaign.counts?.total ?? 1) - 1}`
+    this.#context.note(`All that is left of campaign ${campaign.id} is held. Let it go on with: cah resume ${what}`)
   }
 
   #ended(after: GetCampaignResponse, campaign: Campaign, selected: Selected | null): Ended {

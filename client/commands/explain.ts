@@ -42,7 +42,8 @@ export const explain: Verb = {
 function head(campaign: bigint, { index, sentence, jobsAhead, notBefore }: ExplainResponse): string {
   // Nodes are called what their owners like.
   const lines = [`${index === undefined ? campaign : `${campaign}.${index}`}: ${clean(sentence)}`]
-  if (jobsAhead > 0n)
+  // Where they are the cause, the sentence counts them already.
+  if (jobsAhead > 0n && !sentence.includes("go first"))
     lines.push(`${plural(jobsAhead, "ready job")} ${jobsAhead === 1n ? "goes" : "go"} first as things stand.`)
   if (notBefore !== undefined) {
     const seconds = (timestampMs(notBefore) - Date.now()) / 1000

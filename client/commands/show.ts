@@ -209,7 +209,7 @@ function nextOfJob(job: Job): string {
   if (job.phase === Phase.HELD) return `cah resume ${id}`
   if (job.phase === Phase.QUEUED) return `cah explain ${id}`
   if (job.phase !== Phase.ENDED) return `cah logs -f ${id}`
-  if (job.outcome === Outcome.FINISHED) return `cah get ${id}`
+  if (job.outcome === Outcome.FINISHED) return job.result?.stageout === undefined ? `cah logs ${id}` : `cah get ${id}`
   return `cah logs ${id} --stderr    once more: cah resub ${id}`
 }
 

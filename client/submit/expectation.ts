@@ -4,7 +4,8 @@ import { plural } from "../quantities.ts"
 
 /** "about 3.5 of 4 jobs begin at once; all of them with 82 %; judged from 12 nodes". */
 export function expectationInWords({ jobs, confidence, nodes }: Expectation, wanted: number): string {
-  const about = Math.round(jobs * 10) / 10
+  // The hub may expect more places than jobs.
+  const about = Math.min(wanted, Math.round(jobs * 10) / 10)
   return `about ${about} of ${plural(wanted, "job")} will find a place at once, all of them with ${percent(confidence)}, judged from ${plural(nodes, "node")}`
 }
 

@@ -40,7 +40,17 @@ export function factsOf(
   node: Pick<Node, "id" | "name" | "slots" | "memoryBytes" | "diskBytes" | "properties">,
 ): NodeProperties {
   const { id, name, slots, memoryBytes, diskBytes, properties } = node
-  const known = { node: id, name, slots, core: slots, mem: memoryBytes, disk: diskBytes }
+  // OAR's names for a machine and its processors besides ours.
+  const known = {
+    node: id,
+    name,
+    host: name,
+    network_address: name,
+    slots,
+    core: slots,
+    mem: memoryBytes,
+    disk: diskBytes,
+  }
   return { ...lowerCased(properties), ...known }
 }
 
