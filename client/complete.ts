@@ -1,5 +1,5 @@
-// What a shell is told while somebody presses Tab: words that only the hub or the configuration knows. Fast or not at all: one second from the
-// start of the process, answers kept for ten, and silence where anything is wrong.
+// What a shell is told while somebody presses Tab: words that only the hub or the configuration knows. Fast or not at all: the hub has one second,
+// its answers are kept for ten, and silence where anything is wrong.
 import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { Context } from "./context.ts"
@@ -44,10 +44,9 @@ export async function wordsFor(context: Context, kind: Kind): Promise<readonly W
 
 /** Null: the hub could not be asked in time. */
 async function asked(context: Context, kind: Exclude<Kind, "contexts">): Promise<Word[] | null> {
-  const left = Math.max(1, context.startedMs + COMPLETE_MAX_MS - performance.now())
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<null>(resolve => {
-    timer = setTimeout(() => resolve(null), left)
+    timer = setTimeout(() => resolve(null), COMPLETE_MAX_MS)
   })
   const words: Word[] = []
   const ask = async () => {

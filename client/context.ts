@@ -19,8 +19,6 @@ export interface ContextOptions {
   readonly signal: AbortSignal
   readonly stdin: Stdin
   readonly cwd: string
-  /** When the program was started, by performance.now(). */
-  readonly startedMs: number
 }
 
 export class Context {
@@ -29,7 +27,6 @@ export class Context {
   readonly signal: AbortSignal
   readonly stdin: Stdin
   readonly cwd: string
-  readonly startedMs: number
   /** What to tell a user who interrupts now. */
   onInterrupt = ""
   #bar: Bar | null = null
@@ -42,7 +39,6 @@ export class Context {
     this.signal = options.signal
     this.stdin = options.stdin
     this.cwd = options.cwd
-    this.startedMs = options.startedMs
   }
 
   async hub(): Promise<Hub> {

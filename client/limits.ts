@@ -86,7 +86,7 @@ export const SECRET_FILE_MAX_BYTES = 4_096
 /** Tries after exit code 99 that `-t idempotent` stands for. OAR would go on for ever; here somebody lends the machines. */
 export const IDEMPOTENT_RETRIES = 10
 
-/** How long Tab may take from the start of the process, how long an answer is good for the next Tab, and how many words a person looks at. */
+/** How long Tab waits for the hub, how long an answer is good for the next Tab, and how many words a person looks at. */
 export const COMPLETE_MAX_MS = 1_000
 export const COMPLETE_CACHE_MS = 10_000
 export const COMPLETE_WORDS_MAX = 100

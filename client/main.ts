@@ -21,22 +21,19 @@ export interface Surroundings {
   readonly stdout: Stream
   readonly stderr: Stream
   readonly signal: AbortSignal
-  /** By performance.now(); not given: now. */
-  readonly startedMs?: number
 }
 
 /** One run of `cah`. Never throws: what goes wrong is told on stderr, and is the exit code. */
 export async function run(around: Surroundings): Promise<number> {
   let output = new Output({ ...around, format: askedFormat(around), color: "auto", noColor: true })
   let context: Context | null = null
-  const { startedMs = performance.now() } = around
   let exitCode = 0
   const act = async (verb: Verb, command: Command) => {
     const flags: Flags = optionsOf(command)
     const config = await resolveConfig(flags, around.environment, around.cwd, loadCredentials)
     const { noColor, dumb } = config.terminal
     output = new Output({ ...around, format: config.output.value, color: config.color, noColor: noColor || dumb })
-    context = new Context({ ...around, config, output, startedMs })
+    context = new Context({ ...around, config, output })
     exitCode = await verb.run(context, command)
   }
   try {
@@ -141,8 +138,6 @@ export async function main(name: string, onReady: () => void): Promise<void> {
     stdout: process.stdout,
     stderr: process.stderr,
     signal: interrupt.signal,
-    // The clock began with the process.
-    startedMs: 0,
   })
   // A stdin that was asked something would keep the process waiting for more.
   process.stdin.unref?.()

@@ -83,7 +83,7 @@ function checkCommand(context: Context, command: readonly string[]): void {
   }
   if (command.length > 1 && /[\s;|&<>$`*?"'()]/.test(program)) {
     context.output.warn(
-      `${JSON.stringify(program)} is taken as a program's name, because arguments follow it. For a shell line, give one argument.`,
+      `${JSON.stringify(program)} is taken as a program's name, because arguments follow it. For a shell line, give one argument; flags of ours stand before it.`,
     )
   }
 }
