@@ -7,7 +7,8 @@ import { CampaignSchema, TotalsSchema } from "../proto/gen/cah/v1/job_pb.ts"
 import { ListCampaignsResponseSchema } from "../proto/gen/cah/v1/scientist_pb.ts"
 import { Bar, drawBar } from "./bars.ts"
 import { ClientError } from "./errors.ts"
-import { clean, json, Output, table } from "./output.ts"
+import { json } from "./json.ts"
+import { clean, Output, table } from "./output.ts"
 import { bytesInWords, figuresOf, jobsInWords, sumOf } from "./progress.ts"
 
 function sink(isTTY: boolean) {

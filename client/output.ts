@@ -2,11 +2,12 @@
 // Data to stdout; notes and errors to stderr. Text that came from the hub or a volunteer never reaches a terminal with
 // its control characters. Knows no verb.
 import { once } from "node:events"
-import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf"
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf"
 import pc from "picocolors"
 import type { Color, Format } from "./config.ts"
 import { columnsOf, columnsOfValues, csvLine, csvRow } from "./csv.ts"
 import type { ClientError } from "./errors.ts"
+import type { json } from "./json.ts"
 
 export interface Stream {
   readonly isTTY?: boolean
@@ -59,8 +60,10 @@ export class Output {
     message: MessageShape<D>,
     views: { table: () => string; quiet: () => string },
   ): Promise<void> {
+    if (this.format === "table" || this.format === "quiet") return this.value(null, views)
+    const json = await loadJson()
     if (this.format === "csv") await this.#rows(columnsOf(schema), [json(schema, message)])
-    else await this.value(this.#forPrograms ? json(schema, message) : null, views)
+    else await this.value(json(schema, message), views)
   }
 
   /** Many things of a kind: json and yaml give the list message, ndjson a line each, the others a row each. */
@@ -70,18 +73,16 @@ export class Output {
     views: { table: () => string; quiet: (row: MessageShape<R>) => string },
   ): Promise<void> {
     const { schema, messages } = rows
-    if (this.format === "csv")
-      return this.#rows(
-        columnsOf(schema),
-        lazily(messages, row => json(schema, row)),
-      )
-    if (this.format !== "quiet" && this.format !== "ndjson") {
-      const value = this.#forPrograms ? json(list.schema, list.message) : null
-      return this.value(value, { table: views.table, quiet: () => "" })
+    if (this.format === "table") return this.lines(views.table())
+    if (this.format === "quiet") {
+      for (const row of messages) await this.write(`${views.quiet(row)}\n`)
+      return
     }
-    for (const row of messages) {
-      await this.write(`${this.format === "quiet" ? views.quiet(row) : JSON.stringify(json(schema, row))}\n`)
-    }
+    const json = await loadJson()
+    const plain = lazily(messages, row => json(schema, row))
+    if (this.format === "csv") await this.#rows(columnsOf(schema), plain)
+    else if (this.format === "ndjson") for (const row of plain) await this.write(`${JSON.stringify(row)}\n`)
+    else await this.value(json(list.schema, list.message), { table: () => "", quiet: () => "" })
   }
 
   /** A value that is no protobuf message: the client's own verbs. */
@@ -98,10 +99,6 @@ export class Output {
   async #rows(columns: readonly string[], values: Iterable<unknown>): Promise<void> {
     await this.write(csvLine(columns))
     for (const value of values) await this.write(csvRow(columns, value))
-  }
-
-  get #forPrograms(): boolean {
-    return this.format === "json" || this.format === "ndjson" || this.format === "yaml"
   }
 
   async lines(text: string): Promise<void> {
@@ -145,13 +142,13 @@ export class Output {
   }
 }
 
-/** The stable form: every field present, int64 as strings, times in RFC 3339, durations in seconds. */
-export function json<D extends DescMessage>(schema: D, message: MessageShape<D>): unknown {
-  return toJson(schema, message, { alwaysEmitImplicit: true })
-}
-
 function* lazily<T>(items: Iterable<T>, form: (item: T) => unknown): Generator<unknown> {
   for (const item of items) yield form(item)
+}
+
+/** For people it is not needed, and it takes as long to load as the rest. */
+async function loadJson(): Promise<typeof json> {
+  return (await import("./json.ts")).json
 }
 
 /** The parser is as large as the rest of the client, and few ask for it. */
