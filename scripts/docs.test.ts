@@ -6,8 +6,7 @@ import { spawn, spawnSync } from "node:child_process"
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { after, before, describe, it } from "node:test"
-import { CahError } from "../hub/core/errors.ts"
-import { matches, parseProperty } from "../hub/core/property.ts"
+import { matches, PropertyError, parseProperty } from "../proto/wire/property.ts"
 import { Desk } from "./desk.ts"
 import { root } from "./files.ts"
 
@@ -168,7 +167,7 @@ describe("docs/properties.md", async () => {
         for (const [, typed, says] of text.matchAll(/^\$ cah sub -p "(.*)" .*\n(.*)$/gm)) {
           assert.throws(
             () => parseProperty(typed!),
-            (error: unknown) => error instanceof CahError && says!.endsWith(error.message),
+            (error: unknown) => error instanceof PropertyError && says!.endsWith(error.message),
             `${typed} → ${says}`,
           )
         }

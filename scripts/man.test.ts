@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "node:test"
 import { root } from "./files.ts"
-import { manual } from "./man.ts"
+import { agentManual, manual } from "./man.ts"
 
 const page = await manual()
 
@@ -28,9 +28,14 @@ test("names every verb and flag, and nothing that only exists to be refused", ()
   assert.ok(!page.includes("\\-\\-interactive") && !page.includes("cah complete "))
 })
 
-test("is understood by the system's formatter, where there is one", t => {
-  const { error, stderr, stdout } = spawnSync("groff", ["-man", "-Tutf8", "-ww"], { input: page, encoding: "utf8" })
-  if (error !== undefined) return t.skip("groff is not installed here")
-  assert.equal(stderr, "")
-  assert.match(stdout, /a job a line, appended/)
+test("is understood by the system's formatter, where there is one, and so is the agent's", t => {
+  for (const [text, words] of [
+    [page, /a job a line, appended/],
+    [agentManual(), /the hub's address, like https:/],
+  ] as const) {
+    const { error, stderr, stdout } = spawnSync("groff", ["-man", "-Tutf8", "-ww"], { input: text, encoding: "utf8" })
+    if (error !== undefined) return t.skip("groff is not installed here")
+    assert.equal(stderr, "")
+    assert.match(stdout.replace(/\s+/g, " "), words)
+  }
 })
