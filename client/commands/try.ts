@@ -183,7 +183,7 @@ function remarksOf(result: TryResult, { spec }: Draft): string[] {
     "it found the programs of this machine; a node has those of its own image, and perhaps not all of these.",
     `it ran on ${result.processor}; others are slower, or lack what was compiled for it: ask for that with -p.`,
     memory > 0 && result.peakMemoryBytes > memory
-      ? `it took ${showBytes(result.peakMemoryBytes)} of memory and asks for ${showBytes(memory)}: say more with -l mem=.`
+      ? `it took ${showBytes(result.peakMemoryBytes)} of memory and asks for ${showBytes(memory)}, at which a node may end it: say more with -l mem=.`
       : "",
     processors > slots + 0.5
       ? `it kept ${Math.round(processors * 10) / 10} processors busy and asks for ${plural(slots, "slot")}: -l core=${Math.ceil(processors)}.`

@@ -3,6 +3,7 @@
 // Nothing here reads a file or asks a hub.
 import { type Command, Option } from "commander"
 import { GlobError, matcher } from "../../archive/glob.ts"
+import { PropertyError, parseProperty } from "../../proto/wire/where.ts"
 import { usage } from "../errors.ts"
 import {
   ARRAY_MAX,
@@ -113,10 +114,7 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
     parseSize(text, "--memory"),
   ).hideHelp()
   add(needs, "--disk <size>", "disk of each job; as disk= of -l", text => parseSize(text, "--disk")).hideHelp()
-  add(needs, "-p, --property <where>", "of the node: \"arch = 'x86_64' AND mem > 64\"", text => {
-    if (text.trim() === "") throw usage("-p: the condition is empty.", 'Write it like -p "mem > 64".')
-    return text
-  })
+  add(needs, "-p, --property <where>", "of the node: \"arch = 'x86_64' AND mem > 64\"", checkProperty)
   add(needs, "-n, --name <name>", "name of the campaign", text => checkName(text, "--name"))
   add(needs, "--project <name>", "group of campaigns it belongs to", text => checkName(text, "--project"))
   add(needs, "-t, --type <type>", "besteffort, container, inner=ID, idempotent, noop", (text, before) =>
@@ -197,6 +195,18 @@ function addVariable(pair: string, before: Readonly<Record<string, string>> | un
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) throw usage(`--env: "${key}" is not a variable's name.`)
   if (before !== undefined && Object.hasOwn(before, key)) throw usage(`--env: ${key} is set twice.`)
   return { ...before, [key]: pair.slice(equals + 1) }
+}
+
+/** The hub judges by it; what is wrong with it is known here. */
+function checkProperty(text: string): string {
+  if (text.trim() === "") throw usage("-p: the condition is empty.", 'Write it like -p "mem > 64".')
+  try {
+    parseProperty(text)
+    return text
+  } catch (thrown) {
+    if (thrown instanceof PropertyError) throw usage(thrown.message)
+    throw thrown
+  }
 }
 
 function checkGlob(glob: string): string {
