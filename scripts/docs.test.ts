@@ -88,12 +88,17 @@ describe("the first campaign in docs/scientist.md", async () => {
 
 describe("what pages for newcomers tell to type", () => {
   const helps = new Map<string, string>()
-  function helpOf(verb: string): string {
-    const known = helps.get(verb)
+  /** Of the longest path of verbs that the words begin with: "admin token create". */
+  function helpOf(words: string): string {
+    const known = helps.get(words)
     if (known !== undefined) return known
-    const { status, stdout } = spawnSync(process.execPath, [join(root, "client/bin/cah.mjs"), verb, "--help"])
-    const help = status === 0 && stdout.includes(`cah ${verb} `) ? stdout.toString() : ""
-    helps.set(verb, help)
+    const path = words.split(" ")
+    const args = [join(root, "client/bin/cah.mjs"), ...path, "--help"]
+    const { status, stdout } = spawnSync(process.execPath, args)
+    const isIt = status === 0 && stdout.includes(`Usage: cah ${words} `)
+    const shorter = path.slice(0, -1).join(" ")
+    const help = isIt ? stdout.toString() : shorter === "" ? "" : helpOf(shorter)
+    helps.set(words, help)
     return help
   }
 
@@ -110,13 +115,17 @@ describe("what pages for newcomers tell to type", () => {
               .slice(2)
               .join("|")
           : line
-        for (const [, span = ""] of here.matchAll(/`([^`]+)`/g)) {
-          const verb = /^cah ([a-z]+)/.exec(span)?.[1]
+        const spans = [...here.matchAll(/`([^`]+)`/g)].flatMap(([, span = ""]) => span.split(/ (?:&&|;|\|) /))
+        for (const span of spans) {
+          const verb = /^cah ([a-z]+(?: [a-z]+)*)/.exec(span)?.[1]
           if (verb === undefined && !span.startsWith("-")) continue
           const flags = [...(span.split(" -- ")[0] ?? "").matchAll(/(?<=^|\s)--?[a-zA-Z][a-z-]*/g)].map(
             ([flag]) => flag,
           )
-          const help = verb === undefined ? ["sub", "wait", "get", "ls", "logs"].map(helpOf).join("\n") : helpOf(verb)
+          const help =
+            verb === undefined
+              ? ["sub", "wait", "get", "ls", "logs", "resub", "try"].map(helpOf).join("\n")
+              : helpOf(verb)
           const missing = flags.filter(flag => !new RegExp(`(^|\\s)${flag}[ ,\\n]`, "m").test(help + everyVerb))
           if (help === "" || missing.length > 0) unknown.push(`${span}: ${missing.join(" ") || `no verb ${verb}`}`)
         }

@@ -271,7 +271,7 @@ describe("a reservation", () => {
     ["18:00, 19:00, 20:00", /column 14: there is more after the end/],
     ["24:00", /"24:00" is not a moment/],
   ] as const) {
-    test(`of ${JSON.stringify(text)} is refused with its column`, () =>
+    test(`a moment like ${JSON.stringify(text)} is refused with its column`, () =>
       assert.throws(() => parseReservation(text, now), error))
   }
 })
