@@ -28,6 +28,7 @@ export async function run(around: Surroundings): Promise<number> {
   let output = new Output({ ...around, format: askedFormat(around), color: "auto", noColor: true })
   let context: Context | null = null
   let exitCode = 0
+  let typed = "cah"
   const act = async (verb: Verb, command: Command) => {
     const flags: Flags = optionsOf(command)
     const config = await resolveConfig(flags, around.environment, around.cwd, loadCredentials)
@@ -39,11 +40,12 @@ export async function run(around: Surroundings): Promise<number> {
   try {
     const program = await programOf(around.name ?? "cah", around.argv, act)
     quieten(program, around)
+    typed = verbOf(program, around.argv)
     await program.parseAsync(around.argv, { from: "user" })
     return exitCode
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0
-    const error = inOurWords(thrown, around.signal, context)
+    const error = inOurWords(thrown, around.signal, context, typed)
     closeBar(context)
     output.error(error)
     if (around.environment.CAH_DEBUG === "1") around.stderr.write(`${debugText(error)}\n`)
@@ -64,14 +66,28 @@ function quieten(command: Command, around: Surroundings): void {
   for (const inner of command.commands) quieten(inner, around)
 }
 
-function inOurWords(thrown: unknown, signal: AbortSignal, context: Context | null): ClientError {
+/** "cah nodes drain": as far as verbs were typed. */
+function verbOf(program: Command, argv: readonly string[]): string {
+  const path = [program.name()]
+  let command = program
+  for (const word of argv) {
+    if (word === "--") break
+    const inner = command.commands.find(one => one.name() === word)
+    if (inner === undefined) continue
+    path.push(word)
+    command = inner
+  }
+  return path.join(" ")
+}
+
+function inOurWords(thrown: unknown, signal: AbortSignal, context: Context | null, typed: string): ClientError {
   if (thrown instanceof CommanderError) {
     const [first = "", ...more] = thrown.message.replace(/^error: /, "").split("\n")
-    if (thrown.code === "commander.help") return usage("Which verb?", "See them all: cah --help")
+    if (thrown.code === "commander.help") return usage("Which verb?", `See them all: ${typed} --help`)
     const hint = more.join(" ").replace(/[()]/g, "").trim()
     return usage(
       `${first.charAt(0).toUpperCase()}${first.slice(1)}.`.replace(/\.\.$/, "."),
-      hint === "" ? "See: cah --help" : hint,
+      hint === "" ? `See: ${typed} --help` : hint,
     )
   }
   const error = ClientError.from(signal.aborted ? signal.reason : thrown)

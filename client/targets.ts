@@ -88,7 +88,7 @@ export function checkRanges(campaign: bigint, ranges: readonly Range[], total: n
   if (beyond === undefined) return
   throw usage(
     `Campaign ${campaign} has no job ${campaign}.${Math.max(beyond.first, total)}.`,
-    `Its jobs are ${campaign}.0 to ${campaign}.${total - 1}.`,
+    total === 1 ? `It has one job, ${campaign}.0.` : `Its jobs are ${campaign}.0 to ${campaign}.${total - 1}.`,
   )
 }
 

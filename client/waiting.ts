@@ -20,7 +20,7 @@ import { bytesInWords, figuresOf, jobsInWords, nodesOf, sumOf } from "./progress
 import { plural, showDuration } from "./quantities.ts"
 import type { Range } from "./selector.ts"
 import { checkRanges, eachParallel, type Target } from "./targets.ts"
-import { outcomeWords, type Tally, tally } from "./words.ts"
+import { codeInWords, outcomeWords, type Tally, tally } from "./words.ts"
 
 export interface WaitOptions {
   readonly timeoutSeconds: number | null
@@ -108,6 +108,7 @@ export function verdict(ended: readonly Ended[]): ClientError | null {
   const unexplained = unwell - sum(errors, error => error.count)
   const cancelled = sum(bad, one => (one.target.ranges === null ? (one.campaign.counts?.cancelled ?? 0) : 0))
   if (unexplained > 0 && cancelled === unexplained) lines.push(`${cancelled} × cancelled`)
+  lines.push(...new Set(shown.flatMap(error => codeInWords(error.exitCode))))
   const example = shown.find(error => error.outcome === Outcome.FAILED || error.outcome === Outcome.TIMEDOUT)?.example
   const next =
     example === undefined

@@ -101,3 +101,15 @@ export function parseState(text: string): { phase: Phase; outcome: Outcome } | n
   const phase = Object.entries(phaseWords).find(([, word]) => word === text)
   return phase === undefined ? null : { phase: Number(phase[0]) as Phase, outcome: Outcome.UNSPECIFIED }
 }
+
+/** What shells and the system mean by an exit code, where that is not what people expect of it; with what to do. */
+export function codeInWords(code: number): string[] {
+  const meaning = codeMeanings[code]
+  return meaning === undefined ? [] : [`Exit ${code}: ${meaning}`]
+}
+
+const codeMeanings: Readonly<Record<number, string>> = {
+  126: "the program may not be executed: chmod +x before it is sent.",
+  127: "there is no such program on the node: bring it along with --stagein, or ask for nodes that have it with -p.",
+  137: "it was killed, perhaps for want of memory: ask for more with -l mem=.",
+}

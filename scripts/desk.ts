@@ -34,13 +34,12 @@ export class Desk {
   }
 
   /** The agent is called home-1 and has two slots. The operator's token lies in `token`; nobody is logged in. */
-  static async start(agentFlags: readonly string[] = []): Promise<Desk> {
+  static async start(hubFlags: readonly string[] = []): Promise<Desk> {
     const place = await mkdtemp(join(tmpdir(), "cah-desk-"))
-    const hub = await Hub.start(join(place, "hub"), join(place, "hub.log"))
+    const hub = await Hub.start(join(place, "hub"), join(place, "hub.log"), { host: "127.0.0.1", more: hubFlags })
     const { secret } = await hub.ask<{ secret: string }>("OperatorService/CreateEnrolment", { account: "me", uses: 1 })
     const flags = ["--hub", hub.url, "--enroll", secret, "--state", join(place, "agent"), "--name", "home-1"]
-    const args = ["agent/bin/cah-agent.mjs", ...flags, "--slots", "2", ...agentFlags]
-    const agent = start("agent", args, {}, join(place, "agent.log"))
+    const agent = start("agent", ["agent/bin/cah-agent.mjs", ...flags, "--slots", "2"], {}, join(place, "agent.log"))
     await ready(agent, async () => {
       const { nodes = [] } = await hub.ask<{ nodes?: { state: string }[] }>("ScientistService/ListNodes", {})
       return nodes.some(node => node.state === "NODE_STATE_ONLINE") ? true : null

@@ -44,6 +44,12 @@ describe("cah try", { concurrency: 2 }, () => {
       "",
       /The job failed: exit code 7[\s\S]*Mind: it ran on[\s\S]*cah: The job failed with exit code 7\.\n {5}Nothing was submitted/,
     ],
+    [
+      ["./nothing"],
+      1,
+      "",
+      /exit code 127[\s\S]*Exit 127: there is no such program on the node: bring it along with --stagein/,
+    ],
     [["--propagate", "exit 7"], 7, "", /exit code 7/],
     [["--walltime", "1s", "sleep 60"], 1, "", /ran into its walltime/],
     [["--sandbox", "none", "true"], 0, "", /Mind: it ran without a sandbox \(so asked for\)/],

@@ -18,6 +18,7 @@ import { refuseSet } from "../submit/refused.ts"
 import { isDigest, wishesAlone } from "../submit/send.ts"
 import { type Tried, type TryResult, tryHere } from "../trying.ts"
 import { examples, type Verb } from "../verb.ts"
+import { codeInWords } from "../words.ts"
 
 interface Act {
   readonly scanscript?: boolean
@@ -136,7 +137,7 @@ async function report(context: Context, act: Act, draft: Draft, index: number, t
     "jobs_failed",
     `The job ${result.outcome === "timedout" ? "ran into its walltime" : `failed with exit code ${exitCode}`}.`,
     {
-      hint: "Nothing was submitted.",
+      hint: [...codeInWords(exitCode), "Nothing was submitted."].join("\n"),
       exitCode: act.propagate === true && exitCode >= 1 && exitCode <= 125 ? exitCode : 1,
     },
   )

@@ -53,7 +53,7 @@ class Reader {
 
   read(document: Document.Parsed): JobFile {
     const [error] = [...document.errors, ...document.warnings]
-    if (error !== undefined) throw usage(`${this.#at(error.pos[0])}: ${error.message}`)
+    if (error !== undefined) throw usage(`${this.#at(error.pos[0])}: it is not YAML: ${error.message}`, example)
     const root = document.contents
     if (root === null) throw usage(`${this.#path} is empty.`, example)
     this.#checkPlain(root, 0)

@@ -3,8 +3,11 @@
 // and Ctrl-C at one moment after the other, after which what was said must be true. That no flag is left out is checked against the tree itself.
 import assert from "node:assert/strict"
 import { spawn } from "node:child_process"
+import { createHmac } from "node:crypto"
+import { once } from "node:events"
 import { mkdir, writeFile } from "node:fs/promises"
-import { createServer } from "node:http"
+import { createServer, type Server } from "node:http"
+import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import type { Command } from "commander"
 import { isRefused } from "../../client/submit/refused.ts"
@@ -189,33 +192,80 @@ function interrupted(
   })
 }
 
+// ---- webhooks -----------------------------------------------------------------------------------------------------
+
+const TOLD_MAX_MS = 30_000
+
+/** What the hub tells at $HOOK. */
+class Hook {
+  readonly #server: Server
+  readonly #posts: { readonly signature: string; readonly body: string }[] = []
+
+  private constructor(server: Server) {
+    this.#server = server
+    server.on("request", async (request, response) => {
+      let body = ""
+      for await (const chunk of request) body += chunk
+      this.#posts.push({ signature: String(request.headers["cah-signature"]), body })
+      response.end()
+      server.emit("told")
+    })
+  }
+
+  static async listen(): Promise<Hook> {
+    const server = createServer()
+    await new Promise<void>(resolve => server.listen(0, "127.0.0.1", resolve))
+    return new Hook(server)
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  /** Until the end of the campaign was told, signed with the secret. */
+  async told(name: string, secret: string): Promise<void> {
+    const signal = AbortSignal.timeout(TOLD_MAX_MS)
+    for (;;) {
+      const post = this.#posts.find(({ body }) => {
+        const { campaign, occasion } = JSON.parse(body)
+        return campaign.name === name && /end/i.test(occasion)
+      })
+      if (post !== undefined) {
+        const [, seconds = "", hex = ""] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(post.signature) ?? []
+        assert.equal(hex, createHmac("sha256", secret).update(`${seconds}.${post.body}`).digest("hex"))
+        return
+      }
+      await once(this.#server, "told", { signal })
+    }
+  }
+
+  close(): void {
+    this.#server.close()
+    this.#server.closeAllConnections()
+  }
+}
+
 // ---- the piece ----------------------------------------------------------------------------------------------------
 
 async function main(): Promise<void> {
   const startedMs = performance.now()
   const rows = [...first, ...together, ...last]
   assert.deepEqual(await forgotten(rows), [], "flags that no row types")
-  const signed: string[] = []
-  const receiver = createServer((request, response) => {
-    signed.push(String(request.headers["cah-signature"] ?? ""))
-    request.resume().once("end", () => response.end())
-  })
-  await new Promise<void>(resolve => receiver.listen(0, "127.0.0.1", resolve))
-  const address = receiver.address()
-  const desk = await Desk.start()
+  const hook = await Hook.listen()
+  const desk = await Desk.start(["--webhooks", "any"])
   try {
     for (const [path, text] of Object.entries(files)) {
       await mkdir(join(desk.directory, path, ".."), { recursive: true })
       await writeFile(join(desk.directory, path), text)
     }
-    const port = typeof address === "object" && address !== null ? address.port : 0
-    const environment = { HUB: desk.hub.url, HOOK: `http://127.0.0.1:${port}` }
+    const environment = { HUB: desk.hub.url, HOOK: hook.url }
     const run = (row: Row) => check(desk, environment, row)
     const wrong = await inLanes(first, 1, run)
     if (wrong.length === 0) {
       wrong.push(...(await inLanes(together, LANES, run)))
       for (const part of [gathering, interrupting]) await part(desk).catch(error => wrong.push(wordsOf(error)))
       wrong.push(...(await inLanes(last, 1, run)))
+      await hook.told("hooked", "0123456789abcdef").catch(error => wrong.push(wordsOf(error)))
     }
     if (wrong.length > 0)
       throw new Error(`${wrong.length} of ${rows.length} lines are not as they should be:\n\n${wrong.join("\n")}`)
@@ -224,7 +274,7 @@ async function main(): Promise<void> {
       `${rows.length} lines, gathering, and Ctrl-C at ${moments.length + 1} moments: as they should be, after ${seconds} s`,
     )
   } finally {
-    receiver.close()
+    hook.close()
     await desk.end()
   }
 }
