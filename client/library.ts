@@ -30,8 +30,9 @@ import { packStagein } from "./stagein.ts"
 import { downloadFile, patient, type TransferOptions, uploadFile, type Wanted } from "./transfer.ts"
 import { hasEnded } from "./words.ts"
 
-export { Output } from "../proto/gen/cah/v1/scientist_pb.ts"
+export { Cause, Occasion, Output } from "../proto/gen/cah/v1/scientist_pb.ts"
 export { ClientError, type ErrorCode } from "./errors.ts"
+export type { Operator } from "./operator.ts"
 export type { Range } from "./selector.ts"
 
 export interface HubOptions {
