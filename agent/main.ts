@@ -22,6 +22,7 @@ import { processRunner } from "./runner/process.ts"
 import { closeInherited } from "./runner/processes.ts"
 import type { Runner } from "./runner/runner.ts"
 import { prepareSandbox, probeSandbox } from "./runner/sandbox.ts"
+import { tryOnce } from "./try.ts"
 import { workshop } from "./work.ts"
 import { openWorkplace } from "./workplace.ts"
 
@@ -32,6 +33,8 @@ const exitCodes = { fine: 0, failed: 1, usage: 2, sentAway: 4 } as const
 
 /** Runs until told to stop. Returns the exit code. */
 export async function main(): Promise<number> {
+  const [verb, ...rest] = process.argv.slice(2)
+  if (verb === "try") return tryOnce(rest)
   let config: Config
   try {
     config = readConfig(realWorld(version))

@@ -43,7 +43,8 @@ export class Bar {
     this.#label = label
   }
 
-  update(done: number, total: number, extra = ""): void {
+  /** `before` and `after`: what to say on either side of the time that is left. */
+  update(done: number, total: number, before = "", after = ""): void {
     if (this.#mode === "off") return
     const now = this.#now()
     this.#startedDone ??= done
@@ -52,7 +53,7 @@ export class Bar {
     if (now - this.#startedAt < (this.#options.quietMs ?? (this.#options.unit === "bytes" ? QUIET_MS : 0))) return
     if (now - this.#drawnAt < every && !(finished && this.#visible)) return
     this.#drawnAt = now
-    const text = this.#text(done, total, extra, now)
+    const text = this.#text(done, total, before, after, now)
     if (this.#mode === "lines") {
       this.#stderr.write(`${text}\n`)
       return
@@ -69,7 +70,7 @@ export class Bar {
     this.#stderr.write("\r\u001b[K")
   }
 
-  #text(done: number, total: number, extra: string, now: number): string {
+  #text(done: number, total: number, before: string, after: string, now: number): string {
     const { unit } = this.#options
     const count = unit === "bytes" ? `${showBytes(done)}/${showBytes(total)}` : `${done}/${total}`
     const elapsed = (now - this.#startedAt) / 1000
@@ -77,7 +78,7 @@ export class Bar {
     const rate = elapsed > 0 ? gained / elapsed : 0
     const eta = gained > 0 && done < total && elapsed >= 1 ? `ETA ${showDuration((total - done) / rate)}` : ""
     const speed = unit === "bytes" && rate > 0 ? `${showBytes(rate)}/s` : ""
-    return [clean(this.#label), `${drawBar(done, total)} ${count}`, extra, speed, eta]
+    return [clean(this.#label), `${drawBar(done, total)} ${count}`, before, speed, eta, after]
       .filter(part => part !== "")
       .join("  ")
   }

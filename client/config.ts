@@ -8,9 +8,8 @@ import { parse } from "smol-toml"
 import type { Credentials } from "./credentials.ts"
 import { ClientError, usage } from "./errors.ts"
 import { CONFIG_MAX_BYTES } from "./limits.ts"
-import { isLoopback } from "./rpc.ts"
 
-export type Format = "table" | "json" | "ndjson" | "quiet"
+export type Format = "table" | "json" | "ndjson" | "yaml" | "csv" | "quiet"
 export type Color = "auto" | "always" | "never"
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -40,7 +39,13 @@ export interface Config {
   readonly tokenFile: Setting<string | null>
   /** CAH_TOKEN. The one secret here; never printed. */
   readonly token: string | null
+  /** CAH_NOTIFY_SECRET, likewise. */
+  readonly notifySecret: string | null
   readonly insecure: Setting<boolean>
+  /** The program that `cah try` runs a job with. */
+  readonly agent: Setting<string | null>
+  /** Hubs that the files know by a name. */
+  readonly contexts: readonly { readonly name: string; readonly url: string; readonly path: string }[]
   readonly color: Color
   readonly progress: boolean
   readonly debug: boolean
@@ -54,10 +59,11 @@ export interface Paths {
   readonly userFile: string
   readonly systemFile: string
   readonly credentials: string
+  readonly cache: string
 }
 
 export const DEFAULT_HUB = "http://127.0.0.1:8080"
-const formats: readonly Format[] = ["table", "json", "ndjson", "quiet"]
+export const formats: readonly Format[] = ["table", "json", "ndjson", "yaml", "csv", "quiet"]
 const colors: readonly Color[] = ["auto", "always", "never"]
 
 export function pathsFrom(environment: Environment, cwd: string): Paths {
@@ -72,6 +78,7 @@ export function pathsFrom(environment: Environment, cwd: string): Paths {
     userFile: join(under("XDG_CONFIG_HOME", ".config"), "config.toml"),
     systemFile: "/etc/cah/config.toml",
     credentials: join(under("XDG_STATE_HOME", ".local", "state"), "credentials"),
+    cache: under("XDG_CACHE_HOME", ".cache"),
   }
 }
 
@@ -85,17 +92,19 @@ export async function resolveConfig(
   const directory = await readFileOf(paths.directoryFile, true)
   const user = await readFileOf(paths.userFile, false)
   const system = await readFileOf(paths.systemFile, false)
+  const known = { ...system.hubs, ...user.hubs }
+  const context = contextOf(environment, known)
   const layers: Layer[] = [
     { hub: flags.hub, output: flags.output, origin: option => `--${option}` },
+    { hub: given(environment.CAH_HUB), origin: () => "CAH_HUB" },
     {
-      hub: given(environment.CAH_HUB),
+      hub: context,
       output: given(environment.CAH_OUTPUT),
       project: given(environment.CAH_PROJECT),
-      origin: option => `CAH_${option.toUpperCase()}`,
+      origin: option => (option === "hub" ? "CAH_CONTEXT" : `CAH_${option.toUpperCase()}`),
     },
     ...[directory, user, system].map(file => ({ ...file.top, origin: () => file.path })),
   ]
-  const known = { ...system.hubs, ...user.hubs }
 
   let chosen = pick(layers, "hub")
   if (chosen === null) {
@@ -126,6 +135,9 @@ export async function resolveConfig(
       [settings?.settings["token-file"], settings?.path ?? ""],
     ]),
     token: given(environment.CAH_TOKEN)?.trim() ?? null,
+    notifySecret: given(environment.CAH_NOTIFY_SECRET) ?? null,
+    agent: first([[given(environment.CAH_AGENT), "CAH_AGENT"]]),
+    contexts: Object.entries(known).map(([name, { settings, path }]) => ({ name, url: settings.url, path })),
     insecure:
       flags.insecure === true
         ? { value: true, origin: "--insecure" }
@@ -141,10 +153,20 @@ export async function resolveConfig(
   }
 }
 
+/** A name and nothing else: what stands there by mistake must not be taken for a hub elsewhere. */
+function contextOf(environment: Environment, known: Readonly<Record<string, unknown>>): string | undefined {
+  const name = given(environment.CAH_CONTEXT)
+  if (name === undefined || Object.hasOwn(known, name)) return name
+  const names = Object.keys(known).join(", ")
+  throw usage(
+    `CAH_CONTEXT: there is no context "${name}".`,
+    names === "" ? "Make one: cah context add NAME URL" : `There are: ${names}.`,
+  )
+}
+
 export function parseFormat(text: string, origin: string): Format {
   if (includes(formats, text)) return text
-  const later = text === "yaml" || text === "csv" ? " yet" : ""
-  throw usage(`${origin}: "${text}" is not an output format${later}.`, `Take one of ${formats.join(", ")}.`)
+  throw usage(`${origin}: "${text}" is not an output format.`, `Take one of ${formats.join(", ")}.`)
 }
 
 /** The URL of a hub: scheme, host and port, nothing else. Also takes "host:port" apart, to say what is missing. */
@@ -180,6 +202,10 @@ export function checkPlainText(config: Config): void {
       hint: "Use the hub's https URL. If the network between is yours alone, add --insecure (or CAH_INSECURE=1).",
     },
   )
+}
+
+export function isLoopback(url: URL): boolean {
+  return url.hostname === "localhost" || url.hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(url.hostname)
 }
 
 interface Layer {

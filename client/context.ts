@@ -4,7 +4,7 @@ import { Bar, type BarOptions } from "./bars.ts"
 import { type Config, checkPlainText } from "./config.ts"
 import { checkToken, loadCredentials, readTokenFile } from "./credentials.ts"
 import { ClientError } from "./errors.ts"
-import { Hub } from "./library.ts"
+import type { Hub } from "./library.ts"
 import type { Output } from "./output.ts"
 import { showDuration } from "./quantities.ts"
 
@@ -42,13 +42,15 @@ export class Context {
   }
 
   async hub(): Promise<Hub> {
-    this.#hub ??= this.open(await chooseToken(this.config))
+    this.#hub ??= await this.open(await chooseToken(this.config))
     return this.#hub
   }
 
   /** With a token that is not stored yet: for login. */
-  open(token: string | null): Hub {
+  async open(token: string | null): Promise<Hub> {
     checkPlainText(this.config)
+    // Loaded only now: most of what it takes to start is gRPC, and not every verb asks a hub.
+    const { Hub } = await import("./library.ts")
     return new Hub({
       url: this.config.hub.value,
       token,
@@ -71,6 +73,12 @@ export class Context {
     this.#away = false
     this.#bar?.clear()
     this.output.warn(`The hub at ${this.config.hub.value.origin} is back.`)
+  }
+
+  /** A remark for people while something is drawn. */
+  note(text: string): void {
+    this.#bar?.clear()
+    this.output.note(text)
   }
 
   /** The one bar on the terminal; a new one takes the place of the old. */

@@ -58,11 +58,7 @@ export async function saveCredentials(path: string, credentials: Credentials): P
 }
 
 export async function readTokenFile(path: string, origin: string): Promise<string> {
-  const text = await readSecret(path, TOKEN_MAX_BYTES).catch(thrown => {
-    if (isMissing(thrown)) throw usage(`${origin}: there is no file ${path}.`)
-    throw thrown
-  })
-  return checkToken(text, path)
+  return checkToken(await readSecretFile(path, origin, TOKEN_MAX_BYTES), path)
 }
 
 /** A token as it was typed or read, without the newline around it. */
@@ -73,6 +69,14 @@ export function checkToken(text: string, origin: string): string {
     throw usage(`${origin} does not hold a token: ${token.length} characters, some of which no token has.`)
   }
   return token
+}
+
+/** A secret of the user's, in a file that nobody else can read. `origin` is what named it. */
+export async function readSecretFile(path: string, origin: string, maxBytes: number): Promise<string> {
+  return readSecret(path, maxBytes).catch(thrown => {
+    if (isMissing(thrown)) throw usage(`${origin}: there is no file ${path}.`)
+    throw thrown
+  })
 }
 
 async function readSecret(path: string, maxBytes: number): Promise<string> {
@@ -88,7 +92,7 @@ async function readSecret(path: string, maxBytes: number): Promise<string> {
       },
     )
   }
-  if (status.size > maxBytes) throw usage(`${path} is larger than ${maxBytes} bytes: that is no token.`)
+  if (status.size > maxBytes) throw usage(`${path} is larger than ${maxBytes} bytes: that is no secret.`)
   return readFile(path, "utf8")
 }
 

@@ -1,7 +1,24 @@
 // Everything that can go wrong for a scientist, as one error: what was wrong and where (message), what to do (hint).
 // The table of exit codes is the contract of specs UX §2; scripts rely on it, so a code is never given another meaning.
 // No secret may ever be put into a message, a hint or the details.
-import { status as Status } from "@grpc/grpc-js"
+
+/** gRPC's status codes by number. Its library would be loaded for them alone. */
+const Status = {
+  CANCELLED: 1,
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  NOT_FOUND: 5,
+  ALREADY_EXISTS: 6,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  ABORTED: 10,
+  OUT_OF_RANGE: 11,
+  UNIMPLEMENTED: 12,
+  UNAVAILABLE: 14,
+  DATA_LOSS: 15,
+  UNAUTHENTICATED: 16,
+} as const
 
 export type ErrorCode =
   // Found here, before a hub was asked.
@@ -22,11 +39,14 @@ export type ErrorCode =
   | "aborted"
   | "unavailable"
   | "data_loss"
+  // An older hub does not know what was asked.
+  | "unimplemented"
   | "internal"
 
 export const exitCodes: Readonly<Record<ErrorCode, number>> = {
   jobs_failed: 1,
   internal: 1,
+  unimplemented: 1,
   local: 1,
   aborted: 1,
   usage: 2,
@@ -113,6 +133,7 @@ const byStatus: Readonly<Record<number, ErrorCode>> = {
   // A server that goes away mid-call resets its streams: the call is as cut as by a broken wire.
   [Status.CANCELLED]: "unavailable",
   [Status.DATA_LOSS]: "data_loss",
+  [Status.UNIMPLEMENTED]: "unimplemented",
 }
 
 /** Texts of a connection that no second try can make better. */
@@ -140,7 +161,12 @@ export function fromStatus(status: StatusLike, hub: string, cause: unknown): Cli
   if (code !== "unavailable") {
     const said = decoded(status.details)
     const text = said === "" ? `status ${status.code} without a word` : said
-    const message = code === "internal" ? `The hub failed: ${text}` : text
+    const message =
+      code === "internal"
+        ? `The hub failed: ${text}`
+        : code === "unimplemented"
+          ? `The hub at ${hub} does not know this yet: it is older than this cah.`
+          : text
     return new ClientError(code, message, { hint, cause })
   }
   if (/certificate|CERT_|altname|self.signed/i.test(status.details)) {

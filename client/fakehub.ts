@@ -3,19 +3,9 @@
 // Shares no code with the hub and decides as little as it can. For tests only.
 import { createHash } from "node:crypto"
 import { EventEmitter, once } from "node:events"
-import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf"
+import { create, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf"
 import { timestampNow } from "@bufbuild/protobuf/wkt"
-import {
-  Metadata,
-  Server,
-  ServerCredentials,
-  type ServerReadableStream,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-  status as Status,
-  type sendUnaryData,
-  type UntypedServiceImplementation,
-} from "@grpc/grpc-js"
+import { status as Status } from "@grpc/grpc-js"
 import {
   BlobSchema,
   type Campaign,
@@ -25,23 +15,32 @@ import {
   type Job,
   JobSchema,
   type Node,
+  NodeState,
   Outcome,
   Phase,
   type Result,
   ResultSchema,
 } from "../proto/gen/cah/v1/job_pb.ts"
+import { OperatorService, type Token, TokenSchema } from "../proto/gen/cah/v1/operator_pb.ts"
 import {
   type ErrorSummary,
   ErrorSummarySchema,
+  type ExplainResponseSchema,
+  type Notice,
   Output,
+  type PlanResponseSchema,
   ScientistService,
   type SubmitRequest,
+  type SubmitResponseSchema,
 } from "../proto/gen/cah/v1/scientist_pb.ts"
 import { Scope } from "../proto/gen/cah/v1/scope_pb.ts"
+import { type Call, FakeServer, type Methods, Refusal } from "./fakeserver.ts"
+
+export { Refusal } from "./fakeserver.ts"
 
 export const TOKEN = `cah_0123456789abcdef_${"a".repeat(64)}_00000000`
 
-type MethodName = keyof typeof ScientistService.method
+type MethodName = keyof typeof ScientistService.method | keyof typeof OperatorService.method
 type Ending = {
   outcome?: Outcome
   exitCode?: number
@@ -50,24 +49,12 @@ type Ending = {
   stderr?: string
   stageout?: Buffer
 }
-type Call =
-  | ServerUnaryCall<unknown, unknown>
-  | ServerReadableStream<unknown, unknown>
-  | ServerWritableStream<unknown, unknown>
 
 interface Kept {
   campaign: Campaign
   jobs: Job[]
   key: string
-}
-
-/** An error as the service gives it. */
-export class Refusal extends Error {
-  readonly code: number
-  constructor(code: number, message: string) {
-    super(message)
-    this.code = code
-  }
+  notices: readonly Notice[]
 }
 
 export interface FakeHubOptions {
@@ -81,6 +68,12 @@ export class FakeHub {
   readonly blobs = new Map<string, Buffer>()
   readonly partial = new Map<string, Buffer>()
   readonly nodes: Node[] = []
+  readonly tokens: Token[] = []
+  readonly shares = new Map<string, number>()
+  /** Further fields of the next submit's answer; what Plan answers (null: it is an older hub), and Explain. */
+  submitted: Omit<MessageInitShape<typeof SubmitResponseSchema>, "$typeName"> = {}
+  plan: Omit<MessageInitShape<typeof PlanResponseSchema>, "$typeName"> | null = {}
+  explanation: Omit<MessageInitShape<typeof ExplainResponseSchema>, "$typeName"> = {}
   /** Names of all calls that arrived, in order. */
   readonly calls: MethodName[] = []
   /** Bytes that came in uploads. */
@@ -96,8 +89,9 @@ export class FakeHub {
   readonly #failures = new Map<MethodName, { code: number; message: string; afterwards: boolean }[]>()
   readonly #changed = new EventEmitter().setMaxListeners(0)
   readonly #options: FakeHubOptions
-  #server: Server | null = null
+  #server: FakeServer | null = null
   #port = 0
+  #nextId = 1n
 
   private constructor(options: FakeHubOptions) {
     this.#options = options
@@ -115,22 +109,17 @@ export class FakeHub {
 
   /** Listens; after a stop on the same port, with all that was kept. */
   async resume(): Promise<void> {
-    const server = new Server()
-    server.addService(definition(), this.#implementation())
-    const { tls } = this.#options
-    const credentials =
-      tls === undefined
-        ? ServerCredentials.createInsecure()
-        : ServerCredentials.createSsl(null, [{ private_key: tls.key, cert_chain: tls.cert }])
-    this.#port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(`127.0.0.1:${this.#port}`, credentials, (error, port) => (error ? reject(error) : resolve(port)))
-    })
+    const server = new FakeServer()
+    const arrived = (name: string, call: Call) => this.#arrived(name, call)
+    server.add(ScientistService, arrived, this.#scientist())
+    server.add(OperatorService, arrived, this.#operator())
+    this.#port = await server.listen(this.#port, this.#options.tls)
     this.#server = server
   }
 
   /** Gone at once, as by SIGKILL. */
   stop(): void {
-    this.#server?.forceShutdown()
+    this.#server?.stop()
     this.#server = null
   }
 
@@ -186,12 +175,18 @@ export class FakeHub {
     return result
   }
 
+  #answerTo(request: SubmitRequest) {
+    const before = this.campaigns.size
+    const { campaign, jobs } = this.#submit(request)
+    return { campaign: campaign.id, jobs: jobs.length, existed: this.campaigns.size === before, ...this.submitted }
+  }
+
   #submit(request: SubmitRequest, endOf = this.#options.endOf): Kept {
     const spec = request.spec
     if (spec === undefined) throw new Refusal(Status.INVALID_ARGUMENT, "there is no spec")
     const same = [...this.campaigns.values()].find(({ key }) => key !== "" && key === request.idempotencyKey)
     if (same !== undefined) return same
-    const id = BigInt(this.campaigns.size + 1)
+    const id = this.#nextId++
     const total = request.parameters.length > 0 ? request.parameters.length : Math.max(1, spec.array)
     const jobs = Array.from({ length: total }, (_, index) =>
       create(JobSchema, {
@@ -210,7 +205,7 @@ export class FakeHub {
       waitsFor: (spec.after ?? []).map(one => one.campaign),
       spec,
     })
-    const kept = { campaign, jobs, key: request.idempotencyKey }
+    const kept = { campaign, jobs, key: request.idempotencyKey, notices: request.notices ?? [] }
     this.campaigns.set(id, kept)
     this.#count(kept)
     for (const [index] of jobs.entries()) {
@@ -226,6 +221,7 @@ export class FakeHub {
     campaign.counts = create(CountsSchema, {
       total: jobs.length,
       queued: of(Phase.QUEUED),
+      held: of(Phase.HELD),
       running: of(Phase.RUNNING),
       finished: ended(Outcome.FINISHED),
       failed: ended(Outcome.FAILED),
@@ -240,6 +236,14 @@ export class FakeHub {
     const kept = this.campaigns.get(id)
     if (kept === undefined) throw new Refusal(Status.NOT_FOUND, `there is no campaign ${id}`)
     return kept
+  }
+
+  #chosen(campaign: bigint, ranges: readonly { first: number; last: number }[]): Job[] {
+    return this.#kept(campaign).jobs.filter(
+      ({ id }) =>
+        ranges.length === 0 ||
+        ranges.some(({ first, last }) => (id?.index ?? -1) >= first && (id?.index ?? -1) <= last),
+    )
   }
 
   #jobOf(id: { campaign: bigint; index: number } | undefined): Job {
@@ -263,32 +267,44 @@ export class FakeHub {
 
   // ---- the service ----
 
-  #implementation(): UntypedServiceImplementation {
-    const { method } = ScientistService
+  #scientist(): Methods<typeof ScientistService> {
     return {
-      ...this.#unary("whoAmI", method.whoAmI, () => ({
+      whoAmI: () => ({
         principal: "ada",
         scopes: [Scope.READ, Scope.SUBMIT, Scope.CANCEL],
         hubId: "fake",
         hubVersion: "0",
-      })),
-      ...this.#unary("submit", method.submit, request => {
-        const before = this.campaigns.size
-        const { campaign, jobs } = this.#submit(request)
-        return { campaign: campaign.id, jobs: jobs.length, existed: this.campaigns.size === before }
       }),
-      ...this.#unary("listCampaigns", method.listCampaigns, ({ limit, before, live }) => ({
+      submit: request => this.#answerTo(request),
+      submitStream: async requests => {
+        let whole: SubmitRequest | null = null
+        for await (const request of requests) {
+          if (whole === null) whole = { ...request, $typeName: "cah.v1.SubmitRequest" }
+          else whole.parameters.push(...request.parameters)
+        }
+        if (whole === null) throw new Refusal(Status.INVALID_ARGUMENT, "nothing came")
+        return this.#answerTo(whole)
+      },
+      plan: request => {
+        if (this.plan === null) throw new Refusal(Status.UNIMPLEMENTED, "not here")
+        return { jobs: request.jobs, ...this.plan }
+      },
+      explain: ({ campaign, index }) => {
+        this.#jobOf({ campaign, index: index ?? 0 })
+        return { index, ...this.explanation }
+      },
+      listCampaigns: ({ limit, before, live }) => ({
         campaigns: [...this.campaigns.values()]
           .map(({ campaign }) => campaign)
           .filter(({ id, endedAt }) => (before === 0n || id < before) && (!live || endedAt === undefined))
           .sort((a, b) => Number(b.id - a.id))
           .slice(0, limit === 0 ? 100 : limit),
-      })),
-      ...this.#unary("getCampaign", method.getCampaign, request => {
+      }),
+      getCampaign: request => {
         const kept = this.#kept(request.campaign)
         return { campaign: kept.campaign, errors: this.#errorsOf(kept) }
-      }),
-      ...this.#unary("listJobs", method.listJobs, ({ campaign, limit, fromIndex, phase, outcome }) => ({
+      },
+      listJobs: ({ campaign, limit, fromIndex, phase, outcome }) => ({
         jobs: this.#kept(campaign)
           .jobs.filter(
             job =>
@@ -297,47 +313,95 @@ export class FakeHub {
               (outcome === Outcome.UNSPECIFIED || job.outcome === outcome),
           )
           .slice(0, limit === 0 ? 100 : limit),
-      })),
-      ...this.#unary("getJob", method.getJob, ({ id }) => ({ job: this.#jobOf(id) })),
-      ...this.#unary("cancel", method.cancel, ({ campaign, ranges }) => {
-        const kept = this.#kept(campaign)
-        const chosen = kept.jobs.filter(
-          ({ id, phase }) =>
-            phase !== Phase.ENDED &&
-            (ranges.length === 0 ||
-              ranges.some(({ first, last }) => (id?.index ?? -1) >= first && (id?.index ?? -1) <= last)),
-        )
+      }),
+      getJob: ({ id }) => ({ job: this.#jobOf(id) }),
+      cancel: ({ campaign, ranges }) => {
+        const chosen = this.#chosen(campaign, ranges).filter(({ phase }) => phase !== Phase.ENDED)
         for (const { id } of chosen) this.end(campaign, id?.index ?? -1, { outcome: Outcome.CANCELLED })
         return { cancelled: chosen.length }
-      }),
-      ...this.#unary("setHold", method.setHold, ({ campaign, held }) => {
-        this.#kept(campaign).campaign.held = held
+      },
+      setHold: ({ campaign, held, ranges }) => {
+        const kept = this.#kept(campaign)
+        if (ranges.length === 0) {
+          kept.campaign.held = held
+          return { jobs: 0 }
+        }
+        const [from, to] = held ? [Phase.QUEUED, Phase.HELD] : [Phase.HELD, Phase.QUEUED]
+        const chosen = this.#chosen(campaign, ranges).filter(({ phase }) => phase === from)
+        for (const job of chosen) job.phase = to
+        this.#count(kept)
+        return { jobs: chosen.length }
+      },
+      forget: ({ campaign }) => {
+        if (this.#kept(campaign).campaign.endedAt === undefined) {
+          throw new Refusal(Status.FAILED_PRECONDITION, `campaign ${campaign} has not ended`)
+        }
+        this.campaigns.delete(campaign)
         return {}
+      },
+      listBlobs: () => ({
+        blobs: [...this.blobs].map(([digest, bytes]) => ({
+          blob: { digest, sizeBytes: BigInt(bytes.length) },
+          usedAt: { seconds: 1_700_000_000n },
+          campaigns: [],
+        })),
       }),
-      ...this.#unary("listNodes", method.listNodes, ({ after }) => ({
-        nodes: this.nodes.filter(({ id }) => id > after),
-      })),
-      ...this.#unary("getUpload", method.getUpload, ({ blob }) => {
+      removeBlob: ({ digest }) => {
+        if (!this.blobs.delete(digest)) throw new Refusal(Status.NOT_FOUND, `there is no blob ${digest}`)
+        return {}
+      },
+      listNodes: ({ after }) => ({ nodes: this.nodes.filter(({ id }) => id > after) }),
+      getUpload: ({ blob }) => {
         const stored = this.blobs.has(blob?.digest ?? "")
         return {
           stored,
           offset: stored ? (blob?.sizeBytes ?? 0n) : BigInt(this.partial.get(blob?.digest ?? "")?.length ?? 0),
         }
+      },
+      upload: requests => this.#upload(requests),
+      watchCampaign: (request, ended) => this.#watch(request, ended),
+      download: request => this.#download(request),
+      followLog: request => this.#follow(request),
+    }
+  }
+
+  #operator(): Methods<typeof OperatorService> {
+    const node = (id: string) => {
+      const found = this.nodes.find(one => one.id === id)
+      if (found === undefined) throw new Refusal(Status.NOT_FOUND, `there is no node ${id}`)
+      return found
+    }
+    return {
+      createToken: ({ principal, scopes, lifetime }) => {
+        const id = `token${this.tokens.length}`
+        const expiresAt = lifetime === undefined ? {} : { expiresAt: { seconds: 1_700_000_000n + lifetime.seconds } }
+        const token = create(TokenSchema, { id, principal, scopes, createdAt: timestampNow(), ...expiresAt })
+        this.tokens.push(token)
+        return { token, secret: `cah_${id}_secret` }
+      },
+      listTokens: () => ({ tokens: this.tokens }),
+      revokeToken: ({ id }) => {
+        const token = this.tokens.find(one => one.id === id)
+        if (token === undefined) throw new Refusal(Status.NOT_FOUND, `there is no token ${id}`)
+        token.revokedAt = timestampNow()
+        return {}
+      },
+      createEnrolment: ({ account, uses }) => ({ secret: `cahjoin_${account}_${uses}`, expiresAt: timestampNow() }),
+      drainNode: ({ node: id, drained }) => {
+        node(id).state = drained ? NodeState.DRAINED : NodeState.ONLINE
+        return {}
+      },
+      revokeNode: ({ node: id }) => {
+        node(id).state = NodeState.REVOKED
+        return {}
+      },
+      listShares: () => ({
+        shares: [...this.shares].map(([owner, share]) => ({ owner, share, usedCoreSeconds: 90, slotsNow: 2 })),
       }),
-      ...this.#clientStream("submitStream", method.submitStream, async requests => {
-        let whole: SubmitRequest | null = null
-        for await (const request of requests) {
-          if (whole === null) whole = { ...request, $typeName: "cah.v1.SubmitRequest" }
-          else whole.parameters.push(...request.parameters)
-        }
-        if (whole === null) throw new Refusal(Status.INVALID_ARGUMENT, "nothing came")
-        const { campaign, jobs } = this.#submit(whole)
-        return { campaign: campaign.id, jobs: jobs.length, existed: false }
-      }),
-      ...this.#clientStream("upload", method.upload, requests => this.#upload(requests)),
-      ...this.#serverStream("watchCampaign", method.watchCampaign, (request, ended) => this.#watch(request, ended)),
-      ...this.#serverStream("download", method.download, request => this.#download(request)),
-      ...this.#serverStream("followLog", method.followLog, request => this.#follow(request)),
+      setShare: ({ owner, share }) => {
+        this.shares.set(owner, share)
+        return {}
+      },
     }
   }
 
@@ -419,111 +483,18 @@ export class FakeHub {
     if (job.id !== undefined) this.end(job.id.campaign, job.id.index, {})
   }
 
-  // ---- between grpc-js and the methods ----
-
-  #arrived(name: MethodName, call: Call): (() => void) | null {
-    this.calls.push(name)
+  /** Before the method: what was asked is remembered, who asks is looked at, and a failure that was ordered happens. */
+  #arrived(name: string, call: Call): (() => void) | null {
+    this.calls.push(name as MethodName)
     this.#changed.emit("call")
     if (call.metadata.get("authorization")[0] !== `Bearer ${TOKEN}`) {
       throw new Refusal(Status.UNAUTHENTICATED, "this token is not known here")
     }
-    const failure = this.#failures.get(name)?.shift()
+    const failure = this.#failures.get(name as MethodName)?.shift()
     if (failure === undefined) return null
     const fail = () => {
       throw new Refusal(failure.code, failure.message)
     }
     return failure.afterwards ? fail : fail()
   }
-
-  #unary<I extends DescMessage, O extends DescMessage>(
-    name: MethodName,
-    _method: { input: I; output: O },
-    answer: (request: MessageShape<I>) => object,
-  ): UntypedServiceImplementation {
-    return {
-      [name]: (call: ServerUnaryCall<MessageShape<I>, unknown>, callback: sendUnaryData<unknown>) => {
-        try {
-          const late = this.#arrived(name, call)
-          const value = answer(call.request)
-          late?.()
-          callback(null, value)
-        } catch (thrown) {
-          callback(refusal(thrown), null)
-        }
-      },
-    }
-  }
-
-  #clientStream<I extends DescMessage, O extends DescMessage>(
-    name: MethodName,
-    _method: { input: I; output: O },
-    answer: (requests: AsyncIterable<MessageShape<I>>) => Promise<object>,
-  ): UntypedServiceImplementation {
-    return {
-      [name]: (call: ServerReadableStream<MessageShape<I>, unknown>, callback: sendUnaryData<unknown>) => {
-        const work = async () => {
-          const late = this.#arrived(name, call)
-          const value = await answer(call.iterator({ destroyOnReturn: false }) as AsyncIterable<MessageShape<I>>)
-          late?.()
-          return value
-        }
-        work().then(
-          value => callback(null, value),
-          thrown => callback(refusal(thrown), null),
-        )
-      },
-    }
-  }
-
-  #serverStream<I extends DescMessage, O extends DescMessage>(
-    name: MethodName,
-    _method: { input: I; output: O },
-    answer: (request: MessageShape<I>, ended: AbortSignal) => AsyncIterable<object> | Iterable<object>,
-  ): UntypedServiceImplementation {
-    return {
-      [name]: (call: ServerWritableStream<MessageShape<I>, unknown>) => {
-        const ended = new AbortController()
-        call.on("cancelled", () => ended.abort())
-        const work = async () => {
-          const late = this.#arrived(name, call)
-          for await (const message of answer(call.request, ended.signal)) {
-            if (ended.signal.aborted) return
-            if (!call.write(message)) await once(call, "drain", { signal: ended.signal })
-          }
-          late?.()
-        }
-        work().then(
-          () => call.end(),
-          thrown => {
-            if (!ended.signal.aborted) call.emit("error", refusal(thrown))
-          },
-        )
-      },
-    }
-  }
-}
-
-function refusal(thrown: unknown) {
-  const code = thrown instanceof Refusal ? thrown.code : Status.INTERNAL
-  const details = thrown instanceof Error ? thrown.message : String(thrown)
-  return Object.assign(new Error(details), { code, details, metadata: new Metadata() })
-}
-
-function definition() {
-  const methods: Record<string, object> = {}
-  for (const method of ScientistService.methods) {
-    const kind = method.methodKind
-    methods[method.localName] = {
-      path: `/${ScientistService.typeName}/${method.name}`,
-      requestStream: kind === "client_streaming" || kind === "bidi_streaming",
-      responseStream: kind === "server_streaming" || kind === "bidi_streaming",
-      requestDeserialize: (bytes: Buffer) => fromBinary(method.input, bytes),
-      responseSerialize: (value: Record<string, unknown>) =>
-        Buffer.from(toBinary(method.output, create(method.output, value))),
-      requestSerialize: (value: Record<string, unknown>) =>
-        Buffer.from(toBinary(method.input, create(method.input, value))),
-      responseDeserialize: (bytes: Buffer) => fromBinary(method.output, bytes),
-    }
-  }
-  return methods as Parameters<Server["addService"]>[0]
 }

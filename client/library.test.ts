@@ -10,7 +10,7 @@ import { status as Status } from "@grpc/grpc-js"
 import { Outcome } from "../proto/gen/cah/v1/job_pb.ts"
 import { ClientError } from "./errors.ts"
 import { FakeHub, TOKEN } from "./fakehub.ts"
-import { Hub, Output } from "./library.ts"
+import { Hub, Occasion, Output } from "./library.ts"
 
 const root = mkdtempSync(join(tmpdir(), "cah-library-"))
 after(() => rmSync(root, { recursive: true, force: true }))
@@ -257,6 +257,31 @@ test("lists come in pages and end", async () => {
     1_200,
   )
   close()
+})
+
+test("holds go in as few calls as the hub takes ranges, and a notice goes with a long submit too", async () => {
+  const { fake, hub } = await pair()
+  const id = fake.add({}, 5_000)
+  const even = Array.from({ length: 2_500 }, (_, n) => ({ first: 2 * n, last: 2 * n }))
+  assert.deepEqual(await hub.setHold(id, true, even), { jobs: 2_500 })
+  assert.equal(fake.calls.filter(call => call === "setHold").length, 3)
+  assert.deepEqual(await hub.setHold(id, false), { jobs: 0 })
+  const notice = { occasions: [Occasion.END], target: { case: "mail" as const, value: "me@example.org" } }
+  const parameters = Array.from({ length: 300 }, (_, n) => `${n} ${"x".repeat(1_000)}`)
+  const { campaign } = await hub.submit({ spec: { command: ["true"] }, parameters, notices: [notice] })
+  assert.deepEqual(
+    fake.campaigns.get(campaign)?.notices.map(({ target }) => target.value),
+    ["me@example.org"],
+  )
+})
+
+test("an older hub says that it does not know a call, with a code of its own", async () => {
+  const { fake, hub } = await pair()
+  fake.plan = null
+  await assert.rejects(hub.plan({ command: ["true"] }, 1), code("unimplemented"))
+  fake.explanation = { sentence: "it is next" }
+  assert.equal((await hub.explain(fake.add({}, 1), null)).sentence, "it is next")
+  await assert.rejects(hub.operator.revokeToken("none"), code("not_found"))
 })
 
 test("a hub that is not there is unavailable, after a few tries, in words", async () => {

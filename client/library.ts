@@ -3,28 +3,36 @@
 // configuration, and stops everything when its signal is aborted.
 import { readFileSync } from "node:fs"
 import type { MessageInitShape } from "@bufbuild/protobuf"
+import { timestampMs } from "@bufbuild/protobuf/wkt"
 import { v7 as uuidv7 } from "uuid"
 import type { Blob, Campaign, CampaignSpecSchema, Job, Node, Outcome, Phase } from "../proto/gen/cah/v1/job_pb.ts"
 import {
+  type ExplainResponse,
   type GetCampaignResponse,
+  type NoticeSchema,
   Output,
+  type OwnedBlob,
+  type PlanResponse,
   ScientistService,
   type SubmitResponse,
+  type SubmitStreamRequestSchema,
   type WatchCampaignResponse,
   type WhoAmIResponse,
 } from "../proto/gen/cah/v1/scientist_pb.ts"
 import { pause, waitMs } from "./backoff.ts"
 import { hubUrl } from "./config.ts"
 import { ClientError, isTransient, usage } from "./errors.ts"
-import { CALL_WAIT_MIN_MS, CANCEL_RANGES_MAX, PAGE_ROWS, PARAMETER_MESSAGE_BYTES, WATCH_WAIT_MAX_MS } from "./limits.ts"
+import { CALL_RANGES_MAX, CALL_WAIT_MIN_MS, PAGE_ROWS, PARAMETER_MESSAGE_BYTES, WATCH_WAIT_MAX_MS } from "./limits.ts"
+import { Operator } from "./operator.ts"
 import { type CallOptions, type Retry, Rpc, repeat } from "./rpc.ts"
 import type { Range } from "./selector.ts"
 import { packStagein } from "./stagein.ts"
 import { downloadFile, patient, type TransferOptions, uploadFile, type Wanted } from "./transfer.ts"
 import { hasEnded } from "./words.ts"
 
-export { Output } from "../proto/gen/cah/v1/scientist_pb.ts"
+export { Cause, Occasion, Output } from "../proto/gen/cah/v1/scientist_pb.ts"
 export { ClientError, type ErrorCode } from "./errors.ts"
+export type { Operator } from "./operator.ts"
 export type { Range } from "./selector.ts"
 
 export interface HubOptions {
@@ -42,6 +50,8 @@ export interface Submission {
   readonly spec: MessageInitShape<typeof CampaignSpecSchema>
   /** One job a line. Without it, `spec.array` says how many jobs there are. */
   readonly parameters?: readonly string[]
+  /** Whom the hub tells of it, and of what. */
+  readonly notices?: readonly MessageInitShape<typeof NoticeSchema>[]
   /** Made here if not given. The same key with the same content never makes a second campaign. */
   readonly idempotencyKey?: string
 }
@@ -58,6 +68,8 @@ export class Hub {
   readonly #rpc: Rpc
   readonly #signal: AbortSignal | undefined
   readonly #onWait: Retry["onWait"]
+  /** What an operator may ask; others are refused. */
+  readonly operator: Operator
   #patient = false
 
   constructor(options: HubOptions) {
@@ -65,6 +77,7 @@ export class Hub {
     this.#signal = options.signal
     this.#onWait = options.onWait
     this.#rpc = new Rpc({ url: this.url, token: options.token ?? null, ca: readCa(options.caFile ?? null) })
+    this.operator = new Operator(this.#rpc, () => this.#call())
   }
 
   whoAmI(): Promise<WhoAmIResponse> {
@@ -74,20 +87,30 @@ export class Hub {
   /** Answered when it is on the hub's disk. Asked again after a lost answer, with the same key: never submitted twice. */
   async submit(submission: Submission): Promise<SubmitResponse> {
     const { spec, parameters = [] } = submission
+    const notices = [...(submission.notices ?? [])]
     const idempotencyKey = submission.idempotencyKey ?? uuidv7()
     const retry = patient(this.#onWait)
     const batches = inBatches(parameters)
     const first = batches.next().value ?? []
     if (first.length === parameters.length) {
-      const request = { idempotencyKey, spec, parameters: first }
+      const request = { idempotencyKey, spec, parameters: first, notices }
       return this.#rpc.unary(ScientistService.method.submit, request, { ...this.#call(), retry })
     }
     const answer = await repeat(retry, this.#signal, () =>
-      this.#rpc.clientStream(ScientistService.method.submitStream, streamOf(idempotencyKey, spec, parameters), {
-        signal: this.#signal,
-      }),
+      this.#rpc.clientStream(
+        ScientistService.method.submitStream,
+        streamOf({ idempotencyKey, spec, notices }, parameters),
+        {
+          signal: this.#signal,
+        },
+      ),
     )
     return { ...answer, $typeName: "cah.v1.SubmitResponse" }
+  }
+
+  /** What submit would answer and do, without doing it. The blobs that it names need not be there. */
+  plan(spec: Submission["spec"], jobs: number): Promise<PlanResponse> {
+    return this.#rpc.unary(ScientistService.method.plan, { spec, jobs }, this.#call())
   }
 
   /** Newest first. */
@@ -120,6 +143,12 @@ export class Hub {
     const { job } = await this.#rpc.unary(ScientistService.method.getJob, { id }, this.#call())
     if (job === undefined) throw new ClientError("not_found", `There is no job ${id.campaign}.${id.index}.`)
     return job
+  }
+
+  /** Why a job is where it is; without an index, the campaign's next job that waits. */
+  explain(campaign: bigint, index: number | null): Promise<ExplainResponse> {
+    const request = { campaign, ...(index === null ? {} : { index }) }
+    return this.#rpc.unary(ScientistService.method.explain, request, this.#call())
   }
 
   /** Jobs of a campaign by index, in pages. */
@@ -200,17 +229,27 @@ export class Hub {
   async cancel(campaign: bigint, ranges: readonly Range[] = []): Promise<{ cancelled: number }> {
     const options = { ...this.#call(), retry: patient(this.#onWait) }
     let cancelled = 0
-    for (let from = 0; from === 0 || from < ranges.length; from += CANCEL_RANGES_MAX) {
-      const request = { campaign, ranges: ranges.slice(from, from + CANCEL_RANGES_MAX) }
+    for (const some of inParts(ranges)) {
+      const request = { campaign, ranges: some }
       cancelled += (await this.#rpc.unary(ScientistService.method.cancel, request, options)).cancelled
     }
     return { cancelled }
   }
 
-  /** Answered when it is on disk. What runs goes on. */
-  async setHold(campaign: bigint, held: boolean): Promise<void> {
+  /** The campaign's own switch, or with ranges that of each job. Answered when it is on disk. What runs goes on. */
+  async setHold(campaign: bigint, held: boolean, ranges: readonly Range[] = []): Promise<{ jobs: number }> {
     const options = { ...this.#call(), retry: patient(this.#onWait) }
-    await this.#rpc.unary(ScientistService.method.setHold, { campaign, held }, options)
+    let jobs = 0
+    for (const some of inParts(ranges)) {
+      const request = { campaign, held, ranges: some }
+      jobs += (await this.#rpc.unary(ScientistService.method.setHold, request, options)).jobs
+    }
+    return { jobs }
+  }
+
+  /** Removes a campaign that has ended, with all that it gave back. For good. */
+  async forget(campaign: bigint): Promise<void> {
+    await this.#rpc.unary(ScientistService.method.forget, { campaign }, this.#call())
   }
 
   async *nodes(): AsyncGenerator<Node> {
@@ -228,6 +267,27 @@ export class Hub {
   /** Whether the hub has the blob, whole, from this owner. */
   async has(blob: Pick<Blob, "digest" | "sizeBytes">): Promise<boolean> {
     return (await this.#rpc.unary(ScientistService.method.getUpload, { blob }, this.#call())).stored
+  }
+
+  /** The caller's blobs that a stagein may name, the last used first. */
+  async *blobs(): AsyncGenerator<OwnedBlob> {
+    let before: OwnedBlob["usedAt"]
+    for (;;) {
+      const request = { limit: PAGE_ROWS, ...(before === undefined ? {} : { before }) }
+      const { blobs } = await this.#rpc.unary(ScientistService.method.listBlobs, request, this.#call())
+      yield* blobs
+      const last = blobs.at(-1)?.usedAt
+      if (last === undefined || blobs.length < PAGE_ROWS) return
+      if (before !== undefined && timestampMs(last) > timestampMs(before)) {
+        throw new ClientError("internal", "The hub lists blobs out of order.")
+      }
+      before = last
+    }
+  }
+
+  /** The caller needs it no more. It goes when nothing else names it. */
+  async removeBlob(digest: string): Promise<void> {
+    await this.#rpc.unary(ScientistService.method.removeBlob, { digest }, this.#call())
   }
 
   /** Packs a directory or file and makes sure that the hub has it: `spec.stagein` of a submission. */
@@ -317,8 +377,15 @@ export class Hub {
   }
 }
 
-function* streamOf(idempotencyKey: string, spec: Submission["spec"], lines: readonly string[]) {
-  yield { idempotencyKey, spec }
+/** As many ranges as one call may name; one empty part where there are none, which means all. */
+function* inParts(ranges: readonly Range[]): Generator<Range[]> {
+  for (let from = 0; from === 0 || from < ranges.length; from += CALL_RANGES_MAX) {
+    yield ranges.slice(from, from + CALL_RANGES_MAX)
+  }
+}
+
+function* streamOf(first: MessageInitShape<typeof SubmitStreamRequestSchema>, lines: readonly string[]) {
+  yield first
   for (const parameters of inBatches(lines)) yield { parameters }
 }
 

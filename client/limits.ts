@@ -30,6 +30,10 @@ export const ARRAY_MAX = 10_000_000
 export const STAGEIN_MAX_BYTES = 16 * 1024 ** 3
 /** The hub's own bound: thirty days. */
 export const WALLTIME_MAX_S = 30 * 24 * 3_600
+/** OAR's walltime and the hub's, when none was given. */
+export const WALLTIME_DEFAULT_S = 7_200
+/** How long before its walltime a job ends that only holds its place. A guess: a loaded node needs seconds to begin it. */
+export const HOLDING_MARGIN_S = 5
 /** One line of a parameter file: the hub's own bound. */
 export const PARAMETER_LINE_MAX_BYTES = 16 * 1024
 /** Named parameters of a job: columns of a CSV file, axes of a sweep. More belong into a file of the stagein. */
@@ -60,6 +64,8 @@ export const TOP_CAMPAIGNS_MAX = 100
 export const OAR_ROWS_MAX = 10_000
 /** Lines of parameters that a resubmission asks the hub for, one by one. */
 export const RESUBMIT_LINES_MAX = 10_000
+/** Ranges of jobs in a command that `explain` proposes. People must be able to read it. */
+export const EXPLAIN_RANGES_MAX = 8
 /** Campaigns looked through for the size of a stagein that was named by its digest only. */
 export const DIGEST_CAMPAIGNS_MAX = 100
 /** A parameter file is held in memory, so that a retry sends the very same lines. */
@@ -67,12 +73,35 @@ export const PARAMETER_FILE_MAX_BYTES = 128 * 1024 * 1024
 /** Parameters in one message of a submit. */
 export const PARAMETER_MESSAGE_BYTES = 128 * 1024
 
+/** Agents that may join with one enrolment, and how far a share may lie from everybody's 1: the hub's own bounds. */
+export const ENROLMENT_USES_MAX = 10_000
+export const SHARE_MIN = 0.001
+export const SHARE_MAX = 1_000
+
+/** Characters of a secret that webhooks are signed with: the contract's. */
+export const NOTIFY_SECRET_MIN = 16
+export const NOTIFY_SECRET_MAX = 256
+/** Its file: the secret, a newline, and what people put around it. */
+export const SECRET_FILE_MAX_BYTES = 4_096
+/** Tries after exit code 99 that `-t idempotent` stands for. OAR would go on for ever; here somebody lends the machines. */
+export const IDEMPOTENT_RETRIES = 10
+
+/** How long Tab waits for the hub, how long an answer is good for the next Tab, and how many words a person looks at. */
+export const COMPLETE_MAX_MS = 1_000
+export const COMPLETE_CACHE_MS = 10_000
+export const COMPLETE_WORDS_MAX = 100
+
+/** What a job gives back at most: the agent's own bound. */
+export const STAGEOUT_MAX_BYTES = 2 * 1024 ** 3
+/** Files that `try` names one by one. */
+export const TRY_FILES_SHOWN = 20
+
 /** The longest --timeout: a timer of Node's holds 2³¹ ms. */
 export const TIMEOUT_MAX_S = 24 * 24 * 3_600
 /** Campaigns, and ranges of jobs, that one selector may name. More is a typing error. */
 export const SELECT_MAX = 10_000
-/** Ranges of jobs in one cancel: the hub's own bound. More are sent in several. */
-export const CANCEL_RANGES_MAX = 1_000
+/** Ranges of jobs in one cancel or hold: the hub's own bound. More are sent in several. */
+export const CALL_RANGES_MAX = 1_000
 /** Rows asked for in one list call: the contract's maximum. */
 export const PAGE_ROWS = 1_000
 /** Campaigns watched at once by one `wait`: each is an open stream at the hub. */

@@ -144,36 +144,6 @@ describe("one run, one line of this table", { concurrency: 2 }, () => {
       for (const line of lines) assert.ok(JSON.parse(line))
     })
   }
-
-  test("every verb's help fits one screen and shows an example", async () => {
-    const verbs = [
-      "sub",
-      "ls",
-      "show",
-      "wait",
-      "get",
-      "logs",
-      "del",
-      "hold",
-      "resume",
-      "resub",
-      "top",
-      "nodes",
-      "login",
-      "logout",
-      "whoami",
-      "doctor",
-      "completion",
-      "version",
-    ]
-    for (const verb of verbs) {
-      const { code, stdout, stderr } = await inside(where, [verb, "--help"])
-      assert.deepEqual([code, stderr], [0, ""], verb)
-      assert.match(stdout, /Examples:\n {2}\S/, verb)
-      const lines = stdout.trimEnd().split("\n")
-      assert.ok(lines.length <= 50 && lines.every(line => line.length <= 110), verb)
-    }
-  })
 })
 
 describe("a submission", { concurrency: 2 }, () => {

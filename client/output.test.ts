@@ -2,10 +2,14 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { create } from "@bufbuild/protobuf"
 import pc from "picocolors"
-import { CampaignSchema } from "../proto/gen/cah/v1/job_pb.ts"
+import { parse as parseYaml } from "yaml"
+import { CampaignSchema, TotalsSchema } from "../proto/gen/cah/v1/job_pb.ts"
+import { ListCampaignsResponseSchema } from "../proto/gen/cah/v1/scientist_pb.ts"
 import { Bar, drawBar } from "./bars.ts"
 import { ClientError } from "./errors.ts"
-import { clean, json, Output, table } from "./output.ts"
+import { json } from "./json.ts"
+import { clean, Output, table } from "./output.ts"
+import { bytesInWords, figuresOf, jobsInWords, sumOf } from "./progress.ts"
 
 function sink(isTTY: boolean) {
   const written: string[] = []
@@ -86,6 +90,50 @@ test("a bar is drawn on a terminal, said every ten seconds elsewhere if asked fo
   )
   const drawn = draw(true, false)
   assert.ok(drawn.startsWith("\rwing  ░") && drawn.includes("ETA 20s") && drawn.endsWith("\r\u001b[K"))
+})
+
+test("progress has all its figures, in their order, and leaves out what is nought", () => {
+  const err = sink(true)
+  let now = 0
+  const bar = new Bar(
+    { ...err.stream, columns: 120 },
+    { label: "wing", unit: "jobs", lines: false, off: false },
+    () => now,
+  )
+  const totals = { retries: 5n, losses: 3n, preemptions: 2n, stageinBytes: 1_200_000_000n, stageoutBytes: 310_000_000n }
+  const figures = figuresOf(create(TotalsSchema, totals))
+  bar.update(144, 720, "", "")
+  now = 144_000
+  bar.update(504, 720, jobsInWords({ active: 96, unwell: 2 }, figures), bytesInWords(figures, 41))
+  assert.match(
+    err.text(),
+    /wing {2}█+░+ 504\/720 {2}run 96 {2}fail 2 {2}retry 5 {2}lost 3 {2}preempted 2 {2}ETA 1m 26s {2}↑1\.2 GB ↓310 MB {2}nodes 41/,
+  )
+  assert.deepEqual([jobsInWords({ active: 0, unwell: 0 }, figuresOf(undefined)), bytesInWords(sumOf([]), 0)], ["", ""])
+})
+
+test("yaml and csv hold what json holds, a header without rows too", async () => {
+  const campaign = create(CampaignSchema, { id: 7n, name: 'a "quoted", name', owner: "ada", waitsFor: [1n, 2n] })
+  const render = async (format: "yaml" | "csv", messages: (typeof campaign)[]) => {
+    const out = sink(false)
+    const output = new Output({ format, color: "auto", noColor: true, stdout: out.stream, stderr: out.stream })
+    const list = {
+      schema: ListCampaignsResponseSchema,
+      message: create(ListCampaignsResponseSchema, { campaigns: messages }),
+    }
+    await output.many(list, { schema: CampaignSchema, messages }, { table: () => "", quiet: () => "" })
+    return out.text()
+  }
+  const [head = "", row = ""] = (await render("csv", [campaign])).split("\r\n")
+  assert.equal(`${head}\r\n`, await render("csv", []))
+  assert.ok(
+    head.startsWith("id,name,owner,counts.total,") && !head.includes("spec") && head.includes(",totals.coreTime,"),
+  )
+  assert.ok(row.startsWith('7,"a ""quoted"", name",ada,'), row)
+  assert.ok(row.includes('"[""1"",""2""]"'), row)
+  assert.deepEqual(parseYaml(await render("yaml", [campaign])), {
+    campaigns: [{ id: "7", name: 'a "quoted", name', owner: "ada", held: false, waitsFor: ["1", "2"] }],
+  })
 })
 
 test("a bar is full only at the end", () => {

@@ -2,10 +2,12 @@
 // Data to stdout; notes and errors to stderr. Text that came from the hub or a volunteer never reaches a terminal with
 // its control characters. Knows no verb.
 import { once } from "node:events"
-import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf"
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf"
 import pc from "picocolors"
 import type { Color, Format } from "./config.ts"
+import { columnsOf, columnsOfValues, csvLine, csvRow } from "./csv.ts"
 import type { ClientError } from "./errors.ts"
+import type { json } from "./json.ts"
 
 export interface Stream {
   readonly isTTY?: boolean
@@ -58,33 +60,45 @@ export class Output {
     message: MessageShape<D>,
     views: { table: () => string; quiet: () => string },
   ): Promise<void> {
-    if (this.format === "json") await this.write(`${JSON.stringify(json(schema, message), null, 2)}\n`)
-    else if (this.format === "ndjson") await this.write(`${JSON.stringify(json(schema, message))}\n`)
-    else await this.lines(this.format === "table" ? views.table() : views.quiet())
+    if (this.format === "table" || this.format === "quiet") return this.value(null, views)
+    const json = await loadJson()
+    if (this.format === "csv") await this.#rows(columnsOf(schema), [json(schema, message)])
+    else await this.value(json(schema, message), views)
   }
 
-  /** Many things of a kind: json gives the list message, ndjson a line each, the others a row each. */
+  /** Many things of a kind: json and yaml give the list message, ndjson a line each, the others a row each. */
   async many<L extends DescMessage, R extends DescMessage>(
     list: { schema: L; message: MessageShape<L> },
     rows: { schema: R; messages: readonly MessageShape<R>[] },
     views: { table: () => string; quiet: (row: MessageShape<R>) => string },
   ): Promise<void> {
-    if (this.format === "json") await this.write(`${JSON.stringify(json(list.schema, list.message), null, 2)}\n`)
-    else if (this.format === "table") await this.lines(views.table())
-    else {
-      for (const row of rows.messages) {
-        await this.write(
-          this.format === "quiet" ? `${views.quiet(row)}\n` : `${JSON.stringify(json(rows.schema, row))}\n`,
-        )
-      }
+    const { schema, messages } = rows
+    if (this.format === "table") return this.lines(views.table())
+    if (this.format === "quiet") {
+      for (const row of messages) await this.write(`${views.quiet(row)}\n`)
+      return
     }
+    const json = await loadJson()
+    const plain = lazily(messages, row => json(schema, row))
+    if (this.format === "csv") await this.#rows(columnsOf(schema), plain)
+    else if (this.format === "ndjson") for (const row of plain) await this.write(`${JSON.stringify(row)}\n`)
+    else await this.value(json(list.schema, list.message), { table: () => "", quiet: () => "" })
   }
 
   /** A value that is no protobuf message: the client's own verbs. */
   async value(value: unknown, views: { table: () => string; quiet: () => string }): Promise<void> {
     if (this.format === "json") await this.write(`${JSON.stringify(value, null, 2)}\n`)
     else if (this.format === "ndjson") await this.write(`${JSON.stringify(value)}\n`)
-    else await this.lines(this.format === "table" ? views.table() : views.quiet())
+    else if (this.format === "yaml") await this.write(await yamlOf(value))
+    else if (this.format === "csv") {
+      const values = Array.isArray(value) ? value : [value]
+      await this.#rows(columnsOfValues(values), values)
+    } else await this.lines(this.format === "table" ? views.table() : views.quiet())
+  }
+
+  async #rows(columns: readonly string[], values: Iterable<unknown>): Promise<void> {
+    await this.write(csvLine(columns))
+    for (const value of values) await this.write(csvRow(columns, value))
   }
 
   async lines(text: string): Promise<void> {
@@ -92,9 +106,10 @@ export class Output {
   }
 
   /** Bytes to stdout, no faster than it takes them. */
-  async write(chunk: string | Uint8Array): Promise<void> {
-    if (this.stdout.destroyed) return
-    if (!this.stdout.write(chunk)) await once(this.stdout as never, "drain")
+  async write(chunk: string | Uint8Array, to: "stdout" | "stderr" = "stdout"): Promise<void> {
+    const stream = this[to]
+    if (stream.destroyed) return
+    if (!stream.write(chunk)) await once(stream as never, "drain")
   }
 
   /** A remark for people. Programs that asked for JSON or ids are left alone. */
@@ -117,14 +132,28 @@ export class Output {
     if (error.hint !== "") for (const line of error.hint.split("\n")) this.stderr.write(`     ${clean(line)}\n`)
   }
 
+  /** The whole output is one value, or one table of cells. */
+  get isOneValue(): boolean {
+    return this.format === "json" || this.format === "yaml" || this.format === "csv"
+  }
+
   get isJson(): boolean {
     return this.format === "json" || this.format === "ndjson"
   }
 }
 
-/** The stable form: every field present, int64 as strings, times in RFC 3339, durations in seconds. */
-export function json<D extends DescMessage>(schema: D, message: MessageShape<D>): unknown {
-  return toJson(schema, message, { alwaysEmitImplicit: true })
+function* lazily<T>(items: Iterable<T>, form: (item: T) => unknown): Generator<unknown> {
+  for (const item of items) yield form(item)
+}
+
+/** For people it is not needed, and it takes as long to load as the rest. */
+async function loadJson(): Promise<typeof json> {
+  return (await import("./json.ts")).json
+}
+
+/** The parser is as large as the rest of the client, and few ask for it. */
+async function yamlOf(value: unknown): Promise<string> {
+  return (await import("yaml")).stringify(value)
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must go

@@ -16,6 +16,7 @@ import {
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt"
 import { Client, credentials, Metadata } from "@grpc/grpc-js"
 import { type Backoff, pause, waitMs } from "./backoff.ts"
+import { isLoopback } from "./config.ts"
 import { ClientError, fromStatus, isTransient, type StatusLike } from "./errors.ts"
 import {
   CALL_MAX_MS,
@@ -232,10 +233,6 @@ export async function repeat<T>(retry: Retry, signal: AbortSignal | undefined, c
       await pause(ms, signal)
     }
   }
-}
-
-export function isLoopback(url: URL): boolean {
-  return url.hostname === "localhost" || url.hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(url.hostname)
 }
 
 function path(method: { parent: { typeName: string }; name: string }): string {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import fc from "fast-check"
 import { ClientError } from "./errors.ts"
-import { mergeRanges, parseId, parseSelector } from "./selector.ts"
+import { mergeRanges, parseId, parseSelector, readName } from "./selector.ts"
 
 const good: readonly [string, unknown][] = [
   ["12", [{ campaign: 12n, jobs: null }]],
@@ -64,9 +64,18 @@ for (const text of bad) {
 }
 
 test("an id is one campaign or one job", () => {
-  assert.deepEqual(parseId("12"), { campaign: 12n, index: null })
-  assert.deepEqual(parseId("last.4"), { campaign: "last", index: 4 })
+  assert.deepEqual(parseId("12"), { campaign: 12n, jobs: null })
+  assert.deepEqual(parseId("last.4"), { campaign: "last", jobs: [{ first: 4, last: 4 }] })
+  assert.deepEqual(parseId("@wing.4"), { campaign: "@wing.4", jobs: null })
   for (const text of ["1-2", "1,2", "all", "12.0-3"]) assert.throws(() => parseId(text), /more than one/)
+})
+
+test("a name is a campaign's, and before its last dot perhaps jobs of one", () => {
+  assert.deepEqual(readName("@wing"), { whole: "wing", short: "wing", jobs: null })
+  assert.deepEqual(readName("@v1.2"), { whole: "v1.2", short: "v1", jobs: [{ first: 2, last: 2 }] })
+  assert.deepEqual(readName("@a b.0-9:3").jobs?.length, 4)
+  assert.deepEqual(readName("@.5"), { whole: ".5", short: ".5", jobs: null })
+  assert.throws(() => parseSelector(["@x.5-1"]), /upwards/)
 })
 
 test("merged ranges cover the same numbers, sorted and apart", () => {

@@ -1,5 +1,5 @@
-// Which campaigns and jobs a command is about, as people type it: 12 · 12.7 · 12.0-99 · 12.0-99:2 · 1-10:2 · last · all,
-// several by commas, digits grouped by underscores. Parsing is pure; `last` and `all` are looked up at the hub later.
+// Which campaigns and jobs a command is about, as people type it: 12 · 12.7 · 12.0-99 · 12.0-99:2 · 1-10:2 · @name · last · all,
+// several by commas, digits grouped by underscores. Parsing is pure; `last`, `all` and names are looked up at the hub later.
 // Ranges come out sorted, merged and bounded, so that nobody downstream meets an overlap.
 import { usage } from "./errors.ts"
 import { SELECT_MAX } from "./limits.ts"
@@ -11,11 +11,14 @@ export interface Range {
 }
 
 export interface Selection {
-  /** `last`: the newest of the user's campaigns. `all`: see the verb, most mean all that have not ended. */
-  readonly campaign: bigint | "last" | "all"
+  /** `last`: the newest of the user's campaigns; `@name`: of those so called. `all`: see the verb, most mean all that have not ended. */
+  readonly campaign: bigint | "last" | "all" | Name
   /** Null: every job. */
   readonly jobs: readonly Range[] | null
 }
+
+/** "@wing", or "@v1.2", which is job 2 of v1 unless a campaign is called v1.2. */
+export type Name = `@${string}`
 
 const INDEX_MAX = 2 ** 32 - 1
 const CAMPAIGN_MAX = 2n ** 63n - 1n
@@ -32,20 +35,38 @@ export function parseSelector(texts: readonly string[]): Selection[] {
 }
 
 /** Exactly one campaign, or one job of it. */
-export function parseId(text: string): { campaign: bigint | "last"; index: number | null } {
+export function parseId(text: string): Selection {
   const [selection, ...more] = parseSelector([text])
-  const jobs = selection?.jobs ?? null
-  const one = jobs === null || (jobs.length === 1 && jobs[0]?.first === jobs[0]?.last)
-  if (selection === undefined || more.length > 0 || selection.campaign === "all" || !one) {
-    throw usage(
-      `"${text}" names more than one thing.`,
-      "Name one campaign, like 12 or last, or one job of it, like 12.7.",
-    )
+  if (selection === undefined || more.length > 0 || selection.campaign === "all" || indexOf(selection.jobs) === false) {
+    throw severalThings(text)
   }
-  return { campaign: selection.campaign, index: jobs?.[0]?.first ?? null }
+  return selection
+}
+
+export function severalThings(text: string): Error {
+  const hint = "Name one campaign, like 12, @name or last, or one job of it, like 12.7."
+  return usage(`"${text}" names more than one thing.`, hint)
+}
+
+/** The one job, null for all of a campaign, false for several. */
+export function indexOf(jobs: readonly Range[] | null): number | null | false {
+  if (jobs === null) return null
+  const [range, other] = jobs
+  return range === undefined || other !== undefined || range.first !== range.last ? false : range.first
+}
+
+/** What a name may mean: a campaign called just so, or jobs of one whose name ends before the last dot. */
+export function readName(text: Name): { whole: string; short: string; jobs: readonly Range[] | null } {
+  const [, short = "", index, last, step] = /^@(.*?)(?:\.([\d_]+)(?:-([\d_]+)(?::([\d_]+))?)?)?$/s.exec(text) ?? []
+  const jobs = index === undefined || short === "" ? null : indexRanges(text, index, last, step)
+  return { whole: text.slice(1), short: jobs === null ? text.slice(1) : short, jobs }
 }
 
 function parsePart(part: string): Selection[] {
+  if (isName(part)) {
+    readName(part)
+    return [{ campaign: part, jobs: null }]
+  }
   const match = form.exec(part)
   if (match === null) throw refuse(part)
   const [, word, from, to, step, index, lastIndex, indexStep] = match
@@ -75,6 +96,10 @@ function indexRanges(part: string, from: string, to: string | undefined, step: s
   const ranges: Range[] = []
   for (let index = first; index <= last; index += by) ranges.push({ first: index, last: index })
   return ranges
+}
+
+function isName(part: string): part is Name {
+  return part.startsWith("@") && part.length > 1
 }
 
 function digits(part: string, text: string): bigint {
@@ -124,7 +149,7 @@ export function mergeRanges(ranges: readonly Range[]): Range[] {
 function refuse(part: string): Error {
   return usage(
     part === "" ? "Nothing was selected." : `"${part}" does not select anything.`,
-    "Write a campaign (12), jobs of it (12.7, 12.0-99, 12.0-99:2), several (1-10:2 or 3,5,8), last or all.",
+    "Write a campaign (12), jobs of it (12.7, 12.0-99, 12.0-99:2), several (1-10:2 or 3,5,8), @name, last or all.",
   )
 }
 

@@ -12,7 +12,8 @@ import { run } from "./main.ts"
 
 const program = fileURLToPath(new URL("bin/cah.mjs", import.meta.url))
 const root = mkdtempSync(join(tmpdir(), "cah-main-"))
-process.on("exit", () => rmSync(root, { recursive: true, force: true }))
+// What a test has ended may still be clearing up after itself.
+process.on("exit", () => rmSync(root, { recursive: true, force: true, maxRetries: 10 }))
 let number = 0
 
 export interface Place {

@@ -3,7 +3,17 @@
 import { ClientError, usage } from "./errors.ts"
 import type { Hub } from "./library.ts"
 import { SELECT_MAX } from "./limits.ts"
-import { parseId, parseSelector, type Range, type Selection } from "./selector.ts"
+import {
+  indexOf,
+  mergeRanges,
+  type Name,
+  parseId,
+  parseSelector,
+  type Range,
+  readName,
+  type Selection,
+  severalThings,
+} from "./selector.ts"
 
 export interface Target {
   readonly campaign: bigint
@@ -22,7 +32,7 @@ export async function findTargets(hub: Hub, texts: readonly string[]): Promise<T
           ? target.ranges
           : known.ranges === null || target.ranges === null
             ? null
-            : [...known.ranges, ...target.ranges]
+            : mergeRanges([...known.ranges, ...target.ranges])
       targets.set(target.campaign, { campaign: target.campaign, ranges })
     }
   }
@@ -31,17 +41,32 @@ export async function findTargets(hub: Hub, texts: readonly string[]): Promise<T
 
 /** Exactly one campaign, and perhaps one job of it. */
 export async function findOne(hub: Hub, text: string): Promise<{ campaign: bigint; index: number | null }> {
-  const { campaign, index } = parseId(text)
-  return { campaign: campaign === "last" ? await newest(hub) : campaign, index }
+  const [target] = await expand(hub, parseId(text))
+  const index = indexOf(target?.ranges ?? null)
+  if (target === undefined || index === false) throw severalThings(text)
+  return { campaign: target.campaign, index }
 }
 
-async function expand(hub: Hub, selection: Selection): Promise<Target[]> {
-  const { campaign, jobs } = selection
+async function expand(hub: Hub, { campaign, jobs }: Selection): Promise<Target[]> {
   if (campaign === "last") return [{ campaign: await newest(hub), ranges: jobs }]
-  if (campaign !== "all") return [{ campaign, ranges: jobs }]
-  const targets: Target[] = []
-  for await (const { id } of hub.list({ live: true, max: SELECT_MAX })) targets.push({ campaign: id, ranges: null })
-  return targets
+  if (campaign === "all") {
+    const targets: Target[] = []
+    for await (const { id } of hub.list({ live: true, max: SELECT_MAX })) targets.push({ campaign: id, ranges: null })
+    return targets
+  }
+  return [typeof campaign === "string" ? await called(hub, campaign) : { campaign, ranges: jobs }]
+}
+
+/** The newest of that name. */
+async function called(hub: Hub, text: Name): Promise<Target> {
+  const { whole, short, jobs } = readName(text)
+  let second: Target | null = null
+  for await (const { id, name } of hub.list({ max: SELECT_MAX })) {
+    if (name === whole) return { campaign: id, ranges: null }
+    if (name === short) second ??= { campaign: id, ranges: jobs }
+  }
+  if (second !== null) return second
+  throw new ClientError("not_found", `You have no campaign called "${short}".`, { hint: "See them: cah ls --all" })
 }
 
 async function newest(hub: Hub): Promise<bigint> {
@@ -51,13 +76,19 @@ async function newest(hub: Hub): Promise<bigint> {
   })
 }
 
+/** As it could be typed: 12, or 12.3,12.5-9. */
+export function nameOfTarget({ campaign, ranges }: Target): string {
+  if (ranges === null) return String(campaign)
+  return ranges.map(({ first, last }) => `${campaign}.${first}${last === first ? "" : `-${last}`}`).join(",")
+}
+
 /** Throws unless all the jobs are there. */
 export function checkRanges(campaign: bigint, ranges: readonly Range[], total: number): void {
   const beyond = ranges.find(range => range.last >= total)
   if (beyond === undefined) return
   throw usage(
     `Campaign ${campaign} has no job ${campaign}.${Math.max(beyond.first, total)}.`,
-    `Its jobs are ${campaign}.0 to ${campaign}.${total - 1}.`,
+    total === 1 ? `It has one job, ${campaign}.0.` : `Its jobs are ${campaign}.0 to ${campaign}.${total - 1}.`,
   )
 }
 

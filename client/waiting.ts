@@ -12,16 +12,22 @@ import {
 import type { Bar } from "./bars.ts"
 import type { Context } from "./context.ts"
 import { ClientError } from "./errors.ts"
+import { json } from "./json.ts"
 import type { Hub } from "./library.ts"
 import { WATCH_PARALLEL } from "./limits.ts"
-import { clean, json } from "./output.ts"
+import { clean } from "./output.ts"
+import { bytesInWords, figuresOf, jobsInWords, nodesOf, sumOf } from "./progress.ts"
 import { plural, showDuration } from "./quantities.ts"
 import type { Range } from "./selector.ts"
 import { checkRanges, eachParallel, type Target } from "./targets.ts"
-import { outcomeWords, type Tally, tally } from "./words.ts"
+import { codeInWords, outcomeWords, type Tally, tally } from "./words.ts"
 
 export interface WaitOptions {
   readonly timeoutSeconds: number | null
+  /** Whether progress is shown. */
+  readonly bar?: boolean
+  /** Told of each campaign as it changes. */
+  readonly onCampaign?: (campaign: Campaign) => void
 }
 
 /** How one target ended. */
@@ -50,7 +56,7 @@ export async function waitFor(
       ? undefined
       : setTimeout(() => clock.abort(new Error("time is up")), options.timeoutSeconds * 1000)
   const signal = AbortSignal.any([context.signal, clock.signal])
-  const tallies = new Map<bigint, Tally>()
+  const tallies = new Map<bigint, Standing>()
   const label = targets.length === 1 ? `campaign ${targets[0]?.campaign}` : plural(targets.length, "campaign")
   const bar = context.bar({ label, unit: "jobs" })
   const ended: Ended[] = []
@@ -60,9 +66,10 @@ export async function waitFor(
         onName: name => {
           if (targets.length === 1 && name !== "") bar.rename(name)
         },
-        onTally: now => {
+        onStanding: now => {
           tallies.set(target.campaign, now)
-          draw(bar, tallies)
+          if (options.bar !== false) draw(bar, tallies)
+          if (now.campaign !== undefined) options.onCampaign?.(now.campaign)
         },
       })
       ended.push(await watcher.run())
@@ -101,6 +108,7 @@ export function verdict(ended: readonly Ended[]): ClientError | null {
   const unexplained = unwell - sum(errors, error => error.count)
   const cancelled = sum(bad, one => (one.target.ranges === null ? (one.campaign.counts?.cancelled ?? 0) : 0))
   if (unexplained > 0 && cancelled === unexplained) lines.push(`${cancelled} × cancelled`)
+  lines.push(...new Set(shown.flatMap(error => codeInWords(error.exitCode))))
   const example = shown.find(error => error.outcome === Outcome.FAILED || error.outcome === Outcome.TIMEDOUT)?.example
   const next =
     example === undefined
@@ -130,9 +138,14 @@ export function inWords(error: Pick<ErrorSummary, "outcome" | "exitCode" | "mess
   return `${outcome}${code}${error.message === "" ? "" : `: ${clean(error.message)}`}`
 }
 
+/** What is waited for, and the campaign where all of it is. */
+interface Standing extends Tally {
+  readonly campaign?: Campaign | undefined
+}
+
 interface News {
   readonly onName: (name: string) => void
-  readonly onTally: (tally: Tally) => void
+  readonly onStanding: (now: Standing) => void
 }
 
 /** Follows one target to its end. */
@@ -142,6 +155,7 @@ class Watcher {
   readonly #target: Target
   readonly #signal: AbortSignal
   readonly #news: News
+  #saidHeld = false
 
   constructor(context: Context, hub: Hub, target: Target, signal: AbortSignal, news: News) {
     this.#context = context
@@ -169,20 +183,31 @@ class Watcher {
       if (this.#context.output.format === "ndjson") {
         await this.#context.output.write(`${JSON.stringify(json(WatchCampaignResponseSchema, message))}\n`)
       }
+      this.#sayIfHeld(message.campaign)
       if (selected === null) {
-        this.#news.onTally(tally(message.campaign))
+        this.#news.onStanding({ ...tally(message.campaign), campaign: message.campaign })
         continue
       }
       // What ended before the watch, or while it was cut, is not in its messages.
       if (cut) for await (const job of this.#hub.jobs(id, { ranges, phase: Phase.ENDED })) selected.add(job)
       cut = false
       for (const job of message.ended) selected.add(job)
-      this.#news.onTally(selected.tally())
+      this.#news.onStanding(selected.tally())
       if (selected.complete) break
     }
     const after = await this.#hub.show(id)
     if (after.campaign === undefined) throw new ClientError("internal", `The hub describes no campaign ${id}.`)
     return this.#ended(after, after.campaign, selected)
+  }
+
+  /** Once: whoever waits for what is held waits for ever. */
+  #sayIfHeld(campaign: Campaign | undefined): void {
+    const { active, waiting } = tally(campaign)
+    const all = campaign?.held === true || campaign?.counts?.held === waiting
+    if (this.#saidHeld || campaign === undefined || active > 0 || waiting === 0 || !all) return
+    this.#saidHeld = true
+    const what = campaign.held ? String(campaign.id) : `${campaign.id}.0-${(campaign.counts?.total ?? 1) - 1}`
+    this.#context.note(`All that is left of campaign ${campaign.id} is held. Let it go on with: cah resume ${what}`)
   }
 
   #ended(after: GetCampaignResponse, campaign: Campaign, selected: Selected | null): Ended {
@@ -266,15 +291,17 @@ class Selected {
   }
 }
 
-function draw(bar: Bar, tallies: ReadonlyMap<bigint, Tally>): void {
-  const all = [...tallies.values()]
+function draw(bar: Bar, standings: ReadonlyMap<bigint, Standing>): void {
+  const all = [...standings.values()]
   const [ended, total] = [sum(all, one => one.ended), sum(all, one => one.total)]
-  const [active, unwell] = [sum(all, one => one.active), sum(all, one => one.unwell)]
-  bar.update(ended, total, `${active > 0 ? `run ${active}  ` : ""}${unwell > 0 ? `fail ${unwell}` : ""}`.trim())
+  const counts = { active: sum(all, one => one.active), unwell: sum(all, one => one.unwell) }
+  const figures = sumOf(all.map(({ campaign }) => figuresOf(campaign?.totals)))
+  const nodes = all.length === 1 ? nodesOf(all[0]?.campaign) : 0
+  bar.update(ended, total, jobsInWords(counts, figures), bytesInWords(figures, nodes))
 }
 
-function standing(tallies: ReadonlyMap<bigint, Tally>): string {
-  const all = [...tallies.values()]
+function standing(standings: ReadonlyMap<bigint, Standing>): string {
+  const all = [...standings.values()]
   const total = sum(all, one => one.total)
   return total === 0 ? "" : `${sum(all, one => one.ended)} of ${plural(total, "job")} have.`
 }

@@ -1,6 +1,8 @@
 // The words that people read for the states of the wire, and the sums over a campaign's counts.
 // One table per enum; a state that a newer hub may send is shown as "?" rather than refused.
+import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt"
 import { type Campaign, NodeState, Outcome, Phase } from "../proto/gen/cah/v1/job_pb.ts"
+import { Scope } from "../proto/gen/cah/v1/scope_pb.ts"
 
 export const phaseWords: Readonly<Record<number, string>> = {
   [Phase.QUEUED]: "queued",
@@ -26,6 +28,22 @@ export const nodeStateWords: Readonly<Record<number, string>> = {
   [NodeState.AWAY]: "away",
   [NodeState.DRAINED]: "drained",
   [NodeState.REVOKED]: "revoked",
+}
+
+export const scopeWords: Readonly<Record<number, string>> = {
+  [Scope.READ]: "read",
+  [Scope.SUBMIT]: "submit",
+  [Scope.CANCEL]: "cancel",
+  [Scope.ADMIN]: "admin",
+}
+
+/** "2026-11-22 10:02:03Z": the same for everybody who reads it. */
+export function showMoment(at: Timestamp | undefined): string {
+  if (at === undefined) return ""
+  return timestampDate(at)
+    .toISOString()
+    .replace("T", " ")
+    .replace(/\.\d+Z$/, "Z")
 }
 
 /** How a job stands, in one word: how it ended, or where it is. */
@@ -82,4 +100,16 @@ export function parseState(text: string): { phase: Phase; outcome: Outcome } | n
   if (outcome !== undefined) return { phase: Phase.ENDED, outcome: Number(outcome[0]) as Outcome }
   const phase = Object.entries(phaseWords).find(([, word]) => word === text)
   return phase === undefined ? null : { phase: Number(phase[0]) as Phase, outcome: Outcome.UNSPECIFIED }
+}
+
+/** What shells and the system mean by an exit code, where that is not what people expect of it; with what to do. */
+export function codeInWords(code: number): string[] {
+  const meaning = codeMeanings[code]
+  return meaning === undefined ? [] : [`Exit ${code}: ${meaning}`]
+}
+
+const codeMeanings: Readonly<Record<number, string>> = {
+  126: "the program may not be executed: chmod +x before it is sent.",
+  127: "there is no such program on the node: bring it along with --stagein, or ask for nodes that have it with -p.",
+  137: "it was killed, perhaps for want of memory: ask for more with -l mem=.",
 }

@@ -3,13 +3,11 @@
 // docs/properties.md every example is parsed, and every refusal compared with its words.
 import assert from "node:assert/strict"
 import { spawn, spawnSync } from "node:child_process"
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
-import { tmpdir } from "node:os"
+import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { after, before, describe, it } from "node:test"
 import { matches, PropertyError, parseProperty } from "../proto/wire/property.ts"
-import { Hub } from "./demo/hub.ts"
-import { end, type Program, ready, start } from "./demo/processes.ts"
+import { Desk } from "./desk.ts"
 import { root } from "./files.ts"
 
 /** One block of commands. */
@@ -37,39 +35,19 @@ async function blocksOf(page: string): Promise<Block[]> {
 
 describe("the first campaign in docs/scientist.md", async () => {
   const page = "docs/scientist.md"
-  let place: string
-  let hub: Hub
-  let agent: Program
+  let desk: Desk
 
   before(async () => {
-    place = await mkdtemp(join(tmpdir(), "cah-docs-"))
-    hub = await Hub.start(join(place, "hub"), join(place, "hub.log"))
-    const { secret } = await hub.ask<{ secret: string }>("OperatorService/CreateEnrolment", { account: "me", uses: 1 })
-    const flags = ["--hub", hub.url, "--enroll", secret, "--state", join(place, "agent"), "--name", "home-1"]
-    agent = start("agent", ["agent/bin/cah-agent.mjs", ...flags, "--slots", "2"], {}, join(place, "agent.log"))
-    await ready(agent, async () => {
-      const { nodes = [] } = await hub.ask<{ nodes?: { state: string }[] }>("ScientistService/ListNodes", {})
-      return nodes.some(node => node.state === "NODE_STATE_ONLINE") ? true : null
-    })
-    await mkdir(join(place, "bin"))
-    await mkdir(join(place, "desk"))
-    await writeFile(join(place, "bin/cah"), `#!/bin/sh\nexec '${process.execPath}' '${root}/client/bin/cah.mjs' "$@"\n`)
-    await chmod(join(place, "bin/cah"), 0o755)
-    await copyFile(join(place, "hub/admin.token"), join(place, "desk/token"))
-    await chmod(join(place, "desk/token"), 0o600)
+    desk = await Desk.start()
   })
 
-  after(async () => {
-    await end([agent])
-    await end([hub.program])
-    await rm(place, { recursive: true, force: true })
-  })
+  after(() => desk.end())
 
   for (const { language, name, text, line } of await blocksOf(page)) {
     if (language === "sh" && name !== "") {
       it(`line ${line}: ${name} is written`, async () => {
-        await mkdir(dirname(join(place, "desk", name)), { recursive: true })
-        await writeFile(join(place, "desk", name), text)
+        await mkdir(dirname(join(desk.directory, name)), { recursive: true })
+        await writeFile(join(desk.directory, name), text)
       })
     }
     if (language === "console") {
@@ -88,19 +66,14 @@ describe("the first campaign in docs/scientist.md", async () => {
       .split(/^\$ /m)
       .slice(1)
       .map(command => command.trimEnd())
-    const port = new URL(hub.url).port
+    const port = new URL(desk.hub.url).port
     const script = commands.map(command => {
       const real = command.replace(/^> /gm, "").replaceAll("127.0.0.1:8080", `127.0.0.1:${port}`)
       return `code=$?; cat <<'COMMAND'\n$ ${command}\nCOMMAND\n(exit $code)\n${real}\n`
     })
-    const env = {
-      PATH: `${join(place, "bin")}:${process.env.PATH}`,
-      HOME: join(place, "home"),
-      LANG: "C.UTF-8",
-    }
     const bash = spawn("bash", ["-c", `exec 2>&1\n${script.join("")}`], {
-      cwd: join(place, "desk"),
-      env,
+      cwd: desk.directory,
+      env: desk.environment,
       stdio: ["ignore", "pipe", "inherit"],
       timeout: BLOCK_MAX_MS,
     })
@@ -115,12 +88,17 @@ describe("the first campaign in docs/scientist.md", async () => {
 
 describe("what pages for newcomers tell to type", () => {
   const helps = new Map<string, string>()
-  function helpOf(verb: string): string {
-    const known = helps.get(verb)
+  /** Of the longest path of verbs that the words begin with: "admin token create". */
+  function helpOf(words: string): string {
+    const known = helps.get(words)
     if (known !== undefined) return known
-    const { status, stdout } = spawnSync(process.execPath, [join(root, "client/bin/cah.mjs"), verb, "--help"])
-    const help = status === 0 && stdout.includes(`cah ${verb} `) ? stdout.toString() : ""
-    helps.set(verb, help)
+    const path = words.split(" ")
+    const args = [join(root, "client/bin/cah.mjs"), ...path, "--help"]
+    const { status, stdout } = spawnSync(process.execPath, args)
+    const isIt = status === 0 && stdout.includes(`Usage: cah ${words} `)
+    const shorter = path.slice(0, -1).join(" ")
+    const help = isIt ? stdout.toString() : shorter === "" ? "" : helpOf(shorter)
+    helps.set(words, help)
     return help
   }
 
@@ -137,13 +115,17 @@ describe("what pages for newcomers tell to type", () => {
               .slice(2)
               .join("|")
           : line
-        for (const [, span = ""] of here.matchAll(/`([^`]+)`/g)) {
-          const verb = /^cah ([a-z]+)/.exec(span)?.[1]
+        const spans = [...here.matchAll(/`([^`]+)`/g)].flatMap(([, span = ""]) => span.split(/ (?:&&|;|\|) /))
+        for (const span of spans) {
+          const verb = /^cah ([a-z]+(?: [a-z]+)*)/.exec(span)?.[1]
           if (verb === undefined && !span.startsWith("-")) continue
           const flags = [...(span.split(" -- ")[0] ?? "").matchAll(/(?<=^|\s)--?[a-zA-Z][a-z-]*/g)].map(
             ([flag]) => flag,
           )
-          const help = verb === undefined ? ["sub", "wait", "get", "ls", "logs"].map(helpOf).join("\n") : helpOf(verb)
+          const help =
+            verb === undefined
+              ? ["sub", "wait", "get", "ls", "logs", "resub", "try"].map(helpOf).join("\n")
+              : helpOf(verb)
           const missing = flags.filter(flag => !new RegExp(`(^|\\s)${flag}[ ,\\n]`, "m").test(help + everyVerb))
           if (help === "" || missing.length > 0) unknown.push(`${span}: ${missing.join(" ") || `no verb ${verb}`}`)
         }

@@ -5,16 +5,16 @@ import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import type { Command, Option } from "commander"
 import { agentCommand } from "../agent/config.ts"
-import { tree } from "../client/main.ts"
 import { isRefused } from "../client/submit/refused.ts"
+import { wholeTree } from "../client/tree.ts"
 import { clientVersion } from "../client/version.ts"
 import { root } from "./files.ts"
 
 const file = "docs/man/cah.1"
 
-export function manual(): string {
-  const program = tree(async () => {})
-  const verbs = program.commands.filter(command => command.name() !== "help")
+export async function manual(): Promise<string> {
+  const program = await wholeTree()
+  const hidden = new Set(program.options.map(option => option.long))
   return [
     `.TH CAH 1 "" "clouds-at-home ${clientVersion()}" "User commands"`,
     ".SH NAME",
@@ -25,7 +25,7 @@ export function manual(): string {
     ".SH DESCRIPTION",
     "The names oarsub, oarstat, oardel, oarhold, oarresume and oarnodes are links to this program, with the flags and answers of OAR.",
     ".SH VERBS",
-    ...verbs.flatMap(verbLines),
+    ...program.commands.filter(isShown).flatMap(verb => verbLines("cah", verb, hidden)),
     ".SH FLAGS OF EVERY VERB",
     ...program.options.flatMap(optionLines),
     ".SH MORE",
@@ -59,15 +59,22 @@ export function agentManual(): string {
   ].join("\n")
 }
 
-function verbLines(verb: Command): string[] {
+/** What help lists without a line about it is for programs. */
+function isShown(verb: Command): boolean {
+  return verb.name() !== "help" && verb.summary() !== ""
+}
+
+/** A verb, or a group with its verbs after it. */
+function verbLines(before: string, verb: Command, hidden: ReadonlySet<string | undefined>): string[] {
+  const name = `${before} ${verb.name()}`
+  if (verb.commands.length > 0) return verb.commands.flatMap(inner => verbLines(name, inner, hidden))
   const words = verb.registeredArguments.map(argument => {
     const name = `${argument.name()}${argument.variadic ? "..." : ""}`
     return argument.required ? `<${name}>` : `[${name}]`
   })
-  const hidden = new Set(tree(async () => {}).options.map(option => option.long))
   const options = verb.options.filter(option => !isRefused(option) && !hidden.has(option.long))
   return [
-    `.SS "cah ${plain([verb.name(), "[flags]", ...words].join(" "))}"`,
+    `.SS "${plain([name, "[flags]", ...words].join(" "))}"`,
     line(verb.description().replaceAll("\n", " ")),
     ...options.flatMap(optionLines),
     ...verbatim(afterOf(verb).replace(/\n*Every verb takes.*\n*$/, "")),
@@ -111,5 +118,5 @@ function plain(text: string): string {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   mkdirSync(dirname(join(root, file)), { recursive: true })
-  writeFileSync(join(root, file), manual())
+  writeFileSync(join(root, file), await manual())
 }

@@ -4,8 +4,15 @@
 // The names oarsub, oarstat, … are links to it, told apart by the name it was called by.
 import { basename } from "node:path"
 import { fileURLToPath } from "node:url"
-import { register } from "tsx/esm/api"
 
+/** Until the program is loaded and takes over. */
+function early() {
+  process.stderr.write("cah: Interrupted.\n     Nothing was done.\n")
+  process.exit(130)
+}
+process.on("SIGINT", early)
+
+const { register } = await import("tsx/esm/api")
 register({ tsconfig: fileURLToPath(new URL("../../tsconfig.json", import.meta.url)) })
 const { main } = await import("../main.ts")
-await main(basename(process.argv[1] ?? "", ".mjs"))
+await main(basename(process.argv[1] ?? "", ".mjs"), () => process.off("SIGINT", early))

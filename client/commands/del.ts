@@ -15,9 +15,8 @@ interface Options {
 export const del: Verb = {
   define(command: Command): void {
     command
-      .summary("cancel campaigns or jobs")
       .description("Cancel campaigns or jobs. Jobs that have ended stay as they are, with their results.")
-      .argument("<selector...>", "12, 12.7, 12.0-99, 1-10:2, last, all (that have not ended)")
+      .argument("<selector...>", "12, 12.7, 12.0-99, 1-10:2, @name, last, all (that have not ended)")
       .option("-y, --yes", "do not ask before cancelling all")
       .addHelpText("after", examples("cah del last", "cah del 12.0-99,14", "cah del all -y"))
   },

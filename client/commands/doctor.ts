@@ -35,7 +35,6 @@ const CERTIFICATE_WARN_DAYS = 14
 export const doctor: Verb = {
   define(command: Command): void {
     command
-      .summary("check this machine, the configuration and the hub")
       .description("Check this machine, the configuration and the hub, and say what to do about what is wrong.")
       .addHelpText("after", examples("cah doctor", "cah doctor --hub https://hub.example.org -o json"))
   },

@@ -18,12 +18,11 @@ interface Options {
 export const get: Verb = {
   define(command: Command): void {
     command
-      .summary("fetch the results of jobs")
       .description(
-        "Fetch the results of jobs that have ended: DIR/<index>/ for each job of an array, DIR itself for a\n" +
+        "Fetch the results of jobs that have ended: DIR/<index>/ for each job of an array, DIR itself for a " +
           "single job. Goes on where it stopped; checks every digest; never overwrites a file unasked.",
       )
-      .argument("<selector...>", "12, 12.7, 12.0-99, last")
+      .argument("<selector...>", "12, 12.7, 12.0-99, @name, last")
       .option("-d, --dir <dir>", "where to (cah-<campaign>; for several campaigns a directory for each in it)")
       .option("--flat", "all files of all jobs into DIR itself")
       .option("--logs", "also stdout and stderr of each job")

@@ -12,9 +12,8 @@ import { examples, type Verb } from "../verb.ts"
 export const login: Verb = {
   define(command: Command): void {
     command
-      .summary("keep a token for a hub")
       .description(
-        "Keep a token for a hub, which becomes the hub of later commands. The token is read from --token-file,\n" +
+        "Keep a token for a hub, which becomes the hub of later commands. The token is read from --token-file, " +
           "from stdin if that is not a terminal, or asked for without being shown. It is tried before it is kept.",
       )
       .addHelpText(
@@ -30,7 +29,7 @@ export const login: Verb = {
     const { config, output } = context
     const url = config.hub.value.origin
     const token = await readToken(context)
-    const hub = context.open(token)
+    const hub = await context.open(token)
     try {
       const who = await hub.whoAmI()
       const known = await loadCredentials(config.paths.credentials)

@@ -7,7 +7,6 @@ import { examples, type Verb } from "../verb.ts"
 export const logout: Verb = {
   define(command: Command): void {
     command
-      .summary("forget the token of a hub")
       .description(
         "Forget the token of a hub. An operator can make it worthless everywhere: ask for that if it leaked.",
       )

@@ -19,7 +19,6 @@ interface Options {
 export const logs: Verb = {
   define(command: Command): void {
     command
-      .summary("print what a job wrote to stdout or stderr")
       .description("Print what a job wrote to stdout, or with --stderr to stderr.")
       .argument("<id>", "12.7, last.0; 12 if the campaign has a single job")
       .option("-f, --follow", "wait for it to start, and print while it writes")
@@ -41,7 +40,8 @@ export const logs: Verb = {
         })
       }
       if (job.phase !== Phase.RUNNING) context.output.note(`${id(name)} is ${jobState(job)}; waiting for it to write …`)
-      return print(context, hub.follow(name, output))
+      await printLog(context, hub.follow(name, output))
+      return 0
     }
     return printStored(context, hub, job, name, output)
   },
@@ -55,21 +55,25 @@ async function printStored(context: Context, hub: Hub, job: Job, name: JobName, 
     )
     return 0
   }
-  const code = await print(context, log.blob === undefined ? [log.inline] : hub.log(name, output))
+  await printLog(context, log.blob === undefined ? [log.inline] : hub.log(name, output))
   if (log.droppedBytes > 0n) {
     context.output.warn(`${id(name)} wrote ${log.droppedBytes} bytes more, in the middle, which nobody kept.`)
   }
-  return code
+  return 0
 }
 
-async function print(context: Context, pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<number> {
+/** Pieces as they come to a stream of ours; also for what is followed while somebody waits. */
+export async function printLog(
+  context: Context,
+  pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  to: "stdout" | "stderr" = "stdout",
+): Promise<void> {
   const { output } = context
-  const decoder = output.stdout.isTTY === true ? new TextDecoder() : null
+  const decoder = output[to].isTTY === true ? new TextDecoder() : null
   for await (const piece of pieces) {
-    await output.write(decoder === null ? piece : clean(decoder.decode(piece, { stream: true })))
-    if (output.stdout.destroyed) break
+    await output.write(decoder === null ? piece : clean(decoder.decode(piece, { stream: true })), to)
+    if (output[to].destroyed) break
   }
-  return 0
 }
 
 async function oneJob(hub: Hub, text: string): Promise<JobName> {

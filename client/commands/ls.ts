@@ -29,9 +29,8 @@ const campaignStates = ["queued", "held", "running", "finished", "failed", "canc
 export const ls: Verb = {
   define(command: Command): void {
     command
-      .summary("list campaigns, or the jobs of some")
       .description("List your campaigns that have not ended, newest first; or campaigns and jobs by selector.")
-      .argument("[selector...]", "12, 12.0-99, 1-10:2, last, all")
+      .argument("[selector...]", "12, 12.0-99, 1-10:2, @name, last, all")
       .option("-a, --all", "also campaigns that have ended")
       .option("-j, --jobs", "the jobs of the selected campaigns")
       .option("--state <state>", "only these: queued, held, running, finished, failed, cancelled (jobs: any state)")

@@ -1,10 +1,18 @@
 // cah show: one campaign with its errors, or one job with its story.
 
 import { create } from "@bufbuild/protobuf"
-import { type Duration, type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt"
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt"
 import type { Command } from "commander"
-import { type Campaign, type CampaignSpec, type Job, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
 import {
+  type Campaign,
+  type CampaignSpec,
+  type Job,
+  Outcome,
+  Phase,
+  type Totals,
+} from "../../proto/gen/cah/v1/job_pb.ts"
+import {
+  type ErrorSummary,
   type GetCampaignResponse,
   GetCampaignResponseSchema,
   GetJobResponseSchema,
@@ -17,12 +25,11 @@ import { quoteWords } from "../submit/words.ts"
 import { findOne } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
 import { inWords } from "../waiting.ts"
-import { campaignState, jobState, phaseWords, tally } from "../words.ts"
+import { campaignState, hasEnded, jobState, phaseWords, showMoment, tally } from "../words.ts"
 
 export const show: Verb = {
   define(command: Command): void {
     command
-      .summary("show one campaign, or one job with its story")
       .description("Show one campaign with its errors, or one job with all that happened to it.")
       .argument("<id>", "12, last, or a job: 12.7")
       .addHelpText("after", examples("cah show last", "cah show 12.7", "cah show 12 -o json | jq .campaign.counts"))
@@ -72,14 +79,19 @@ function showCampaign({ errors }: GetCampaignResponse, campaign: Campaign, color
       ["Walltime", seconds(spec?.walltime)],
       ["Needs", needsInWords(spec)],
       ["Property", spec?.property ?? ""],
+      ["Types", typesInWords(spec)],
+      ["Reserved", reservationInWords(spec)],
       ["Retries", retriesInWords(spec)],
-      ["Deadline", moment(spec?.deadline)],
-      ["Submitted", moment(campaign.submittedAt)],
-      ["Ended", moment(campaign.endedAt)],
+      ["Deadline", showMoment(spec?.deadline)],
+      ["Submitted", showMoment(campaign.submittedAt)],
+      ["Ended", showMoment(campaign.endedAt)],
+      ["Kept until", showMoment(campaign.expiresAt)],
+      ...totalsInWords(campaign.totals),
     ],
     colors,
   )
-  if (errors.length === 0) return head
+  const next = `Next: ${nextStep(campaign, errors)}`
+  if (errors.length === 0) return `${head}\n\n${next}`
   const rows = table(
     errors,
     [
@@ -89,14 +101,69 @@ function showCampaign({ errors }: GetCampaignResponse, campaign: Campaign, color
     ],
     colors,
   )
-  const example = errors[0]?.example
-  const next = example === undefined ? "" : `\n\nSee why: cah logs ${example.campaign}.${example.index} --stderr`
-  return `${head}\n\n${rows}${next}`
+  return `${head}\n\n${rows}\n\n${next}`
+}
+
+/** What its owner would want to type now. */
+function nextStep(campaign: Campaign, errors: readonly ErrorSummary[]): string {
+  const { id } = campaign
+  const example = errors.find(({ example: job }) => job !== undefined)?.example
+  const why = example === undefined ? "" : `cah logs ${example.campaign}.${example.index} --stderr`
+  const { active, waiting, finished } = tally(campaign)
+  if (hasEnded(campaign)) {
+    const again = why === "" ? "" : `${why}    once more what failed: cah resub ${id} --failed`
+    return (
+      [finished === 0 ? "" : `cah get ${id}`, again].filter(text => text !== "").join("    see why: ") ||
+      `cah resub ${id}`
+    )
+  }
+  if (campaign.held) return `cah resume ${id}`
+  if (why !== "") return why
+  return active === 0 && waiting > 0 ? `cah explain ${id}` : `cah wait ${id}`
+}
+
+function typesInWords(spec: CampaignSpec | undefined): string {
+  if (spec === undefined) return ""
+  const types = [spec.bestEffort ? "besteffort" : "", spec.container ? "container" : ""]
+  if (spec.inside !== 0n) types.push(`inside campaign ${spec.inside}`)
+  return types.filter(type => type !== "").join(", ")
+}
+
+function reservationInWords(spec: CampaignSpec | undefined): string {
+  const { start, end } = spec?.reservation ?? {}
+  return end === undefined ? showMoment(start) : `${showMoment(start)} to ${showMoment(end)}`
+}
+
+/** A node that vanished and a node that was needed for others are no failures, and not the same. */
+function totalsInWords(totals: Totals | undefined): [string, string][] {
+  if (totals === undefined) return []
+  const { retries, losses, preemptions, stageinBytes, stageoutBytes, coreTime, nodes } = totals
+  const count = (value: bigint, words: string) => (value === 0n ? "" : `${value} ${words}`)
+  const sent = [stageinBytes > 0n ? `${showBytes(stageinBytes)} to nodes` : ""]
+  if (stageoutBytes > 0n) sent.push(`${showBytes(stageoutBytes)} back`)
+  return [
+    ["Tried again", count(retries, "after a failure")],
+    ["Lost", count(losses, losses === 1n ? "attempt, whose node vanished" : "attempts, whose nodes vanished")],
+    [
+      "Preempted",
+      count(preemptions, preemptions === 1n ? "attempt made room for others" : "attempts made room for others"),
+    ],
+    ["Bytes", sent.filter(text => text !== "").join(", ")],
+    ["Core time", durationMsOf(coreTime) === 0 ? "" : seconds(coreTime)],
+    ["Nodes now", nodes === 0 ? "" : String(nodes)],
+  ]
+}
+
+function durationMsOf(duration: Duration | undefined): number {
+  return duration === undefined ? 0 : durationMs(duration)
 }
 
 function showJob(job: Job, colors: Colors): string {
   const { result } = job
   const ended = job.phase === Phase.ENDED
+  // The hub tells such a stop in the story alone, and counts it for the campaign.
+  const displaced = job.story.filter(({ event }) => event.startsWith("stopped: ")).length
+  const next = `Next: ${nextOfJob(job)}`
   const head = fields(
     [
       ["Job", `${job.id?.campaign}.${job.id?.index}`],
@@ -107,6 +174,7 @@ function showJob(job: Job, colors: Colors): string {
       ["Attempt", job.attempt === 0 ? "" : `${job.attempt}${job.node === "" ? "" : ` on ${job.node}`}`],
       ["Failures", job.failures === 0 ? "" : String(job.failures)],
       ["Losses", job.losses === 0 ? "" : `${job.losses} (a node vanished; not the job's fault)`],
+      ["Preempted", displaced === 0 ? "" : `${displaced} (it made room for others; not the job's fault)`],
       ["Run time", seconds(result?.runTime)],
       ["CPU time", seconds(result?.cpuTime)],
       ["Memory", result === undefined || result.peakMemoryBytes === 0n ? "" : showBytes(result.peakMemoryBytes)],
@@ -117,11 +185,11 @@ function showJob(job: Job, colors: Colors): string {
     ],
     colors,
   )
-  if (job.story.length === 0) return head
+  if (job.story.length === 0) return `${head}\n\n${next}`
   const rows = table(
     job.story,
     [
-      { title: "WHEN", value: ({ at }) => moment(at) },
+      { title: "WHEN", value: ({ at }) => showMoment(at) },
       { title: "WHAT", value: ({ event }) => event },
       {
         title: "THEN",
@@ -133,7 +201,16 @@ function showJob(job: Job, colors: Colors): string {
     ],
     colors,
   )
-  return `${head}\n\n${rows}`
+  return `${head}\n\n${rows}\n\n${next}`
+}
+
+function nextOfJob(job: Job): string {
+  const id = `${job.id?.campaign}.${job.id?.index}`
+  if (job.phase === Phase.HELD) return `cah resume ${id}`
+  if (job.phase === Phase.QUEUED) return `cah explain ${id}`
+  if (job.phase !== Phase.ENDED) return `cah logs -f ${id}`
+  if (job.outcome === Outcome.FINISHED) return job.result?.stageout === undefined ? `cah logs ${id}` : `cah get ${id}`
+  return `cah logs ${id} --stderr    once more: cah resub ${id}`
 }
 
 /** As -l takes them; nothing for the one slot that a job has anyway. */
@@ -161,14 +238,4 @@ function commandLine(words: readonly string[]): string {
 
 function seconds(duration: Duration | undefined): string {
   return duration === undefined ? "" : showDuration(Number(duration.seconds) + duration.nanos / 1e9)
-}
-
-/** "2026-11-22 10:02:03Z": the same for everybody who reads it. */
-function moment(at: Timestamp | undefined): string {
-  return at === undefined
-    ? ""
-    : timestampDate(at)
-        .toISOString()
-        .replace("T", " ")
-        .replace(/\.\d+Z$/, "Z")
 }

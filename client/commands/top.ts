@@ -8,7 +8,8 @@ import type { Context } from "../context.ts"
 import type { Hub } from "../library.ts"
 import { TOP_CAMPAIGNS_MAX, TOP_LINE_MS, TOP_REDRAW_MS, TOP_WINDOW_MS } from "../limits.ts"
 import { type Colors, clean, statePaint, table } from "../output.ts"
-import { plural, showDuration } from "../quantities.ts"
+import { figuresOf, sumOf } from "../progress.ts"
+import { plural, showBytes, showDuration } from "../quantities.ts"
 import { examples, type Verb } from "../verb.ts"
 import { campaignState, hasEnded, tally } from "../words.ts"
 
@@ -22,7 +23,6 @@ export interface Snapshot {
 export const top: Verb = {
   define(command: Command): void {
     command
-      .summary("watch what is under way")
       .description("Watch your campaigns, their speed and the nodes, until Ctrl-C.")
       .option("--once", "one look, and no more")
       .option("--everybody", "campaigns of all owners (operators only)")
@@ -73,10 +73,9 @@ async function lookAt(hub: Hub, before: Snapshot | undefined, everybody: boolean
 async function show(context: Context, looks: readonly Snapshot[], live: boolean, once: boolean): Promise<void> {
   const { output } = context
   const sums = sumsOf(looks)
-  if (output.format === "json" || output.format === "ndjson") {
-    await output.write(`${JSON.stringify(sums, null, output.format === "json" ? 2 : 0)}\n`)
-  } else if (output.format === "quiet") await output.write(`${sums.jobsPerSecond}\n`)
-  else if (live) {
+  if (output.format !== "table") {
+    await output.value(sums, { table: () => "", quiet: () => String(sums.jobsPerSecond) })
+  } else if (live) {
     const lines = frame(looks, output.colors).split("\n")
     const { columns = 80, rows = 24 } = process.stdout
     const shown = lines.length < rows ? lines : [...lines.slice(0, rows - 2), `… ${lines.length - rows + 2} more`]
@@ -95,6 +94,11 @@ export interface Sums {
   readonly nodesOnline: number
   readonly slots: number
   readonly slotsBusy: number
+  readonly retries: number
+  readonly losses: number
+  readonly preemptions: number
+  readonly stageinBytes: number
+  readonly stageoutBytes: number
 }
 
 export function sumsOf(looks: readonly Snapshot[]): Sums {
@@ -110,6 +114,7 @@ export function sumsOf(looks: readonly Snapshot[]): Sums {
     nodesOnline: online.length,
     slots: online.reduce((sum, { slots }) => sum + slots, 0),
     slotsBusy: online.reduce((sum, { slotsBusy }) => sum + slotsBusy, 0),
+    ...sumOf((last?.campaigns ?? []).map(({ totals }) => figuresOf(totals))),
   }
 }
 
@@ -122,6 +127,10 @@ export function speedOf(looks: readonly Snapshot[], id: bigint): number {
   const [first, last] = [seen[0], seen.at(-1)]
   if (first === undefined || last === undefined || last.atMs <= first.atMs) return 0
   return ((last.ended - first.ended) * 1000) / (last.atMs - first.atMs)
+}
+
+function count(value: bigint | number | undefined): string {
+  return String(value ?? 0)
 }
 
 export function headline(sums: Sums): string {
@@ -157,6 +166,12 @@ export function frame(looks: readonly Snapshot[], colors: Colors): string {
       { title: "FAIL", value: one => String(tally(one).unwell), right: true },
       { title: "JOBS/S", value: ({ id }) => speedOf(looks, id).toFixed(1), right: true },
       { title: "ETA", value: left, right: true },
+      { title: "RETRY", value: ({ totals }) => count(totals?.retries), right: true },
+      { title: "LOST", value: ({ totals }) => count(totals?.losses), right: true },
+      { title: "PREEMPTED", value: ({ totals }) => count(totals?.preemptions), right: true },
+      { title: "UP", value: ({ totals }) => showBytes(totals?.stageinBytes ?? 0n), right: true },
+      { title: "DOWN", value: ({ totals }) => showBytes(totals?.stageoutBytes ?? 0n), right: true },
+      { title: "NODES", value: ({ totals }) => count(totals?.nodes), right: true },
     ],
     colors,
   )

@@ -7,7 +7,6 @@ import { clientVersion } from "../version.ts"
 export const version: Verb = {
   define(command: Command): void {
     command
-      .summary("print the version of this program")
       .description("Print the version of this program.")
       .addHelpText("after", examples("cah version", "cah version -o json"))
   },

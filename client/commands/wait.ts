@@ -19,15 +19,14 @@ interface Options {
 export const wait: Verb = {
   define(command: Command): void {
     command
-      .summary("wait until campaigns or jobs have ended")
       .description("Wait until campaigns or jobs have ended. Survives a restart of the hub.")
-      .argument("<selector...>", "12, 12.7, 12.0-99, 1-10:2, last, all (that have not ended)")
+      .argument("<selector...>", "12, 12.7, 12.0-99, 1-10:2, @name, last, all (that have not ended)")
       .option("--timeout <time>", "give up after this long, like 1h 15m; exit 124")
       .option("--any-exit-ok", "exit 0 even if jobs did not finish well")
       .addHelpText(
         "after",
         `${examples("cah wait last && cah get last", "cah wait --timeout 2h 12,14.0-9")}
-\nExit: 0 all finished well, 1 a job did not, 124 timeout, 130 Ctrl-C (the work goes on).`,
+\nExit: 0 all finished well, 1 a job did not, 124 timeout, 130 Ctrl-C.`,
       )
   },
 

@@ -1,22 +1,14 @@
 // cah whoami: as whom the hub knows us, and what our token may do.
 import type { Command } from "commander"
 import { WhoAmIResponseSchema } from "../../proto/gen/cah/v1/scientist_pb.ts"
-import { Scope } from "../../proto/gen/cah/v1/scope_pb.ts"
 import type { Context } from "../context.ts"
 import { fields } from "../output.ts"
 import { examples, type Verb } from "../verb.ts"
-
-const scopeWords: Readonly<Record<number, string>> = {
-  [Scope.READ]: "read",
-  [Scope.SUBMIT]: "submit",
-  [Scope.CANCEL]: "cancel",
-  [Scope.ADMIN]: "admin",
-}
+import { scopeWords } from "../words.ts"
 
 export const whoami: Verb = {
   define(command: Command): void {
     command
-      .summary("show as whom the hub knows you")
       .description("Show as whom the hub knows you, and what your token may do.")
       .addHelpText("after", examples("cah whoami", "cah whoami --hub https://hub.example.org -o json"))
   },

@@ -8,6 +8,7 @@ import { after, before, describe, test } from "node:test"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { create } from "@bufbuild/protobuf"
+import { status as Status } from "@grpc/grpc-js"
 import { NodeSchema, NodeState, Outcome, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
 import { FakeHub } from "../fakehub.ts"
 import { inside, type Place, place } from "../spawning.ts"
@@ -66,14 +67,14 @@ describe("under the names of OAR", () => {
   for (const [line, error] of [
     ["oarsub -I", /-I: a job here has no terminal/],
     ["oarsub -C 12", /-C: nobody can connect/],
-    ["oarsub -r 2026-12-01 ./x", /-r: reservations are not supported yet/],
-    ["oarsub -t besteffort ./x", /-t besteffort/],
-    ["oarsub -t inner=3 ./x", /inner is not supported yet/],
+    ["oarsub -r 2026-12-01 ./x", /at what time of 2026-12-01/],
+    ["oarsub -t token:licence=1 ./x", /token counts licences/],
+    ["oarsub -t besteffort -r now ./x", /-r and -t besteffort exclude/],
     ["oarsub -l /nodes=2 ./x", /one node, not on 2/],
     ["oarsub -d /tmp ./x", /-d: a job begins in an empty directory/],
     ["oarsub -O out ./x", /-O: what a job writes stays at the hub/],
     ["oarsub -q besteffort ./x", /there is no queue "besteffort"/],
-    ["oarsub --notify mail:me ./x", /notifications are not supported yet/],
+    ["oarsub --notify mail:me ./x", /"me" is not a mail address/],
     ["oarsub --checkpoint 60 ./x", /checkpoints are not supported yet/],
     ["oarsub -a 1.2 ./x", /waits for whole campaigns/],
     ["oarsub", /no command to run/],
@@ -81,7 +82,15 @@ describe("under the names of OAR", () => {
     ["oardel", /Which job/],
     ["oardel all", /cah del all/],
     ["oarhold", /Which job/],
-    ["oarhold 1.3", /whole campaigns/],
+    ["oarhold -r 1", /-r: a volunteer's machine suspends nothing/],
+    ["oarhold --sql x", /--sql: no database is asked/],
+    ["oarresume --sql x", /--sql: no database is asked/],
+    ["oardel --sql x", /--sql: no database is asked/],
+    ["oardel -c 1", /-c: checkpoints/],
+    ["oarstat --sql x", /--sql: no database is asked/],
+    ["oarstat -c", /-c: a line for each campaign/],
+    ["oarstat -X", /there is no XML/],
+    ["oarsub ./x -y", /Unknown option '-y'/],
     ["oarstat -s", /the state of which job/],
   ] as const) {
     test(`${line} is refused with its reason`, async () => {
@@ -114,11 +123,52 @@ describe("under the names of OAR", () => {
     assert.equal((await oar("oarstat -j 99")).code, 3)
   })
 
+  test("oarsub's flags may stand after the command, and -J and -Y answer for programs", async () => {
+    await oar("oarsub -l /nodes=1 ./prog --array 2")
+    assert.deepEqual([hub.campaigns.get(newest())?.jobs.length, specOf(newest())?.command], [2, ["./prog"]])
+    await oar("oarsub -- ./prog --array 2")
+    assert.deepEqual(specOf(newest())?.command, ["./prog", "--array", "2"])
+    assert.equal((await oar("oarsub -J ./prog")).stdout, `{\n   "job_id": ${newest()}\n}\n`)
+    assert.equal((await oar("oarsub -Y ./prog")).stdout, `---\njob_id: ${newest()}\n`)
+  })
+
+  test("oarsub answers a reservation in OAR's words, with what they are worth on stderr", async () => {
+    hub.submitted = { expectation: { jobs: 0.9, confidence: 0.87, nodes: 3 } }
+    const ok = await oar("oarsub -r now ./prog")
+    assert.equal(
+      ok.stdout,
+      `OAR_JOB_ID=${newest()}\n# Advance reservation request: waiting for validation...\n# Reservation valid --> OK\n`,
+    )
+    assert.match(ok.stderr, /OK: about 0\.9 of 1 job .* with 87 %, judged from 3 nodes/)
+    hub.submitted = {}
+    hub.failNext("submit", Status.FAILED_PRECONDITION, "the reservation is refused: 1 of 9 slots is to be expected")
+    const ko = await oar("oarsub -r now ./prog")
+    assert.match(ko.stdout, /# Reservation not valid --> KO \(the reservation is refused: 1 of 9 slots/)
+    assert.equal(ko.code, 6)
+  })
+
   test("oarhold and oarresume, then oardel", async () => {
-    assert.equal((await oar("oarhold 1")).stdout, "[1] Hold request was taken.\n")
+    assert.equal((await oar("oarhold 1")).stdout, "[1] Hold request was sent to the OAR server.\n")
     assert.equal(hub.campaigns.get(1n)?.campaign.held, true)
-    assert.equal((await oar("oarresume --array 1")).stdout, "[1] Resume request was taken.\n")
+    assert.equal((await oar("oarresume --array 1")).stdout, "[1] Resume request was sent to the OAR server.\n")
     assert.equal(hub.campaigns.get(1n)?.campaign.held, false)
+    assert.equal((await oar("oarhold 2.0")).stdout, "[2.0] Hold request was sent to the OAR server.\n")
+    assert.equal((await oar("oarstat -s -j 2.0")).stdout, "2.0: Hold\n")
+    const again = await oar("oarhold 2.0 99")
+    assert.deepEqual(
+      [again.code, again.stdout, again.stderr],
+      [
+        1,
+        "",
+        "/!\\ Cannot hold 2.0: the job is not in the right state.\n/!\\ Cannot hold 99: this job does not exist.\n",
+      ],
+    )
+    assert.equal((await oar("oarresume 2.0")).stdout, "[2.0] Resume request was sent to the OAR server.\n")
+    const wrong = await oar("oarresume 2.0")
+    assert.deepEqual(
+      [wrong.code, wrong.stderr],
+      [1, "/!\\ Cannot resume 2.0: the job is not in the Hold or Suspended state.\n"],
+    )
     const done = await oar("oardel 2.0 1")
     assert.match(done.stdout, /job = 2\.0 \.\.\.REGISTERED[\s\S]*\[ 2\.0 1 \] will be deleted/)
     assert.deepEqual(

@@ -2,8 +2,9 @@
 import type { Command } from "commander"
 import type { Context } from "../context.ts"
 import { usage } from "../errors.ts"
-import { findTargets, type Target } from "../targets.ts"
+import { findTargets, nameOfTarget, type Target } from "../targets.ts"
 import { examples, gather, type Verb } from "../verb.ts"
+import { noSql, refuse } from "./refused.ts"
 
 export const oardel: Verb = {
   define(command: Command): void {
@@ -12,6 +13,17 @@ export const oardel: Verb = {
       .argument("[id...]", "17, or a job of an array: 17.3")
       .option("--array <id>", "all jobs of an array; repeatable", gather)
       .addHelpText("after", examples("oardel 17", "oardel 17.3 18", "oardel --array 17"))
+    refuse(command, [
+      noSql,
+      ["-c, --checkpoint", "checkpoints are not supported yet.", "A job that is lost begins anew: make jobs short."],
+      ["-s, --signal <n>", "nobody sends signals to a volunteer's machine.", "To end it: oardel ID"],
+      [
+        "-b, --besteffort",
+        "what a job is cannot be changed once it is submitted.",
+        "Submit it anew: cah resub ID -t besteffort",
+      ],
+      ["--force-terminate-finishing-job", "what a job gave back is on its way: nothing hangs.", "Leave it out."],
+    ])
   },
 
   async run(context: Context, command: Command): Promise<number> {
@@ -22,16 +34,18 @@ export const oardel: Verb = {
     const hub = await context.hub()
     const targets = await findTargets(hub, named)
     for (const target of targets) {
-      await context.output.lines(`Deleting the job = ${nameOf(target)} ...REGISTERED.`)
+      await context.output.lines(`Deleting the job = ${namesOf(target).join(" ")} ...REGISTERED.`)
       await hub.cancel(target.campaign, target.ranges ?? [])
       context.hubIsBack()
     }
-    await context.output.lines(`The job(s) [ ${targets.map(nameOf).join(" ")} ] will be deleted in the near future.`)
+    await context.output.lines(
+      `The job(s) [ ${targets.flatMap(namesOf).join(" ")} ] will be deleted in the near future.`,
+    )
     return 0
   },
 }
 
-export function nameOf({ campaign, ranges }: Target): string {
-  if (ranges === null) return String(campaign)
-  return ranges.map(({ first, last }) => `${campaign}.${first}${last === first ? "" : `-${last}`}`).join(" ")
+/** Each of OAR's numbers that the target is, ranges as one. */
+export function namesOf(target: Target): string[] {
+  return nameOfTarget(target).split(",")
 }

@@ -7,11 +7,12 @@ import { type Campaign, type Job, Phase } from "../../proto/gen/cah/v1/job_pb.ts
 import type { Context } from "../context.ts"
 import { ClientError, usage } from "../errors.ts"
 import type { Hub } from "../library.ts"
-import { OAR_ROWS_MAX } from "../limits.ts"
+import { OAR_ROWS_MAX, WALLTIME_DEFAULT_S } from "../limits.ts"
 import { clean } from "../output.ts"
 import { quoteWords } from "../submit/words.ts"
 import { findTargets, type Target } from "../targets.ts"
 import { examples, gather, type Verb } from "../verb.ts"
+import { noSql, refuse } from "./refused.ts"
 import { oarExit, oarId, oarLetter, oarState, oarTime, oarWalltime } from "./words.ts"
 
 interface Options {
@@ -30,9 +31,6 @@ interface Row {
   readonly id: string
 }
 
-/** OAR's walltime, and the hub's, when none was given. */
-const WALLTIME_DEFAULT_S = 7_200
-
 export const oarstat: Verb = {
   define(command: Command): void {
     command
@@ -46,6 +44,21 @@ export const oarstat: Verb = {
       .option("-J, --json", "as JSON, by their ids")
       .option("-Y, --yaml", "as YAML")
       .addHelpText("after", examples("oarstat", "oarstat -fj 17", "oarstat -s -j 17.3", "oarstat --array 17 -J"))
+    refuse(command, [
+      noSql,
+      ["-c, --compact", "a line for each campaign is what cah ls shows.", "Type: cah ls"],
+      [
+        "-g, --gantt <dates>",
+        "nobody knows when volunteers' machines will be there.",
+        "See what is under way: cah top",
+      ],
+      ["-e, --events", "a job's story is what cah show tells.", "Type: cah show ID"],
+      ["-p, --properties", "what nodes are is what cah nodes shows.", "Type: cah nodes show NODE"],
+      ["--accounting <dates>", "use is summed up by shares here.", "An operator types: cah admin share ls"],
+      ["-X, --xml", "there is no XML here.", "Take -J (JSON) or -Y (YAML)."],
+      ["-D, --dumper", "there is no Perl here.", "Take -J (JSON) or -Y (YAML)."],
+      ["--format <n>", "there is one format.", "Leave it out; for programs take -J or -Y."],
+    ])
   },
 
   async run(context: Context, command: Command): Promise<number> {

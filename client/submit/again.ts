@@ -1,11 +1,13 @@
-// An earlier campaign once more: its specification as a new one, with all its jobs or with those that did not finish well. The hub keeps
-// the parameters of each job; a job of a plain array has nothing but its number, and is told the old one.
+// An earlier campaign once more: its specification as a new one, with changes, and with all its jobs, some, or those that did not finish
+// well. The hub keeps the parameters of each job; a job of a plain array has nothing but its number, and is told the old one.
 import { Outcome, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
 import { ClientError, usage } from "../errors.ts"
 import type { Hub } from "../library.ts"
 import { RESUBMIT_LINES_MAX } from "../limits.ts"
-import { eachParallel } from "../targets.ts"
-import type { Spec } from "./draft.ts"
+import type { Range } from "../selector.ts"
+import { checkRanges, eachParallel, type Target } from "../targets.ts"
+import type { Wishes } from "./flags.ts"
+import { fieldsOf, type Spec } from "./spec.ts"
 import { quoteWords } from "./words.ts"
 
 export interface Again {
@@ -19,26 +21,47 @@ export interface Again {
 /** Questions at once, each of one job. */
 const ASKED_AT_ONCE = 8
 
-export async function againOf(hub: Hub, id: bigint, options: { failed: boolean }): Promise<Again> {
+/** What an earlier campaign may have had that can be left out of a later one. */
+export const withouts = ["property", "besteffort", "inner", "retries"] as const
+export type Without = (typeof withouts)[number]
+
+export interface AgainOptions {
+  /** Only those that did not finish well. */
+  readonly failed: boolean
+  /** What is to be otherwise. */
+  readonly wishes: Wishes
+  readonly without: readonly Without[]
+}
+
+export async function againOf(hub: Hub, { campaign: id, ranges }: Target, options: AgainOptions): Promise<Again> {
   const { campaign } = await hub.show(id)
   const old = campaign?.spec
   if (campaign === undefined || old === undefined)
     throw new ClientError("internal", `The hub describes no campaign ${id}.`)
   const total = campaign.counts?.total ?? 0
+  if (ranges !== null) checkRanges(id, ranges, total)
   if (options.failed && campaign.endedAt === undefined) {
     throw new ClientError("failed_precondition", `Campaign ${id} has not ended: more of its jobs may fail.`, {
       hint: `Wait for it first: cah wait ${id}`,
     })
   }
-  const indices = options.failed ? await unwell(hub, id) : null
+  const indices = options.failed ? await unwell(hub, id, ranges) : ranges === null ? null : numbersOf(id, ranges)
   if (indices !== null && indices.length === 0) {
-    throw new ClientError("failed_precondition", `All jobs of campaign ${id} finished well.`, {
+    throw new ClientError("failed_precondition", `All these jobs of campaign ${id} finished well.`, {
       hint: `To run them all again: cah resub ${id}`,
     })
   }
-  // What it waited for has been; held jobs and deadlines were of that time.
-  const { $typeName: _, $unknown: __, deadline: ___, ...kept } = old
-  const spec: Again["spec"] = { ...kept, after: [], hold: false }
+  // What it waited for has been; held jobs, deadlines and reservations were of that time.
+  const { $typeName: _, $unknown: __, deadline: ___, reservation: ____, ...kept } = old
+  const changes = { ...leftOut(options.without), ...fieldsOf(options.wishes, old, Date.now()) }
+  const spec: Again["spec"] = {
+    ...kept,
+    after: [],
+    hold: false,
+    ...changes,
+    env: { ...old.env, ...changes.env },
+    command: old.command,
+  }
   // Spec.array is the number that was asked for, and zero where lines were sent in place of it.
   const wanted = indices ?? Array.from({ length: Math.min(total, RESUBMIT_LINES_MAX + 1) }, (_, index) => index)
   const first = wanted[0] === undefined ? null : await hub.job({ campaign: id, index: wanted[0] })
@@ -54,13 +77,30 @@ export async function againOf(hub: Hub, id: bigint, options: { failed: boolean }
   return { spec: { ...spec, array: parameters.length }, parameters, jobs: parameters.length, indices }
 }
 
+function leftOut(without: readonly Without[]): Spec {
+  return {
+    ...(without.includes("property") ? { property: "" } : {}),
+    ...(without.includes("besteffort") ? { bestEffort: false } : {}),
+    ...(without.includes("inner") ? { inside: 0n } : {}),
+    ...(without.includes("retries") ? { retries: { max: 0 } } : {}),
+  }
+}
+
 function plain(spec: Again["spec"], total: number): Again {
   return { spec: { ...spec, array: total }, parameters: [], jobs: total, indices: null }
 }
 
-async function unwell(hub: Hub, id: bigint): Promise<number[]> {
+function numbersOf(id: bigint, ranges: readonly Range[]): number[] {
+  const count = ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0)
+  if (count > RESUBMIT_LINES_MAX) {
+    throw usage(`${count} single jobs are too many: ${RESUBMIT_LINES_MAX} at most.`, `Run all of them: cah resub ${id}`)
+  }
+  return ranges.flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, at) => first + at))
+}
+
+async function unwell(hub: Hub, id: bigint, ranges: readonly Range[] | null): Promise<number[]> {
   const indices: number[] = []
-  for await (const job of hub.jobs(id, { phase: Phase.ENDED })) {
+  for await (const job of hub.jobs(id, { phase: Phase.ENDED, ranges })) {
     if (job.outcome === Outcome.FINISHED || job.id === undefined) continue
     indices.push(job.id.index)
     if (indices.length > RESUBMIT_LINES_MAX) {

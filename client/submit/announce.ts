@@ -1,12 +1,19 @@
 // What a submission says when it is done: the campaigns and their numbers, in the form that was asked for. The `oar` names have their own.
 import { create } from "@bufbuild/protobuf"
-import { SubmitResponseSchema } from "../../proto/gen/cah/v1/scientist_pb.ts"
+import { type SubmitResponse, SubmitResponseSchema } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "../context.ts"
 import { plural } from "../quantities.ts"
+import { expectationInWords } from "./expectation.ts"
 import type { Submitted } from "./submit.ts"
 
 /** How a submission is told: `cah sub` and `oarsub` differ in nothing else. */
 export type Announce = (context: Context, done: readonly Submitted[], waits: boolean) => Promise<void>
+
+/** OAR's word, and what it is worth. */
+export function okInWords({ campaign, jobs, expectation }: SubmitResponse): string {
+  const expected = expectation === undefined ? "" : `: ${expectationInWords(expectation, jobs)}`
+  return `Reservation of campaign ${campaign}: OK${expected}.`
+}
 
 export async function announce(context: Context, done: readonly Submitted[], waits: boolean): Promise<void> {
   const answers = done.map(({ answer }) => create(SubmitResponseSchema, answer))
@@ -16,6 +23,7 @@ export async function announce(context: Context, done: readonly Submitted[], wai
     return `Campaign ${answer.campaign}${name} ${what}: ${plural(answer.jobs, "job")}.`
   }
   const { output } = context
+  for (const { order, answer } of done) if (order.draft.spec.reservation !== undefined) output.note(okInWords(answer))
   const [only, ...more] = answers
   if (only !== undefined && more.length === 0) {
     await output.one(SubmitResponseSchema, only, {

@@ -1,21 +1,17 @@
 // From wishes to what could be sent: files of parameters are read, wishes that exclude each other are refused, and the
 // specification is made, but for what only the hub can tell (send.ts). Everything that can be wrong here is found before anything is sent.
-import type { MessageInitShape } from "@bufbuild/protobuf"
-import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt"
-import type { CampaignSpec, CampaignSpecSchema } from "../../proto/gen/cah/v1/job_pb.ts"
+import { type Duration, durationFromMs, durationMs } from "@bufbuild/protobuf/wkt"
 import type { Context } from "../context.ts"
 import { usage } from "../errors.ts"
-import { PARAMETER_FILE_MAX_BYTES } from "../limits.ts"
+import { HOLDING_MARGIN_S, PARAMETER_FILE_MAX_BYTES, WALLTIME_DEFAULT_S } from "../limits.ts"
 import { joinParameters, parseParameters } from "../parameters.ts"
-import { deadlineMs } from "./deadline.ts"
-import { manyFlags, type Wishes } from "./flags.ts"
+import type { Wishes } from "./flags.ts"
 import { readInput, textOf } from "./input.ts"
 import { encodeRow, type Table } from "./named.ts"
-import type { Shape } from "./resources.ts"
+import type { NotifyWish } from "./notify.ts"
+import { checkTogether, fieldsOf, hasType, type Spec } from "./spec.ts"
 import { product } from "./sweep.ts"
 import { parseCsv, parseJson, parseLines } from "./tables.ts"
-
-export type Spec = Exclude<MessageInitShape<typeof CampaignSpecSchema>, CampaignSpec>
 
 export interface Draft {
   readonly spec: Spec & { readonly command: string[]; readonly name: string }
@@ -24,17 +20,22 @@ export interface Draft {
   readonly jobs: number
   /** A path, or sha256:… */
   readonly stagein: string | null
+  /** Campaigns as they were typed. */
   readonly after: readonly string[]
   readonly afterOk: readonly string[]
   readonly gather: string | null
+  readonly inside: string | null
+  /** Whom to tell, and the file with what webhooks are signed with. */
+  readonly notify: readonly NotifyWish[]
+  readonly notifySecretFile: string | null
 }
 
 export async function draftOf(context: Context, command: readonly string[], wishes: Wishes): Promise<Draft> {
-  checkCommand(context, command)
   checkTogether(wishes)
-  const work = await workOf(context, command, wishes)
-  const [first, ...others] = shapesOf(wishes)
-  const { retries, retryExit } = wishes
+  const fields = fieldsOf(wishes, {}, Date.now())
+  const holding = holdsOnly(context, command, wishes) ? holdingCommand(fields) : null
+  if (holding === null) checkCommand(context, command)
+  const work = await workOf(context, holding?.command ?? command, wishes)
   return {
     parameters: work.parameters,
     jobs: work.jobs,
@@ -42,24 +43,36 @@ export async function draftOf(context: Context, command: readonly string[], wish
     after: wishes.after ?? [],
     afterOk: wishes.afterOk ?? [],
     gather: wishes.gather ?? null,
+    inside: wishes.type?.flatMap(type => (type.kind === "inner" ? [type.campaign] : []))[0] ?? null,
+    notify: wishes.notify ?? [],
+    notifySecretFile: wishes.notifySecretFile ?? null,
     spec: {
-      name: wishes.name ?? "",
-      project: wishes.project ?? context.config.project.value,
+      name: "",
+      project: context.config.project.value,
+      ...fields,
+      ...holding,
       command: work.command,
-      env: { ...wishes.env },
-      stageout: [...(wishes.stageout ?? [])],
       array: work.jobs,
-      needs: first?.needs ?? {},
-      ...(first?.walltime === undefined ? {} : { walltime: first.walltime }),
-      shapes: others,
       parameterNames: [...work.names],
-      property: wishes.property ?? "",
-      priority: wishes.priority ?? 0,
-      hold: wishes.hold ?? false,
-      ...(retries === undefined ? {} : { retries: { max: retries, exitCodes: [...(retryExit ?? [])] } }),
-      ...(wishes.lossRetries === undefined ? {} : { lossMax: wishes.lossRetries }),
-      ...(wishes.deadline === undefined ? {} : { deadline: timestampFromMs(deadlineMs(wishes.deadline, Date.now())) }),
     },
+  }
+}
+
+/** A container needs no command of its own, and OAR's noop runs none: both hold their place until the walltime. */
+function holdsOnly(context: Context, command: readonly string[], wishes: Wishes): boolean {
+  if (hasType(wishes, "noop")) {
+    if (command.length > 0) context.output.warn("-t noop runs nothing: the command is left out.")
+    return true
+  }
+  return hasType(wishes, "container") && command.length === 0
+}
+
+function holdingCommand({ walltime }: Spec): { command: string[]; walltime: Duration } {
+  const seconds = walltime === undefined ? WALLTIME_DEFAULT_S : durationMs(walltime as Duration) / 1000
+  return {
+    // It ends by itself just before, since what is ended by the walltime has not gone well.
+    command: ["sleep", String(Math.max(1, Math.floor(seconds - HOLDING_MARGIN_S)))],
+    walltime: durationFromMs(seconds * 1000),
   }
 }
 
@@ -70,22 +83,8 @@ function checkCommand(context: Context, command: readonly string[]): void {
   }
   if (command.length > 1 && /[\s;|&<>$`*?"'()]/.test(program)) {
     context.output.warn(
-      `${JSON.stringify(program)} is taken as a program's name, because arguments follow it. For a shell line, give one argument.`,
+      `${JSON.stringify(program)} is taken as a program's name, because arguments follow it. For a shell line, give one argument; flags of ours stand before it.`,
     )
-  }
-}
-
-function checkTogether(wishes: Wishes): void {
-  const given = manyFlags.filter(flag => wishes[flag] !== undefined)
-  if (given.length > 1) {
-    const [one, other] = given.map(flag => `--${flag.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`)
-    throw usage(`${one} and ${other} exclude each other.`, "Each says how many jobs there are.")
-  }
-  if (wishes.retryExit !== undefined && wishes.retries === undefined) {
-    throw usage("--retry-exit: how many times?", "Say it with --retries, like --retries 3 --retry-exit 75,99.")
-  }
-  if (wishes.gather !== undefined && wishes.stagein !== undefined) {
-    throw usage("--gather and --stagein exclude each other.", "What is gathered is the stagein.")
   }
 }
 
@@ -127,22 +126,4 @@ async function tableOf(context: Context, wishes: Wishes): Promise<Table | null> 
 
 function nameOf(path: string): string {
   return path === "-" ? "stdin" : path
-}
-
-const nothing: Shape = { slots: null, memoryBytes: null, diskBytes: null, walltimeSeconds: null }
-
-/** What -l leaves open is filled from the flags for single needs. */
-function shapesOf(wishes: Wishes) {
-  const shapes = wishes.resource ?? [nothing]
-  return shapes.map(shape => {
-    const seconds = shape.walltimeSeconds ?? wishes.walltime
-    return {
-      needs: {
-        slots: shape.slots ?? wishes.slots ?? 1,
-        memoryBytes: shape.memoryBytes ?? wishes.memory ?? 0n,
-        diskBytes: shape.diskBytes ?? wishes.disk ?? 0n,
-      },
-      ...(seconds === undefined ? {} : { walltime: durationFromMs(Math.ceil(seconds * 1000)) }),
-    }
-  })
 }

@@ -3,6 +3,7 @@
 // Nothing here reads a file or asks a hub.
 import { type Command, Option } from "commander"
 import { GlobError, matcher } from "../../archive/glob.ts"
+import { PropertyError, parseProperty } from "../../proto/wire/where.ts"
 import { usage } from "../errors.ts"
 import {
   ARRAY_MAX,
@@ -14,11 +15,12 @@ import {
   WALLTIME_MAX_S,
 } from "../limits.ts"
 import { parseCount, parseDuration, parseSize } from "../quantities.ts"
-import { parseDeadline } from "./deadline.ts"
+import { type Moment, parseDeadline, parseReservation, type Reservation } from "./moments.ts"
+import { type NotifyWish, parseNotify } from "./notify.ts"
 import { refusedFlags } from "./refused.ts"
 import { parseShape, type Shape } from "./resources.ts"
 import { type Axis, parseSweep } from "./sweep.ts"
-import { checkType } from "./types.ts"
+import { type JobType, parseType } from "./types.ts"
 
 /** What was asked for, each value checked by itself. Whether the values go together is decided in draft.ts. */
 export interface Wishes {
@@ -39,21 +41,26 @@ export interface Wishes {
   slots?: number
   memory?: bigint
   disk?: bigint
-  type?: readonly string[]
+  type?: readonly JobType[]
   priority?: number
   hold?: boolean
   after?: readonly string[]
   afterOk?: readonly string[]
   gather?: string
-  /** An absolute moment, or seconds from now. */
-  deadline?: { readonly atMs: number } | { readonly inSeconds: number }
+  deadline?: Moment
+  reservation?: Reservation
   retries?: number
   retryExit?: readonly number[]
   lossRetries?: number
+  notify?: readonly NotifyWish[]
+  notifySecretFile?: string
 }
 
 /** Ways of saying how many jobs there are. They exclude each other. */
 export const manyFlags = ["array", "arrayParamFile", "eachLine", "csv", "fromJson", "sweep"] as const
+
+/** What -l says as a whole. */
+export const needFlags = ["walltime", "slots", "memory", "disk"] as const
 
 const NAME_MAX = 200
 /** loss_max as the contract has it: a 32-bit number. */
@@ -61,10 +68,11 @@ const FOR_EVER = 2 ** 32 - 1
 
 const many = "How many:"
 const needs = "What each job has and needs:"
-const order = "When:"
-const failure = "When it goes wrong:"
+const order = "When, and how often:"
+const tell = "And then:"
 
-export function campaignFlags(): Option[] {
+/** `from` a file, perhaps somebody else's, nothing is taken that would run a command here. */
+export function campaignFlags(from: "line" | "file" = "line"): Option[] {
   const flags: Option[] = []
   const add = (
     group: string,
@@ -79,33 +87,26 @@ export function campaignFlags(): Option[] {
   }
   const list = (text: string, before: readonly string[] | undefined) => [...(before ?? []), text]
 
-  add(many, "--array <n>", "n jobs; each finds its number, from 0, in CAH_ARRAY_INDEX", text =>
-    parseCount(text, "--array", 1, ARRAY_MAX),
-  )
-  add(many, "--array-param-file <file>", "a job for each line, appended to the command (- is stdin)")
-  add(many, "--csv <file>", "a job for each row; the header names the columns: CAH_P_<column>")
-  add(many, "--from-json <file>", "a job for each element of an array: CAH_P_<key>, or CAH_P_value")
-  add(many, "--each-line <file>", "a job for each line, as it is, in CAH_P_line")
-  add(many, "--sweep <k=values>", "k=1..9:2 or k=a,b in CAH_P_k; repeated: all combinations", (text, before) =>
+  add(many, "--array <n>", "n jobs; CAH_ARRAY_INDEX counts from 0", text => parseCount(text, "--array", 1, ARRAY_MAX))
+  add(many, "--array-param-file <file>", "a job a line, appended to the command (- is stdin)")
+  add(many, "--csv <file>", "a job a row, its values in CAH_P_<column>")
+  add(many, "--from-json <file>", "a job an element: CAH_P_<key>, or CAH_P_value")
+  add(many, "--each-line <file>", "a job a line, as it is, in CAH_P_line")
+  add(many, "--sweep <k=values>", "k=1..9:2 or k=a,b in CAH_P_k; several: all pairs", (text, before) =>
     append(before, parseSweep(text)),
   )
 
-  add(needs, "-s, --stagein <path>", "directory (but for its .cahignore), file, or sha256:… on the hub")
-  add(needs, "--stageout <glob>", "files that come back; repeatable (all that changed)", (text, before) =>
+  add(needs, "-s, --stagein <path>", "a directory, a file, or sha256:… of cah cache")
+  add(needs, "--stageout <glob>", "files that come back; repeatable (what changed)", (text, before) =>
     append(before, checkGlob(text)),
   )
   add(needs, "--env <key=value>", "set in the job's environment; repeatable", addVariable)
-  add(
-    needs,
-    "-l, --resource <needs>",
-    "core=4,mem=8G,disk=20G,walltime=2:00:00; repeated: or else that",
-    (text, before) => {
-      const shapes: readonly Shape[] = append(before, parseShape(text))
-      if (shapes.length > SHAPES_MAX) throw usage(`-l: more than ${SHAPES_MAX} ways of running a job.`)
-      return shapes
-    },
-  )
-  add(needs, "--walltime <time>", "1h 15m, 90s or 02:30:00; then the job is killed (2h)", checkWalltime)
+  add(needs, "-l, --resource <needs>", "core=4,mem=8G,disk=9G,walltime=2:00; again: or else", (text, before) => {
+    const shapes: readonly Shape[] = append(before, parseShape(text))
+    if (shapes.length > SHAPES_MAX) throw usage(`-l: more than ${SHAPES_MAX} ways of running a job.`)
+    return shapes
+  })
+  add(needs, "--walltime <time>", "1h 15m, 90s or 02:30:00; then it is killed (2h)", checkWalltime)
   add(needs, "--slots <n>", "processor slots of each job (1); as core= of -l", text =>
     parseCount(text, "--slots", 1, SLOTS_MAX),
   ).hideHelp()
@@ -113,34 +114,44 @@ export function campaignFlags(): Option[] {
     parseSize(text, "--memory"),
   ).hideHelp()
   add(needs, "--disk <size>", "disk of each job; as disk= of -l", text => parseSize(text, "--disk")).hideHelp()
-  add(needs, "-p, --property <condition>", "of the node: \"arch = 'x86_64' AND mem > 64\"", text => {
-    if (text.trim() === "") throw usage("-p: the condition is empty.", 'Write it like -p "mem > 64".')
-    return text
-  })
+  add(needs, "-p, --property <where>", "of the node: \"arch = 'x86_64' AND mem > 64\"", checkProperty)
   add(needs, "-n, --name <name>", "name of the campaign", text => checkName(text, "--name"))
   add(needs, "--project <name>", "group of campaigns it belongs to", text => checkName(text, "--project"))
-  add(needs, "-t, --type <type>", "desktop_computing or idempotent: what every job here is", (text, before) =>
-    append(before, checkType(text)),
-  ).hideHelp()
+  add(needs, "-t, --type <type>", "besteffort, container, inner=ID, idempotent, noop", (text, before) =>
+    append(before, parseType(text)),
+  )
 
   add(order, "-a, --after <ids>", "begin when these campaigns have ended", list)
   add(order, "--anterior <ids>", "as --after: OAR's word", list).hideHelp()
   add(order, "--after-ok <ids>", "begin when all their jobs have finished well", list)
-  add(order, "--gather <id>", "the same, with all that the campaign gave back as the stagein")
+  add(order, "--gather <id>", "the same, with what it gave back as the stagein")
   add(order, "--hold", "held until cah resume")
-  add(order, "--priority <n>", "higher goes first among your own (0)", text => signed(text, "--priority", PRIORITY_MAX))
-  add(order, "--deadline <when>", '2d from now, or "2026-11-30 18:00"; then it is cancelled', text =>
-    parseDeadline(text),
+  add(order, "-r, --reservation <when>", '"2026-11-30 18:00[, 20:00]", now, 2h: OK or KO', text =>
+    parseReservation(text),
   )
+  add(order, "--priority <n>", "higher goes first among your own (0)", text => signed(text, "--priority", PRIORITY_MAX))
+  add(order, "--deadline <when>", '2d, or "2026-11-30 18:00"; then it is cancelled', text => parseDeadline(text))
 
-  add(failure, "--retries <n>", "try a job that failed n times more (0)", text =>
+  add(order, "--retries <n>", "try a job that failed n times more (0)", text =>
     parseCount(text, "--retries", 0, RETRIES_MAX),
   )
-  add(failure, "--retry-exit <codes>", "only after these exit codes: 75,99", text => exitCodes(text))
-  add(failure, "--loss-retries <n|inf>", "lost nodes that a job survives (the hub's default)", text =>
+  add(order, "--retry-exit <codes>", "only after these exit codes: 75,99", text => exitCodes(text))
+  add(order, "--loss-retries <n|inf>", "lost nodes that a job survives (the hub's default)", text =>
     text === "inf" ? FOR_EVER : parseCount(text, "--loss-retries", 0, FOR_EVER),
   )
+  add(tell, "--notify <whom>", "[ERROR,END]mail:me@x.org, https://… or exec:CMD", (text, before) => {
+    const wish = parseNotify(text)
+    if (from === "line" || wish.target.kind !== "exec") return append(before, wish)
+    throw usage("--notify: a file does not run commands here.", "Say it on the command line: cah sub --notify exec:…")
+  })
+  add(tell, "--notify-secret-file <file>", "what webhooks are signed with (CAH_NOTIFY_SECRET)").hideHelp()
   return [...flags, ...refusedFlags()]
+}
+
+/** Those that an earlier campaign may be submitted with again: not what its jobs are, nor what they wait for. */
+export function changeFlags(): Option[] {
+  const fixed: readonly string[] = [...manyFlags, "stagein", "after", "anterior", "afterOk", "gather"]
+  return campaignFlags().filter(option => !fixed.includes(option.attributeName()))
 }
 
 /** Wishes from what commander has read, with OAR's twins folded in. */
@@ -154,8 +165,7 @@ export function wishesOf(values: Readonly<Record<string, unknown>>): Wishes {
 export function override(below: Wishes, above: Wishes): Wishes {
   const kept = { ...below }
   if (manyFlags.some(flag => above[flag] !== undefined)) for (const flag of manyFlags) delete kept[flag]
-  if (above.resource !== undefined)
-    for (const flag of ["walltime", "slots", "memory", "disk"] as const) delete kept[flag]
+  if (above.resource !== undefined) for (const flag of needFlags) delete kept[flag]
   return { ...kept, ...above }
 }
 
@@ -185,6 +195,18 @@ function addVariable(pair: string, before: Readonly<Record<string, string>> | un
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) throw usage(`--env: "${key}" is not a variable's name.`)
   if (before !== undefined && Object.hasOwn(before, key)) throw usage(`--env: ${key} is set twice.`)
   return { ...before, [key]: pair.slice(equals + 1) }
+}
+
+/** The hub judges by it; what is wrong with it is known here. */
+function checkProperty(text: string): string {
+  if (text.trim() === "") throw usage("-p: the condition is empty.", 'Write it like -p "mem > 64".')
+  try {
+    parseProperty(text)
+    return text
+  } catch (thrown) {
+    if (thrown instanceof PropertyError) throw usage(thrown.message)
+    throw thrown
+  }
 }
 
 function checkGlob(glob: string): string {

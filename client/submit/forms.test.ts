@@ -1,7 +1,7 @@
 // The forms of a submission through the whole command line, against the fake hub: script, stdin, job file, graph, tables, dry run,
 // resubmission. What was asked of the hub, and that what is refused asked nothing.
 import assert from "node:assert/strict"
-import { mkdirSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
 import { status as Status } from "@grpc/grpc-js"
@@ -114,7 +114,7 @@ describe("cah sub", () => {
       [plan.jobs, plan.command, plan.stagein.entries, plan.stagein.toSendBytes],
       [5, ["./x", "y"], 1, 2048],
     )
-    assert.deepEqual([hub.campaigns.size, hub.calls.slice(calls)], [campaigns, ["getUpload"]])
+    assert.deepEqual([hub.campaigns.size, hub.calls.slice(calls)], [campaigns, ["getUpload", "plan"]])
     await sub(["-s", path("scene"), "true"])
     const again = await sub(["--dry-run", "-o", "json", "-s", path("scene"), "true"])
     assert.equal(JSON.parse(again.stdout).stagein.toSendBytes, 0)
@@ -176,14 +176,14 @@ describe("cah sub", () => {
     [["--retry-exit", "3", "true"], /--retry-exit: how many times/],
     [["--retry-exit", "300", "--retries", "1", "true"], /out of range/],
     [["--gather", "1", "-s", ".", "true"], /exclude each other/],
-    [["--gather", "1.2", "true"], /gathers a whole campaign/],
+    [["--gather", "1.2", "true"], /--gather 1\.2: it takes a whole campaign/],
     [["--after", "all", "true"], /waits for whole campaigns/],
     [["--priority", "high", "true"], /--priority: "high"/],
     [["--deadline", "2h", "--idempotency-key", "k", "true"], /another one at each try/],
     [["--deadline", "2020-01-01", "true"], /has passed/],
     [["-p", " ", "true"], /-p: the condition is empty/],
     [["--loss-retries", "-1", "true"], /not a whole number/],
-    [["--resubmit", "1", "true"], /takes the campaign as it was/],
+    [["--resubmit", "1", "true"], /takes the campaign's own command/],
     [["-l", "core=4,mem=12", "true"], /column 12: 12 of what/],
   ]
   for (const [args, error] of refused) {
@@ -196,12 +196,175 @@ describe("cah sub", () => {
     })
   }
 
-  test("cah hold and resume take whole campaigns", async () => {
-    const id = hub.add({}, 2, () => undefined)
+  test("cah hold and resume take campaigns, and jobs of them", async () => {
+    const id = hub.add({}, 6, () => undefined)
     assert.equal((await inside(where, ["hold", String(id)])).stdout, `Campaign ${id} is held.\n`)
     assert.match((await inside(where, ["ls", String(id)])).stdout, /held/)
     assert.equal((await inside(where, ["resume", String(id), "-o", "json"])).code, 0)
     assert.equal(hub.campaigns.get(id)?.campaign.held, false)
-    assert.match((await inside(where, ["hold", `${id}.1`])).stderr, /takes whole campaigns/)
+    const held = await inside(where, ["hold", `${id}.3-5,${id}.1`])
+    assert.equal(held.stdout, `Campaign ${id}: 4 jobs held.\n`)
+    assert.equal(hub.campaigns.get(id)?.campaign.counts?.held, 4)
+    assert.match(
+      (await inside(where, ["hold", `${id}.3`])).stdout,
+      /nothing was changed for .*\.3: they run, have ended/,
+    )
+    assert.equal((await inside(where, ["resume", `${id}.3`])).stdout, `Campaign ${id}: 1 job goes on.\n`)
+    assert.deepEqual(JSON.parse((await inside(where, ["resume", `${id}.0-9`, "-o", "json"])).stdout), {
+      campaign: String(id),
+      held: false,
+      jobs: 3,
+    })
+  })
+
+  test("passes types, reservations, notices on, and says what the hub warns of and expects", async () => {
+    hub.submitted = {
+      warnings: ["no node has been seen with so much memory"],
+      expectation: { jobs: 2.5, confidence: 0.9999, nodes: 7 },
+    }
+    const flags = [
+      "-t",
+      "besteffort",
+      "-t",
+      "idempotent",
+      "--notify",
+      "[END]mail:a@b.org",
+      "--notify",
+      "https://x.org/h",
+    ]
+    const secret = "s".repeat(16)
+    const done = await inside(where, ["sub", ...flags, "true"], { CAH_NOTIFY_SECRET: secret })
+    assert.match(done.stderr, /^cah: no node has been seen with so much memory$/m)
+    assert.ok(!`${done.stdout}${done.stderr}`.includes(secret))
+    const { spec } = newest()?.campaign ?? {}
+    assert.deepEqual([spec?.bestEffort, spec?.retries?.max, spec?.retries?.exitCodes], [true, 10, [99]])
+    assert.deepEqual(
+      newest()?.notices.map(({ occasions, target }) => [occasions, target.case]),
+      [
+        [[3], "mail"],
+        [[1, 2, 3], "webhook"],
+      ],
+    )
+    const reserved = await sub(["-r", "2030-01-01 10:00, 2030-01-01 12:00", "true"])
+    assert.match(
+      reserved.stderr,
+      /OK: about 1 of 1 job will find a place at once, all of them with more than 99 %, judged from 7 nodes\.\n/,
+    )
+    const { start, end } = newest()?.campaign.spec?.reservation ?? {}
+    assert.deepEqual(
+      [Number(end?.seconds) - Number(start?.seconds), newest()?.campaign.spec?.walltime?.seconds],
+      [7200, 7200n],
+    )
+    hub.submitted = {}
+  })
+
+  test("a container holds its place without a command, and others run inside it, also within a graph", async () => {
+    await sub(["-t", "container", "-l", "core=8,walltime=1:00:00"])
+    const container = newest()?.campaign
+    assert.deepEqual([container?.spec?.container, container?.spec?.command], [true, ["sleep", "3595"]])
+    await sub(["-t", "inner=last", "--array", "3", "true"])
+    assert.equal(newest()?.campaign.spec?.inside, container?.id)
+    await sub([
+      "-f",
+      write("g.yaml", "jobs:\n  a: {command: x, type: inner=pilot}\n  pilot: {command: y, type: container}\n"),
+    ])
+    const [pilot, inner] = [...hub.campaigns.values()].slice(-2)
+    assert.deepEqual([pilot?.campaign.name, inner?.campaign.spec?.inside], ["pilot", pilot?.campaign.id])
+    const noop = await sub(["-t", "noop", "-l", "walltime=0:10:00", "./prog"])
+    assert.match(noop.stderr, /noop runs nothing: the command is left out/)
+    assert.deepEqual(newest()?.campaign.spec?.command, ["sleep", "595"])
+  })
+
+  test("a command of --notify exec: is run here, at its occasions, while it waits", async () => {
+    const out = path("told")
+    const hubOfItsOwn = await FakeHub.start({ endOf: index => (index === 0 ? {} : { outcome: Outcome.FAILED }) })
+    const there = place(hubOfItsOwn)
+    const args = ["--notify", `[END,ERROR]exec:printf '%s|' >> ${out}`, "-n", "wing", "--array", "2", "--wait", "true"]
+    assert.equal((await inside(there, ["sub", ...args])).code, 1)
+    const told = readFileSync(out, "utf8").split("|").slice(0, -1)
+    assert.deepEqual([told.slice(0, 3), told.slice(4, 7)].sort(), [
+      ["1", "wing", "END"],
+      ["1", "wing", "ERROR"],
+    ])
+    assert.equal(told[3], "2 of 2 jobs ended: 1 finished, 1 failed")
+    const failing = await inside(there, ["sub", "--notify", "exec:exit 3 #", "--wait", "true"])
+    assert.match(failing.stderr, /--notify exec:exit 3 # ended with 3/)
+    hubOfItsOwn.stop()
+  })
+
+  test("--follow prints what the single job writes, and nothing else", async () => {
+    const hubOfItsOwn = await FakeHub.start()
+    hubOfItsOwn.following = ["one\n"]
+    const there = place(hubOfItsOwn)
+    const done = await inside(there, ["sub", "--follow", "true"])
+    assert.match(done.stdout, /^Campaign 1 submitted: 1 job\.\none\n$/)
+    assert.match(
+      (await inside(there, ["sub", "--follow", "--array", "2", "true"])).stderr,
+      /have? ?has? not one output|not one output/,
+    )
+    hubOfItsOwn.stop()
+  })
+
+  test("--dry-run says what the hub would do, and exits as its refusal would", async () => {
+    hub.plan = {
+      nodesOnline: 3,
+      nodesAway: 1,
+      jobsNow: 2,
+      jobsAtOnce: 6,
+      jobsAhead: 4n,
+      atMost: { seconds: 3600n },
+      warnings: ["it may be long"],
+    }
+    const done = await sub(["--dry-run", "--array", "7", "true"])
+    assert.match(done.stdout, /Nodes +3 online could take it, and 1 that is away\nAt once +2 jobs now, 6 when/)
+    assert.match(done.stdout, /Ahead +4 ready jobs[\s\S]*At most +1h, if every job/)
+    assert.match(done.stderr, /Nothing was sent or submitted\.\ncah: it may be long/)
+    hub.plan = { refusal: "no node known here has 9 TiB of memory; the nearest, attic, has 16 GiB" }
+    const refused = await sub(["--dry-run", "-l", "mem=9T", "true"])
+    assert.deepEqual([refused.code, /Refused +no node known here/.test(refused.stdout)], [6, true])
+    hub.plan = null
+    const older = await sub(["--dry-run", "true"])
+    assert.deepEqual([older.code, /older than this cah/.test(older.stderr)], [0, true])
+    hub.plan = {}
+  })
+
+  test("cah resub changes what its flags say, leaves out what it is told to, and takes some jobs", async () => {
+    const needs = { $typeName: "cah.v1.Needs", slots: 4, memoryBytes: 1n << 33n, diskBytes: 0n } as const
+    const id = hub.add({ command: ["./p"], needs, property: "mem > 64", bestEffort: true, env: { A: "1" } }, 4)
+    const flags = ["-l", "mem=6G", "--env", "B=2", "--without", "property", "--without", "besteffort"]
+    const done = await inside(where, ["resub", `${id}.1-2`, ...flags])
+    assert.match(done.stderr, new RegExp(`They were ${id}\\.1, ${id}\\.2, in this order`))
+    const spec = newest()?.campaign.spec
+    assert.deepEqual(
+      [
+        spec?.needs?.slots,
+        spec?.needs?.memoryBytes,
+        spec?.property,
+        spec?.bestEffort,
+        spec?.env,
+        newest()?.jobs.length,
+      ],
+      [4, 6n << 30n, "", false, { A: "1", B: "2" }, 2],
+    )
+    for (const [args, error] of [
+      [["resub", "1-2"], /not one campaign/],
+      [["resub", `${id}.9`], /has no job/],
+      [["resub", String(id), "--array", "3"], /Unknown option '--array'/],
+      [["resub", String(id), "--without", "walltime"], /cannot be left out/],
+      [["resub", String(id), "--notify", "exec:x"], /only while cah waits/],
+      [["sub", "--notify", "exec:x", "true"], /only while cah waits/],
+      [["sub", "--notify", "https://x.org", "true"], /no secret to sign it with[\s\S]*CAH_NOTIFY_SECRET/],
+      [["sub", "-t", "besteffort", "-r", "now", "true"], /-r and -t besteffort exclude/],
+      [["sub", "-t", "inner=1", "-p", "mem > 1", "true"], /-t inner and -p exclude/],
+      [["sub", "-r", "now", "--idempotency-key", "k", "true"], /another one at each try/],
+    ] as const) {
+      const bad = await inside(where, args)
+      assert.deepEqual([bad.code, bad.stdout], [2, ""], args.join(" "))
+      assert.match(bad.stderr, error)
+    }
+    assert.match(
+      (await inside(where, ["sub", "--notify", "https://x.org", "true"], { CAH_NOTIFY_SECRET: "short" })).stderr,
+      /holds 5 characters/,
+    )
   })
 })

@@ -7,7 +7,7 @@ import type { GraphJob } from "./jobfile.ts"
 export interface Edge {
   /** A job of the same file. */
   readonly on: string
-  readonly kind: "after" | "afterOk" | "gather"
+  readonly kind: "after" | "afterOk" | "gather" | "inside"
 }
 
 export interface PlacedJob extends GraphJob {
@@ -50,14 +50,16 @@ function edgesOf(job: GraphJob, names: ReadonlySet<string>): PlacedJob {
         else checkOutside(job, text)
         return !names.has(text)
       })
-  const { after, afterOk, gather, ...wishes } = job.wishes
+  const { after, afterOk, gather, type, ...wishes } = job.wishes
   const [before, beforeOk] = [outside(after, "after"), outside(afterOk, "afterOk")]
   const [gathered] = outside(gather === undefined ? [] : [gather], "gather")
+  const types = (type ?? []).filter(one => one.kind !== "inner" || outside([one.campaign], "inside").length > 0)
   return {
     ...job,
     edges,
     wishes: {
       ...wishes,
+      ...(types.length === 0 ? {} : { type: types }),
       ...(before.length === 0 ? {} : { after: before }),
       ...(beforeOk.length === 0 ? {} : { afterOk: beforeOk }),
       ...(gathered === undefined ? {} : { gather: gathered }),

@@ -53,7 +53,7 @@ class Reader {
 
   read(document: Document.Parsed): JobFile {
     const [error] = [...document.errors, ...document.warnings]
-    if (error !== undefined) throw usage(`${this.#at(error.pos[0])}: ${error.message}`)
+    if (error !== undefined) throw usage(`${this.#at(error.pos[0])}: it is not YAML: ${error.message}`, example)
     const root = document.contents
     if (root === null) throw usage(`${this.#path} is empty.`, example)
     this.#checkPlain(root, 0)
@@ -110,7 +110,7 @@ class Reader {
 
   #wishes(map: YAMLMap, except = ""): Wishes {
     const flags = new Map(
-      campaignFlags()
+      campaignFlags("file")
         .filter(option => !isRefused(option))
         .map(option => [option.long?.slice(2) ?? "", option]),
     )

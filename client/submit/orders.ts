@@ -8,8 +8,8 @@ import { type Draft, draftOf } from "./draft.ts"
 import { override, type Wishes } from "./flags.ts"
 import { type Edge, inOrder } from "./graph.ts"
 import { readInput, textOf } from "./input.ts"
-import { parseJobFile } from "./jobfile.ts"
 import { parseScript } from "./script.ts"
+import { spelled } from "./spec.ts"
 import { splitWords, WordError } from "./words.ts"
 
 export interface Order {
@@ -40,6 +40,8 @@ async function fromFile(context: Context, file: string, { words, wishes, scanscr
   }
   const name = file === "-" ? "stdin" : file
   const text = textOf(name, await readInput(context.stdin, file, "The job file", JOB_FILE_MAX_BYTES))
+  // Its parser is large, and most submissions are no files.
+  const { parseJobFile } = await import("./jobfile.ts")
   const parsed = parseJobFile(name, text)
   if (parsed.kind === "job") {
     return [alone(await draftOf(context, parsed.job.command, override(parsed.job.wishes, wishes)))]
@@ -47,7 +49,7 @@ async function fromFile(context: Context, file: string, { words, wishes, scanscr
   const [flag] = Object.keys(wishes)
   if (flag !== undefined) {
     throw usage(
-      `--${flag.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}: for which of the jobs of ${name}?`,
+      `${spelled(flag)}: for which of the jobs of ${name}?`,
       "Write it into the file, for one job or under defaults.",
     )
   }

@@ -1,11 +1,14 @@
 // What the parsers of a submission take and what they refuse, as tables: text in, value or error with its place out.
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
-import { deadlineMs, parseDeadline } from "./deadline.ts"
+import { Occasion } from "../../proto/gen/cah/v1/scientist_pb.ts"
+import { ClientError } from "../errors.ts"
+import { deadlineMs, parseDeadline, parseReservation } from "./moments.ts"
+import { parseNotify } from "./notify.ts"
 import { parseShape } from "./resources.ts"
 import { parseSweep, product } from "./sweep.ts"
 import { parseCsv, parseJson, parseLines } from "./tables.ts"
-import { checkType } from "./types.ts"
+import { parseType } from "./types.ts"
 import { quoteWords, splitWords, WordError } from "./words.ts"
 
 const GIB = 1n << 30n
@@ -214,13 +217,93 @@ test("a deadline is a moment or a time from now, and lies ahead", () => {
 })
 
 test("a type is taken only if the job gets what it says", () => {
-  assert.equal(checkType("idempotent"), "idempotent")
+  for (const kind of ["idempotent", "besteffort", "container", "noop", "desktop_computing"]) {
+    assert.deepEqual(parseType(kind), { kind })
+  }
+  assert.deepEqual(parseType("inner=last"), { kind: "inner", campaign: "last" })
   for (const [type, error] of [
-    ["besteffort", /not supported yet[\s\S]*--priority/],
-    ["inner=12", /inner is not supported/],
-    ["token:x=2", /token is not supported/],
-    ["frobnicate", /"frobnicate" is not a type/],
+    ["inner", /in which container\? Write -t inner=ID/],
+    ["inner=", /in which container/],
+    ["token:x=2", /token counts licences[\s\S]*Accepted: besteffort, container, inner=ID/],
+    ["deploy", /nodes here belong to volunteers/],
+    ["frobnicate", /"frobnicate" is not a type[\s\S]*Accepted: /],
   ] as const) {
-    assert.throws(() => checkType(type), error)
+    assert.throws(() => parseType(type), said(error))
+  }
+})
+
+/** In the message or the hint. */
+function said(words: RegExp) {
+  return (thrown: unknown) => thrown instanceof ClientError && words.test(`${thrown.message}\n${thrown.hint}`)
+}
+
+describe("a reservation", () => {
+  // A Monday, here; times without a zone are of this machine.
+  const now = new Date(2026, 10, 23, 12, 0, 0).getTime()
+  const at = (day: number, hour: number, minute = 0) => new Date(2026, 10, day, hour, minute).getTime()
+  const good: readonly (readonly [text: string, start: object, endMs: number | null])[] = [
+    ["2026-11-30 18:00:00", { atMs: at(30, 18) }, null],
+    ["2026-11-30 18", { atMs: at(30, 18) }, null],
+    ["2026-11-30T18:00:00Z", { atMs: Date.parse("2026-11-30T18:00:00Z") }, null],
+    ["2026-11-30 8:05, 2026-11-30 9:30", { atMs: at(30, 8, 5) }, at(30, 9, 30)],
+    ["18:00", { atMs: at(23, 18) }, null],
+    ["18,20:30", { atMs: at(23, 18) }, at(23, 20, 30)],
+    ["22:00, 02:00", { atMs: at(23, 22) }, at(24, 2)],
+    ["now", { inSeconds: 10 }, null],
+    ["2h", { inSeconds: 7_200 }, null],
+  ]
+  for (const [text, start, endMs] of good) {
+    test(`may be written ${JSON.stringify(text)}`, () => {
+      const reservation = parseReservation(text, now)
+      assert.deepEqual([reservation.start, reservation.end?.atMs ?? null], [start, endMs])
+    })
+  }
+  for (const [text, error] of [
+    ["", /column 1: there is no start/],
+    ["soon", /column 1: "soon" is not a moment/],
+    ["2026-02-31 10:00", /column 1: there is no such moment as "2026-02-31 10:00"/],
+    ["2026-11-30", /at what time of 2026-11-30/],
+    ["11:00", /has passed/],
+    ["2020-01-01 00:00", /has passed/],
+    ["18:00, tomorrow", /column 8: "tomorrow" is not a moment/],
+    ["2026-11-30 18:00, 2026-11-30 17:00", /column 19: it ends before it begins/],
+    ["18:00,", /there is no end/],
+    ["18:00, 19:00, 20:00", /column 14: there is more after the end/],
+    ["24:00", /"24:00" is not a moment/],
+  ] as const) {
+    test(`a moment like ${JSON.stringify(text)} is refused with its column`, () =>
+      assert.throws(() => parseReservation(text, now), error))
+  }
+})
+
+describe("--notify", () => {
+  test("takes OAR's grammar: some occasions or all, by mail, webhook or command", () => {
+    const all = [Occasion.RUNNING, Occasion.ERROR, Occasion.END]
+    assert.deepEqual(parseNotify("mail:me@example.org"), {
+      occasions: all,
+      target: { kind: "mail", address: "me@example.org" },
+    })
+    assert.deepEqual(parseNotify("[END, error]mail:me@example.org").occasions, [Occasion.END, Occasion.ERROR])
+    assert.deepEqual(parseNotify("[END]https://example.org/h?x=1").target, {
+      kind: "webhook",
+      url: "https://example.org/h?x=1",
+    })
+    assert.deepEqual(parseNotify(" [ RUNNING ] exec:./done.sh a b").target, { kind: "exec", command: "./done.sh a b" })
+  })
+  for (const [text, error] of [
+    ["", /whom to tell/],
+    ["[END]", /whom to tell/],
+    ["[END", /column 1: this \[ is never closed/],
+    ["[END,INFO]mail:a@b", /column 6: "INFO" never happens here: take some of RUNNING, ERROR, END/],
+    ["[WHEN]mail:a@b", /column 2: "WHEN" is not an occasion/],
+    ["[]mail:a@b", /column 2: "" is not an occasion/],
+    ["me@example.org", /neither mail:, https:\/\/ nor exec:/],
+    ["[END]mail:me", /column 6: "me" is not a mail address/],
+    ["exec:", /which command/],
+    ["https://", /not a URL/],
+    ["https://u:p@example.org", /not a URL/],
+    ["ftp://example.org", /neither mail:/],
+  ] as const) {
+    test(`of ${JSON.stringify(text)} is refused with its column`, () => assert.throws(() => parseNotify(text), error))
   }
 })

@@ -1,13 +1,17 @@
-// cah sub --dry-run: what would be sent, without sending it. The stagein is listed and measured here; whether the hub has it already is
-// asked if the hub can be asked, and said to be unknown otherwise. Leaves nothing anywhere.
-import { durationMs } from "@bufbuild/protobuf/wkt"
+// cah sub --dry-run: what would be sent, without sending it, and what the hub would make of it. The stagein is listed and measured here; the rest
+// is the hub's to say, if it can be asked, and said to be unknown otherwise. Leaves nothing anywhere.
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt"
+import { type PlanResponse, PlanResponseSchema } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "../context.ts"
-import { ClientError } from "../errors.ts"
+import { ClientError, exitCodes } from "../errors.ts"
+import { json } from "../json.ts"
 import { fields } from "../output.ts"
 import { plural, showBytes, showDuration } from "../quantities.ts"
 import { measureStagein } from "../stagein.ts"
+import { showMoment } from "../words.ts"
 import type { Draft } from "./draft.ts"
-import { isDigest, storedBlob } from "./send.ts"
+import { expectationInWords } from "./expectation.ts"
+import { isDigest, named, storedBlob } from "./send.ts"
 import { quoteWords } from "./words.ts"
 
 export interface Plan {
@@ -20,6 +24,9 @@ export interface Plan {
   readonly waitsFor: readonly string[]
   readonly needs: string
   readonly walltime: string
+  readonly reservation: string
+  /** What the hub says. Null: it could not be asked. */
+  readonly hub: PlanResponse | null
 }
 
 interface PlannedStagein {
@@ -33,25 +40,41 @@ interface PlannedStagein {
 
 const LINES_SHOWN = 3
 
-export async function planOf(context: Context, draft: Draft): Promise<Plan> {
+/** `name`: the job's own within a graph, whose edges the hub is not told. */
+export async function planOf(context: Context, draft: Draft, name: string | null): Promise<Plan> {
   const { spec } = draft
   const [first, ...others] = [{ needs: spec.needs, walltime: spec.walltime }, ...(spec.shapes ?? [])]
-  const waits = [...draft.after.map(id => `after ${id}`), ...draft.afterOk.map(id => `after ${id} if all finished`)]
+  const stagein = draft.stagein === null ? null : await plannedStagein(context, draft.stagein)
   return {
-    name: spec.name,
+    name: name ?? spec.name,
     command: spec.command,
     jobs: draft.jobs,
     parameters: draft.parameters.slice(0, LINES_SHOWN),
-    stagein: draft.stagein === null ? null : await plannedStagein(context, draft.stagein),
-    waitsFor: draft.gather === null ? waits : [...waits, `gathers ${draft.gather}`],
+    stagein,
+    waitsFor: [
+      ...draft.after.map(id => `after ${id}`),
+      ...draft.afterOk.map(id => `after ${id} if all finished`),
+      ...(draft.gather === null ? [] : [`gathers ${draft.gather}`]),
+      ...(draft.inside === null ? [] : [`inside ${draft.inside}`]),
+    ],
     needs: [first, ...others].map(shape => needsInWords(shape?.needs)).join(", or else "),
     walltime:
-      first?.walltime === undefined ? "the hub's default" : showDuration(durationMs(first.walltime as never) / 1000),
+      first?.walltime === undefined ? "the hub's default" : showDuration(durationMs(first.walltime as Duration) / 1000),
+    reservation: reservationInWords(spec.reservation),
+    hub: await hubsPlan(context, draft, stagein),
   }
 }
 
+type Reservation = NonNullable<Draft["spec"]["reservation"]>
+
+function reservationInWords(reservation: Reservation | undefined): string {
+  if (reservation === undefined) return ""
+  const { start, end } = reservation as { start: Parameters<typeof showMoment>[0]; end?: typeof start }
+  return `${showMoment(start)}${end === undefined ? "" : ` to ${showMoment(end)}`}`
+}
+
 function needsInWords(needs: { slots?: number; memoryBytes?: bigint; diskBytes?: bigint } | undefined): string {
-  const parts = [plural(needs?.slots ?? 1, "slot")]
+  const parts = [plural(needs?.slots || 1, "slot")]
   if ((needs?.memoryBytes ?? 0n) > 0n) parts.push(`${showBytes(needs?.memoryBytes ?? 0n)} of memory`)
   if ((needs?.diskBytes ?? 0n) > 0n) parts.push(`${showBytes(needs?.diskBytes ?? 0n)} of disk`)
   return parts.join(", ")
@@ -63,41 +86,52 @@ async function plannedStagein(context: Context, path: string): Promise<PlannedSt
     return { path, digest, sizeBytes: Number(sizeBytes), entries: null, toSendBytes: 0 }
   }
   const { digest, sizeBytes, entries } = await measureStagein(path, context.signal)
-  const stored = await isStored(context, { digest, sizeBytes: BigInt(sizeBytes) })
+  const blob = { digest, sizeBytes: BigInt(sizeBytes) }
+  const what = "Whether the hub has the stagein already is unknown"
+  const stored = await ifReached(context, what, async () => (await context.hub()).has(blob))
   return { path, digest, sizeBytes, entries, toSendBytes: stored === null ? null : stored ? 0 : sizeBytes }
 }
 
-async function isStored(context: Context, blob: { digest: string; sizeBytes: bigint }): Promise<boolean | null> {
+async function hubsPlan(context: Context, draft: Draft, stagein: PlannedStagein | null): Promise<PlanResponse | null> {
+  return ifReached(context, "What the hub would do is unknown", async () => {
+    const hub = await context.hub()
+    const spec = await named(hub, draft)
+    const blob = stagein === null ? null : { digest: stagein.digest, sizeBytes: BigInt(stagein.sizeBytes) }
+    return hub.plan(blob === null ? spec : { ...spec, stagein: blob }, draft.jobs)
+  })
+}
+
+/** A dry run needs no hub: what it would have said is left open. */
+async function ifReached<T>(context: Context, unknown: string, ask: () => Promise<T>): Promise<T | null> {
   try {
-    return await (await context.hub()).has(blob)
+    return await ask()
   } catch (thrown) {
     const error = ClientError.from(thrown)
-    if (error.code !== "unavailable" && error.code !== "unauthenticated") throw error
-    context.output.warn(`Whether the hub has the stagein already is unknown: ${error.message}`)
+    if (!["unavailable", "unauthenticated", "unimplemented"].includes(error.code)) throw error
+    context.output.warn(`${unknown}: ${error.message}`)
     return null
   }
 }
 
-export async function showPlans(context: Context, plans: readonly Plan[]): Promise<void> {
+/** The exit code: that of a refusal where there would be one. */
+export async function showPlans(context: Context, plans: readonly Plan[]): Promise<number> {
   const { output } = context
-  await output.value(plans.length === 1 ? plans[0] : plans, {
+  const values = plans.map(plan => ({
+    ...plan,
+    hub: plan.hub === null ? null : json(PlanResponseSchema, plan.hub),
+  }))
+  await output.value(values.length === 1 ? values[0] : values, {
     table: () => plans.map(plan => showPlan(context, plan)).join("\n\n"),
     quiet: () => plans.map(plan => plan.jobs).join("\n"),
   })
   output.note("Nothing was sent or submitted.")
+  for (const { hub } of plans) for (const warning of hub?.warnings ?? []) output.warn(warning)
+  return plans.some(({ hub }) => (hub?.refusal ?? "") !== "") ? exitCodes.failed_precondition : 0
 }
 
 function showPlan(context: Context, plan: Plan): string {
-  const { stagein, parameters, jobs } = plan
+  const { parameters, jobs } = plan
   const more = jobs > parameters.length ? ", …" : ""
-  const sending =
-    stagein === null
-      ? ""
-      : stagein.toSendBytes === null
-        ? "not known whether the hub has it"
-        : stagein.toSendBytes === 0
-          ? "the hub has it already"
-          : "to be sent"
   return fields(
     [
       ["Name", plan.name],
@@ -106,15 +140,44 @@ function showPlan(context: Context, plan: Plan): string {
       ["Parameters", parameters.length === 0 ? "" : `${parameters.join("  |  ")}${more}`],
       ["Needs", plan.needs],
       ["Walltime", plan.walltime],
-      [
-        "Stagein",
-        stagein === null
-          ? ""
-          : `${showBytes(stagein.sizeBytes)}${stagein.entries === null ? "" : ` in ${plural(stagein.entries, "entry").replace(/ys$/, "ies")}`}, ${sending}`,
-      ],
-      ["", stagein?.digest ?? ""],
+      ["Reserved", plan.reservation],
+      ["Stagein", stageinInWords(plan.stagein)],
+      ["", plan.stagein?.digest ?? ""],
       ["Waits", plan.waitsFor.join(", ")],
+      ...(plan.hub === null ? [] : hubInWords(plan.hub)),
     ],
     context.output.colors,
   )
+}
+
+function stageinInWords(stagein: PlannedStagein | null): string {
+  if (stagein === null) return ""
+  const { entries, sizeBytes, toSendBytes } = stagein
+  const count = entries === null ? "" : ` in ${entries === 1 ? "1 entry" : `${entries} entries`}`
+  const sending =
+    toSendBytes === null
+      ? "not known whether the hub has it"
+      : toSendBytes === 0
+        ? "the hub has it already"
+        : "to be sent"
+  return `${showBytes(sizeBytes)}${count}, ${sending}`
+}
+
+function hubInWords(plan: PlanResponse): [string, string][] {
+  const { nodesOnline, nodesAway, jobsNow, jobsAtOnce, jobsAhead, stageinBytes, atMost, expectation } = plan
+  const away = nodesAway === 0 ? "" : `, and ${nodesAway} that ${nodesAway === 1 ? "is" : "are"} away`
+  return [
+    ["Refused", plan.refusal],
+    ["Nodes", `${nodesOnline} online could take it${away}`],
+    ["At once", `${plural(jobsNow, "job")} now, ${jobsAtOnce} when these nodes are empty`],
+    ["Ahead", jobsAhead === 0n ? "" : `${plural(jobsAhead, "ready job")} of others and yours`],
+    ["To nodes", stageinBytes === 0n ? "" : `${showBytes(stageinBytes)} of stagein, once to each`],
+    [
+      "At most",
+      atMost === undefined
+        ? "unknown: no node that could take it is online"
+        : `${showDuration(durationMs(atMost) / 1000)}, if every job takes its whole walltime`,
+    ],
+    ["Expect", expectation === undefined ? "" : expectationInWords(expectation, plan.jobs)],
+  ]
 }

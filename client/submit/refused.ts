@@ -7,11 +7,6 @@ const flags: readonly (readonly [spelling: string, why: string, instead: string]
   ["-I, --interactive", "a job here has no terminal.", "Try the command on your own machine first, then submit it."],
   ["-C, --connect <id>", "nobody can connect to a volunteer's machine.", "Watch the job: cah logs -f ID"],
   [
-    "-r, --reservation <time>",
-    "reservations are not supported yet.",
-    "With --deadline a job is cancelled if it comes too late.",
-  ],
-  [
     "-d, --directory <path>",
     "a job begins in an empty directory of its own, on another machine.",
     "Bring files along with --stagein.",
@@ -26,7 +21,6 @@ const flags: readonly (readonly [spelling: string, why: string, instead: string]
     "what a job writes stays at the hub, and is not a file here.",
     "Read it with cah logs ID --stderr, or fetch it with cah get ID --logs",
   ],
-  ["--notify <what>", "notifications are not supported yet.", "Wait in a script: cah wait ID; mail …"],
   ["--checkpoint <seconds>", "checkpoints are not supported yet.", "A job that is lost begins anew: make jobs short."],
   [
     "--signal <n>",
@@ -39,25 +33,30 @@ const flags: readonly (readonly [spelling: string, why: string, instead: string]
 export function refusedFlags(): Option[] {
   const all = flags.map(([spelling, why, instead]) => {
     // A value may or may not follow: either way the answer is the same.
-    const option = new Option(spelling, why).hideHelp()
+    const option = new Option(spelling, why).hideHelp().helpGroup(REFUSED)
     const refuse = () => {
       throw usage(`${spelling.split(/[ ,]/)[0]}: ${why}`, instead)
     }
     return option.argParser(refuse)
   })
-  const queue = new Option("-q, --queue <name>", "only default").hideHelp().argParser(name => {
-    if (name === "default") return name
-    throw usage(
-      `-q: there is no queue ${JSON.stringify(name)}.`,
-      "There is one queue: use --priority, or leave it out.",
-    )
-  })
+  const queue = new Option("-q, --queue <name>", "only default")
+    .hideHelp()
+    .helpGroup(REFUSED)
+    .argParser(name => {
+      if (name === "default") return name
+      throw usage(
+        `-q: there is no queue ${JSON.stringify(name)}.`,
+        "There is one queue: use --priority, or leave it out.",
+      )
+    })
   return [...all, queue]
 }
 
-/** Whether the flag only exists to be refused. */
+/** The group of flags that only exist to be refused; no help shows it. */
+export const REFUSED = "Refused:"
+
 export function isRefused(option: Option): boolean {
-  return option.long === "--queue" || flags.some(([spelling]) => spelling.includes(option.long ?? "-"))
+  return option.helpGroupHeading === REFUSED
 }
 
 /** Flags without a value, which commander does not give to a parser. */

@@ -63,13 +63,13 @@ function parseLine(
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
     .allowExcessArguments(true)
-  for (const option of campaignFlags()) {
+  for (const option of campaignFlags("file")) {
     const known = before[option.attributeName()]
     command.addOption(known === undefined ? option : option.default(known))
   }
   command.helpOption(false)
   try {
-    command.parse(splitWords(text), { from: "user" })
+    command.parse(unquotedProperty(text) ?? splitWords(text), { from: "user" })
     refuseSet(command.opts())
   } catch (thrown) {
     if (thrown instanceof WordError) throw usage(`${place}, column ${indent + thrown.column}: ${thrown.message}.`)
@@ -88,6 +88,13 @@ function parseLine(
     throw usage(`${place}: "${extra}" is not a flag.`, "Directives are flags; the command is the script itself.")
   }
   return command.opts()
+}
+
+/** OAR takes the rest of the line as the condition, quotes and all: #OAR -p switch = 'sw3' or switch = 'sw5'. */
+function unquotedProperty(text: string): string[] | null {
+  const rest = /^(?:-p|--property)(?:\s+|=)([^"'].*)$/.exec(text.trim())?.[1]
+  if (rest === undefined || !/\s/.test(rest) || /\s-/.test(rest)) return null
+  return ["-p", rest]
 }
 
 function commandOf(name: string, text: string): string[] {

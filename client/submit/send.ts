@@ -9,7 +9,10 @@ import { DEPENDENCIES_MAX, DIGEST_CAMPAIGNS_MAX } from "../limits.ts"
 import { showBytes } from "../quantities.ts"
 import { parseSelector } from "../selector.ts"
 import { findOne, findTargets } from "../targets.ts"
-import type { Draft, Spec } from "./draft.ts"
+import type { Draft } from "./draft.ts"
+import { type Wishes, wishesOf } from "./flags.ts"
+import type { Notice } from "./notify.ts"
+import { type Spec, saidFromNow } from "./spec.ts"
 
 const KEY_MAX = 200
 
@@ -23,36 +26,76 @@ export function checkKey(key: string, max = KEY_MAX): string {
   throw usage(`--idempotency-key: give 1 to ${max} visible ASCII characters.`)
 }
 
-/** The draft's specification with all that it names at the hub. Sends the stagein if the hub has not got it. */
-export async function complete(context: Context, hub: Hub, draft: Draft): Promise<Spec> {
+/** With a key that is repeated, the content must be the same too. */
+export function checkFixed(wishes: Wishes): void {
+  const flag = saidFromNow(wishes)
+  if (flag === null) return
+  throw usage(
+    `${flag} as a time from now would be another one at each try with the same --idempotency-key.`,
+    `Say the moment: ${flag} "2026-11-30 18:00"`,
+  )
+}
+
+/** Flags of a submission that say how to submit, and where; the others describe the campaign. */
+const others = new Set([
+  ...[
+    "scanscript",
+    "file",
+    "resubmit",
+    "idempotencyKey",
+    "dryRun",
+    "wait",
+    "follow",
+    "get",
+    "propagate",
+    "json",
+    "yaml",
+  ],
+  ...["hub", "output", "tokenFile", "caFile", "insecure", "color", "progress", "queue"],
+])
+
+export function wishesAlone(values: Readonly<Record<string, unknown>>): Wishes {
+  return wishesOf(Object.fromEntries(Object.entries(values).filter(([name]) => !others.has(name))))
+}
+
+/** The draft's specification with the campaigns that it names. */
+export async function named(hub: Hub, draft: Draft): Promise<Spec> {
   const after = [
     ...(await dependencies(hub, draft.after, "--after", false)),
     ...(await dependencies(hub, draft.afterOk, "--after-ok", true)),
   ]
   if (after.length > DEPENDENCIES_MAX) throw usage(`A campaign waits for ${DEPENDENCIES_MAX} others at most.`)
-  const gather = draft.gather === null ? 0n : await gathered(hub, draft.gather)
-  const { stagein } = draft
   return {
     ...draft.spec,
     after,
-    gather,
-    ...(stagein === null ? {} : { stagein: await blobFor(context, hub, stagein) }),
+    gather: draft.gather === null ? 0n : await wholeCampaign(hub, draft.gather, "--gather "),
+    inside: draft.inside === null ? 0n : await wholeCampaign(hub, draft.inside, "-t inner="),
   }
 }
 
-export async function place(
-  context: Context,
-  hub: Hub,
-  spec: Spec,
-  parameters: readonly string[],
-  idempotencyKey: string,
+/** The same with its stagein, which is sent if the hub has not got it. */
+export async function complete(context: Context, hub: Hub, draft: Draft): Promise<Spec> {
+  const spec = await named(hub, draft)
+  return draft.stagein === null ? spec : { ...spec, stagein: await blobFor(context, hub, draft.stagein) }
+}
+
+export interface Placement {
+  readonly spec: Spec
+  readonly parameters: readonly string[]
+  readonly notices: readonly Notice[]
+  readonly idempotencyKey: string
   /** What the user would repeat: within a graph, the key that the others are made from. */
-  typedKey = idempotencyKey,
-): Promise<SubmitResponse> {
-  context.onInterrupt = `It may have been submitted: see cah ls, or repeat with --idempotency-key ${typedKey}`
-  const answer = await hub.submit({ spec, parameters, idempotencyKey })
+  readonly typedKey?: string
+}
+
+export async function place(context: Context, hub: Hub, placement: Placement): Promise<SubmitResponse> {
+  const { typedKey, ...submission } = placement
+  const key = typedKey ?? placement.idempotencyKey
+  context.onInterrupt = `It may have been submitted: see cah ls, or repeat with --idempotency-key ${key}`
+  const answer = await hub.submit(submission)
   context.hubIsBack()
   context.onInterrupt = `The work goes on; cancel it with: cah del ${answer.campaign}`
+  for (const warning of answer.warnings) context.output.warn(warning)
   return answer
 }
 
@@ -68,10 +111,11 @@ async function dependencies(hub: Hub, texts: readonly string[], flag: string, su
   return targets.map(({ campaign }) => ({ campaign, success }))
 }
 
-async function gathered(hub: Hub, text: string): Promise<bigint> {
+/** `flag` with what stands between it and its value. */
+export async function wholeCampaign(hub: Hub, text: string, flag: string): Promise<bigint> {
   const { campaign, index } = await findOne(hub, text)
   if (index === null) return campaign
-  throw usage(`--gather ${text}: it gathers a whole campaign.`, `Write it like --gather ${campaign}.`)
+  throw usage(`${flag}${text}: it takes a whole campaign.`, `Write it like ${flag}${campaign}.`)
 }
 
 /** A digest that begins like one but is none is a mistake, not a file of that name. */

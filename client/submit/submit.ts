@@ -4,8 +4,10 @@ import type { SubmitResponse } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "../context.ts"
 import { at, ClientError } from "../errors.ts"
 import type { Hub } from "../library.ts"
+import { type Notice, noticesOf } from "./notify.ts"
 import type { Order } from "./orders.ts"
 import { complete, place } from "./send.ts"
+import type { Spec } from "./spec.ts"
 
 export interface Submitted {
   readonly order: Order
@@ -19,8 +21,10 @@ export async function submitAll(
   orders: readonly Order[],
   key: string,
 ): Promise<Submitted[]> {
-  const specs = []
+  const specs: Spec[] = []
+  const notices: Notice[][] = []
   // All inputs first: an unreadable one leaves no half of a graph.
+  for (const { draft } of orders) notices.push(await noticesOf(context, draft.notify, draft.notifySecretFile))
   for (const { draft } of orders) specs.push(await complete(context, hub, draft))
   const numbers = new Map<string, bigint>()
   const done: Submitted[] = []
@@ -28,13 +32,23 @@ export async function submitAll(
     const spec = specs[index] ?? order.draft.spec
     const numbered = order.edges.map(({ on, kind }) => ({ campaign: numbers.get(on) ?? 0n, kind }))
     const after = numbered
-      .filter(({ kind }) => kind !== "gather")
+      .filter(({ kind }) => kind === "after" || kind === "afterOk")
       .map(({ campaign, kind }) => ({ campaign, success: kind === "afterOk" }))
-    const gather = numbered.find(({ kind }) => kind === "gather")?.campaign ?? spec.gather ?? 0n
-    const whole = { ...spec, after: [...(spec.after ?? []), ...after], gather }
+    const one = (wanted: string) => numbered.find(({ kind }) => kind === wanted)?.campaign
+    const whole = {
+      ...spec,
+      after: [...(spec.after ?? []), ...after],
+      gather: one("gather") ?? spec.gather ?? 0n,
+      inside: one("inside") ?? spec.inside ?? 0n,
+    }
     try {
-      const own = order.name === null ? key : `${key}/${order.name}`
-      const answer = await place(context, hub, whole, order.draft.parameters, own, key)
+      const answer = await place(context, hub, {
+        spec: whole,
+        parameters: order.draft.parameters,
+        notices: notices[index] ?? [],
+        idempotencyKey: order.name === null ? key : `${key}/${order.name}`,
+        typedKey: key,
+      })
       if (order.name !== null) numbers.set(order.name, answer.campaign)
       done.push({ order, answer })
     } catch (thrown) {

@@ -21,7 +21,9 @@ export function parseSweep(text: string, flag = "--sweep"): Axis {
     usage(`${flag} ${JSON.stringify(text)}, column ${equals + 1 + column}: ${message}`, hint)
   const range = /^(-?\d+(?:\.\d+)?)\.\.(-?\d+(?:\.\d+)?)(?::(.*))?$/s.exec(rest)
   if (range !== null) return { name, values: span(range, refuse) }
-  if (/^[-.\d]*\.\.[-.\d:]*$/.test(rest)) throw refuse(1, "it is not a range of numbers.")
+  // "../a" is a path; what begins with a number and then has two dots was meant as a range.
+  if (/^[-.\d]*\.\.[-.\d:]*$/.test(rest) || /^-?\d[^,]*\.\.[^,]*$/.test(rest))
+    throw refuse(1, "it is not a range of numbers.")
   const values = rest.split(",")
   let column = 1
   for (const value of values) {

@@ -1,27 +1,34 @@
-// OAR's job types (-t): those that every job here has anyway, those that mean nothing on strangers' machines, and those that are
-// not there yet. A type is accepted only if the job gets what it says.
+// OAR's job types (-t): those that every job here has anyway, those that are asked for, and those that mean nothing on strangers' machines.
+// A type is accepted only if the job gets what it says.
 import { usage } from "../errors.ts"
 
-/** The job is run on machines that come and go, and may be run again from its start: so is every job here. */
-const always = ["desktop_computing", "idempotent"]
+export type JobType =
+  | { readonly kind: "desktop_computing" | "idempotent" | "besteffort" | "container" | "noop" }
+  /** In the places of that campaign's jobs. */
+  | { readonly kind: "inner"; readonly campaign: string }
+
+const accepted = ["besteffort", "container", "inner=ID", "idempotent", "noop", "desktop_computing"]
 
 const refused: Readonly<Record<string, string>> = {
-  besteffort: "is not supported yet. Give it a low place instead: --priority -100",
-  container: "is not supported yet.",
-  inner: "is not supported yet.",
-  noop: "is not supported: a job here runs its command.",
+  inner: "in which container? Write -t inner=ID.",
+  token: "counts licences or the like across jobs, and nobody keeps such counts here.",
   cosystem: "needs a front-end that jobs run on; here they run on the nodes.",
   deploy: "would install the node anew; nodes here belong to volunteers.",
-  timesharing: "is not supported: a job's slots are its own.",
-  token: "is not supported yet.",
+  timesharing: "would put others into a job's slots, which are its own.",
+  allow_classic_ssh: "would let you log in; nobody logs in to a volunteer's machine.",
 }
 
-export function checkType(text: string): string {
-  if (always.includes(text)) return text
+export function parseType(text: string): JobType {
+  const inner = /^inner=(.+)$/.exec(text)?.[1]?.trim()
+  if (inner !== undefined && inner !== "") return { kind: "inner", campaign: inner }
+  const kind = (["desktop_computing", "idempotent", "besteffort", "container", "noop"] as const).find(
+    word => word === text,
+  )
+  if (kind !== undefined) return { kind }
   const name = /^[a-z_]+/i.exec(text)?.[0] ?? text
-  const known = Object.hasOwn(refused, name)
+  const why = Object.hasOwn(refused, name) ? refused[name] : undefined
   throw usage(
-    known ? `-t ${text}: ${name} ${refused[name]}` : `-t: "${text}" is not a type of job.`,
-    `Accepted: ${always.join(", ")}; every job here is both.`,
+    why === undefined ? `-t: "${text}" is not a type of job.` : `-t ${text}: ${name} ${why}`,
+    `Accepted: ${accepted.join(", ")}.`,
   )
 }

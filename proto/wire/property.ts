@@ -42,7 +42,9 @@ export function factsOf(node: {
   readonly properties: NodeProperties
 }): NodeProperties {
   const { id, name, slots, memoryBytes, diskBytes, properties } = node
-  const known = { node: id, name, slots, core: slots, mem: memoryBytes, disk: diskBytes }
+  // OAR's names for a machine and its processors besides ours.
+  const names = { node: id, name, host: name, network_address: name }
+  const known = { ...names, slots, core: slots, mem: memoryBytes, disk: diskBytes }
   return { ...lowerCased(properties), ...known }
 }
 
