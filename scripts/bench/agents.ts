@@ -30,8 +30,9 @@ async function connectAll(order: Extract<LoadOrder, { kind: "connect" }>): Promi
   const fresh = Array.from({ length: order.agents }, (_, i) => {
     const number = order.firstNumber + i
     const enrolToken = order.enrolTokens[Math.floor((i * order.enrolTokens.length) / order.agents)]!
-    const { slots, runMs } = order
-    return new LoadAgent({ url, enrolToken, name: `bench-${number}`, slots, runMs }, newIdentity(number), tally)
+    const { slots, runMs, fourReports } = order
+    const settings = { url, enrolToken, name: `bench-${number}`, slots, runMs, fourReports }
+    return new LoadAgent(settings, newIdentity(number), tally)
   })
   let dialled = 0
   while (tally.links < before + fresh.length) {

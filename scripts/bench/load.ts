@@ -12,6 +12,7 @@ export interface Crowd {
   readonly agents: number
   readonly slots: number
   readonly runMs?: number
+  readonly fourReports?: boolean
 }
 
 const running = new Set<ChildProcess>()
@@ -49,11 +50,12 @@ export class Load {
   }
 
   /** All are welcomed when it resolves. */
-  async connect(subject: Subject, { agents, slots, runMs = 0 }: Crowd): Promise<number> {
+  async connect(subject: Subject, { agents, slots, runMs = 0, fourReports = false }: Crowd): Promise<number> {
     const enrolTokens = await subject.enrol(agents)
     const firstNumber = this.#agents
     this.#agents += agents
-    const order = { kind: "connect", url: subject.url, enrolTokens, agents, slots, runMs, firstNumber } as const
+    const crowd = { agents, slots, runMs, fourReports, firstNumber }
+    const order = { kind: "connect", url: subject.url, enrolTokens, ...crowd } as const
     return (await this.#ask(order, "connected")).seconds
   }
 

@@ -1,6 +1,7 @@
-// One simulated agent: the real protocol (challenge, signed hello, welcome, offers, reports in each phase, answers, heartbeats,
-// pings, coming back with the real agent's jitter and a hello that names what it holds), but its commands do nothing, or
-// nothing for a while, and its hot frames are coded by hand. What came and went is counted by tally.ts.
+// One simulated agent: the real protocol (challenge, signed hello, welcome, offers, reports, answers, heartbeats, pings, coming
+// back with the real agent's jitter and a hello that names what it holds), but its commands do nothing, or nothing for a
+// while, and its hot frames are coded by hand. As the real agent does for a job without stagein and outputs, it reports
+// "running" and "ended", in two writes at least one turn of the event loop apart. What came and went is counted by tally.ts.
 
 import {
   PING_MISSES_MAX,
@@ -30,8 +31,10 @@ export interface AgentSettings {
   readonly enrolToken: string
   readonly name: string
   readonly slots: number
-  /** How long each command takes; 0: it has ended when it begins. */
+  /** How long each command takes; 0: it has ended in the next turn of the event loop. */
   readonly runMs: number
+  /** Report "staging" and "returning" too, as for jobs that have something to stage and to return. */
+  readonly fourReports: boolean
 }
 
 interface Held {
@@ -53,6 +56,8 @@ export class LoadAgent {
   readonly #backoff = new Backoff(Math.random)
   /** By "campaign.index#attempt". Only of commands that take time: others are over before anything can be lost. */
   readonly #held = new Map<string, Held>()
+  /** Attempts whose commands did nothing, to be reported as ended in the next turn. */
+  #ending: Buffer[] = []
   #enrolToken: string
   #socket: AgentSocket | null = null
   #welcomedAtMs: number | null = null
@@ -83,6 +88,8 @@ export class LoadAgent {
       drained: () => {
         this.#heardAtMs = performance.now()
         this.#pings = 0
+        // Two: what runs in this turn's own check phase is still this turn.
+        if (this.#ending.length > 0) setImmediate(() => setImmediate(() => this.#endAll()))
       },
       closed: (why, retryAfterMs) => this.#onClosed(why, retryAfterMs),
     })
@@ -133,10 +140,9 @@ export class LoadAgent {
     name.read(bytes, body + 1)
     const isNew = this.#tally.offered(name.campaign, name.index, name.attempt)
     if (this.#settings.runMs === 0) {
-      this.#put(bytes, name, phases.staging)
+      if (this.#settings.fourReports) this.#put(bytes, name, phases.staging)
       this.#put(bytes, name, phases.running)
-      this.#put(bytes, name, phases.returning)
-      this.#put(bytes, name, phases.ended)
+      this.#ending.push(Buffer.from(bytes.subarray(name.start, name.end)))
       return
     }
     const key = `${name.campaign}.${name.index}#${name.attempt}`
@@ -154,7 +160,7 @@ export class LoadAgent {
       reportedAtMs: 0,
     }
     this.#held.set(key, held)
-    this.#put(held.bytes, { start: 0, end: held.bytes.length }, phases.staging)
+    if (this.#settings.fourReports) this.#put(held.bytes, whole(held.bytes), phases.staging)
     this.#report(held)
     setTimeout(() => this.#onCommandEnded(held), this.#settings.runMs)
   }
@@ -163,15 +169,28 @@ export class LoadAgent {
     held.phase = phases.ended
     held.answered = false
     if (this.#welcomedAtMs === null) return
-    this.#put(held.bytes, { start: 0, end: held.bytes.length }, phases.returning)
+    if (this.#settings.fourReports) this.#put(held.bytes, whole(held.bytes), phases.returning)
     this.#report(held)
+    this.#socket!.flush()
+  }
+
+  /** What came since the last turn is over by now. */
+  #endAll(): void {
+    const ending = this.#ending
+    this.#ending = []
+    // Lost with the link, which tally.ts holds against the run.
+    if (this.#welcomedAtMs === null) return
+    for (const attempt of ending) {
+      if (this.#settings.fourReports) this.#put(attempt, whole(attempt), phases.returning)
+      this.#put(attempt, whole(attempt), phases.ended)
+    }
     this.#socket!.flush()
   }
 
   /** Says where it is. */
   #report(held: Held): void {
     held.reportedAtMs = performance.now()
-    this.#put(held.bytes, { start: 0, end: held.bytes.length }, held.phase)
+    this.#put(held.bytes, whole(held.bytes), held.phase)
   }
 
   #put(bytes: Uint8Array, attempt: { readonly start: number; readonly end: number }, phase: PhaseNumber): void {
@@ -275,6 +294,10 @@ export class LoadAgent {
     this.#retryAfterMs = null
     setTimeout(() => this.dial(), waitMs)
   }
+}
+
+function whole(attempt: Buffer): { readonly start: number; readonly end: number } {
+  return { start: 0, end: attempt.length }
 }
 
 /** Answer.ALREADY and Reconcile.CONTINUE of link.proto. */

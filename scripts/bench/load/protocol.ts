@@ -9,6 +9,7 @@ export type LoadOrder =
       readonly agents: number
       readonly slots: number
       readonly runMs: number
+      readonly fourReports: boolean
       /** Of the first agent, so that names differ between processes. */
       readonly firstNumber: number
     }
