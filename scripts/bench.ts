@@ -6,11 +6,23 @@ import { loadavg } from "node:os"
 import { printed, type Row } from "./bench/figures.ts"
 import { describeMachine, type Machine } from "./bench/machine.ts"
 import { array } from "./bench/rows/array.ts"
+import { idle } from "./bench/rows/idle.ts"
 import { latency } from "./bench/rows/latency.ts"
 import { noop } from "./bench/rows/noop.ts"
+import { storm } from "./bench/rows/storm.ts"
+import { stream } from "./bench/rows/stream.ts"
+import { submit } from "./bench/rows/submit.ts"
 import { readSettings, type Settings, usage, WrongUsage } from "./bench/settings.ts"
 
-const rows: Readonly<Record<string, (settings: Settings) => Promise<Row>>> = { noop, latency, array }
+const rows: Readonly<Record<string, (settings: Settings) => Promise<Row>>> = {
+  noop,
+  latency,
+  array,
+  idle,
+  storm,
+  stream,
+  submit,
+}
 
 export interface Results {
   readonly machine: Machine

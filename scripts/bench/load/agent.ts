@@ -11,7 +11,10 @@ import {
   SUPERSEDED_RETRY_MS,
 } from "../../../agent/limits.ts"
 import { Backoff } from "../../../agent/link/backoff.ts"
+import type { Identity } from "../../../agent/link/identity.ts"
+import type { Challenge } from "../../../proto/gen/cah/v1/link_pb.ts"
 import { decodeHubFrame, encodeAgentFrame, PROTOCOL_MAX, PROTOCOL_MIN } from "../../../proto/wire/frame.ts"
+import { helloBytes } from "../../../proto/wire/hello.ts"
 import {
   AttemptAt,
   afterVarint,
@@ -22,7 +25,7 @@ import {
   putReport,
   reportLength,
 } from "../wire.ts"
-import type { LoadIdentity } from "./identity.ts"
+import type { RunMs } from "./protocol.ts"
 import { AgentSocket } from "./socket.ts"
 import type { Tally } from "./tally.ts"
 
@@ -31,8 +34,8 @@ export interface AgentSettings {
   readonly enrolToken: string
   readonly name: string
   readonly slots: number
-  /** How long each command takes; 0: it has ended in the next turn of the event loop. */
-  readonly runMs: number
+  /** How long commands take. 0: they have ended in the next turn of the event loop. */
+  readonly runMs: RunMs
   /** Report "staging" and "returning" too, as for jobs that have something to stage and to return. */
   readonly fourReports: boolean
 }
@@ -51,10 +54,12 @@ const name = new AttemptAt()
 
 export class LoadAgent {
   readonly #settings: AgentSettings
-  readonly #identity: LoadIdentity
+  readonly #identity: Identity
   readonly #tally: Tally
   readonly #backoff = new Backoff(Math.random)
-  /** By "campaign.index#attempt". Only of commands that take time: others are over before anything can be lost. */
+  /** Commands are over before anything can be lost. */
+  readonly #isNoop: boolean
+  /** By "campaign.index#attempt". Only of commands that take time. */
   readonly #held = new Map<string, Held>()
   /** Attempts whose commands did nothing, to be reported as ended in the next turn. */
   #ending: Buffer[] = []
@@ -69,8 +74,9 @@ export class LoadAgent {
   #pings = 0
   #isOver = false
 
-  constructor(settings: AgentSettings, identity: LoadIdentity, tally: Tally) {
+  constructor(settings: AgentSettings, identity: Identity, tally: Tally) {
     this.#settings = settings
+    this.#isNoop = settings.runMs[1] === 0
     this.#enrolToken = settings.enrolToken
     this.#identity = identity
     this.#tally = tally
@@ -107,6 +113,7 @@ export class LoadAgent {
     if (nowMs >= this.#nextHeartbeatMs) {
       this.#nextHeartbeatMs = nowMs + this.#heartbeatMs
       socket.send(heartbeatFrame(++this.#sequence))
+      this.#tally.beats++
     }
     for (const held of this.#held.values()) {
       if (!held.answered && nowMs - held.reportedAtMs >= REPORT_REPEAT_MS) this.#report(held)
@@ -139,7 +146,7 @@ export class LoadAgent {
   #onOffer(bytes: Buffer, body: number): void {
     name.read(bytes, body + 1)
     const isNew = this.#tally.offered(name.campaign, name.index, name.attempt)
-    if (this.#settings.runMs === 0) {
+    if (this.#isNoop) {
       if (this.#settings.fourReports) this.#put(bytes, name, phases.staging)
       this.#put(bytes, name, phases.running)
       this.#ending.push(Buffer.from(bytes.subarray(name.start, name.end)))
@@ -162,13 +169,17 @@ export class LoadAgent {
     this.#held.set(key, held)
     if (this.#settings.fourReports) this.#put(held.bytes, whole(held.bytes), phases.staging)
     this.#report(held)
-    setTimeout(() => this.#onCommandEnded(held), this.#settings.runMs)
+    const [least, most] = this.#settings.runMs
+    setTimeout(() => this.#onCommandEnded(held), least + Math.random() * (most - least))
   }
 
   #onCommandEnded(held: Held): void {
     held.phase = phases.ended
     held.answered = false
-    if (this.#welcomedAtMs === null) return
+    if (this.#welcomedAtMs === null) {
+      this.#tally.endedAway++
+      return
+    }
     if (this.#settings.fourReports) this.#put(held.bytes, whole(held.bytes), phases.returning)
     this.#report(held)
     this.#socket!.flush()
@@ -207,7 +218,7 @@ export class LoadAgent {
     const phase = bytes[body + attemptLength + 3]!
     const answer = bytes[body + attemptLength + 5]!
     this.#tally.answers++
-    if (phase !== phases.ended && this.#settings.runMs === 0) {
+    if (phase !== phases.ended && this.#isNoop) {
       if (answer > ALREADY) this.#tally.oddities.push(`a report of phase ${phase} was answered with ${answer}`)
       return
     }
@@ -242,7 +253,7 @@ export class LoadAgent {
           else {
             // Its result was taken already, or nobody wants it.
             this.#held.delete(key)
-            this.#tally.reconciled(held, what)
+            this.#tally.reconciled({ ...held, hasEnded: held.phase === phases.ended }, what)
           }
         }
         return
@@ -258,16 +269,17 @@ export class LoadAgent {
     }
   }
 
-  #sayHello(challenge: Parameters<LoadIdentity["signHello"]>[0]): void {
-    const { nodeId: _nodeId, signHello, ...identity } = this.#identity
+  #sayHello({ hubId, nonce }: Challenge): void {
+    const { nodeId, publicKey, bootId, sign } = this.#identity
     const hello = encodeAgentFrame({
       case: "hello",
       value: {
-        ...identity,
+        publicKey,
+        bootId,
         protocolMin: PROTOCOL_MIN,
         protocolMax: PROTOCOL_MAX,
         agentVersion: "bench",
-        signature: signHello(challenge),
+        signature: sign(helloBytes({ hubId, nonce, nodeId, bootId })),
         enrolToken: this.#enrolToken,
         node: { name: this.#settings.name, slots: this.#settings.slots, memoryBytes: 8n << 30n, diskBytes: 50n << 30n },
         holding: [...this.#held.values()].map(({ campaign, index, attempt, phase }) => ({
@@ -285,7 +297,7 @@ export class LoadAgent {
     if (this.#welcomedAtMs !== null) {
       this.#backoff.sessionEnded(nowMs - this.#welcomedAtMs >= SESSION_GOOD_MS)
       this.#tally.lost(why)
-      if (this.#settings.runMs === 0) this.#tally.oddities.push(`a link was lost: ${why}`)
+      if (this.#isNoop) this.#tally.oddities.push(`a link was lost: ${why}`)
     } else this.#tally.refused(why)
     this.#welcomedAtMs = null
     this.#socket = null

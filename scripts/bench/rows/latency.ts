@@ -19,7 +19,13 @@ export async function latency(settings: Settings): Promise<Row> {
     const other = async () => void bare.push(await measure(await startBare(), plan))
     for (const side of run % 2 === 0 ? [hub, other] : [other, hub]) await side()
   }
-  const of = (subject: string, runs: readonly Latencies[], name: string, q: number, key: keyof Latencies): Figure => ({
+  const of = (
+    subject: string,
+    runs: readonly Latencies[],
+    name: string,
+    q: number,
+    key: "runningMs" | "endedMs",
+  ): Figure => ({
     name,
     unit: "ms",
     subject,
