@@ -9,6 +9,7 @@ import { array } from "./bench/rows/array.ts"
 import { idle } from "./bench/rows/idle.ts"
 import { latency } from "./bench/rows/latency.ts"
 import { noop } from "./bench/rows/noop.ts"
+import { scheduler } from "./bench/rows/scheduler.ts"
 import { storm } from "./bench/rows/storm.ts"
 import { stream } from "./bench/rows/stream.ts"
 import { submit } from "./bench/rows/submit.ts"
@@ -22,6 +23,7 @@ const rows: Readonly<Record<string, (settings: Settings) => Promise<Row>>> = {
   storm,
   stream,
   submit,
+  scheduler,
 }
 
 export interface Results {
