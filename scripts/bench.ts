@@ -10,6 +10,7 @@ import { array } from "./bench/rows/array.ts"
 import { idle } from "./bench/rows/idle.ts"
 import { latency } from "./bench/rows/latency.ts"
 import { noop } from "./bench/rows/noop.ts"
+import { peers } from "./bench/rows/peers.ts"
 import { scale } from "./bench/rows/scale.ts"
 import { scheduler } from "./bench/rows/scheduler.ts"
 import { soak } from "./bench/rows/soak.ts"
@@ -20,6 +21,7 @@ import { readSettings, type Settings, usage, WrongUsage } from "./bench/settings
 
 const rows: Readonly<Record<string, (settings: Settings) => Promise<Row>>> = {
   noop,
+  peers,
   latency,
   array,
   agents,
