@@ -1,7 +1,11 @@
 import assert from "node:assert/strict"
-import { writeFileSync } from "node:fs"
+import { statfsSync, writeFileSync } from "node:fs"
+import { totalmem } from "node:os"
 import { join } from "node:path"
 import { test } from "node:test"
+import { writeIso } from "../proto/guest/iso.ts"
+import { type GuestSettings, printSettings } from "../proto/guest/settings.ts"
+import { parseDigest } from "../proto/wire/digest.ts"
 import { Printed, readConfig, UsageError, type World } from "./config.ts"
 import { scratch } from "./fixtures.ts"
 
@@ -14,6 +18,20 @@ function world(argv: string[], env: Record<string, string> = {}): World {
 function file(text: string): string {
   const path = join(directory, "agent.toml")
   writeFileSync(path, text)
+  return path
+}
+function disk(change: Partial<GuestSettings> = {}): string {
+  const path = join(directory, "settings.iso")
+  const settings = {
+    hub: "http://hub.example.org:8080",
+    via: "10.0.2.100:80",
+    enrolToken: "cahe_secret",
+    name: "attic",
+  }
+  const room = { slots: 3, memoryBytes: 1_000_000, diskBytes: 2_000_000 }
+  const image = { name: "base", version: "1", digest: parseDigest(`sha256:${"a".repeat(64)}`)! }
+  const text = printSettings({ ...settings, ...room, image, caPem: null, ...change })
+  writeFileSync(path, writeIso({ name: "CAH.JSON", bytes: Buffer.from(text) }))
   return path
 }
 const hub = ["--hub", "http://127.0.0.1:8080"]
@@ -77,6 +95,7 @@ test("what is wrong is said with where it stands and what it must be", () => {
   refused(["--hub", "nonsense"], /^--hub: must be a URL/)
   refused(["--hub", "ftp://x"], /https:\/\//)
   refused(["--hub", "https://me:secret@x"], /must not hold a name or a password/)
+  refused([...hub, "--via", "hub.example.org:80"], /^--via: must be an address like 10\.0\.2\.100:80/)
   refused([...hub, "--slots", "0"], /^--slots: must be a whole number from 1/)
   refused(hub, /^CAH_SLOTS: must be a whole number.*"many"/, { CAH_SLOTS: "many" })
   refused([...hub, "--memory", "lots"], /^--memory: must be a size/)
@@ -111,4 +130,41 @@ test("help names every flag with its environment variable, and is no error", () 
   for (const word of ["--hub", "CAH_HUB", "--sandbox", "--print-config"]) assert.ok(printed.includes(word), word)
   assert.throws(() => readConfig(world(["--version"])), Printed)
   assert.equal(printed, "1.2.3\n")
+})
+
+test("a guest's settings are read from the disk that carries them, and plain text is its launcher's affair", () => {
+  const config = readConfig(world(["--settings", disk()]))
+  assert.deepEqual(
+    [config.hub, config.via, config.enroll, config.name, config.slots, config.memoryBytes, config.diskBytes, config.ca],
+    ["http://hub.example.org:8080", "10.0.2.100:80", "cahe_secret", "attic", 3, 1_000_000, 2_000_000, null],
+  )
+  const { image, image_name, image_version } = config.properties
+  assert.deepEqual([image, image_name, image_version], [`sha256:${"a".repeat(64)}`, "base", "1"])
+  assert.equal(readConfig(world([], { CAH_SETTINGS: disk({ enrolToken: "" }) })).enroll, null)
+})
+
+test("a guest's settings beat the file, are beaten by a flag, and nothing beats the image's name", () => {
+  const config = file('slots = 2\nlog-level = "debug"\n')
+  const property = ["--property", "image=another", "--property", "gpu=none"]
+  const read = readConfig(world(["--settings", disk(), "--config", config, "--name", "flag", ...property]))
+  assert.deepEqual([read.slots, read.name, read.logLevel], [3, "flag", "debug"])
+  assert.deepEqual([read.properties.image?.slice(0, 7), read.properties.gpu], ["sha256:", "none"])
+})
+
+test("a guest gives no more than it has", () => {
+  const config = readConfig(world(["--settings", disk({ memoryBytes: 2 ** 50, diskBytes: 2 ** 50 })]))
+  assert.ok(config.memoryBytes < totalmem() - 100 * 1024 ** 2, `${config.memoryBytes}`)
+  const { bavail, bsize } = statfsSync(directory)
+  assert.ok(config.diskBytes <= bavail * bsize * 0.75 + 2 ** 30, `${config.diskBytes}`)
+})
+
+test("a disk that holds no settings is refused with what is wrong with it", () => {
+  refused(["--settings", join(directory, "vdb")], /vdb should be the disk with the guest's settings: it is not there/)
+  const path = join(directory, "other.iso")
+  writeFileSync(path, Buffer.alloc(100_000))
+  refused(["--settings", path], /other\.iso should be .*: this is no ISO 9660 image/)
+  writeFileSync(path, writeIso({ name: "OTHER.TXT", bytes: Buffer.from("{}") }))
+  refused(["--settings", path], /it holds OTHER\.TXT, not CAH\.JSON/)
+  writeFileSync(path, writeIso({ name: "CAH.JSON", bytes: Buffer.from('{"format":1}') }))
+  refused(["--settings", path], /other\.iso: the guest's settings: "hub" is missing/)
 })

@@ -1,16 +1,21 @@
-// What the agent was told: flag over environment (CAH_*) over TOML file over what the machine itself shows. Read once, checked, frozen, and
-// passed on as a value; nothing else reads the environment. Every setting is one line of a table, so that the help,
-// the three ways to give it and --print-config cannot disagree.
-import { execFileSync } from "node:child_process"
-import { existsSync, readFileSync, statfsSync } from "node:fs"
-import { availableParallelism, cpus, homedir, hostname, machine, platform, release, totalmem } from "node:os"
-import { dirname, join, resolve } from "node:path"
+// What the agent was told: flag over environment (CAH_*) over a launcher's settings over TOML file over what the machine itself shows. Read
+// once, checked, frozen, and passed on as a value; nothing else reads the environment. Every setting is one line of a table, so
+// that the help, the ways to give it and --print-config cannot disagree.
+import { existsSync, readFileSync } from "node:fs"
+import { availableParallelism, homedir, hostname, totalmem } from "node:os"
+import { join, resolve } from "node:path"
 import { Command, CommanderError } from "commander"
 import { parse as parseToml, TomlError } from "smol-toml"
-import { CACHE_FREE_SHARE, CACHE_MAX_BYTES } from "./limits.ts"
+import { addressOf, type GuestImage } from "../proto/guest/settings.ts"
+import { Failure } from "./core/ports.ts"
+import { CACHE_FREE_SHARE, CACHE_MAX_BYTES, GUEST_DISK_SHARE, GUEST_SYSTEM_BYTES } from "./limits.ts"
+import { detectedProperties, freeBytes } from "./machine.ts"
+import { readSettings } from "./settings.ts"
 
 export interface Config {
   readonly hub: string
+  /** Where to connect instead of the hub's own address. */
+  readonly via: string | null
   /** One-use token for the first hello of this node. */
   readonly enroll: string | null
   readonly state: string
@@ -26,6 +31,8 @@ export interface Config {
   readonly ca: string | null
   readonly insecure: boolean
   readonly logLevel: "debug" | "info" | "warn" | "error"
+  /** In a virtual machine of a launcher: the appliance that it booted. */
+  readonly image: GuestImage | null
 }
 
 /** Wrong use: the message is for people, the exit code is 2. */
@@ -47,7 +54,7 @@ export interface World {
   print(text: string): void
 }
 
-type Origin = "flag" | "environment" | "file" | "detected" | "default"
+type Origin = "flag" | "environment" | "settings" | "file" | "detected" | "default"
 
 interface Setting<T> {
   readonly flag: string
@@ -62,7 +69,7 @@ interface Setting<T> {
 
 const defaultFile = "/etc/cah/agent.toml"
 
-type Settings = { readonly [K in keyof Config]: Setting<Config[K]> }
+type Settings = { readonly [K in Exclude<keyof Config, "image">]: Setting<Config[K]> }
 
 /** In the order in which they may depend on each other. */
 const settings: Settings = {
@@ -72,6 +79,13 @@ const settings: Settings = {
     help: "the hub's address, like https://hub.example.org",
     otherwise: null,
     parse: parseHub,
+  },
+  via: {
+    flag: "--via <address>",
+    env: "CAH_VIA",
+    help: "connect to this address, like 10.0.2.100:80, and speak to the hub through it",
+    otherwise: () => null,
+    parse: text => (addressOf(text) !== null ? text : wrong("an address like 10.0.2.100:80", text)),
   },
   enroll: {
     flag: "--enroll <token>",
@@ -181,12 +195,16 @@ const settings: Settings = {
 export function readConfig(world: World): Config {
   const flags = readFlags(world)
   const file = readFile(flags, world)
+  const guest = readGuest(flags, world)
   const config: Record<string, unknown> = {}
   const origins: Record<string, Origin> = {}
-  for (const key of Object.keys(settings) as (keyof Config)[]) {
+  for (const key of Object.keys(settings) as (keyof Settings)[]) {
     const setting = settings[key] as Setting<unknown>
     const [text, origin, where] = given(key, setting, flags, file, world)
-    if (text !== null) {
+    if (guest !== null && key in guest.config && origin !== "flag" && origin !== "environment") {
+      config[key] = guest.config[key]
+      origins[key] = "settings"
+    } else if (text !== null) {
       config[key] = parsed(setting, text, where)
       origins[key] = origin
     } else if (setting.otherwise !== null) {
@@ -198,7 +216,14 @@ export function readConfig(world: World): Config {
       )
     }
   }
-  config.properties = { ...detectedProperties(), ...(config.properties as Config["properties"]) }
+  if (guest !== null) fitIntoGuest(config as { -readonly [K in keyof Config]: Config[K] })
+  config.image = guest?.image ?? null
+  config.properties = {
+    ...detectedProperties(),
+    ...(config.properties as Config["properties"]),
+    // No other setting can say otherwise.
+    ...(guest === null ? {} : imageProperties(guest.image)),
+  }
   const ready = Object.freeze(config) as unknown as Config
   refusePlainText(ready)
   if (flags.printConfig === true) {
@@ -212,21 +237,31 @@ export function readConfig(world: World): Config {
 
 type Flags = Record<string, string | boolean | string[] | undefined>
 
-function readFlags(world: World): Flags {
-  let said = ""
+/** The command line, for reading it and for the manual. */
+export function agentCommand(version: string): Command {
   const command = new Command("cah-agent")
     .description("Runs jobs of a clouds-at-home hub on this machine. It dials out; nothing ever connects to it.")
-    .version(world.version, "--version", "print the version")
+    .version(version, "--version", "print the version")
     .helpOption("--help", "print this")
     .allowExcessArguments(false)
     .exitOverride()
-    .configureOutput({ writeOut: text => world.print(text.trimEnd()), writeErr: text => (said += text) })
     .option("--config <file>", `TOML file with any of these (default: ${defaultFile}, if it is there)`)
+    .option(
+      "--settings <device>",
+      "in a virtual machine: the disk from which to read what its launcher says [CAH_SETTINGS]",
+    )
     .option("--print-config", "print what is configured, and from where, and end")
   for (const { flag, env, help } of Object.values(settings)) {
     if (flag.startsWith("--property")) command.option(flag, `${help} [${env}]`, collect)
     else command.option(flag, `${help} [${env}]`)
   }
+  return command
+}
+
+function readFlags(world: World): Flags {
+  let said = ""
+  const command = agentCommand(world.version)
+  command.configureOutput({ writeOut: text => world.print(text.trimEnd()), writeErr: text => (said += text) })
   try {
     command.parse([...world.argv], { from: "user" })
   } catch (error) {
@@ -262,6 +297,48 @@ function readFile(flags: Flags, world: World): ConfigFile | null {
   if (unknown !== undefined)
     throw new UsageError(`${from}: unknown setting "${unknown}"; there are ${known.join(", ")}`)
   return { path: from, values }
+}
+
+interface Guest {
+  readonly config: Partial<Config>
+  readonly image: GuestImage
+}
+
+function readGuest(flags: Flags, world: World): Guest | null {
+  const device = (flags.settings as string | undefined) ?? (world.env.CAH_SETTINGS || null)
+  if (device === null) return null
+  try {
+    const { hub, via, enrolToken, name, slots, memoryBytes, diskBytes, image, caPem } = readSettings(device)
+    return {
+      config: {
+        hub: hub.replace(/\/$/, ""),
+        via,
+        enroll: enrolToken === "" ? null : enrolToken,
+        name,
+        slots,
+        memoryBytes,
+        diskBytes,
+        ca: caPem,
+        // Whether plain text will do is the launcher's to decide: all that leaves this machine goes through it.
+        insecure: true,
+      },
+      image,
+    }
+  } catch (error) {
+    if (error instanceof Failure) throw new UsageError(error.message)
+    throw error
+  }
+}
+
+function imageProperties({ name, version, digest }: GuestImage): Record<string, string> {
+  return { image: digest, image_name: name, image_version: version }
+}
+
+/** A launcher says what the volunteer allows. What this machine has after its system and the agent took theirs may be less. */
+function fitIntoGuest(config: { -readonly [K in keyof Config]: Config[K] }): void {
+  const roomBytes = Math.floor(freeBytes(config.state) * GUEST_DISK_SHARE)
+  config.memoryBytes = Math.min(config.memoryBytes, Math.max(1, totalmem() - GUEST_SYSTEM_BYTES))
+  config.diskBytes = Math.min(config.diskBytes, roomBytes)
 }
 
 /** "--cache-size <size>" is cache-size in the file. */
@@ -371,57 +448,10 @@ function readText(path: string): string {
   }
 }
 
-// ---- what the machine shows -------------------------------------------------------------------------------------
-
-/** On the file system where the directory is, or will be. */
-function freeBytes(directory: string): number {
-  let path = directory
-  while (!existsSync(path) && dirname(path) !== path) path = dirname(path)
-  const { bavail, bsize } = statfsSync(path)
-  return bavail * bsize
-}
-
-/** What a scientist may ask for with --property, in OAR's spirit: lower case, plain values. */
-function detectedProperties(): Record<string, string> {
-  const has = (program: string): string => {
-    try {
-      execFileSync("/bin/sh", ["-c", `command -v ${program}`], { stdio: "ignore" })
-      return "yes"
-    } catch {
-      return "no"
-    }
-  }
-  return {
-    os: platform(),
-    kernel: release(),
-    // As uname says it, and as people type it: x86_64, not the x64 of Node.
-    arch: machine(),
-    cores: `${availableParallelism()}`,
-    cpu_model: cpus()[0]?.model.trim() || "unknown",
-    cpu_flags: cpuFlags(),
-    has_povray: has("povray"),
-    has_ffmpeg: has("ffmpeg"),
-  }
-}
-
-/** Those that programs are compiled for; the whole list is a hundred words. */
-const tellingFlags = ["sse4_2", "avx", "avx2", "avx512f", "fma", "aes", "sha_ni", "neon", "asimd", "sve"]
-
-function cpuFlags(): string {
-  try {
-    const line = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? ""
-    const all = new Set(line.split(" "))
-    return tellingFlags.filter(flag => all.has(flag)).join(" ")
-  } catch {
-    // Not Linux: nothing is known, and nothing is claimed.
-    return ""
-  }
-}
-
 // ---- --print-config ---------------------------------------------------------------------------------------------
 
 function describe(config: Config, origins: Record<string, Origin>): string {
-  return (Object.keys(settings) as (keyof Config)[])
+  return (Object.keys(settings) as (keyof Settings)[])
     .map(key => {
       const setting = settings[key] as Setting<unknown>
       const value = config[key]

@@ -2,6 +2,7 @@
 // workshop. Decides nothing itself. For each attempt effects are carried out one after the other, a journal entry being on disk
 // before anything after it is done; attempts do not wait for each other. One timer, set to the core's next deadline.
 import { setTimeout as wait } from "node:timers/promises"
+import type { NodeProperties } from "../proto/wire/property.ts"
 import type { Effect } from "./core/effects.ts"
 import type { Event, Packed, ReportPhase } from "./core/events.ts"
 import {
@@ -46,6 +47,8 @@ export interface Workshop {
 
 export interface EngineWorld {
   readonly capacity: Capacity
+  /** In an appliance, what this node is judged by. */
+  readonly facts?: NodeProperties
   readonly workshop: Workshop
   readonly journal: Journal
   readonly clock: Clock
@@ -81,7 +84,7 @@ export class Engine {
 
   constructor(world: EngineWorld) {
     this.#world = world
-    this.#state = emptyState(world.capacity)
+    this.#state = emptyState(world.capacity, world.facts)
   }
 
   /** Takes up what the journal held, before the first hello names it. */

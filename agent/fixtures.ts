@@ -22,6 +22,7 @@ export function spec(change: Partial<RunSpec> = {}): RunSpec {
     inside: false,
     stageout: [],
     walltimeMs: 3_725_000,
+    property: "",
     needs: { slots: 2, memoryBytes: 0, diskBytes: 0 },
     line: null,
     arraySize: 100,

@@ -21,6 +21,10 @@ export const LOG_INLINE_MAX_BYTES = 16 * 1024
 /** Stageins kept on disk unless told otherwise, and at most this share of what is free: a volunteer's disk is a guest room. */
 export const CACHE_MAX_BYTES = 10 * 1024 ** 3
 export const CACHE_FREE_SHARE = 0.25
+/** In a virtual machine the disk is all the agent's: jobs get this share, the cache its own, and the rest is the journal's and the file system's. */
+export const GUEST_DISK_SHARE = 0.7
+/** Memory of a virtual machine that is not for jobs: kernel, agent, and page cache enough to work in. Measured: docs/appliance.md. */
+export const GUEST_SYSTEM_BYTES = 128 * 1024 ** 2
 /** What a stagein may unpack to, beside what the job asked for: disk the scientist never thought about. */
 export const UNPACKED_MAX_BYTES = 20 * 1024 ** 3
 /** One stageout archive; the hub refuses larger ones (SECURITY §8). */
@@ -39,10 +43,23 @@ export const PIPE_CLOSE_MS = 2_000
 export const SAMPLE_FIRST_MS = 10
 export const SAMPLE_GROWTH = 1.2
 export const SAMPLE_MAX_MS = 1_000
+/** Processes and threads of one job, for each of its slots (SECURITY §6). Where the kernel counts them. */
+export const PIDS_PER_SLOT = 256
 /** The sandbox is tried once at start; a machine that needs longer for `true` is in trouble. */
 export const PROBE_MS = 10_000
 /** Told to stop, the agent ends what runs, reports it and goes after this at the latest. Systemd kills after 90 s. */
 export const LEAVE_MS = 20_000
+
+// ---- time that is lost ----
+
+/** How often the outside clock is looked at. With the probe below, a link that did not survive is known within 5 s. */
+export const LAPSE_WATCH_MS = 2_000
+/** A clock of whole seconds is a second off at most; this much is no rounding. */
+export const LAPSE_MIN_MS = 2_000
+/** After a lapse the hub has this long to answer a ping. */
+export const LAPSE_ANSWER_MS = 3_000
+/** A guest's clock that is further off than this is set. */
+export const CLOCK_SET_MS = 2_000
 
 // ---- link ----
 

@@ -2,17 +2,21 @@
 // decisions of its own. The first SIGTERM or SIGINT gives running work up in order, so that the hub need not wait for
 // leases; a second one ends at once, and the journal takes care of the rest.
 import { chmod, mkdir, rm } from "node:fs/promises"
-import { createRequire } from "node:module"
 import { join } from "node:path"
 import { type Logger, pino } from "pino"
+import manifest from "../package.json" with { type: "json" }
+import { factsOf } from "../proto/wire/property.ts"
 import { openCache } from "./cache/cache.ts"
 import { type Config, Printed, readConfig, realWorld, UsageError } from "./config.ts"
 import { type Clock, Failure } from "./core/ports.ts"
 import { Engine } from "./engine.ts"
+import { createGuest, type Guest } from "./guest.ts"
 import { openJournal } from "./journal.ts"
-import { createLink } from "./link/dial.ts"
+import { LapseWatch, outsideClock } from "./lapse.ts"
+import { createLink, type DialledLink } from "./link/dial.ts"
 import { openIdentity } from "./link/identity.ts"
 import { lockState } from "./lock.ts"
+import { type ControlGroups, openControlGroups } from "./runner/cgroup.ts"
 import { noopRunner } from "./runner/noop.ts"
 import { processRunner } from "./runner/process.ts"
 import { closeInherited } from "./runner/processes.ts"
@@ -21,7 +25,8 @@ import { prepareSandbox, probeSandbox } from "./runner/sandbox.ts"
 import { workshop } from "./work.ts"
 import { openWorkplace } from "./workplace.ts"
 
-const { version } = createRequire(import.meta.url)("../package.json") as { version: string }
+/** Not read at run time: a bundle has no package.json beside it. */
+const { version } = manifest
 
 const exitCodes = { fine: 0, failed: 1, usage: 2, sentAway: 4 } as const
 
@@ -34,6 +39,8 @@ export async function main(): Promise<number> {
     if (error instanceof Printed) return exitCodes.fine
     if (!(error instanceof UsageError)) throw error
     process.stderr.write(`cah-agent: ${error.message}\n`)
+    // Before the settings were read, only the way they were asked for says that this is a guest.
+    if (process.env.CAH_SETTINGS) toConsole(`cah: fatal ${error.message}\n`)
     return exitCodes.usage
   }
   const log = pino({ name: "cah-agent", level: config.logLevel }, pino.destination({ dest: 2, sync: true }))
@@ -53,7 +60,8 @@ async function run(config: Config, log: Logger): Promise<number> {
   const lock = await lockState(config.state)
   try {
     const place = await openWorkplace(config.state)
-    const { runner, sandbox } = await chooseRunner(config, log)
+    const guest = config.image === null ? null : createGuest(toConsole, log)
+    const { runner, sandbox, limits } = await chooseRunner(config, log)
     const killed = await runner.killLeftovers(place.root)
     if (killed > 0) log.warn({ processes: killed }, "ended what an earlier run of the agent left behind")
     const { journal, entries, damaged } = await openJournal(join(config.state, "journal"))
@@ -65,11 +73,20 @@ async function run(config: Config, log: Logger): Promise<number> {
 
     const { slots, memoryBytes, diskBytes } = config
     const capacity = { slots, memoryBytes, diskBytes }
-    const engine = new Engine({ capacity, workshop: workshop({ cache, runner, place }), journal, clock, log })
-    const properties = { ...config.properties, sandbox }
+    const properties = { ...config.properties, sandbox, limits }
+    const facts = factsOf({ id: identity.nodeId, name: config.name, ...capacity, properties })
+    const engine = new Engine({
+      capacity,
+      ...(config.image === null ? {} : { facts }),
+      workshop: workshop({ cache, runner, place }),
+      journal,
+      clock,
+      log,
+    })
     const stopped = whenToldToStop(log)
     const link = createLink({
       hubUrl: config.hub,
+      via: config.via,
       insecure: config.insecure,
       ca: config.ca,
       identity,
@@ -78,14 +95,20 @@ async function run(config: Config, log: Logger): Promise<number> {
       node: () => ({ name: config.name, ...capacity, properties }),
       holdings: () => engine.holdings(),
       onEvent: event => engine.post(event),
+      onWelcome: hubMs => {
+        guest?.welcomed()
+        if (hubMs !== null) guest?.setClock(hubMs)
+      },
       logSource: engine.logSource,
       onFinal: reason => stopped.now({ code: exitCodes.sentAway, reason }),
       clock,
       log,
       random: Math.random,
     })
+    const lapses = watchLapses(link, guest, log)
     engine.start(link, entries)
     link.start()
+    lapses.start()
     log.info(
       { node: identity.nodeId, hub: config.hub, state: config.state, ...capacity, sandbox, held: entries.length },
       "the agent is up",
@@ -93,13 +116,31 @@ async function run(config: Config, log: Logger): Promise<number> {
 
     const { code, reason } = await stopped.promise
     log.info({ reason }, "stopping: running work is given up and reported")
+    lapses.stop()
     await engine.leave()
     await link.close()
-    if (code === exitCodes.sentAway) process.stderr.write(`cah-agent: the hub sent this node away: ${reason}\n`)
+    if (code === exitCodes.sentAway) {
+      process.stderr.write(`cah-agent: the hub sent this node away: ${reason}\n`)
+      guest?.fatal(`the hub sent this node away: ${reason}`)
+    }
     return code
   } finally {
     await lock.release()
   }
+}
+
+/** Stdout of an agent in a guest is its console. */
+function toConsole(line: string): void {
+  process.stdout.write(line)
+}
+
+function watchLapses(link: DialledLink, guest: Guest | null, log: Logger): LapseWatch {
+  return new LapseWatch(clock, outsideClock(clock), ({ lostMs, wallMs }) => {
+    log.warn({ lostMs: Math.round(lostMs) }, "this machine stood still; asking whether the hub still knows it")
+    // Certificates are judged by the clock, so it is set before the hub can tell the time.
+    guest?.setClock(wallMs)
+    link.lapsed()
+  })
 }
 
 const clock: Clock = {
@@ -124,20 +165,29 @@ async function openState(state: string): Promise<void> {
   }
 }
 
-async function chooseRunner(config: Config, log: Logger): Promise<{ runner: Runner; sandbox: "bwrap" | "none" }> {
+/** What jobs run in, and what the node says of it to scientists. */
+interface Chosen {
+  readonly runner: Runner
+  readonly sandbox: "bwrap" | "none"
+  readonly limits: "cgroup" | "none"
+}
+
+async function chooseRunner(config: Config, log: Logger): Promise<Chosen> {
   if (config.runner === "noop") {
     log.warn({}, "the noop runner is on: jobs are not run, only said to have ended")
-    return { runner: noopRunner, sandbox: "none" }
+    return { runner: noopRunner, sandbox: "none", limits: "none" }
   }
+  const controlGroups = await chooseControlGroups(config, log)
+  const limits = controlGroups === null ? "none" : "cgroup"
   const walled = async (): Promise<Runner> =>
-    processRunner({ node: config.name, sandboxEtc: await prepareSandbox(config.state) })
+    processRunner({ node: config.name, sandboxEtc: await prepareSandbox(config.state), controlGroups })
   const why = config.sandbox === "none" ? "so configured" : await probeSandbox(config.state)
   if (why === null) {
     log.info(
       { sandbox: "bwrap" },
       "jobs run behind bubblewrap: as nobody, without network, in a directory of their own",
     )
-    return { runner: await walled(), sandbox: "bwrap" }
+    return { runner: await walled(), sandbox: "bwrap", limits }
   }
   if (config.sandbox === "bwrap") {
     const advice =
@@ -145,7 +195,14 @@ async function chooseRunner(config: Config, log: Logger): Promise<{ runner: Runn
     throw new Failure(`bubblewrap does not work here (${why}); ${advice}`, { final: true })
   }
   log.warn({ sandbox: "none", why }, "JOBS RUN WITHOUT A SANDBOX, with all rights of this agent")
-  return { runner: processRunner({ node: config.name, sandboxEtc: null }), sandbox: "none" }
+  return { runner: processRunner({ node: config.name, sandboxEtc: null, controlGroups }), sandbox: "none", limits }
+}
+
+async function chooseControlGroups({ memoryBytes }: Config, log: Logger): Promise<ControlGroups | null> {
+  const opened = await openControlGroups(memoryBytes)
+  if (typeof opened !== "string") return opened
+  log.warn({ limits: "none", why: opened }, "nothing holds jobs to the memory and processors that they asked for")
+  return null
 }
 
 interface Stop {

@@ -34,6 +34,9 @@ describe("the hub's configuration", () => {
       sendmail: null,
       mailFrom: "clouds-at-home@localhost",
       webhooks: "public",
+      release: null,
+      publicUrl: null,
+      projectName: "Clouds at Home",
     })
     assert.ok(Object.isFrozen(run()))
   })
@@ -63,6 +66,9 @@ describe("the hub's configuration", () => {
       "# sendmail is not set",
       'mail-from = "clouds-at-home@localhost" # default',
       'webhooks = "public" # default',
+      "# release is not set",
+      "# public-url is not set",
+      'project-name = "Clouds at Home" # default',
       "",
     ])
   })
@@ -85,6 +91,12 @@ describe("the hub's configuration", () => {
     it(`reads ${given} as a size`, () => assert.equal(run(["--disk-floor", given]).diskFloorBytes, bytes))
   }
 
+  it("takes a public URL with or without its last slash", () => {
+    for (const url of ["https://hub.example.org", "https://hub.example.org/"]) {
+      assert.equal(run(["--public-url", url]).publicUrl, "https://hub.example.org/")
+    }
+  })
+
   for (const [argv, message] of [
     [["--prot", "1"], /unknown option --prot: did you mean --port\?/],
     [["--frobnicate"], /unknown option --frobnicate; see --help/],
@@ -98,6 +110,9 @@ describe("the hub's configuration", () => {
     [["--data", ""], /--data must name a directory/],
     [["--log-level", "loud"], /--log-level must be one of debug, info, warn, error/],
     [["--disk-floor", "much"], /--disk-floor must be a size like 512MiB/],
+    [["--public-url", "hub.example.org"], /--public-url must be a URL like https/],
+    [["--public-url", "https://hub.example.org/path"], /--public-url must be a URL like https/],
+    [["--project-name", " "], /--project-name must not be empty/],
     [["--listen", "8080"], /--listen must be ADDRESS:PORT/],
     [["--tls-cert", "c.pem"], /--tls-cert needs --tls-key/],
     [["--tls-key", "k.pem"], /--tls-key needs --tls-cert/],
@@ -129,7 +144,17 @@ describe("the hub's configuration", () => {
   it("shows every option in its help", () => {
     const asked = readConfig(["--help"], {}, [])
     assert.ok(asked.kind === "help")
-    for (const name of ["host", "port", "data", "tls-cert", "tls-key", "insecure", "disk-floor", "print-config"]) {
+    for (const name of [
+      "host",
+      "port",
+      "data",
+      "tls-cert",
+      "tls-key",
+      "insecure",
+      "disk-floor",
+      "release",
+      "print-config",
+    ]) {
       assert.ok(asked.text.includes(`--${name}`))
     }
     assert.equal(readConfig(["--version"], {}, []).kind, "version")

@@ -24,6 +24,12 @@ export interface Config {
   readonly sendmail: string | null
   readonly mailFrom: string
   readonly webhooks: (typeof webhookKinds)[number]
+  /** A directory made by `npm run boinc -- sign`. Null: nothing for volunteers. */
+  readonly release: string | null
+  /** By which others reach the hub, with a slash at its end. Null: as each caller names it. */
+  readonly publicUrl: string | null
+  /** What volunteers read as the project's name. */
+  readonly projectName: string
 }
 
 const sizeUnits: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 }
@@ -42,6 +48,13 @@ const truth = z.union(
 )
 const path = z.string().min(1, "must name a file")
 const webhookKinds = ["none", "public", "any"] as const
+const publicUrl = z.string().transform((given, context) => {
+  const url = URL.canParse(given) ? new URL(given) : null
+  const isPlain = url !== null && url.username === "" && url.search === "" && url.hash === "" && url.pathname === "/"
+  if (isPlain && (url.protocol === "https:" || url.protocol === "http:")) return url.href
+  context.addIssue({ code: "custom", message: "must be a URL like https://hub.example.org" })
+  return z.NEVER
+})
 const levels = ["debug", "info", "warn", "error"] as const
 
 interface Option {
@@ -122,6 +135,24 @@ const options = {
     fallback: "public",
     value: "WHICH",
     help: "where notices may be posted: none, public (https only), or any: also within your own network",
+  },
+  release: {
+    schema: z.string().min(1, "must name a directory"),
+    fallback: undefined,
+    value: "DIRECTORY",
+    help: "what volunteers' computers get: made by `npm run boinc -- sign`",
+  },
+  "public-url": {
+    schema: publicUrl,
+    fallback: undefined,
+    value: "URL",
+    help: "by which volunteers reach the hub, if a proxy stands before it",
+  },
+  "project-name": {
+    schema: z.string().trim().min(1, "must not be empty").max(60, "must have at most 60 characters"),
+    fallback: "Clouds at Home",
+    value: "NAME",
+    help: "what volunteers read",
   },
 } as const satisfies Record<string, Option>
 
@@ -211,6 +242,9 @@ function freeze(chosen: ReadonlyMap<Name, Chosen>): Config {
     sendmail: value<string | undefined>("sendmail") ?? null,
     mailFrom: value<string>("mail-from"),
     webhooks: value<Config["webhooks"]>("webhooks"),
+    release: value<string | undefined>("release") ?? null,
+    publicUrl: value<string | undefined>("public-url") ?? null,
+    projectName: value<string>("project-name"),
   })
 }
 

@@ -5,6 +5,7 @@ import { mkdir, rename, writeFile } from "node:fs/promises"
 import { hostname } from "node:os"
 import { join } from "node:path"
 import { Code, ConnectError } from "@connectrpc/connect"
+import { Accounts } from "./auth/accounts.ts"
 import { adminTokenPath, ensureAdminToken } from "./auth/admin.ts"
 import { Enrolments } from "./auth/enrolments.ts"
 import { Failures } from "./auth/failures.ts"
@@ -16,9 +17,13 @@ import type { Config } from "./config.ts"
 import { CahError } from "./core/errors.ts"
 import type { BlobStore, Clock, Log, Store, Timer, Write } from "./core/ports.ts"
 import { HubEngine } from "./engine.ts"
+import { Computers } from "./front/boinc/computers.ts"
+import { openHubKey } from "./front/boinc/key.ts"
+import { openRelease } from "./front/boinc/release.ts"
+import { Uploads } from "./front/boinc/upload.ts"
 import { front } from "./front/front.ts"
 import { countNodes } from "./front/status/gather.ts"
-import { COLLECT_EVERY_MS, DRAIN_MS } from "./limits.ts"
+import { COLLECT_EVERY_MS, DRAIN_MS, LOGIN_REFILL_MS, LOGINS_MAX, SIGNUP_REFILL_MS, SIGNUPS_MAX } from "./limits.ts"
 import { LinkServer, type LinkServerOptions } from "./link/server.ts"
 import { createMetrics } from "./metrics.ts"
 import { Delivery } from "./notify/deliver.ts"
@@ -28,6 +33,7 @@ import { observeTick } from "./observe.ts"
 import { openPort } from "./port.ts"
 import { Retention } from "./retention.ts"
 import { openSqliteStore } from "./store/sqlite.ts"
+import { Traffic } from "./traffic.ts"
 import { version } from "./version.ts"
 
 export interface Hub {
@@ -71,6 +77,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
 
   try {
     await makeDirectory(config.data)
+    const release = config.release === null ? null : await openRelease(config.release)
     const store = await openSqliteStore({ directory: config.data, wallMs: clock.wallMs })
     opened.push(() => store.close())
     const metrics = createMetrics(version)
@@ -113,6 +120,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
     const tokens = new Tokens({ store, engine, clock, log })
     const enrolments = new Enrolments({ store, engine, clock })
     const failures = new Failures(clock)
+    const traffic = new Traffic({ engine, log })
     const links = new LinkServer({
       engine,
       reader: store,
@@ -121,6 +129,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       log,
       metrics,
       random: Math.random,
+      moved: (node, direction, bytes) => traffic.moved(node, direction, bytes),
       ...(options.linkLimits === undefined ? {} : { limits: options.linkLimits }),
       async authenticate({ enrolToken, address, node, publicKey }) {
         const spent = await enrolments.spend(enrolToken, { node, publicKey })
@@ -131,6 +140,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
     })
     engine.start(links)
     opened.push(() => engine.drain())
+    opened.push(() => traffic.stop())
     opened.push(() => links.drain())
     await ensureAdminToken(tokens, config.data)
     opened.push(collectNowAndThen(store, blobs, engine, log))
@@ -139,6 +149,16 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
     void retention.wake()
     delivery.wake()
 
+    const key = await openHubKey(config.data)
+    const uploads = new Uploads({
+      store,
+      key,
+      log,
+      directory: join(config.data, "launch-logs"),
+      wallMs: clock.wallMs,
+      hasRoom: async () => (await blobs.freeBytes()) >= config.diskFloorBytes,
+    })
+    await uploads.sweep()
     const shutdown = new AbortController()
     const serve = front({
       engine,
@@ -149,6 +169,15 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       tokens,
       enrolments,
       failures,
+      logins: new Failures(clock, LOGINS_MAX, LOGIN_REFILL_MS),
+      signups: new Failures(clock, SIGNUPS_MAX, SIGNUP_REFILL_MS),
+      accounts: new Accounts({ store, engine, clock }),
+      computers: new Computers({ store, engine, enrolments, clock, key }),
+      uploads,
+      key,
+      release,
+      publicUrl: config.publicUrl,
+      projectName: config.projectName,
       clock,
       metrics,
       log,

@@ -118,6 +118,69 @@ export const KEEP_ALIVE_MS = 30_000
 /** At the end, open calls may finish until then. Longer than an ordinary call, shorter than systemd's 90 s. */
 export const DRAIN_MS = 10_000
 
+// ---- volunteers ----
+
+/** One scheduler request. An honest one has 6 to 10 KiB, and 64 KiB more for each result with much to say. */
+export const BOINC_REQUEST_BYTES_MAX = 256 * 1024
+/** Bodies of such requests that are being read at once, over all clients: at most 64 MiB. */
+export const BOINC_REQUESTS_MAX = 256
+/** Their tags within tags: an honest request has five. */
+export const BOINC_XML_DEPTH_MAX = 16
+/** Results, platforms or messages in one request: of ours there is one. */
+export const BOINC_LIST_MAX = 1_000
+/** Of what a program said, kept for its volunteer and for the operator: its end. */
+export const BOINC_STDERR_CHARACTERS = 4_096
+/** One fact about a machine. */
+export const BOINC_FACT_CHARACTERS_MAX = 256
+/** Clients older than this know neither how to leave a virtual machine unthrottled nor how to report at once. Tried with 7.20.5. */
+export const BOINC_CLIENT_MIN = [7, 2, 0] as const
+/** A client may call again after this. Classic servers say the same. */
+export const BOINC_REQUEST_DELAY_S = 7
+/** A computer that works, or that its volunteer stopped, calls this often: so long takes an abort or a new start… */
+export const BOINC_CALL_EVERY_S = 540
+/** …and at random up to so much later, so that two copies of one client fall out of step and are told apart. */
+export const BOINC_CALL_SPREAD_S = 120
+/** What a volunteer can mend (a wrong key, too little memory) is looked at again after this; they can make it sooner. */
+export const BOINC_MEND_DELAY_S = 3_600
+/** What they cannot (a kind of machine that we have nothing for). */
+export const BOINC_NOTHING_DELAY_S = 24 * 3_600
+/** After the n-th launch in a row that failed. The first is often only a spent enrolment. */
+export const LAUNCH_BACKOFF_S = [60, 600, 3_600, 6 * 3_600, 24 * 3_600] as const
+/** A launch that lived so long does not count with the failures before it. */
+export const LAUNCH_GOOD_MS = 3_600_000
+/** A launch that its volunteer aborted is not followed by another sooner. */
+export const LAUNCH_ABORTED_BACKOFF_S = 3_600
+/** How long a launch may go on without the computer calling; moved on with each call when half of it is over. */
+export const LAUNCH_DEADLINE_MS = 30 * 24 * 3_600_000
+/** The enrolment in a launch: a slow line downloads for days, and a computer may be off for a week. */
+export const LAUNCH_ENROLMENT_MS = 7 * 24 * 3_600_000
+/** What BOINC thinks that a launch takes, for its own planning; and when it would kill it: never. */
+export const LAUNCH_ESTIMATE_S = 24 * 3_600
+export const LAUNCH_BOUND_S = 10 * 365 * 24 * 3_600
+/** Of a slot's disk at most this is asked for, however much there is. */
+export const LAUNCH_DISK_BYTES_MAX = 64 * 1024 ** 3
+/** A record of a computer is taken over by a client that lost its id only after so long a silence: before, it may be a copy. */
+export const HOST_QUIET_MS = 30 * 60_000
+/** Computers of one account: a school. */
+export const HOSTS_PER_VOLUNTEER_MAX = 1_000
+/** The launcher's log, the one file that a launch may send. */
+export const LAUNCH_LOG_BYTES_MAX = 1024 * 1024
+/** How long it is kept, for whoever wants to know why launches fail. */
+export const LAUNCH_LOG_KEPT_MS = 30 * 24 * 3_600_000
+/** What comes before the data of an upload: some 600 bytes. */
+export const UPLOAD_HEADER_BYTES_MAX = 16 * 1024
+
+/** How often the bytes of volunteers' computers are written: they look at their page no oftener. */
+export const TRAFFIC_EVERY_MS = 60_000
+/** One form of the volunteer's page. */
+export const WEB_FORM_BYTES_MAX = 16 * 1024
+/** A login on the web: a week, as long as people stay away between two looks. */
+export const WEB_SESSION_MS = 7 * 24 * 3_600_000
+/** Statistics are made anew at most so often: sites fetch them once a day. */
+export const STATS_EVERY_MS = 3_600_000
+/** Rows in one go while they are made: about a millisecond each hundred. */
+export const STATS_PAGE = 500
+
 // ---- link ----
 
 /** Stageouts named in one page of a gather: 1,000 are about 90 KiB, well within a frame. */
@@ -198,6 +261,20 @@ export const AUTH_FAILURES_MAX = 20
 export const AUTH_FAILURE_REFILL_MS = 6_000
 /** Addresses whose failures are remembered; the oldest is forgotten first. About 100 bytes each. */
 export const AUTH_PEERS_MAX = 10_000
+/** Accounts made from one address: so many at once, then one every so often. A class in a school fits. */
+export const SIGNUPS_MAX = 40
+export const SIGNUP_REFILL_MS = 6 * 60_000
+/** Passwords tried from one address, right or wrong: each costs a third of a second of a core. */
+export const LOGINS_MAX = 40
+export const LOGIN_REFILL_MS = 6_000
+/** scrypt's cost for volunteers' passwords, as a power of 2: 128 MiB and 0.3 s each, one at a time. */
+export const PASSWORD_SCRYPT_COST = 17
+/** Logins that wait for their turn: the last one about half a minute. Beyond it they are sent away. */
+export const PASSWORDS_WAITING_MAX = 100
+/** The longest address that mail can have. */
+export const EMAIL_CHARACTERS_MAX = 254
+/** Of a password; BOINC's programs demand it where it is chosen. */
+export const PASSWORD_CHARACTERS_MIN = 8
 /** After a revocation a stream whose reader does not read is cut. The promise is 5 s (I16). */
 export const REVOKED_CUT_MS = 1_000
 

@@ -7,8 +7,7 @@ import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:f
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { after, before, describe, it } from "node:test"
-import { CahError } from "../hub/core/errors.ts"
-import { matches, parseProperty } from "../hub/core/property.ts"
+import { matches, PropertyError, parseProperty } from "../proto/wire/property.ts"
 import { Hub } from "./demo/hub.ts"
 import { end, type Program, ready, start } from "./demo/processes.ts"
 import { root } from "./files.ts"
@@ -195,7 +194,7 @@ describe("docs/properties.md", async () => {
         for (const [, typed, says] of text.matchAll(/^\$ cah sub -p "(.*)" .*\n(.*)$/gm)) {
           assert.throws(
             () => parseProperty(typed!),
-            (error: unknown) => error instanceof CahError && says!.endsWith(error.message),
+            (error: unknown) => error instanceof PropertyError && says!.endsWith(error.message),
             `${typed} → ${says}`,
           )
         }

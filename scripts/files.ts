@@ -8,7 +8,16 @@ import { fileURLToPath } from "node:url"
 export const root = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "")
 
 /** Folders that hold our TypeScript, in the order in which imports run. */
-export const sourceFolders = ["proto", "archive", "hub", "agent", "client", "scripts"] as const
+export const sourceFolders = [
+  "proto",
+  "archive",
+  "hub",
+  "agent",
+  "client",
+  "vmlauncher",
+  "appliance",
+  "scripts",
+] as const
 
 /** Paths relative to the root, sorted. Generated code is included; what .gitignore names is not. */
 export function projectFiles(): string[] {
@@ -37,4 +46,4 @@ function walk(folder: string): string[] {
   })
 }
 
-const skipped = new Set(["node_modules", ".git", "data", "demo-out"])
+const skipped = new Set(["node_modules", ".git", "data", "demo-out", "dist"])

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "node:test"
 import { root } from "./files.ts"
-import { manual } from "./man.ts"
+import { agentManual, manual } from "./man.ts"
 
 test("the manual page is as fresh as the command tree", () => {
   const path = join(root, "docs/man/cah.1")
@@ -27,9 +27,14 @@ test("names every verb and flag, and nothing that only exists to be refused", ()
   assert.ok(!page.includes("\\-\\-interactive"))
 })
 
-test("is understood by the system's formatter, where there is one", t => {
-  const { error, stderr, stdout } = spawnSync("groff", ["-man", "-Tutf8", "-ww"], { input: manual(), encoding: "utf8" })
-  if (error !== undefined) return t.skip("groff is not installed here")
-  assert.equal(stderr, "")
-  assert.match(stdout, /a job for each line, appended/)
+test("is understood by the system's formatter, where there is one, and so is the agent's", t => {
+  for (const [page, words] of [
+    [manual(), /a job for each line, appended/],
+    [agentManual(), /the hub's address, like https:/],
+  ] as const) {
+    const { error, stderr, stdout } = spawnSync("groff", ["-man", "-Tutf8", "-ww"], { input: page, encoding: "utf8" })
+    if (error !== undefined) return t.skip("groff is not installed here")
+    assert.equal(stderr, "")
+    assert.match(stdout.replace(/\s+/g, " "), words)
+  }
 })

@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import type { Command, Option } from "commander"
+import { agentCommand } from "../agent/config.ts"
 import { tree } from "../client/main.ts"
 import { isRefused } from "../client/submit/refused.ts"
 import { clientVersion } from "../client/version.ts"
@@ -29,6 +30,31 @@ export function manual(): string {
     ...program.options.flatMap(optionLines),
     ".SH MORE",
     ...verbatim(afterOf(program)),
+    "",
+  ].join("\n")
+}
+
+/** Of the agent, for its package. */
+export function agentManual(): string {
+  const program = agentCommand(clientVersion())
+  return [
+    `.TH CAH\\-AGENT 1 "" "clouds-at-home ${clientVersion()}" "User commands"`,
+    ".SH NAME",
+    "cah\\-agent \\- run the jobs of a clouds-at-home hub on this machine",
+    ".SH SYNOPSIS",
+    ".B cah\\-agent",
+    "[\\fIflags\\fR]",
+    ".SH DESCRIPTION",
+    line(program.description()),
+    line("A flag counts before the environment variable that is named with it, and that before the file."),
+    ".SH FLAGS",
+    ...program.options.flatMap(optionLines),
+    ".SH FILES",
+    ".TP",
+    "/etc/cah/agent.toml",
+    line("Settings by the names of the flags, without the dashes before them."),
+    ".SH EXIT STATUS",
+    line("0 when it was told to stop; 1 when it cannot go on; 2 for wrong use; 4 when the hub sent this node away."),
     "",
   ].join("\n")
 }

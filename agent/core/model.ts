@@ -1,5 +1,6 @@
 // What the agent knows, in its own words. Times are monotonic milliseconds of this process.
 import type { Digest } from "../../proto/wire/digest.ts"
+import type { NodeProperties } from "../../proto/wire/property.ts"
 
 /** "12.7#2": the second attempt at job 12.7. */
 export type AttemptId = string & { readonly brand: "AttemptId" }
@@ -38,6 +39,8 @@ export interface RunSpec {
   readonly gather: boolean
   readonly stageout: readonly string[]
   readonly walltimeMs: number
+  /** What the node must be like; empty: anything. */
+  readonly property: string
   readonly needs: Needs
   /** The job's line of the parameter list. */
   readonly line: string | null
@@ -127,6 +130,8 @@ export interface Capacity {
 
 export interface State {
   readonly capacity: Capacity
+  /** In an appliance, what this node is judged by; null elsewhere. */
+  readonly facts: NodeProperties | null
   readonly attempts: Map<AttemptId, Attempt>
   /** Between a welcome and the loss of the link. */
   connected: boolean

@@ -24,6 +24,7 @@ function spec(change: Partial<RunSpec> = {}): RunSpec {
     inside: false,
     stageout: [],
     walltimeMs: 60_000,
+    property: "",
     needs: { slots: 1, memoryBytes: 0, diskBytes: 0 },
     line: null,
     arraySize: 1,
@@ -242,4 +243,38 @@ test("heartbeats go out while there is a link, and stop without one", () => {
   agent.take({ kind: "LinkLost" })
   assert.deepEqual(short(agent.wait(60_000)), [])
   assert.equal(nextDeadlineMs(agent.state), null)
+})
+
+test("in an appliance a job for another one is refused in words; one for this one, or for any, is taken", () => {
+  const facts = { image: `sha256:${"b".repeat(64)}`, image_name: "base", image_version: "0.1.0+20261124", mem: 1e9 }
+  const answer = (property: string): string => {
+    const state = emptyState({ slots: 9, memoryBytes: 1e9, diskBytes: 1e9 }, facts)
+    const effects = step(state, { kind: "Offered", name, spec: spec({ property }) }, 0)
+    const report = effects.find(effect => effect.kind === "SendReport")
+    assert.ok(report?.kind === "SendReport")
+    return report.result === null ? report.phase : `${report.result.outcome}: ${report.result.message}`
+  }
+  for (const mine of [
+    "",
+    "image_name = 'base'",
+    `image = 'sha256:${"b".repeat(64)}'`,
+    "image_name = 'povray' OR image_version LIKE '0.1.%'",
+    // Not about the image: the hub's judgement alone.
+    "mem > 64",
+    // A hub that is newer than this agent.
+    "image_name SOUNDS LIKE 'povray'",
+  ]) {
+    assert.equal(answer(mine), "staging", mine)
+  }
+  assert.equal(
+    answer("image_name = 'povray'"),
+    "refused: this node runs the appliance base 0.1.0+20261124, and the job wants image_name = 'povray'",
+  )
+  assert.match(answer(`mem > 0 AND image = 'sha256:${"c".repeat(64)}'`), /^refused: /)
+})
+
+test("outside an appliance what a job asks for is the hub's to judge", () => {
+  const agent = new TestAgent()
+  const effects = agent.offer({ property: "image_name = 'povray'" })
+  assert.ok(effects.some(effect => effect.kind === "SendReport" && effect.phase === "staging"))
 })

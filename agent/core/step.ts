@@ -1,6 +1,7 @@
 // The agent's decisions: (state, event, nowMs) in, effects out. No I/O, clock, chance or logger inside; the same code
 // runs on nodes and in the hub's simulator. The hub may vanish at any moment: work goes on, and what is not
 // acknowledged is said again.
+import { matches, type NodeProperties, namesOf, PropertyError, parseProperty } from "../../proto/wire/property.ts"
 import {
   CANCEL_GRACE_MS,
   REPORT_REPEAT_MS,
@@ -25,9 +26,10 @@ import {
   type Step,
 } from "./model.ts"
 
-export function emptyState(capacity: Capacity): State {
+export function emptyState(capacity: Capacity, facts: NodeProperties | null = null): State {
   return {
     capacity,
+    facts,
     attempts: new Map(),
     connected: false,
     heartbeatMs: 0,
@@ -115,7 +117,7 @@ function onOffered(turn: Turn, name: AttemptName, spec: RunSpec): void {
   const { state, nowMs } = turn
   const known = state.attempts.get(attemptId(name))
   if (known !== undefined) return report(turn, known)
-  const why = state.leaving ? "the agent is stopping" : lacking(state, spec)
+  const why = state.leaving ? "the agent is stopping" : (foreign(state, spec) ?? lacking(state, spec))
   if (why !== null) {
     turn.say({ kind: "SendReport", name, phase: "ended", result: ended("refused", why) })
     return
@@ -145,6 +147,24 @@ function lacking(state: State, spec: RunSpec): string | null {
   if (diskBytes > free.diskBytes) return `no room: it needs ${diskBytes} bytes of disk, ${free.diskBytes} are free`
   return null
 }
+
+/**
+ * Why a job that names an appliance is not for this one, in words; null if it is, or names none. The hub has judged by what it was told at
+ * a hello; which image runs is known better here. What a newer hub writes in a way unknown here is taken on its word.
+ */
+function foreign({ facts }: State, { property }: RunSpec): string | null {
+  if (facts === null || property === "") return null
+  try {
+    const wanted = parseProperty(property)
+    if (!namesOf(wanted).some(name => imageProperties.includes(name)) || matches(wanted, facts)) return null
+  } catch (error) {
+    if (error instanceof PropertyError) return null
+    throw error
+  }
+  return `this node runs the appliance ${facts.image_name} ${facts.image_version}, and the job wants ${property}`
+}
+
+const imageProperties = ["image", "image_name", "image_version"]
 
 function onKillAsked(turn: Turn, name: AttemptName, reason: string): void {
   const attempt = turn.state.attempts.get(attemptId(name))

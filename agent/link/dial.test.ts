@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { execFileSync } from "node:child_process"
 import { createPublicKey, verify } from "node:crypto"
+import { once } from "node:events"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -12,6 +13,7 @@ import { digestOf } from "../../proto/wire/digest.ts"
 import { FRAME_MAX_BYTES, STREAM_WINDOW_BYTES } from "../../proto/wire/frame.ts"
 import { helloBytes } from "../../proto/wire/hello.ts"
 import { Failure } from "../core/ports.ts"
+import { LAPSE_ANSWER_MS, PING_MS } from "../limits.ts"
 import { agentUrl, type DialOptions } from "./dial.ts"
 import { attempt, FakeHub, type HubEnd, type RecordedLink, recordedLink, wireAttempt } from "./fixtures.ts"
 
@@ -104,6 +106,7 @@ describe("an agent's link", () => {
         stagein: { digest: blob.digest, sizeBytes: 10n },
         walltime: { seconds: 90n },
         needs: { memoryBytes: 5n },
+        property: "image_name = 'base'",
       }),
     )
     const value = { attempt: wireAttempt, owner: "ada", spec, parameters: { line: "x" }, arraySize: 36 }
@@ -122,6 +125,7 @@ describe("an agent's link", () => {
         inside: false,
         stageout: [],
         walltimeMs: 90_000,
+        property: "image_name = 'base'",
         needs: { slots: 1, memoryBytes: 5, diskBytes: 0 },
         line: "x",
         arraySize: 36,
@@ -260,16 +264,110 @@ describe("an agent's link", () => {
   })
 })
 
+/** A key and a certificate for this name, signed by itself. */
+function certificateFor(name: `IP:${string}` | `DNS:${string}`): { cert: Buffer; key: Buffer } {
+  const directory = mkdtempSync(join(tmpdir(), "cah-tls-"))
+  const [keyFile, certFile] = [join(directory, "key.pem"), join(directory, "cert.pem")]
+  const subject = ["-subj", "/CN=hub", "-addext", `subjectAltName=${name}`]
+  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+  const output = ["-nodes", "-keyout", keyFile, "-out", certFile]
+  execFileSync("openssl", ["req", "-x509", ...curve, "-days", "2", ...subject, ...output], { stdio: "ignore" })
+  const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile) }
+  rmSync(directory, { recursive: true })
+  return tls
+}
+
+describe("a link by way of another address", () => {
+  it("speaks to the hub by the hub's name", async () => {
+    agent = recordedLink("http://hub.example.org:8080", { via: new URL(hub.url).host, insecure: true })
+    agent.link.start()
+    await (await hub.connections.next()).welcome()
+    await agent.events.next(event => event.kind === "Welcomed")
+    assert.equal(hub.requests[0]?.headers.host, "hub.example.org:8080")
+  })
+
+  it("asks for the hub's certificate, whether that has a name or an address", async () => {
+    for (const [hubUrl, name, host] of [
+      ["https://hub.example.org", "DNS:hub.example.org", "hub.example.org"],
+      ["https://192.0.2.7:8443", "IP:192.0.2.7", "192.0.2.7:8443"],
+    ] as const) {
+      const tls = certificateFor(name)
+      await hub.close()
+      hub = await FakeHub.start(tls)
+      agent = recordedLink(hubUrl, { via: new URL(hub.url).host, ca: tls.cert })
+      agent.link.start()
+      await (await hub.connections.next()).welcome()
+      await agent.events.next(event => event.kind === "Welcomed")
+      assert.equal(hub.requests[0]?.headers.host, host)
+      await agent.link.close()
+    }
+  })
+
+  it("does not take a certificate that is good for that other address only", async () => {
+    const tls = certificateFor("IP:127.0.0.1")
+    await hub.close()
+    hub = await FakeHub.start(tls)
+    for (const hubUrl of ["https://hub.example.org", "https://192.0.2.7"]) {
+      agent = recordedLink(hubUrl, { via: new URL(hub.url).host, ca: tls.cert, random: () => 0.999 })
+      agent.link.start()
+      const { message } = await agent.logged.next(one => one.message.startsWith("no link"))
+      assert.match(message, /cannot be reached: .*does not match certificate's altnames/)
+      await agent.link.close()
+    }
+    assert.equal(hub.connections.all.length, 0)
+  })
+
+  it("is not begun when there is no such address", () => {
+    agent = recordedLink(hub.url)
+    for (const via of ["hub.example.org:80", "10.0.2.100", "10.0.2.100:0"]) {
+      assert.throws(() => recordedLink(hub.url, { via }), failure(/no address to connect to/, true))
+    }
+  })
+})
+
+describe("after this machine stood still", () => {
+  it("a hub that still answers keeps its link", async () => {
+    let nowMs = 0
+    const end = await welcomed({ clock: { nowMs: () => nowMs, wallMs: () => 0 } })
+    const asked = once(end.webSocket, "ping")
+    agent.link.lapsed()
+    await asked
+    // Heard after the answer to the ping, which was sent before it.
+    end.send({ case: "kill", value: { attempt: wireAttempt, reason: "any" } })
+    await agent.events.next(event => event.kind === "KillAsked")
+    nowMs += PING_MS
+    await once(end.webSocket, "ping")
+    assert.equal(agent.link.connected, true)
+  })
+
+  it("a link whose hub does not answer is given up within seconds, and dialled anew", async () => {
+    let nowMs = 0
+    const clock = { nowMs: () => nowMs, wallMs: () => 0 }
+    const end = await welcomed({ clock, random: () => 0.5 })
+    // As when the hypervisor forgot the connection: nothing arrives any more, and nobody says so.
+    end.webSocket.pause()
+    agent.link.lapsed()
+    nowMs += LAPSE_ANSWER_MS
+    await agent.events.next(event => event.kind === "LinkLost")
+    await (await hub.connections.next()).welcome()
+    await agent.events.next(event => event.kind === "Welcomed")
+    assert.match(agent.logged.all.map(one => one.message).join(), /did not survive that this machine stood still/)
+  })
+
+  it("an agent that waits to dial again does not wait any longer", async () => {
+    const end = await connect({ random: () => 0.999 })
+    end.send({ case: "goodbye", value: { reason: "busy", retryAfter: { seconds: 3_000n } } })
+    end.webSocket.close(1013, "busy")
+    await agent.logged.next(one => one.message.startsWith("no link"))
+    agent.link.lapsed()
+    await (await hub.connections.next()).welcome()
+    await agent.events.next(event => event.kind === "Welcomed")
+  })
+})
+
 describe("a link over TLS", () => {
   it("is made to a hub whose certificate is trusted, and to no other", async () => {
-    const directory = mkdtempSync(join(tmpdir(), "cah-tls-"))
-    const [keyFile, certFile] = [join(directory, "key.pem"), join(directory, "cert.pem")]
-    const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    const output = ["-nodes", "-keyout", keyFile, "-out", certFile]
-    execFileSync("openssl", ["req", "-x509", ...curve, "-days", "2", ...subject, ...output], { stdio: "ignore" })
-    const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile) }
-    rmSync(directory, { recursive: true })
+    const tls = certificateFor("IP:127.0.0.1")
     await hub.close()
     hub = await FakeHub.start(tls)
 

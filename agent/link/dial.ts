@@ -2,8 +2,11 @@
 // jitter and by the hub's word. Nothing ever connects to an agent. What is asked for while there is no link waits for one
 // (transfers) or is dropped (reports and heartbeats: the core repeats them).
 import type { ClientRequest, IncomingMessage } from "node:http"
+import { connect as connectTcp, isIP } from "node:net"
 import type { Duplex } from "node:stream"
+import { type ConnectionOptions, checkServerIdentity, connect as connectTls } from "node:tls"
 import WebSocket, { type ClientOptions } from "ws"
+import { addressOf } from "../../proto/guest/settings.ts"
 import { closeCodes, FRAME_MAX_BYTES, SUBPROTOCOL } from "../../proto/wire/frame.ts"
 import type { Event, ReportPhase } from "../core/events.ts"
 import type { AttemptName, BlobRef, Result } from "../core/model.ts"
@@ -27,6 +30,8 @@ export type { Holding, NodeOffer } from "./session.ts"
 export interface DialOptions {
   /** http(s)://host:port of the hub. */
   readonly hubUrl: string
+  /** Where to connect instead, "10.0.2.100:80": whoever listens there passes bytes on to the hub. Names and certificates stay the hub's. */
+  readonly via: string | null
   /** Plain http to another machine: only when somebody said so. */
   readonly insecure: boolean
   /** PEM certificates to trust instead of the system's. */
@@ -39,6 +44,8 @@ export interface DialOptions {
   node(): NodeOffer
   holdings(): readonly Holding[]
   onEvent(event: Event): void
+  /** A link is open. With the hub's time, ms since 1970, if it told. */
+  onWelcome?(hubMs: number | null): void
   readonly logSource: LogSource
   /** The hub does not want this node back: dialling has stopped. For people. */
   onFinal(reason: string): void
@@ -50,6 +57,9 @@ export interface DialOptions {
 
 /** A new link. Dials once start() is called. Failure (final) when the URL cannot be used. */
 export function createLink(options: DialOptions): DialledLink {
+  if (options.via !== null && addressOf(options.via) === null) {
+    throw new Failure(`${options.via} is no address to connect to; it must be like 10.0.2.100:80`, { final: true })
+  }
   return new DialledLink(options, agentUrl(options.hubUrl, options.insecure))
 }
 
@@ -80,6 +90,15 @@ export class DialledLink implements Link {
 
   start(): void {
     if (this.#state === "new") this.#dial()
+  }
+
+  /** This machine stood still for a while. Whether the link is still one is asked at once, and nothing is waited for that was waited for before. */
+  lapsed(): void {
+    this.#backoff.sessionEnded(true)
+    if (this.#state === "waiting") this.#dial()
+    else if (this.#session !== null) this.#session.probe()
+    // Half-way into a link, with a hub that has long given up waiting.
+    else if (this.#state === "dialling") this.#webSocket?.terminate()
   }
 
   /** Ends the session, if there is one, and dials no more. Resolves when the socket is closed. */
@@ -133,8 +152,9 @@ export class DialledLink implements Link {
 
   #dial(): void {
     this.#state = "dialling"
+    if (this.#redial !== null) clearTimeout(this.#redial)
     this.#redial = null
-    const { ca, agentVersion } = this.#options
+    const { ca, via, agentVersion } = this.#options
     // Not written in place: the types of ws do not know the last two yet.
     const options: ClientOptions & { maxFragments: number; closeTimeout: number } = {
       perMessageDeflate: false,
@@ -143,6 +163,7 @@ export class DialledLink implements Link {
       followRedirects: false,
       headers: { "user-agent": `cah-agent/${agentVersion}` },
       ...(ca === null ? {} : { ca }),
+      ...(via === null ? {} : { createConnection: through(via, this.#url) }),
       maxFragments: FRAGMENTS_MAX,
       closeTimeout: CLOSE_MS,
     }
@@ -191,7 +212,7 @@ export class DialledLink implements Link {
         clock,
         log,
         onEvent: event => onEvent(event),
-        opened: () => this.#opened(),
+        opened: hubMs => this.#opened(hubMs),
         ended: end => this.#ended(end),
       },
       webSocket,
@@ -200,9 +221,10 @@ export class DialledLink implements Link {
     this.#session = session
   }
 
-  #opened(): void {
+  #opened(hubMs: number | null): void {
     this.#options.log.info({ hub: this.#url.host, node: this.#options.identity.nodeId }, "connected to the hub")
     this.#enrolToken = null
+    this.#options.onWelcome?.(hubMs)
     for (const resolve of [...this.#whenOpen]) resolve()
   }
 
@@ -279,6 +301,21 @@ export function agentUrl(hubUrl: string, insecure: boolean): URL {
   agent.protocol = url.protocol === "https:" ? "wss:" : "ws:"
   agent.pathname = `${url.pathname.replace(/\/$/, "")}/agent`
   return agent
+}
+
+/** Opens the TCP connection to another address, while TLS asks for the hub's name and checks its certificate as ever. */
+function through(via: string, url: URL): NonNullable<ClientOptions["createConnection"]> {
+  const { host, port } = addressOf(via)!
+  const hub = url.hostname.replace(/^\[|\]$/g, "")
+  if (url.protocol === "ws:") return () => connectTcp({ host, port })
+  const servername = isIP(hub) === 0 ? hub : ""
+  return options =>
+    connectTls({
+      ...(options as ConnectionOptions),
+      ...{ host, port, path: undefined, servername },
+      // Where there is no name to ask for, the default would check for the other address.
+      checkServerIdentity: (_, certificate) => checkServerIdentity(hub, certificate),
+    })
 }
 
 interface Refusal {

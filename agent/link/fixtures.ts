@@ -159,6 +159,7 @@ export function recordedLink(hubUrl: string, options: Partial<DialOptions> = {})
   const identity = options.identity ?? someIdentity()
   const link = createLink({
     hubUrl,
+    via: null,
     insecure: false,
     ca: null,
     identity,

@@ -22,12 +22,13 @@ import { afterAgentFrame, afterHubFrame, agreeOnVersion, type LinkPhase } from "
 import type { Event, ReportPhase } from "../core/events.ts"
 import { type AttemptName, attemptId } from "../core/model.ts"
 import { type Clock, Failure, type GatherPage, type Log, type LogSource } from "../core/ports.ts"
-import { PING_MISSES_MAX, PING_MS, STUCK_MS, WELCOME_MS } from "../limits.ts"
+import { LAPSE_ANSWER_MS, PING_MISSES_MAX, PING_MS, STUCK_MS, WELCOME_MS } from "../limits.ts"
 import type { Identity } from "./identity.ts"
 import { Transfers } from "./transfer.ts"
 import {
   attemptOf,
   gatherPageOf,
+  hubTimeOf,
   millisecondsOf,
   refusalBody,
   reportAnsweredOf,
@@ -66,8 +67,8 @@ export interface SessionWorld {
   readonly clock: Clock
   readonly log: Log
   onEvent(event: Event): void
-  /** Welcomed: the link can be used. Before the event that says so. */
-  opened(): void
+  /** Welcomed: the link can be used. Before the event that says so. With the hub's time, ms since 1970, if it told. */
+  opened(hubMs: number | null): void
   /** Over. Called once. */
   ended(end: SessionEnd): void
 }
@@ -98,6 +99,8 @@ export class Session {
   #isOver = false
   #heardAtMs: number
   #pings = 0
+  /** When the hub was asked whether this link is still one; null: it was not, or has answered. */
+  #probedAtMs: number | null = null
   #writes = 0
   #writesAtMs: number
 
@@ -153,8 +156,19 @@ export class Session {
     }).finally(() => this.#gathers.delete(key))
   }
 
+  /** Nobody was here for a while: the hub may have given this link up, and its goodbye may never come. */
+  probe(): void {
+    if (this.#isOver || this.#probedAtMs !== null) return
+    this.#probedAtMs = this.#world.clock.nowMs()
+    this.#webSocket.ping()
+  }
+
   watch(nowMs: number): void {
     if (this.#isOver) return
+    if (this.#probedAtMs !== null && nowMs - this.#probedAtMs >= LAPSE_ANSWER_MS) {
+      this.#giveUp("the link did not survive that this machine stood still")
+      return
+    }
     if (this.#welcomedAtMs === null && nowMs - this.#startedAtMs >= WELCOME_MS) {
       this.#close(closeCodes.helloTimeout, "the hub did not welcome us in time")
       return
@@ -168,8 +182,7 @@ export class Session {
     }
     if (nowMs - this.#heardAtMs >= PING_MS * (this.#pings + 1)) {
       if (this.#pings >= PING_MISSES_MAX) {
-        this.#close(closeCodes.silent, "nothing heard from the hub")
-        this.#webSocket.terminate()
+        this.#giveUp("nothing heard from the hub")
         return
       }
       this.#pings++
@@ -209,7 +222,7 @@ export class Session {
       case "welcome":
         this.#welcomedAtMs = this.#world.clock.nowMs()
         this.#goodbye = null
-        this.#world.opened()
+        this.#world.opened(hubTimeOf(body.value))
         onEvent(welcomedOf(body.value))
         return
       case "offer":
@@ -308,6 +321,12 @@ export class Session {
 
   // ---- endings ----
 
+  /** Nobody answers: a goodbye would wait for ever. */
+  #giveUp(reason: string): void {
+    this.#close(closeCodes.silent, reason)
+    this.#webSocket.terminate()
+  }
+
   #close(code: CloseCode, reason: string): void {
     if (this.#isOver) return
     // A close frame has room for 123 bytes of UTF-8.
@@ -347,5 +366,6 @@ export class Session {
   #heard(): void {
     this.#heardAtMs = this.#world.clock.nowMs()
     this.#pings = 0
+    this.#probedAtMs = null
   }
 }

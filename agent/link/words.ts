@@ -2,7 +2,7 @@
 // specification that makes no sense becomes a Failure in words (the attempt is refused), a frame that makes none a FrameError
 // (the link is closed).
 import { fromBinary } from "@bufbuild/protobuf"
-import type { Duration } from "@bufbuild/protobuf/wkt"
+import { type Duration, timestampMs } from "@bufbuild/protobuf/wkt"
 import {
   CampaignSpecSchema,
   type AttemptId as WireAttempt,
@@ -90,6 +90,11 @@ export function welcomedOf(welcome: Welcome): Extract<Event, { kind: "Welcomed" 
   return { kind: "Welcomed", heartbeatMs, reconciled }
 }
 
+/** For setting a clock: ms since 1970. Null if the hub did not say. */
+export function hubTimeOf({ hubTime }: Welcome): number | null {
+  return hubTime === undefined ? null : timestampMs(hubTime)
+}
+
 export function reportAnsweredOf(frame: ReportAnswer): ReportAnswered {
   const phase = phases.get(frame.phase)
   const answer = answers[frame.answer]
@@ -133,6 +138,7 @@ export function runSpecOf(offer: Offer): RunSpec {
     gather: spec.gather !== 0n,
     stageout: spec.stageout,
     walltimeMs,
+    property: spec.property,
     needs: {
       slots: Math.max(1, needs?.slots ?? 1),
       memoryBytes: Number(needs?.memoryBytes ?? 0n),

@@ -4,11 +4,12 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { constants } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import type { Readable } from "node:stream"
 import { setTimeout as wait } from "node:timers/promises"
 import type { Exit } from "../core/model.ts"
 import { KILL_ROUNDS_MAX, PIPE_CLOSE_MS, SAMPLE_FIRST_MS, SAMPLE_GROWTH, SAMPLE_MAX_MS } from "../limits.ts"
+import { type ControlGroup, type ControlGroups, enter } from "./cgroup.ts"
 import { commandOf, environmentOf, PATH, unrunnable } from "./environment.ts"
 import { type Leader, members, readProcess, signal, stillAlive, usage } from "./processes.ts"
 import type { Run, Runner, RunRequest } from "./runner.ts"
@@ -19,6 +20,8 @@ export interface ProcessRunnerOptions {
   readonly node: string
   /** What prepareSandbox() returned, or null to run without walls. */
   readonly sandboxEtc: string | null
+  /** None: the kernel enforces nothing here. */
+  readonly controlGroups?: ControlGroups | null
 }
 
 export function processRunner(options: ProcessRunnerOptions): Runner {
@@ -62,10 +65,25 @@ interface Stopping {
 }
 
 async function run(options: ProcessRunnerOptions, request: RunRequest, stopping: Stopping): Promise<Exit> {
-  const { directory } = request
+  const { directory, spec } = request
   if (options.sandboxEtc !== null && asRoot) await giveToNobody(request.work)
+  const group = options.controlGroups?.open(basename(directory), spec.needs) ?? null
+  try {
+    return await runIn(group, options, request, stopping)
+  } finally {
+    await group?.close()
+  }
+}
+
+async function runIn(
+  group: ControlGroup | null,
+  options: ProcessRunnerOptions,
+  request: RunRequest,
+  stopping: Stopping,
+): Promise<Exit> {
+  const { directory } = request
   const begunMs = performance.now()
-  const child = launch(options, request)
+  const child = launch(options, request, group)
   const firstWords = new FirstWords()
   const exited = exitOf(child)
   const pumps = [
@@ -99,12 +117,17 @@ async function run(options: ProcessRunnerOptions, request: RunRequest, stopping:
   if (inner?.firstPid) await endSandbox(inner.firstPid)
   await closePipes(child, pumps)
   const { cpuMs, peakMemoryBytes } = meter ?? { cpuMs: 0, peakMemoryBytes: 0 }
-  return { ...judge(request, end, inner, firstWords.text), runMs, cpuMs, peakMemoryBytes }
+  const judged = judge(request, end, inner, firstWords.text)
+  const message = group?.ranOutOfMemory() && judged.exitCode !== 0 ? outOfMemory(request) : judged.message
+  // What a group counted is all; samples miss the end.
+  return { ...judged, message, runMs, cpuMs: Math.max(cpuMs, group?.cpuMs() ?? 0), peakMemoryBytes }
 }
 
 // ---- beginning --------------------------------------------------------------------------------------------------
 
-function launch(options: ProcessRunnerOptions, { name, spec, directory, work }: RunRequest): ChildProcess {
+function launch(options: ProcessRunnerOptions, request: RunRequest, group: ControlGroup | null): ChildProcess {
+  const { name, spec, directory, work } = request
+  const behind = group === null ? [] : enter(group)
   const nodeFile = join(directory, "nodefile")
   writeFileSync(nodeFile, `${options.node}\n`.repeat(spec.needs.slots))
   const command = commandOf(spec)
@@ -113,13 +136,14 @@ function launch(options: ProcessRunnerOptions, { name, spec, directory, work }: 
   if (options.sandboxEtc !== null) {
     const environment = environmentOf(name, spec, { node: options.node, ...inside })
     const walls = bubblewrapArguments({ command, environment, work, nodeFile, etc: options.sandboxEtc, asRoot })
-    const limited = [...resourceLimits(spec.needs.diskBytes), "bwrap", ...walls]
+    const limited = [...behind, ...resourceLimits(spec.needs.diskBytes), "bwrap", ...walls]
     return spawn(limited[0]!, limited.slice(1), { ...common, env: { PATH }, stdio: ["ignore", "pipe", "pipe", "pipe"] })
   }
   const scratch = join(directory, "scratch")
   mkdirSync(scratch, { recursive: true, mode: 0o700 })
   const environment = environmentOf(name, spec, { node: options.node, work, nodeFile, scratch })
-  return spawn(command[0]!, command.slice(1), { ...common, env: environment, stdio: ["ignore", "pipe", "pipe"] })
+  const [program, ...words] = [...behind, ...command]
+  return spawn(program!, words, { ...common, env: environment, stdio: ["ignore", "pipe", "pipe"] })
 }
 
 const noteFile = "process.json"
@@ -245,6 +269,13 @@ function judge(request: RunRequest, end: End, inner: Status | null, words: strin
   }
   if (end.signal !== null) return { exitCode: 128 + constants.signals[end.signal], message: `ended by ${end.signal}` }
   return { exitCode: end.code ?? CANNOT_RUN, message: "" }
+}
+
+function outOfMemory({ spec }: RunRequest): string {
+  const { memoryBytes } = spec.needs
+  if (memoryBytes === 0)
+    return "ended by the kernel: there was no more memory for jobs; say with -l mem how much it needs"
+  return `ended by the kernel: it used more than the ${memoryBytes} bytes of memory that it asked for; ask for more with -l mem`
 }
 
 function failedExit(exitCode: number, message: string): Exit {

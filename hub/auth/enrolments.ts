@@ -3,9 +3,10 @@
 // fails, the use is given back.
 import { CahError } from "../core/errors.ts"
 import type { NodeId } from "../core/model.ts"
-import type { Clock, Engine, EnrolmentRow, NodeRow, StoreReader } from "../core/ports.ts"
+import type { Clock, Engine, EnrolmentRow, NodeRow, StoreReader, Write } from "../core/ports.ts"
+import type { LaunchId } from "../core/volunteers.ts"
 import { ENROLMENT_DEFAULT_MS, ENROLMENT_MAX_MS, ENROLMENT_USES_MAX } from "../limits.ts"
-import { idOfSecret, mintSecret, secretMatches } from "./secret.ts"
+import { idOfSecret, type Minted, mintSecret, secretMatches } from "./secret.ts"
 
 export interface EnrolmentParts {
   readonly store: Pick<StoreReader, "enrolment">
@@ -47,8 +48,26 @@ export class Enrolments {
     this.forgetSpent()
     const { id, secret, hash } = mintSecret("cahjoin")
     const expiresAt = this.parts.clock.wallMs() + lifetimeMs
-    await this.parts.engine.commit([{ kind: "enrolment", row: { id, hash, account, usesLeft: uses, expiresAt } }])
+    await this.parts.engine.commit([
+      { kind: "enrolment", row: { id, hash, account, usesLeft: uses, expiresAt, launch: null } },
+    ])
     return { secret, expiresAt }
+  }
+
+  /** For one agent in the virtual machine of this launch. The caller commits it, together with the launch. */
+  forLaunch({ id, hash }: Minted, account: string, launch: LaunchId, lifetimeMs: number): Write {
+    const expiresAt = this.parts.clock.wallMs() + lifetimeMs
+    return { kind: "enrolment", row: { id, hash, account, usesLeft: 1, expiresAt, launch } }
+  }
+
+  /** From now on nobody joins with it; what that is on disk, the caller commits. */
+  withdraw(id: string): Write[] {
+    const row = this.rows.get(id) ?? this.parts.store.enrolment(id)
+    if (row === null) return []
+    const withdrawn = { ...row, usesLeft: 0 }
+    this.rows.set(id, withdrawn)
+    for (const [node, { enrolment }] of this.joined) if (enrolment === id) this.joined.delete(node)
+    return [{ kind: "enrolment", row: withdrawn }]
   }
 
   /**
@@ -68,6 +87,7 @@ export class Enrolments {
       await this.parts.engine.commit([
         { kind: "enrolment", row: { ...row, usesLeft: row.usesLeft - 1 } },
         { kind: "node", row: this.newNode(newcomer, row.account) },
+        ...(row.launch === null ? [] : [{ kind: "launchNode", launch: row.launch, node: newcomer.node } as const]),
       ])
     } catch (error) {
       this.change(this.rows.get(id) ?? row, +1)

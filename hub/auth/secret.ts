@@ -17,8 +17,12 @@ export interface Minted {
 const form = /^(cah|cahjoin)_([0-9a-f]{16})_([0-9a-f]{64})_([0-9a-f]{8})$/
 
 export function mintSecret(kind: SecretKind): Minted {
-  const id = randomBytes(8).toString("hex")
-  const body = `${kind}_${id}_${randomBytes(32).toString("hex")}`
+  return secretOf(kind, randomBytes(8).toString("hex"), randomBytes(32))
+}
+
+/** The secret of this id and these 32 random bytes: for whoever must be able to make it again. */
+export function secretOf(kind: SecretKind, id: string, random: Uint8Array): Minted {
+  const body = `${kind}_${id}_${Buffer.from(random).toString("hex")}`
   const secret = `${body}_${checksum(body)}`
   return { id, secret, hash: hashSecret(secret) }
 }

@@ -12,9 +12,9 @@ import { type Digest, digestOf, hexOf, parseDigest } from "../../proto/wire/dige
 import type { BlobRef } from "../core/model.ts"
 import type { BlobStore, BlobWriter } from "../core/ports.ts"
 import { BLOB_PIECE_BYTES, BLOB_QUARANTINE_MS, BLOB_STATS_AT_ONCE, BLOB_TOUCH_MS } from "../limits.ts"
+import { Turns } from "../turns.ts"
 import type { Damage } from "./damage.ts"
 import { beingWritten, beyondEnd, fromSystem, malformed, notFound, rotten } from "./errors.ts"
-import { Turns } from "./turns.ts"
 import { DiskWriter } from "./upload.ts"
 
 export interface DiskBlobOptions {

@@ -8,8 +8,8 @@ import { digestOf } from "../../proto/wire/digest.ts"
 import type { BlobRef } from "../core/model.ts"
 import type { BlobWriter } from "../core/ports.ts"
 import { BLOB_REHASH_BYTES, BLOB_SYNC_BYTES } from "../limits.ts"
+import { Turns } from "../turns.ts"
 import { closed, fromSystem, notDurable, tooLong, tooShort, wrongDigest } from "./errors.ts"
-import { Turns } from "./turns.ts"
 
 export interface Upload {
   readonly blob: BlobRef

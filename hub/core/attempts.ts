@@ -12,6 +12,7 @@ import {
   updateLane,
   updateRoom,
 } from "./change.ts"
+import { giveCredit } from "./credit.ts"
 import type { AttemptName, ReportAnswer } from "./effects.ts"
 import type { AttemptReported } from "./events.ts"
 import { arm, backoffMs, renew } from "./lease.ts"
@@ -50,7 +51,15 @@ export function offer(stage: Stage, node: Node, campaign: Campaign, job: Job, sh
   change(stage, campaign, job, { event, about: { attempt, node: node.id } }, () => {
     job.attempt = attempt
     job.node = node.id
-    begin(stage, node, campaign, job, { attempt, node: node.id, phase: "offered", shape, sinceMs: stage.now.nowMs })
+    begin(stage, node, campaign, job, {
+      attempt,
+      node: node.id,
+      phase: "offered",
+      shape,
+      sinceMs: stage.now.nowMs,
+      startedMs: null,
+      startedAt: null,
+    })
   })
   speakOffer(stage, node, node.held.get(jobId(campaign.id, job.index))!, shape)
 }
@@ -137,7 +146,13 @@ export function advance(
 ): void {
   change(stage, campaign, job, { event, about: one }, () => {
     one.phase = phase
+    if (one.startedMs === null) Object.assign(one, startOf(phase, stage))
   })
+}
+
+function startOf(phase: Try["phase"], { now }: Stage): Pick<Try, "startedMs" | "startedAt"> {
+  const runs = phase === "running" || phase === "returning"
+  return { startedMs: runs ? now.nowMs : null, startedAt: runs ? now.wallMs : null }
 }
 
 /** The node holds what nobody wants: it takes room there until the node says that it has stopped. */
@@ -207,6 +222,7 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
   campaign.totals.stageoutBytes += bytesOf(result)
   const row = { ...result, campaign: campaign.id, index, attempt: about.attempt, node: node.id }
   stage.effects.writes.push({ kind: "result", row })
+  giveCredit(stage, campaign, one, row)
   change(stage, campaign, job, { event: storyOf(result), about }, () => {
     job.outcome = result.outcome
     job.node = node.id
@@ -239,7 +255,9 @@ export function revive(
   phase: Try["phase"],
   event: string,
 ): void {
-  const one: Try = { attempt: job.attempt, node: node.id, phase, shape: 0, sinceMs: stage.now.nowMs }
+  // Its time begins anew: what it did while it was given up for lost, the hub has not measured.
+  const since = { sinceMs: stage.now.nowMs, ...startOf(phase, stage) }
+  const one: Try = { attempt: job.attempt, node: node.id, phase, shape: 0, ...since }
   campaign.again.delete(job.index)
   change(stage, campaign, job, { event, about: one }, () => begin(stage, node, campaign, job, one))
   updateLane(stage.state, campaign)

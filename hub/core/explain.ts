@@ -1,9 +1,10 @@
 // Why a job is where it is: the nearest cause in one sentence, what stands between it and the nodes, and the smallest changes
 // each of which alone would run it now. Looks at the state only. What has ended is not here: the store knows.
+
+import { failing, matches, type Property, printProperty, printValue } from "../../proto/wire/property.ts"
 import { roomInside } from "./containers.ts"
 import { aheadOf, durationInWords } from "./judge.ts"
 import type { Campaign, Job, Needs, Node, Now, State } from "./model.ts"
-import { failing, matches, type Property, printProperty, printValue } from "./property.ts"
 import { keptFor } from "./reservations.ts"
 import { fits, fittingShape, freeRoom, readyJobs } from "./room.ts"
 import { suits } from "./rules.ts"

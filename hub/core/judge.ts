@@ -1,8 +1,9 @@
 // What may be expected of an order before it is taken: whether any node can ever run it, what a reservation may hope for, and
 // how it would go as things stand. Looks at the state only; submit and the dry run ask the same questions.
+
+import { failing, printValue } from "../../proto/wire/property.ts"
 import { RESERVATION_CONFIDENCE_MIN } from "../limits.ts"
 import type { CampaignId, Needs, Node, Now, Rules, Shape, State } from "./model.ts"
-import { failing, printValue } from "./property.ts"
 import { type Demand, goesBefore, type Lane, nextCampaign, type Rank, ranks } from "./queue.ts"
 import { type Expectation, expectation, jobsIn } from "./reservations.ts"
 import { fittingShape, freeRoom, readyJobs } from "./room.ts"

@@ -1,9 +1,9 @@
 // What the hub knows, in its own words. Only live work is here: what has ended is in the store alone.
 // Times are monotonic milliseconds of this process (nowMs); wall time is stamped where rows are written.
 import type { Digest } from "../../proto/wire/digest.ts"
+import type { NodeProperties } from "../../proto/wire/property.ts"
 import type { Deadlines } from "./deadlines.ts"
 import type { Presence } from "./presence.ts"
-import type { NodeProperties } from "./property.ts"
 import type { Demand, Lane, Queue } from "./queue.ts"
 import type { Booking } from "./reservations.ts"
 
@@ -217,6 +217,10 @@ export interface Try {
   readonly shape: number
   /** When it was offered, for the last time; monotonic, since this start of the hub. */
   sinceMs: number
+  /** When the hub heard that it runs. Monotonic; since an earlier life of the hub, it may be below 0. Null: not yet. */
+  startedMs: number | null
+  /** The same in wall time, which counts only if the hub is started anew meanwhile. */
+  startedAt: number | null
 }
 
 export interface Job {

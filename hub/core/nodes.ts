@@ -1,5 +1,7 @@
 // Nodes come, go, and fall silent. The hello is the whole recovery protocol: hub and node compare what each believes
 // the node holds, and every difference has one answer. It survives a crash of either side at any moment.
+
+import { factsOf } from "../../proto/wire/property.ts"
 import { HEARTBEAT_MS, HELD_MAX, LEASE_MS } from "../limits.ts"
 import {
   advance,
@@ -20,7 +22,6 @@ import { arm, renew } from "./lease.ts"
 import { type Held, jobId, type Node, type NodeId } from "./model.ts"
 import type { NodeRow } from "./ports.ts"
 import { noPresence, notePresence, presenceBytes } from "./presence.ts"
-import { factsOf } from "./rules.ts"
 import { isForward } from "./transitions.ts"
 
 export function onNodeHello(stage: Stage, event: NodeHello): void {

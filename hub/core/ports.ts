@@ -29,6 +29,7 @@ import type {
   Verdict,
 } from "./model.ts"
 import type { OwnerShare } from "./shares.ts"
+import type { LaunchId, VolunteerReader, VolunteerWrite } from "./volunteers.ts"
 
 // ---- store ----------------------------------------------------------------------------------------------------
 
@@ -75,7 +76,7 @@ export interface JobRow {
   story: StoryLine[]
 }
 
-export type TryRow = Omit<Try, "sinceMs">
+export type TryRow = Omit<Try, "sinceMs" | "startedMs">
 
 export interface UsageRow extends Account {
   coreSeconds: number
@@ -151,6 +152,8 @@ export interface EnrolmentRow {
   account: string
   usesLeft: number
   expiresAt: number
+  /** The launch whose virtual machine it is for: the node that enrols is noted there. */
+  launch: LaunchId | null
 }
 
 /** One change of the store. A batch of them is one transaction, applied in order. */
@@ -185,6 +188,7 @@ export type Write =
   | { kind: "forgetBlob"; digest: Digest; usedBefore: number }
   | { kind: "token"; row: TokenRow }
   | { kind: "enrolment"; row: EnrolmentRow }
+  | VolunteerWrite
 
 export interface JobFilter {
   fromIndex: number
@@ -203,6 +207,7 @@ export interface ErrorSummaryRow {
 
 /** Everything that can be asked of the store. Synchronous, small, on the reader's own handle. */
 export interface StoreReader {
+  readonly volunteers: VolunteerReader
   hubId(): string
   /** Highest campaign id ever given, 0 if none. */
   lastCampaign(): number

@@ -2,10 +2,11 @@
 // same of nodes share one demand; within it each owner has a lane; within that each project has a line of campaigns, by
 // priority, then age. A node is held against demands, of which there are few, and never against campaigns. The order of
 // lanes is that of fair shares: its keys are brought up to date when they are looked at, since use only grows with time.
+
+import type { Property } from "../../proto/wire/property.ts"
 import { FAIR_STALE_MS, USAGE_PLACED_SECONDS } from "../limits.ts"
 import { Heap, type Ranked } from "./heap.ts"
 import type { Campaign, CampaignId, Needs, Rules, Shape, State } from "./model.ts"
-import type { Property } from "./property.ts"
 import { Sorted } from "./sorted.ts"
 import { ownerKey, projectKey, shareOf, usedBy, weightAt } from "./usage.ts"
 

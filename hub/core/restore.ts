@@ -1,6 +1,7 @@
 // The state as it must be after a start: what the store holds, with all nodes away. Every lease gets its full length
 // anew, so that no restart, however long it took, takes work from a node that is on its way back.
 
+import { factsOf } from "../../proto/wire/property.ts"
 import { heldOf } from "./attempts.ts"
 import { awaitOthers, awaitStart, merged } from "./campaigns.ts"
 import { keyOf, type Stage, updateLane } from "./change.ts"
@@ -12,7 +13,7 @@ import type { JobRow, StoreReader } from "./ports.ts"
 import { presenceOf } from "./presence.ts"
 import { Queue, takeDemand } from "./queue.ts"
 import { readyJobs } from "./room.ts"
-import { factsOf, wantsOf } from "./rules.ts"
+import { wantsOf } from "./rules.ts"
 import { projectKey, restoreUsage, useSlots } from "./usage.ts"
 
 export function emptyState(): State {
@@ -98,7 +99,11 @@ function restoreJob(stage: Stage, row: JobRow): void {
   const id = jobId(row.campaign, row.index)
   const campaign = state.campaigns.get(row.campaign)
   if (campaign === undefined) throw new Error(`the store has live job ${id} of a campaign that has ended`)
-  const tries = row.tries.map(one => ({ ...one, sinceMs: now.nowMs }))
+  const tries = row.tries.map(one => {
+    // Between two lives of the hub there is no other clock.
+    const startedMs = one.startedAt === null ? null : now.nowMs - Math.max(0, now.wallMs - one.startedAt)
+    return { ...one, sinceMs: now.nowMs, startedMs }
+  })
   const job: Job = { ...row, tries, held: row.phase === "held" }
   campaign.jobs.set(job.index, job)
   // A back-off that was under way is forgotten: the restart was one.

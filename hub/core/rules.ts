@@ -1,7 +1,7 @@
 // Rules of a campaign and what they mean: shapes, further tries, what counts as having ended well.
+import { matches, type Property, parseProperty } from "../../proto/wire/property.ts"
 import { LOSS_MAX } from "../limits.ts"
 import type { Campaign, Counts, Job, Node, Result, Rules, Shape } from "./model.ts"
-import { lowerCased, matches, type NodeProperties, type Property, parseProperty } from "./property.ts"
 import type { Demand } from "./queue.ts"
 
 /** Of a campaign whose scientist asked for nothing special. */
@@ -33,15 +33,6 @@ export function suits(node: Node, { wants, property }: Pick<Demand, "wants" | "p
     node.judged.set(property, suited)
   }
   return suited
-}
-
-/** What a node says of itself, and what the hub knows of it. The hub's word counts where both have one. */
-export function factsOf(
-  node: Pick<Node, "id" | "name" | "slots" | "memoryBytes" | "diskBytes" | "properties">,
-): NodeProperties {
-  const { id, name, slots, memoryBytes, diskBytes, properties } = node
-  const known = { node: id, name, slots, core: slots, mem: memoryBytes, disk: diskBytes }
-  return { ...lowerCased(properties), ...known }
 }
 
 export function wantsOf(rules: Rules): Property | null {

@@ -30,7 +30,7 @@ test("a job goes from submit to its result, and every step is written before it 
   const end = core.tick(core.report("n1", [1, 0, 1], "ended"))
   assert.deepEqual(
     end.writes.map(write => write.kind),
-    ["usage", "campaign", "job", "result"],
+    ["usage", "campaign", "job", "result", "credit"],
   )
   assert.deepEqual(
     end.speech.map(said => said.kind),

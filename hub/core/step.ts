@@ -103,5 +103,5 @@ export function writesOf(state: State, effects: Effects, now: Now): Write[] {
 function jobRow(job: Job): JobRow {
   // change() replaces the story and never changes one in place, so the row may share it. A try's phase does change.
   const { held: _held, ...row } = job
-  return { ...row, tries: job.tries.map(({ sinceMs: _since, ...one }) => one) }
+  return { ...row, tries: job.tries.map(({ sinceMs: _since, startedMs: _started, ...one }) => one) }
 }

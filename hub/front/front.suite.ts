@@ -1,11 +1,15 @@
 // For tests of the fronts: the real engine, port and interceptors over stores in memory, and one node that does what the
 // test says. Nothing else imports this.
 import { createHash } from "node:crypto"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { type Client, createClient } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { OperatorService } from "../../proto/gen/cah/v1/operator_pb.ts"
 import { ScientistService } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import { digestOf } from "../../proto/wire/digest.ts"
+import { Accounts } from "../auth/accounts.ts"
 import { Enrolments } from "../auth/enrolments.ts"
 import { Failures } from "../auth/failures.ts"
 import { Tokens } from "../auth/tokens.ts"
@@ -19,8 +23,10 @@ import { createMetrics, type Metrics } from "../metrics.ts"
 import { openPort } from "../port.ts"
 import { Retention } from "../retention.ts"
 import { MemoryStore } from "../store/memory.ts"
-import { front } from "./front.ts"
-import type { StatusParts } from "./status/gather.ts"
+import { Computers } from "./boinc/computers.ts"
+import { HubKey } from "./boinc/key.ts"
+import { Uploads } from "./boinc/upload.ts"
+import { type FrontParts, front } from "./front.ts"
 
 const clock: Clock = { nowMs: () => performance.now(), wallMs: () => Date.now() }
 const timer: Timer = {
@@ -166,6 +172,8 @@ export interface TestFront {
   readonly store: MemoryStore
   readonly blobs: BlobStore
   readonly tokens: Tokens
+  readonly enrolments: Enrolments
+  readonly accounts: Accounts
   readonly node: TestNode
   readonly metrics: Metrics
   readonly lines: Lines
@@ -178,7 +186,7 @@ export interface TestFront {
 }
 
 export async function openFront(
-  change: Partial<Pick<StatusParts, "diskFloorBytes" | "damagedBlobs">> = {},
+  change: Partial<Pick<FrontParts, "diskFloorBytes" | "damagedBlobs" | "release" | "publicUrl">> = {},
 ): Promise<TestFront> {
   const store = new MemoryStore({ wallMs: clock.wallMs })
   const blobs = new MemoryBlobStore({ wallMs: clock.wallMs })
@@ -194,6 +202,10 @@ export async function openFront(
   let minutes = 0
   const failures = new Failures({ ...clock, nowMs: () => ++minutes * 60_000 })
   const shutdown = new AbortController()
+  const accounts = new Accounts({ store, engine, clock, passwordCost: 8 })
+  const key = new HubKey(Buffer.alloc(32, 7))
+  const directory = mkdtempSync(join(tmpdir(), "cah-front-"))
+  const uploads = new Uploads({ store, key, log, directory, wallMs: clock.wallMs, hasRoom: async () => true })
   const retention = new Retention({
     store,
     clock,
@@ -211,6 +223,15 @@ export async function openFront(
     tokens,
     enrolments,
     failures,
+    logins: failures,
+    signups: failures,
+    accounts,
+    computers: new Computers({ store, engine, enrolments, clock, key }),
+    uploads,
+    key,
+    release: null,
+    publicUrl: null,
+    projectName: "Test project",
     clock,
     metrics,
     log,
@@ -248,6 +269,8 @@ export async function openFront(
     store,
     blobs,
     tokens,
+    enrolments,
+    accounts,
     node,
     metrics,
     lines,
@@ -257,6 +280,7 @@ export async function openFront(
       await retention.stop()
       await engine.drain()
       metrics.close()
+      rmSync(directory, { recursive: true })
     },
     token: async (principal, scopes = ["read", "submit", "cancel"]) =>
       (await tokens.create(principal, scopes, null)).secret,

@@ -6,6 +6,7 @@ import { ScientistService } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts"
 import { authorise } from "../auth/interceptor.ts"
 import type { OnRequest } from "../port.ts"
+import { type BoincParts, boincHandler, schedulerUrl } from "./boinc/handler.ts"
 import { type OperatorParts, operatorService } from "./operator/service.ts"
 import { rpcHandler } from "./rpc/adapter.ts"
 import { answerErrors } from "./rpc/errors.ts"
@@ -17,7 +18,8 @@ import { type StatusHandlerParts, statusHandler } from "./status/handler.ts"
 
 export type FrontParts = ScientistParts &
   OperatorParts &
-  StatusHandlerParts & {
+  Omit<StatusHandlerParts, "schedulerUrl"> &
+  BoincParts & {
     /** Ends all open calls. */
     readonly shutdown: AbortSignal
   }
@@ -30,7 +32,8 @@ const guardedServices = [ScientistService, OperatorService]
 const HEALTH_EVERY_MS = 1_000
 
 export function front(parts: FrontParts): OnRequest {
-  const status = statusHandler(parts)
+  const status = statusHandler({ ...parts, schedulerUrl: request => schedulerUrl(parts, request) })
+  const boinc = boincHandler(parts)
   const rpc = rpcHandler({
     interceptors: [
       answerErrors(parts),
@@ -62,8 +65,8 @@ export function front(parts: FrontParts): OnRequest {
     },
   })
   return (request, response) => {
-    if (status(request, response) || rpc(request, response)) return
-    const body = "not found: the status page is at /, the services are at /cah.v1.ScientistService/…\n"
+    if (status(request, response) || boinc(request, response) || rpc(request, response)) return
+    const body = "not found: the status page is at /status, the services are at /cah.v1.ScientistService/…\n"
     response.writeHead(404, {
       "Content-Type": "text/plain; charset=utf-8",
       "Content-Length": Buffer.byteLength(body),

@@ -341,7 +341,8 @@ describe("a session", () => {
   })
 
   it("ends when frames come far faster than any agent has reason to send them", async () => {
-    await startHub()
+    // No time passes, however slow this machine is just now.
+    await startHub({ clock: { nowMs: () => 0, wallMs: () => 0 } })
     const agent = await new ScriptedAgent(hub).join()
     for (let n = 0; n < 40_000; n++) agent.send({ case: "heartbeat", value: { sequence: BigInt(n) } })
     assert.match((await agent.closed).reason, /more than 10000 frames a second/)
@@ -349,11 +350,17 @@ describe("a session", () => {
   })
 
   it("is pinged when silent, and dead after two pings without any answer", async () => {
-    await startHub({ limits: { pingMs: 20, watchMs: 5 } })
+    // Time passes when a ping has arrived, and not by itself: on a busy machine the second one could come too late to be seen.
+    let nowMs = 0
+    await startHub({ clock: { nowMs: () => nowMs, wallMs: () => 0 }, limits: { pingMs: 20, watchMs: 5 } })
     const agent = new ScriptedAgent(hub, newKey(), { autoPong: false } as never)
     await agent.join()
     let pings = 0
-    agent.webSocket.on("ping", () => pings++)
+    agent.webSocket.on("ping", () => {
+      pings++
+      nowMs += 20
+    })
+    nowMs += 20
     const gone = await hub.engine.events.next(event => event.kind === "NodeGone")
     assert.deepEqual(gone, { kind: "NodeGone", node: agent.key.node, epoch: 1 })
     await agent.closed

@@ -43,6 +43,8 @@ export interface LinkServerOptions {
   authenticate(newcomer: Newcomer): Promise<Admission>
   /** Where jitter comes from: [0, 1). */
   readonly random: () => number
+  /** Told of all bytes of streams, for whoever counts them by node. */
+  moved?(node: NodeId, direction: "in" | "out", bytes: number): void
   /** How late the event loop is. Measured here if nobody else does. */
   lagMs?(): number
   /** Other bounds than those of limits.ts, in tests. */
@@ -82,6 +84,7 @@ export class LinkServer implements Links, LogTap {
       quota: new StageoutQuota(),
       open: { transfers: 0 },
       stuckMs: options.limits?.stuckMs ?? STUCK_MS,
+      moved: (node, direction, bytes) => options.moved?.(node, direction, bytes),
       authenticate: newcomer => options.authenticate(newcomer),
       settled: (node, except) => this.#settled(node, except),
       greeted: () => this.#admissions.greeted(),

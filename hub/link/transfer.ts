@@ -36,6 +36,8 @@ export interface TransferWorld {
   /** Transfers over all links. */
   readonly open: { transfers: number }
   readonly stuckMs: number
+  /** Told of all bytes of streams, by direction as the hub sees it. */
+  moved(node: NodeId, direction: "in" | "out", bytes: number): void
 }
 
 export interface TransferLink {
@@ -128,6 +130,7 @@ export class Transfers {
       expected(stream.chunk, "chunk", stream).call(stream, safeInteger(offset, "a chunk's offset"), data)
       this.#moved(stream)
       this.#world.metrics.streamBytes.inc({ dir: "in", kind: stream.kind }, data.length)
+      this.#world.moved(this.#link.node, "in", data.length)
     })
   }
 
@@ -214,6 +217,7 @@ export class Transfers {
       sent += bytes
       this.#moved(stream)
       this.#world.metrics.streamBytes.inc({ dir: "out", kind: "stagein" }, bytes)
+      this.#world.moved(this.#link.node, "out", bytes)
     }
     this.#add(id, stream, async () => {
       const bytes = promised(blob, this.#world.blobs.read(blob.digest, offset))

@@ -1,18 +1,33 @@
 // Cores and stores that are wrong on purpose. The simulator must find each of them: a checker that never fails proves
 // nothing. Reached by --break NAME, from tests and from curious people; no production code imports this.
+import type { Effects } from "../core/effects.ts"
 import type { Event } from "../core/events.ts"
 import type { State } from "../core/model.ts"
 import { step } from "../core/step.ts"
 
-export const mutantNames = ["fence", "deaf", "eager"] as const
+export const mutantNames = ["fence", "deaf", "eager", "generous"] as const
 export type MutantName = (typeof mutantNames)[number]
 
-/** "fence" takes a report about any attempt, of any node, for one about the current; "deaf" lets every deadline pass. */
+/**
+ * "fence" takes a report about any attempt, of any node, for one about the current; "deaf" lets every deadline pass;
+ * "generous" gives credit for failures too.
+ */
 export function brokenCore(name: MutantName): typeof step {
   return (state, event, now, effects) => {
     if (name === "fence" && event.kind === "AttemptReported") return step(state, unfenced(state, event), now, effects)
     if (name === "deaf" && event.kind === "Ticked") while (state.deadlines.take(now.nowMs) !== null);
-    return step(state, event, now, effects)
+    const before = effects.writes.length
+    step(state, event, now, effects)
+    if (name === "generous") creditFailures(state, effects, before)
+  }
+}
+
+function creditFailures(state: State, effects: Effects, from: number): void {
+  for (const write of effects.writes.slice(from)) {
+    if (write.kind !== "result" || write.row.outcome === "finished") continue
+    const { campaign, index, attempt, node } = write.row
+    const account = state.nodes.get(node)!.account
+    effects.writes.push({ kind: "credit", row: { campaign, index, attempt, node, account, slotMs: 1, at: 0 } })
   }
 }
 

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto"
 import type { Move } from "../core/effects.ts"
 import type { CampaignId, IndexRange, NodeId, Rules } from "../core/model.ts"
 import type { JobRow, ResultRow, StoreReader, Write } from "../core/ports.ts"
+import { brokenLine } from "../store/chain.ts"
 
 interface JobBook {
   attempt: number
@@ -35,6 +36,8 @@ export class Checkers {
   private readonly ended = new Set<CampaignId>()
   private readonly held = new Map<CampaignId, boolean>()
   private readonly rules = new Map<CampaignId, Rules>()
+  /** What the ledger should hold, by account. */
+  private readonly credit = new Map<string, { slotMs: number; results: number }>()
   private readonly trace = createHash("sha256")
   moves = 0
   rescues = 0
@@ -64,8 +67,10 @@ export class Checkers {
     const heldThroughout = new Set<CampaignId>()
     for (const write of writes) {
       if (write.kind === "campaign") {
-        const { id, held, endedAt, rules } = write.row
+        const { id, held, endedAt, slots, walltimeMs, rules } = write.row
         this.rules.set(id, rules)
+        const shapes = [slots * walltimeMs, ...rules.shapes.map(shape => shape.needs.slots * shape.walltimeMs)]
+        this.shapes.set(id, Math.max(...shapes))
         if (endedAt !== null) this.ended.add(id)
         if (held && this.held.get(id)) heldThroughout.add(id)
         this.held.set(id, held)
@@ -82,6 +87,7 @@ export class Checkers {
       if (write.kind === "result") this.onResult(write.row, ended)
       else if (write.kind === "job") this.onPlace(write.row)
     }
+    this.onCredit(writes)
     for (const [name, row] of ended) {
       const wanted = row.outcome === "finished" || row.outcome === "failed" || row.outcome === "timedout"
       if (wanted !== this.results.has(name)) {
@@ -151,6 +157,38 @@ export class Checkers {
     if (row.stageout !== null && !this.blobs.has(row.stageout.digest)) {
       this.say(`I4: the result of job ${name} names a stageout that is not on disk`)
     }
+  }
+
+  /** I8: one line for each result that ended well, in its own transaction, to whose node it is, and no more than was possible. */
+  private onCredit(writes: readonly Write[]): void {
+    const owed = new Map<string, ResultRow>()
+    for (const write of writes) {
+      if (write.kind === "result" && write.row.outcome === "finished") owed.set(nameOf(write.row), write.row)
+    }
+    for (const write of writes) {
+      if (write.kind !== "credit") continue
+      const { row } = write
+      const result = owed.get(nameOf(row))
+      if (result === undefined || result.attempt !== row.attempt || result.node !== row.node) {
+        this.say(`I8: credit for ${nameOf(row)}#${row.attempt} on ${row.node}, whose result was not accepted just now`)
+      }
+      owed.delete(nameOf(row))
+      if (row.account !== `account${row.node}`) this.say(`I8: credit for work of ${row.node} went to ${row.account}`)
+      const limitMs = this.slotMsMax(row.campaign)
+      if (!(row.slotMs >= 0 && row.slotMs <= limitMs)) {
+        this.say(`I8: ${row.slotMs} ms of slots for ${nameOf(row)}, of which at most ${limitMs} are possible`)
+      }
+      const { slotMs, results } = this.credit.get(row.account) ?? { slotMs: 0, results: 0 }
+      this.credit.set(row.account, { slotMs: slotMs + row.slotMs, results: results + 1 })
+    }
+    for (const name of owed.keys()) this.say(`I8: no credit for the accepted result of ${name}`)
+  }
+
+  private readonly shapes = new Map<CampaignId, number>()
+
+  /** By the largest shape that the campaign was stored with. */
+  private slotMsMax(campaign: CampaignId): number {
+    return this.shapes.get(campaign) ?? 0
   }
 
   // ---- what people and agents are told ------------------------------------------------------------------------
@@ -225,12 +263,30 @@ export class Checkers {
         this.say(`I1: campaign ${campaign} of ${jobs} jobs counts ${JSON.stringify(row.counts)}`)
       }
     }
+    this.checkLedger(store)
     for (const job of store.liveJobs()) {
       const story = job.story.map(
         line => `    ${(line.at / 1000).toFixed(3)} s  ${line.event} (#${line.attempt} ${line.node})`,
       )
       this.say(`L1: job ${nameOf(job)} is ${job.phase}, and this is its story:\n${story.join("\n")}`)
     }
+  }
+
+  /** I8: the ledger is whole, and every account's total is the sum of its lines. */
+  private checkLedger({ volunteers }: StoreReader): void {
+    const lines = volunteers.ledger(0, Number.MAX_SAFE_INTEGER)
+    const broken = brokenLine(lines)
+    if (broken !== null) this.say(`I8: line ${broken} of the ledger does not follow from the one before`)
+    for (const [account, book] of this.credit) {
+      const mine = lines.filter(line => line.account === account)
+      const sum = mine.reduce((total, line) => total + line.slotMs, 0)
+      const { slotMs, results } = volunteers.credit(account)
+      if (sum !== book.slotMs || slotMs !== sum || results !== mine.length || results !== book.results) {
+        this.say(`I8: ${account} was given ${book.slotMs}, has lines of ${sum} and a total of ${slotMs}`)
+      }
+    }
+    const known = [...this.credit.values()].reduce((total, { results }) => total + results, 0)
+    if (lines.length !== known) this.say(`I8: the ledger has ${lines.length} lines, of which ${known} were granted`)
   }
 
   rest(what: string): void {

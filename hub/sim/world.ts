@@ -273,6 +273,7 @@ class World {
       inside: offer.inside,
       stageout: [],
       walltimeMs: this.walltimeMs(),
+      property: "",
       needs: { slots: 1, memoryBytes: 1e6, diskBytes: 1e6 },
       line: null,
       arraySize: offer.total,

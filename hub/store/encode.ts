@@ -6,8 +6,9 @@ import { hexOf } from "../../proto/wire/digest.ts"
 import type { Result } from "../core/model.ts"
 import type { CampaignRow, JobRow, NodeRow, ResultRow, Write } from "../core/ports.ts"
 import { PARAMETER_PAGE_BYTES, PARAMETER_PAGE_LINES } from "../limits.ts"
+import { encodeVolunteer, volunteerStatements } from "./encode-volunteers.ts"
+import { insert, own, replaced, type Value } from "./statement.ts"
 
-export type Value = string | number | Uint8Array | null
 /** A statement and the values of its parameters, in order. */
 export type Step = readonly [statement: StatementName, values: readonly Value[]]
 
@@ -79,9 +80,10 @@ export const statements = {
   ),
   enrolment: insert(
     "enrolments",
-    "id, hash, account, uses_left, expires_at",
-    replaced("id", "hash, account, uses_left, expires_at"),
+    "id, hash, account, uses_left, expires_at, launch",
+    replaced("id", "hash, account, uses_left, expires_at, launch"),
   ),
+  ...volunteerStatements,
 } as const
 
 export type StatementName = keyof typeof statements
@@ -99,16 +101,6 @@ function sweeps(first: string) {
     sweepCampaign: `DELETE FROM campaigns WHERE id = (${first})
       AND ${["results", "jobs", "parameters"].map(isEmpty).join(" AND ")}`,
   }
-}
-
-function insert(table: string, columns: string, conflict = ""): string {
-  const holes = columns.split(",").map(() => "?")
-  return `INSERT INTO ${table} (${columns}) VALUES (${holes.join(", ")}) ${conflict}`
-}
-
-function replaced(key: string, columns: string): string {
-  const each = columns.split(",").map(column => `${column.trim()} = excluded.${column.trim()}`)
-  return `ON CONFLICT (${key}) DO UPDATE SET ${each.join(", ")}`
 }
 
 /** `isStored` spares the specification's bytes the way when the campaign has its row already. */
@@ -184,12 +176,11 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
       return [["token", values]]
     }
     case "enrolment": {
-      const { id, hash, account, usesLeft, expiresAt } = write.row
-      return [["enrolment", [id, own(hash), account, usesLeft, expiresAt]]]
+      const { id, hash, account, usesLeft, expiresAt, launch } = write.row
+      return [["enrolment", [id, own(hash), account, usesLeft, expiresAt, launch]]]
     }
     default:
-      write satisfies never
-      throw new Error(`no such write: ${JSON.stringify(write)}`)
+      return encodeVolunteer(write)
   }
 }
 
@@ -218,7 +209,7 @@ function campaignValues(row: CampaignRow): Value[] {
 
 function jobValues(row: JobRow): Value[] {
   const story = JSON.stringify(row.story.map(line => [line.at, line.event, line.phase, line.attempt, line.node]))
-  const tries = JSON.stringify(row.tries.map(one => [one.attempt, one.node, one.phase, one.shape]))
+  const tries = JSON.stringify(row.tries.map(one => [one.attempt, one.node, one.phase, one.shape, one.startedAt]))
   const { campaign, index, phase, outcome, verdict, attempt, node, failures, losses } = row
   return [campaign, index, phase, outcome, verdict, attempt, node, failures, losses, story, tries]
 }
@@ -313,9 +304,4 @@ export function digestBytes(digest: Digest): Uint8Array
 export function digestBytes(digest: Digest | undefined): Uint8Array | null
 export function digestBytes(digest: Digest | undefined): Uint8Array | null {
   return digest === undefined ? null : new Uint8Array(Buffer.from(hexOf(digest), "hex"))
-}
-
-/** A copy of just these bytes: a message between threads would carry the whole buffer that a view looks into. */
-function own(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes)
 }

@@ -3,15 +3,19 @@ import { it } from "node:test"
 import type { CampaignId } from "../core/model.ts"
 import { MemoryStore } from "./memory.ts"
 import { campaignRow, commit, jobRow, storeSuite, WALL_MS } from "./store.suite.ts"
+import { volunteersSuite } from "./volunteers.suite.ts"
 
-storeSuite("MemoryStore", async () => {
+async function make() {
   const store = new MemoryStore({ wallMs: () => WALL_MS })
   const restart = async () => {
     await store.close()
     return store
   }
   return { store, restart, dispose: async () => {} }
-})
+}
+
+storeSuite("MemoryStore", make)
+volunteersSuite("MemoryStore", make)
 
 const one = 1 as CampaignId
 

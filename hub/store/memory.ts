@@ -22,6 +22,7 @@ import type {
 } from "../core/ports.ts"
 import { type CancelledRange, cancelledJob, mergeByIndex } from "./cancelled.ts"
 import { claimsOf, pagesOf } from "./encode.ts"
+import { MemoryVolunteers } from "./memory-volunteers.ts"
 
 export interface MemoryStoreOptions {
   /** Called once for each batch with what puts the oldest waiting batch on "disk". Default: a microtask. */
@@ -69,6 +70,7 @@ export class MemoryStore implements Store {
   #lastForgotten = 0
   readonly #tokens = new Map<string, TokenRow>()
   readonly #enrolments = new Map<string, EnrolmentRow>()
+  readonly volunteers = new MemoryVolunteers()
   #queue: Batch[] = []
   #broken: Error | null = null
   #cause: Error | null = null
@@ -239,7 +241,7 @@ export class MemoryStore implements Store {
         put(this.#enrolments, write.row.id, write.row, undo)
         return
       default:
-        write satisfies never
+        this.volunteers.write(write, undo)
     }
   }
 
@@ -529,6 +531,12 @@ function copied(write: Write): Write {
     case "token":
       return { ...write, row: { ...write.row } }
     case "enrolment":
+      return { ...write, row: { ...write.row } }
+    case "volunteer":
+      return { ...write, row: { ...write.row } }
+    case "host":
+      return { ...write, row: { ...write.row } }
+    case "launch":
       return { ...write, row: { ...write.row } }
     default:
       return write

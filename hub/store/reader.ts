@@ -33,10 +33,13 @@ import type {
   UsageRow,
 } from "../core/ports.ts"
 import { noRules } from "../core/rules.ts"
+import type { LaunchId } from "../core/volunteers.ts"
 import { BLOB_ROWS_PAGE, ERROR_GROUPS_READ, PARAMETER_PAGES_KEPT } from "../limits.ts"
 import { cancelledJob, mergeByIndex } from "./cancelled.ts"
 import { digestBytes } from "./encode.ts"
 import type { Db } from "./open.ts"
+import { SqliteVolunteers } from "./read-volunteers.ts"
+import { bytes, type Columns, found } from "./row.ts"
 
 const campaignSelect = `
   SELECT c.*, p.cursor, p.counts, p.ended_at, p.held, p.waits_for, p.totals, p.told
@@ -142,9 +145,6 @@ function prepare(db: Db) {
   }
 }
 
-/** A row as SQLite gives it: STRICT tables vouch for the types that the functions below name. */
-type Columns = Record<string, unknown>
-
 export class SqliteReader implements StoreReader {
   #db: Db
   #ask: ReturnType<typeof prepare>
@@ -152,9 +152,12 @@ export class SqliteReader implements StoreReader {
   /** Pages never change, so those last used are kept parsed: jobs are offered in order. */
   readonly #pages = new Map<string, string[]>()
 
+  readonly volunteers: SqliteVolunteers
+
   constructor(db: Db) {
     this.#db = db
     this.#ask = prepare(db)
+    this.volunteers = new SqliteVolunteers(db)
   }
 
   /** Goes on with another handle on the same database. */
@@ -162,6 +165,7 @@ export class SqliteReader implements StoreReader {
     this.#ask = prepare(db)
     this.#db = db
     this.#jobPages.clear()
+    this.volunteers.readFrom(db)
   }
 
   hubId(): string {
@@ -365,10 +369,6 @@ function prepareJobs(db: Db, { phase, outcome }: JobFilter) {
   )
 }
 
-function found<R>(columns: Columns | undefined, row: (columns: Columns) => R): R | null {
-  return columns === undefined ? null : row(columns)
-}
-
 function campaignRow(c: Columns): CampaignRow {
   return {
     id: c.id as CampaignId,
@@ -413,8 +413,8 @@ function jobRow(c: Columns): JobRow {
     node: c.node as NodeId | null,
     failures: c.failures as number,
     losses: c.losses as number,
-    tries: (JSON.parse(c.tries as string) as [number, NodeId, Try["phase"], number][]).map(
-      ([attempt, node, phase, shape]) => ({ attempt, node, phase, shape }),
+    tries: (JSON.parse(c.tries as string) as [number, NodeId, Try["phase"], number, number?][]).map(
+      ([attempt, node, phase, shape, startedAt = null]) => ({ attempt, node, phase, shape, startedAt }),
     ),
     story: story.map(([at, event, phase, attempt, node]): StoryLine => ({ at, event, phase, attempt, node })),
   }
@@ -496,15 +496,10 @@ function enrolmentRow(c: Columns): EnrolmentRow {
     account: c.account as string,
     usesLeft: c.uses_left as number,
     expiresAt: c.expires_at as number,
+    launch: c.launch as LaunchId | null,
   }
 }
 
 function blobRef(digest: unknown, sizeBytes: unknown): BlobRef | null {
   return digest === null ? null : { digest: digestOf(digest as Uint8Array), sizeBytes: sizeBytes as number }
-}
-
-/** As the plain array that the port promises, not the Buffer that the driver gives. */
-function bytes(column: unknown): Uint8Array {
-  const { buffer, byteOffset, byteLength } = column as Buffer
-  return new Uint8Array(buffer, byteOffset, byteLength)
 }

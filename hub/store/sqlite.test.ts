@@ -17,12 +17,13 @@ import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { it, type TestContext } from "node:test"
 import { fileURLToPath } from "node:url"
-import type { CampaignId } from "../core/model.ts"
+import type { CampaignId, NodeId } from "../core/model.ts"
 import type { Store } from "../core/ports.ts"
 import { readMigrations } from "./migrate.ts"
 import { checkDriver, closeDb, openDb } from "./open.ts"
 import { openSqliteStore } from "./sqlite.ts"
 import { campaignRow, commit, jobRow, storeSuite, WALL_MS } from "./store.suite.ts"
+import { volunteersSuite } from "./volunteers.suite.ts"
 
 const wallMs = () => WALL_MS
 const one = 1 as CampaignId
@@ -31,7 +32,7 @@ function scratch(): string {
   return realpathSync(mkdtempSync(join(tmpdir(), "cah-store-")))
 }
 
-storeSuite("SqliteStore", async () => {
+async function make() {
   const directory = scratch()
   let store = await openSqliteStore({ directory, wallMs })
   return {
@@ -46,7 +47,10 @@ storeSuite("SqliteStore", async () => {
       rmSync(directory, { recursive: true })
     },
   }
-})
+}
+
+storeSuite("SqliteStore", make)
+volunteersSuite("SqliteStore", make)
 
 /** A directory and stores in it, gone after the test. */
 function place(t: TestContext): { directory: string; file: string; open: () => Promise<Store> } {
@@ -264,4 +268,14 @@ it("knows its migrations as numbered files without gaps, and which of them break
   assert.throws(() => readMigrations(directory), /0004_fourth.sql is not number 3/)
   const ours = fileURLToPath(new URL("./migrations/0001_init.sql", import.meta.url))
   assert.equal(readMigrations()[0]!.sql, readFileSync(ours, "utf8"))
+})
+
+it("no line of the ledger can be changed or taken out, by whatever program", async t => {
+  const { file, open } = place(t)
+  const store = await open()
+  const row = { campaign: one, index: 0, attempt: 1, account: "a", node: "n" as NodeId, slotMs: 5, at: WALL_MS }
+  await commit(store, { kind: "credit", row })
+  await store.close()
+  assert.throws(() => alter(file, "UPDATE credit SET slot_ms = 6"), /append-only/)
+  assert.throws(() => alter(file, "DELETE FROM credit"), /append-only/)
 })

@@ -6,6 +6,7 @@ import { noCounts, noTotals } from "../core/change.ts"
 import type { BlobRef, CampaignId, LogRef, NodeId, StoryLine } from "../core/model.ts"
 import type { CampaignRow, JobRow, NodeRow, ResultRow, Store, TokenRow, Write } from "../core/ports.ts"
 import { noRules } from "../core/rules.ts"
+import type { LaunchId } from "../core/volunteers.ts"
 import { PARAMETER_PAGE_LINES } from "../limits.ts"
 
 export const WALL_MS = 1_700_000_000_000
@@ -66,7 +67,7 @@ export function jobRow(campaign: number, index: number, changes: Partial<JobRow>
     outcome: null,
     verdict: "unchecked",
     attempt: 1,
-    tries: [{ attempt: 1, node: "n1" as NodeId, phase: "offered", shape: 0 }],
+    tries: [{ attempt: 1, node: "n1" as NodeId, phase: "offered", shape: 0, startedAt: null }],
     node: "n1" as NodeId,
     failures: 0,
     losses: 0,
@@ -323,7 +324,8 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
         revokedAt: null,
         lastUsedAt: WALL_MS + 1,
       }
-      const enrolment = { id: "e1", hash: new Uint8Array([1]), account: "vera", usesLeft: 2, expiresAt: WALL_MS }
+      const joining = { account: "vera", usesLeft: 2, expiresAt: WALL_MS, launch: 3 as LaunchId }
+      const enrolment = { id: "e1", hash: new Uint8Array([1]), ...joining }
       const before = await start(
         { kind: "campaign", row: campaign },
         { kind: "parameters", campaign: one, first: 0, lines: ['--name "ü\n"', ""] },

@@ -3,9 +3,13 @@
 // the database has been opened anew: after a failed fsync the kernel may have dropped the pages, and asking it again
 // would be answered yes. It decides nothing and knows no job.
 import { parentPort, workerData } from "node:worker_threads"
+import { faded } from "../core/credit.ts"
 import { CahError, type ErrorCode } from "../core/errors.ts"
+import type { CreditRow } from "../core/volunteers.ts"
 import { REOPEN_PROBE_BYTES } from "../limits.ts"
+import { CHAIN_START, chained } from "./chain.ts"
 import { type StatementName, type Step, statements } from "./encode.ts"
+import { CHAINED, FADED } from "./encode-volunteers.ts"
 import { migrate, readMigrations } from "./migrate.ts"
 import { closeDb, type Db, messageOf, openDb, openHandles } from "./open.ts"
 
@@ -79,6 +83,7 @@ function openWriter(wallMs: number): Opened {
   const db = openDb(file, "writer")
   try {
     refuseDamaged(db)
+    giveFunctions(db)
     migrate(db, readMigrations(), wallMs)
     const prepared = new Map(
       Object.entries(statements).map(([name, sql]) => [name as StatementName, db.prepare(sql)] as const),
@@ -91,6 +96,15 @@ function openWriter(wallMs: number): Opened {
     closeDb(file, db)
     throw thrown
   }
+}
+
+/** What statements about credit count with. In no schema, so that any SQLite can read the database. */
+function giveFunctions(db: Db): void {
+  db.function(FADED, { deterministic: true }, (average, passedMs) => faded(Number(average), Number(passedMs)))
+  db.function(CHAINED, { deterministic: true }, (before, campaign, index, attempt, account, node, slotMs, at) => {
+    const line = { campaign, index, attempt, account, node, slotMs, at } as CreditRow
+    return Buffer.from(chained((before as Uint8Array | null) ?? CHAIN_START, line))
+  })
 }
 
 /**

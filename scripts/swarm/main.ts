@@ -71,6 +71,7 @@ function startAgent(number: number): Promise<DialledLink> {
     const engine = new Engine({ capacity, workshop, journal, clock, log })
     const link = createLink({
       hubUrl: hub as string,
+      via: null,
       insecure: false,
       ca: null,
       identity: identity(number),

@@ -6,10 +6,10 @@ import type { CampaignSpec, JobParameters, Needs as WireNeeds } from "../../../p
 import { type Notice as WireNotice, Occasion as WireOccasion } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { digestOf } from "../../../proto/wire/digest.ts"
 import { readValues } from "../../../proto/wire/parameters.ts"
+import { PropertyError, parseProperty } from "../../../proto/wire/property.ts"
 import { CahError } from "../../core/errors.ts"
 import type { Dependency, Notice, Occasion, Reservation, Rules } from "../../core/model.ts"
 import type { Order } from "../../core/ports.ts"
-import { parseProperty } from "../../core/property.ts"
 import {
   AFTER_MAX,
   ARRAY_MAX,
@@ -169,7 +169,7 @@ function rulesOf(spec: CampaignSpec, wallMs: number): Omit<Rules, "notices"> {
     throw invalid(`the deadline ${new Date(deadlineAt).toISOString()} has passed`)
   }
   // Throws with the column of what is wrong in it.
-  if (spec.property !== "") parseProperty(spec.property)
+  checkProperty(spec.property)
   const shapes = spec.shapes.map(shape => ({
     needs: needsOf(shape.needs),
     walltimeMs: walltimeOf(shape.walltime ?? spec.walltime),
@@ -313,6 +313,15 @@ function digestOfOrder(spec: Uint8Array, lines: readonly string[] | null): Order
   hash.update(`${spec.byteLength} ${lines?.length ?? "none"}\n`).update(spec)
   for (const line of lines ?? []) hash.update(`${Buffer.byteLength(line)} ${line}\n`)
   return digestOf(hash.digest())
+}
+
+function checkProperty(property: string): void {
+  if (property === "") return
+  try {
+    parseProperty(property)
+  } catch (error) {
+    throw error instanceof PropertyError ? invalid(error.message) : error
+  }
 }
 
 function invalid(message: string): CahError {

@@ -12,6 +12,8 @@ export interface StatusHandlerParts extends StatusParts {
   readonly tokens: Tokens
   readonly failures: Failures
   readonly log: Log
+  /** By which BOINC clients ask for work, as the caller knows the hub; null while there is nothing for them. */
+  readonly schedulerUrl: (request: Request) => string | null
 }
 
 interface Answer {
@@ -35,8 +37,13 @@ export function statusHandler(parts: StatusHandlerParts): (request: Request, res
       return text(ready ? 200 : 503, ready ? "ready\n" : failing.join(""))
     },
   }
-  const guarded: Record<string, (viewer: Viewer) => Promise<Answer>> = {
-    "/": async viewer => ({ status: 200, type: "text/html", body: page(await gather(parts, viewer === "all")) }),
+  const statusPage = async (viewer: Viewer, request: Request): Promise<Answer> => {
+    const body = page(await gather(parts, viewer === "all"), { scheduler: parts.schedulerUrl(request) })
+    return { status: 200, type: "text/html", body }
+  }
+  const guarded: Record<string, (viewer: Viewer, request: Request) => Promise<Answer>> = {
+    "/": statusPage,
+    "/status": statusPage,
     "/api/v1/status": async viewer => json(200, await gather(parts, viewer === "all")),
     "/metrics": async () => {
       const { registry } = parts.metrics
@@ -50,12 +57,14 @@ export function statusHandler(parts: StatusHandlerParts): (request: Request, res
     }
     if (open[path] !== undefined) return open[path](new URLSearchParams(query).has("verbose"))
     const viewer = viewerOf(parts, request)
-    return typeof viewer === "string" ? guarded[path]!(viewer) : viewer
+    return typeof viewer === "string" ? guarded[path]!(viewer, request) : viewer
   }
 
   return (request, response) => {
     const [path = "", query = ""] = (request.url ?? "").split("?", 2)
     if (!Object.hasOwn(open, path) && !Object.hasOwn(guarded, path)) return false
+    // The hub's own address is what volunteers give to BOINC, and what they look at first.
+    if (path === "/" && isStranger(request)) return false
     answer(request, path, query)
       .catch(error => {
         parts.log.error({ path, error }, "a status request failed")
@@ -81,6 +90,11 @@ function viewerOf({ tokens, failures }: StatusHandlerParts, request: Request): V
   }
   if (!allows(caller, "read")) return text(403, "this token may not read\n")
   return allows(caller, "admin") ? "all" : "some"
+}
+
+/** Neither at the machine nor with anything to show. */
+function isStranger(request: Request): boolean {
+  return request.headers.authorization === undefined && !isAtTheMachine(request)
 }
 
 function secretOf(header: string | undefined): string | null {

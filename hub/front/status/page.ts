@@ -1,40 +1,33 @@
 // The page at /: in words, whether all is well, and what to do if not. Plain HTML made on the hub, no script, one style that
 // the policy names by its hash. Whatever people named (campaigns, owners) goes through escapeHtml() and nothing else.
-import { createHash } from "node:crypto"
 import { liveCount } from "../../core/change.ts"
+import { baseStyle, escapeHtml, styleHash } from "../html.ts"
 import type { CampaignStatus, Status } from "./gather.ts"
 import { count, duration, size } from "./words.ts"
 
-const style = `
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
-body { max-width: 64rem; margin: 2rem auto; padding: 0 1rem }
+const style = `${baseStyle}
 header p, footer { opacity: .75 }
-h1 { font-size: 1.8rem; margin: 0 }
-h2 { font-size: 1.2rem; margin: 1.5rem 0 .3rem }
 .facts { display: flex; flex-wrap: wrap; gap: 0 3.5rem }
 .wide { overflow-x: auto }
-table { border-collapse: collapse }
-th, td { text-align: left; padding: .15rem 1.2rem .15rem 0; font-variant-numeric: tabular-nums; vertical-align: top }
-th { font-weight: 600; white-space: nowrap }
 .facts th { font-weight: 400 }
 .name { overflow-wrap: anywhere; min-width: 8rem }
 .whole { white-space: nowrap }
 .well::before { content: "✓ " }
 .needs::before { content: "! " }
-code { overflow-wrap: anywhere }
 progress { width: 10rem }
 footer { margin-top: 2rem; font-size: .85rem }
 `
 
 export const contentSecurityPolicy = [
   "default-src 'none'",
-  `style-src 'sha256-${createHash("sha256").update(style).digest("base64")}'`,
+  `style-src ${styleHash(style)}`,
   "base-uri 'none'",
   "form-action 'none'",
   "frame-ancestors 'none'",
 ].join("; ")
 
-export function page(status: Status): string {
+/** By `scheduler` BOINC clients find where to ask; null while there is nothing for volunteers. */
+export function page(status: Status, { scheduler }: { readonly scheduler: string | null }): string {
   const well = status.needs.length === 0
   const { nodes, hub, links, bytes, database, disk, process: running } = status
   return `<!doctype html>
@@ -44,6 +37,7 @@ export function page(status: Status): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="refresh" content="30">
 <title>${escapeHtml(status.verdict)} · clouds-at-home</title>
+${scheduler === null ? "" : `<link rel="boinc_scheduler" href="${escapeHtml(scheduler)}">`}
 <style>${style}</style>
 </head>
 <body>
@@ -89,7 +83,7 @@ ${
 }
 </div>
 </main>
-<footer>hub ${escapeHtml(hub.id)}, version ${escapeHtml(hub.version)}, up ${duration(hub.uptimeSeconds)}. This page loads itself anew every 30 s; for programs: <a href="/api/v1/status">/api/v1/status</a>, <a href="/metrics">/metrics</a>.</footer>
+<footer>hub ${escapeHtml(hub.id)}, version ${escapeHtml(hub.version)}, up ${duration(hub.uptimeSeconds)}. This page loads itself anew every 30 s; for programs: <a href="/api/v1/status">/api/v1/status</a>, <a href="/metrics">/metrics</a>. For volunteers: <a href="/volunteer">their page</a>.</footer>
 </body>
 </html>
 `
@@ -145,9 +139,4 @@ function stateOf({ total, counts }: CampaignStatus): string {
   }
   if (counts.finished === total) return "finished"
   return counts.cancelled === total - counts.finished ? "cancelled" : "failed"
-}
-
-export function escapeHtml(text: string): string {
-  const names: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" }
-  return text.replace(/[&<>"']/g, character => names[character] ?? "")
 }

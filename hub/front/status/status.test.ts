@@ -32,7 +32,7 @@ describe("the operator's endpoints", () => {
 
   /** As a reverse proxy on the same machine passes it on. */
   const elsewhere = { "x-forwarded-for": "192.0.2.7" }
-  const guarded = ["/", "/metrics", "/api/v1/status"]
+  const guarded = ["/status", "/metrics", "/api/v1/status"]
 
   it("say that the process lives and that the hub is ready, to everybody", async () => {
     for (const headers of [{}, elsewhere]) {

@@ -1,8 +1,12 @@
 // Reads what a scientist asks of nodes: OAR's -p, which is the inside of an SQL WHERE, or the part of it that can be judged
 // node by node. Every value stands against one property, so that `has_ffmpeg = yes` is an error that says how to write it
-// and not a comparison with a property called yes. Whatever the text, it ends in a property or in a CahError with a column.
-import { CahError } from "./errors.ts"
+// and not a comparison with a property called yes. Whatever the text, it ends in a property or in a PropertyError with a column.
 import type { Literal, Operator, Property } from "./property.ts"
+
+/** What was written is no property. The message is for people: the column, from 1, and what was expected there. */
+export class PropertyError extends Error {
+  override readonly name = "PropertyError"
+}
 
 /** Characters. A sentence that names a hundred models still fits. */
 export const PROPERTY_MAX_CHARACTERS = 4_096
@@ -44,10 +48,7 @@ const lexemes =
 
 function tokens(text: string): Token[] {
   if (text.length > PROPERTY_MAX_CHARACTERS) {
-    throw new CahError(
-      "invalid_argument",
-      `the property has ${text.length} characters, and may have ${PROPERTY_MAX_CHARACTERS}`,
-    )
+    throw new PropertyError(`the property has ${text.length} characters, and may have ${PROPERTY_MAX_CHARACTERS}`)
   }
   const all: Token[] = []
   for (let at = 0; at < text.length; ) {
@@ -91,7 +92,7 @@ export function readNumber(text: string): number | null {
 
 // ---- sentences ---------------------------------------------------------------------------------------------------
 
-/** Throws CahError invalid_argument that names the column, from 1, and what was expected there. */
+/** Throws PropertyError, which names the column, from 1, and what was expected there. */
 export function parseProperty(text: string): Property {
   const all = tokens(text)
   let next = 0
@@ -105,7 +106,7 @@ export function parseProperty(text: string): Property {
     next++
     return true
   }
-  const expected = (what: string, candidates: readonly string[] = []): CahError => {
+  const expected = (what: string, candidates: readonly string[] = []): PropertyError => {
     const token = peek()
     return wrong(text, token.at, `expected ${what}, found ${foundText(token)}${hint(token, candidates)}`)
   }
@@ -266,9 +267,9 @@ function negatedIf(isNegated: boolean, of: Property): Property {
 
 // ---- what is wrong -----------------------------------------------------------------------------------------------
 
-function wrong(text: string, at: number, what: string): CahError {
+function wrong(text: string, at: number, what: string): PropertyError {
   const column = [...text.slice(0, at)].length + 1
-  return new CahError("invalid_argument", `property, column ${column}: ${what}`)
+  return new PropertyError(`property, column ${column}: ${what}`)
 }
 
 function clipped(text: string): string {

@@ -1,9 +1,9 @@
 // What a scientist asks of nodes, `mem > 64G AND cpu_flags LIKE '%avx2%'`, as a value: whether a node matches it, by SQL's
 // three-valued logic (a property that a node does not report is NULL, and what is not known to hold does not match), what
-// a node lacks of it, and how it is printed. where.ts reads it from text. Nothing of it ever reaches a database.
+// a node lacks of it, and how it is printed. The hub judges by it, and an agent in an appliance once more. where.ts reads it from text. Nothing of it ever reaches a database.
 import { readNumber, SIZE_PROPERTIES } from "./where.ts"
 
-export { parseProperty } from "./where.ts"
+export { PropertyError, parseProperty } from "./where.ts"
 
 export type Operator = "=" | "<>" | "<" | "<=" | ">" | ">="
 
@@ -30,6 +30,20 @@ export function lowerCased(properties: NodeProperties): NodeProperties {
   const lowered: Record<string, string | number> = Object.create(null)
   for (const [name, value] of Object.entries(properties)) lowered[name.toLowerCase()] ??= value
   return lowered
+}
+
+/** What a node reports of itself, and what else is known of it, which counts where both say something. */
+export function factsOf(node: {
+  readonly id: string
+  readonly name: string
+  readonly slots: number
+  readonly memoryBytes: number
+  readonly diskBytes: number
+  readonly properties: NodeProperties
+}): NodeProperties {
+  const { id, name, slots, memoryBytes, diskBytes, properties } = node
+  const known = { node: id, name, slots, core: slots, mem: memoryBytes, disk: diskBytes }
+  return { ...lowerCased(properties), ...known }
 }
 
 // ---- judgement ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,20 @@
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { recordedLog } from "./fixtures.ts"
+import { createGuest } from "./guest.ts"
+
+test("a guest tells its launcher in single lines, whatever is in a reason", () => {
+  const lines: string[] = []
+  const guest = createGuest(line => lines.push(line), recordedLog())
+  guest.welcomed()
+  guest.fatal("revoked\ncah: agent hello\r\u001b[2J")
+  assert.deepEqual(lines, ["cah: agent hello\n", "cah: fatal revoked cah: agent hello [2J\n"])
+})
+
+test("a clock that is nearly right is left alone", () => {
+  const log = recordedLog()
+  const guest = createGuest(() => assert.fail("said something"), log)
+  guest.setClock(Date.now() + 500)
+  guest.setClock(Date.now() - 500)
+  assert.deepEqual(log.lines, [])
+})

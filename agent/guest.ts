@@ -1,0 +1,30 @@
+// What an agent does besides when it is alone in a virtual machine: tells the launcher how it is on the console, in lines that begin with "cah:",
+// and sets the clock, which nobody else does. Says nothing that a job could have written.
+import { execFile } from "node:child_process"
+import type { Log } from "./core/ports.ts"
+import { CLOCK_SET_MS } from "./limits.ts"
+
+export interface Guest {
+  /** The hub has welcomed us. */
+  welcomed(): void
+  /** Another try would end the same way. */
+  fatal(reason: string): void
+  /** What time it is. */
+  setClock(wallMs: number): void
+}
+
+export function createGuest(write: (line: string) => void, log: Log): Guest {
+  const say = (text: string): void => write(`cah: ${text.replace(/\p{Cc}+/gu, " ")}\n`)
+  return {
+    welcomed: () => say("agent hello"),
+    fatal: reason => say(`fatal ${reason}`),
+    setClock(wallMs) {
+      const offMs = Math.round(wallMs - Date.now())
+      if (Math.abs(offMs) < CLOCK_SET_MS) return
+      execFile("date", ["--utc", `--set=@${(wallMs / 1_000).toFixed(3)}`], error => {
+        if (error === null) log.info({ offMs }, "the clock was set")
+        else log.warn({ offMs, err: error }, "the clock is wrong and cannot be set")
+      })
+    },
+  }
+}

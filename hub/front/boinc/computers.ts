@@ -1,0 +1,197 @@
+// Volunteers' computers and what was handed to them, as they change: made, ended, stopped, started again, forgotten. Whatever a
+// front tells a computer or its volunteer is on disk before. Changes of one volunteer's computers take turns.
+import { randomBytes } from "node:crypto"
+import type { Enrolments } from "../../auth/enrolments.ts"
+import { secretOf } from "../../auth/secret.ts"
+import { CahError } from "../../core/errors.ts"
+import type { NodeId } from "../../core/model.ts"
+import type { Clock, Engine, StoreReader, Write } from "../../core/ports.ts"
+import {
+  accountOf,
+  type HostId,
+  type HostRow,
+  type LaunchId,
+  type LaunchRow,
+  type VolunteerId,
+  type VolunteerRow,
+} from "../../core/volunteers.ts"
+import { HOSTS_PER_VOLUNTEER_MAX, LAUNCH_DEADLINE_MS, LAUNCH_ENROLMENT_MS } from "../../limits.ts"
+import { Turns } from "../../turns.ts"
+import type { HubKey } from "./key.ts"
+import type { AppVersion } from "./release.ts"
+import type { SchedulerRequest } from "./request.ts"
+
+export interface ComputerParts {
+  readonly store: Pick<StoreReader, "volunteers">
+  readonly engine: Pick<Engine, "commit" | "node" | "revokeNode" | "drainNode">
+  readonly enrolments: Pick<Enrolments, "forLaunch" | "withdraw">
+  readonly clock: Clock
+  readonly key: HubKey
+}
+
+export class Computers {
+  readonly #parts: ComputerParts
+  readonly #turns = new Turns()
+  #lastHost: number
+  #lastLaunch: number
+
+  constructor(parts: ComputerParts) {
+    this.#parts = parts
+    const last = parts.store.volunteers.lastIds()
+    this.#lastHost = last.host
+    this.#lastLaunch = last.launch
+  }
+
+  /** What reads and then changes computers of this volunteer; never two at once. */
+  inTurn<T>(volunteer: VolunteerId, work: () => Promise<T>): Promise<T> {
+    return this.#turns.take(String(volunteer), work)
+  }
+
+  /** A new record. CahError resource_exhausted when the account has too many. */
+  newHost(volunteer: VolunteerId, request: SchedulerRequest): HostRow {
+    if (this.#parts.store.volunteers.hostsOf(volunteer).length >= HOSTS_PER_VOLUNTEER_MAX) {
+      const message = `this account has ${HOSTS_PER_VOLUNTEER_MAX} computers already: please make another account`
+      throw new CahError("resource_exhausted", message, { retry: "never" })
+    }
+    const nowMs = this.#parts.clock.wallMs()
+    const row = {
+      id: ++this.#lastHost as HostId,
+      volunteer,
+      stopped: false,
+      barred: false,
+      failures: 0,
+      notBefore: 0,
+      createdAt: nowMs,
+    }
+    return this.heard({ ...row, cpid: "", sequence: 0, name: "", facts: {}, heardAt: nowMs }, request)
+  }
+
+  /** The record with what the request tells. */
+  heard(row: HostRow, { host, sequence }: SchedulerRequest): HostRow {
+    const { cpid, name, facts } = host
+    return { ...row, cpid, name, facts, sequence, heardAt: this.#parts.clock.wallMs() }
+  }
+
+  /** A launch for the host, and what else has to be committed with it. */
+  newLaunch(
+    volunteer: VolunteerId,
+    host: HostId,
+    chosen: { version: AppVersion; versionNumber: number; hubUrl: string },
+  ) {
+    const nowMs = this.#parts.clock.wallMs()
+    const launch: LaunchRow = {
+      id: ++this.#lastLaunch as LaunchId,
+      host,
+      secretName: randomBytes(16).toString("hex"),
+      planClass: chosen.version.planClass,
+      versionNumber: chosen.versionNumber,
+      enrolment: randomBytes(8).toString("hex"),
+      hubUrl: chosen.hubUrl,
+      stopping: null,
+      ending: null,
+      exitStatus: null,
+      message: "",
+      madeAt: nowMs,
+      deadlineAt: nowMs + LAUNCH_DEADLINE_MS,
+      endedAt: null,
+    }
+    const secret = this.#secretOf(launch)
+    const { enrolments } = this.#parts
+    const enrolment = enrolments.forLaunch(secret, accountOf(volunteer), launch.id, LAUNCH_ENROLMENT_MS)
+    return { launch, writes: [{ kind: "launch", row: launch }, enrolment] satisfies Write[] }
+  }
+
+  /** The launch's input file, the same bytes each time: where the hub is, and how the virtual machine joins it, once. */
+  inputOf(launch: LaunchRow): Buffer {
+    const { secret: enrolToken } = this.#secretOf(launch)
+    const input = { format: 1, hub: launch.hubUrl, enrolToken, name: `host-${launch.host}`, caPem: null }
+    return Buffer.from(`${JSON.stringify(input)}\n`)
+  }
+
+  #secretOf({ id, enrolment }: LaunchRow) {
+    return secretOf("cahjoin", enrolment, this.#parts.key.derive("enrolment", String(id), enrolment))
+  }
+
+  /** To be committed with a launch that ends or shall end: nobody joins by it any more. */
+  withdraw(launch: LaunchRow): Write[] {
+    return this.#parts.enrolments.withdraw(launch.enrolment)
+  }
+
+  nodeOf(launch: LaunchRow): NodeId | null {
+    return this.#parts.store.volunteers.launchTally(launch.id).node
+  }
+
+  /** The launch's node works no more from this moment on, and what it had goes to others. After the launch's row is on disk. */
+  async revokeNodeOf(launch: LaunchRow): Promise<void> {
+    const node = this.nodeOf(launch)
+    if (node !== null && this.#parts.engine.node(node)?.revoked === false) await this.#parts.engine.revokeNode(node)
+  }
+
+  async drainNodeOf(launch: LaunchRow): Promise<void> {
+    const node = this.nodeOf(launch)
+    const known = node === null ? null : this.#parts.engine.node(node)
+    if (known !== null && !known.drained && !known.revoked) await this.#parts.engine.drainNode(known.id, true)
+  }
+
+  // ---- what volunteers do on their page ----
+
+  /** Stops at once: the work goes to others now, the virtual machine is put away when the computer next calls. */
+  stop(volunteer: VolunteerId, host: HostId): Promise<void> {
+    return this.inTurn(volunteer, async () => {
+      const row = this.#own(volunteer, host)
+      if (row.stopped) return
+      const launch = this.#parts.store.volunteers.liveLaunch(host)
+      const ending: Write[] =
+        launch === null
+          ? []
+          : [
+              {
+                kind: "launch",
+                row: { ...launch, stopping: launch.stopping ?? "You pressed stop on the hub's page." },
+              },
+              ...this.withdraw(launch),
+            ]
+      await this.#parts.engine.commit([{ kind: "host", row: { ...row, stopped: true } }, ...ending])
+      if (launch !== null) await this.revokeNodeOf(launch)
+    })
+  }
+
+  /** It gets work again when it next calls. */
+  start(volunteer: VolunteerId, host: HostId): Promise<void> {
+    return this.inTurn(volunteer, async () => {
+      const row = this.#own(volunteer, host)
+      await this.#parts.engine.commit([{ kind: "host", row: { ...row, stopped: false, failures: 0, notBefore: 0 } }])
+    })
+  }
+
+  /** What must go, and be committed together with the account's own row; then the nodes. */
+  async forget(volunteer: VolunteerRow, commit: (writes: Write[]) => Promise<unknown>): Promise<void> {
+    await this.inTurn(volunteer.id, async () => {
+      const nowMs = this.#parts.clock.wallMs()
+      const { volunteers } = this.#parts.store
+      const hosts = volunteers.hostsOf(volunteer.id)
+      const writes: Write[] = []
+      const live: LaunchRow[] = []
+      for (const host of hosts) {
+        writes.push({ kind: "host", row: { ...host, cpid: "", name: "", facts: {}, stopped: true } })
+        for (const launch of volunteers.launchesOf(host.id, Number.MAX_SAFE_INTEGER)) {
+          if (launch.endedAt === null) {
+            live.push(launch)
+            writes.push(...this.withdraw(launch))
+            const over = { stopping: "The account was deleted.", ending: "aborted", endedAt: nowMs } as const
+            writes.push({ kind: "launch", row: { ...launch, ...over, message: "" } })
+          } else if (launch.message !== "") writes.push({ kind: "launch", row: { ...launch, message: "" } })
+        }
+      }
+      await commit(writes)
+      for (const launch of live) await this.revokeNodeOf(launch)
+    })
+  }
+
+  #own(volunteer: VolunteerId, host: HostId): HostRow {
+    const row = this.#parts.store.volunteers.host(host)
+    if (row === null || row.volunteer !== volunteer)
+      throw new CahError("not_found", "there is no such computer of yours")
+    return row
+  }
+}

@@ -1,0 +1,196 @@
+// A scheduler request in our words. What the client says of its machine is a stranger's word: good for choosing what to
+// send, for its volunteer's eyes and for statistics; nothing is credited by it.
+import { CahError } from "../../core/errors.ts"
+import { BOINC_FACT_CHARACTERS_MAX, BOINC_LIST_MAX, BOINC_STDERR_CHARACTERS } from "../../limits.ts"
+import { type Element, readXml } from "./xml.ts"
+
+export interface ReportedResult {
+  readonly name: string
+  /** BOINC's: 5 is success, 3 an error, 6 aborted. */
+  readonly state: number
+  readonly exitStatus: number
+  /** The end of what the program said. */
+  readonly stderr: string
+}
+
+export interface SchedulerRequest {
+  readonly authenticator: string
+  /** 0: it has none of ours. */
+  readonly hostId: number
+  readonly sequence: number
+  /** [7, 20, 5] */
+  readonly clientVersion: readonly [number, number, number]
+  /** The first is what it is, the others what it can run as well. */
+  readonly platforms: readonly string[]
+  readonly wantsWork: boolean
+  readonly refusesWork: boolean
+  /** The key that it holds; "" before it has one. */
+  readonly codeSignKey: string
+  readonly crossId: string
+  readonly host: HostFacts
+  readonly limits: HostLimits
+  readonly reported: readonly ReportedResult[]
+  /** Names of results that it has and has not reported. */
+  readonly inProgress: readonly string[]
+  readonly messages: readonly { readonly result: string; readonly variety: string }[]
+}
+
+export interface HostFacts {
+  readonly name: string
+  readonly cpid: string
+  readonly processors: number
+  readonly memoryBytes: number
+  readonly virtualBox: string
+  /** The processor could do virtualisation, and the firmware forbids it. */
+  readonly extensionsDisabled: boolean
+  /** For people and statistics, by BOINC's own names. */
+  readonly facts: Record<string, string>
+}
+
+/** What the volunteer allows, as the client works by it. */
+export interface HostLimits {
+  readonly processorsPercent: number
+  readonly memoryPercent: number
+  readonly diskBytes: number
+}
+
+/** Which of the host's own descriptions are kept. */
+const factNames = [
+  "timezone",
+  "p_ncpus",
+  "p_vendor",
+  "p_model",
+  "p_fpops",
+  "p_iops",
+  "p_membw",
+  "m_nbytes",
+  "m_cache",
+  "m_swap",
+  "d_total",
+  "d_free",
+  "os_name",
+  "os_version",
+  "virtualbox_version",
+] as const
+
+/** The account key alone, found without reading the rest: who has none is answered cheaply. */
+export function authenticatorOf(text: string): string {
+  return /<authenticator>\s*([^<\s]{1,255})\s*<\/authenticator>/.exec(text.slice(0, 4_096))?.[1] ?? ""
+}
+
+/** CahError invalid_argument when it is none. */
+export function parseSchedulerRequest(text: string): SchedulerRequest {
+  const { rest, said } = withoutStderr(text)
+  const root = readXml(rest, "scheduler_request")
+  const info = root.one("host_info")
+  const preferences = root.one("working_global_preferences").one("global_preferences")
+  const disk = root.one("disk_usage")
+  const platforms = [root.text("platform_name"), ...root.all("alt_platform").map(each => each.text("name"))]
+  return {
+    authenticator: root.text("authenticator"),
+    hostId: root.count("hostid"),
+    sequence: root.count("rpc_seqno"),
+    clientVersion: [
+      root.count("core_client_major_version"),
+      root.count("core_client_minor_version"),
+      root.count("core_client_release"),
+    ],
+    platforms: bounded(
+      platforms.filter(name => name !== ""),
+      "platforms",
+    ),
+    wantsWork:
+      root.number("work_req_seconds") > 0 || root.number("cpu_req_secs") > 0 || root.number("cpu_req_instances") > 0,
+    refusesWork: root.flag("dont_send_work"),
+    codeSignKey: root.text("code_sign_key"),
+    crossId: root.text("cross_project_id"),
+    host: {
+      name: short(info.text("domain_name")),
+      cpid: cpidOf(info.text("host_cpid")),
+      processors: Math.max(1, info.count("p_ncpus")),
+      memoryBytes: info.count("m_nbytes"),
+      virtualBox: short(info.text("virtualbox_version")),
+      extensionsDisabled: info.flag("p_vm_extensions_disabled"),
+      facts: factsOf(root, info),
+    },
+    limits: {
+      processorsPercent: percent(preferences.number("max_ncpus_pct")),
+      memoryPercent: Math.min(
+        percent(preferences.number("ram_max_used_busy_pct")),
+        percent(preferences.number("ram_max_used_idle_pct")),
+      ),
+      diskBytes: disk.has("d_project_share") ? disk.count("d_project_share") : info.count("d_free"),
+    },
+    reported: bounded(root.all("result"), "results").map(result => reportedResult(result, said)),
+    inProgress: bounded(root.one("other_results").all("other_result"), "results").map(each => each.text("name")),
+    messages: bounded(root.all("msg_from_host"), "messages").map(each => ({
+      result: each.text("result_name"),
+      variety: short(each.text("variety")),
+    })),
+  }
+}
+
+/**
+ * What programs said is the one part that is not the client's own text and may look like anything: it is taken out before the
+ * rest is read, and a number left in its place.
+ */
+function withoutStderr(text: string): { rest: string; said: string[] } {
+  const said: string[] = []
+  const rest = text.replace(
+    /<stderr_out>([\s\S]*?)<\/stderr_out>(?=\s*<(?:\/result|file_info)>)/g,
+    (_all, inside: string) => {
+      said.push(tailOf(inside))
+      return `<stderr_out>${said.length - 1}</stderr_out>`
+    },
+  )
+  return { rest, said }
+}
+
+/** Without the client's own wrapping; the end of it, as much as is kept. */
+function tailOf(wrapped: string): string {
+  const inner = /<!\[CDATA\[([\s\S]*)\]\]>/.exec(wrapped)?.[1] ?? wrapped
+  const plain = inner
+    .replace(/<core_client_version>[^<]*<\/core_client_version>/, "")
+    .replace(/<\/?(?:message|stderr_txt)>/g, "")
+    .replace(/[^\P{Cc}\n]/gu, "")
+  return plain.trim().slice(-BOINC_STDERR_CHARACTERS)
+}
+
+function reportedResult(result: Element, said: readonly string[]): ReportedResult {
+  return {
+    name: result.text("name"),
+    state: result.count("state"),
+    exitStatus: Math.trunc(result.number("exit_status")),
+    stderr: said[result.count("stderr_out")] ?? "",
+  }
+}
+
+function factsOf(root: Element, info: Element): Record<string, string> {
+  const facts: Record<string, string> = {}
+  for (const name of factNames) {
+    const value = short(info.text(name))
+    if (value !== "") facts[name] = value
+  }
+  const version = ["major_version", "minor_version", "release"].map(part => root.count(`core_client_${part}`))
+  const network = root.one("net_stats")
+  return { ...facts, boinc_version: version.join("."), n_bwup: network.text("bwup"), n_bwdown: network.text("bwdown") }
+}
+
+/** 32 hex characters, or "": nothing can be told by it. */
+function cpidOf(text: string): string {
+  return /^[0-9a-f]{32}$/.test(text) ? text : ""
+}
+
+/** To the client 0, or nothing, is no limit. */
+function percent(value: number): number {
+  return value > 0 && value < 100 ? value : 100
+}
+
+function short(text: string): string {
+  return text.replace(/[\p{Cc}]/gu, " ").slice(0, BOINC_FACT_CHARACTERS_MAX)
+}
+
+function bounded<T>(list: T[], what: string): T[] {
+  if (list.length <= BOINC_LIST_MAX) return list
+  throw new CahError("invalid_argument", `more than ${BOINC_LIST_MAX} ${what} in one request`)
+}

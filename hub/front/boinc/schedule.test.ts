@@ -1,0 +1,351 @@
+import assert from "node:assert/strict"
+import { describe, it } from "node:test"
+import type { NodeId } from "../../core/model.ts"
+import type { HostId, HostRow, LaunchId, LaunchRow, VolunteerId, VolunteerRow } from "../../core/volunteers.ts"
+import {
+  BOINC_CALL_EVERY_S,
+  BOINC_CALL_SPREAD_S,
+  BOINC_MEND_DELAY_S,
+  BOINC_NOTHING_DELAY_S,
+  HOST_QUIET_MS,
+  LAUNCH_ABORTED_BACKOFF_S,
+  LAUNCH_BACKOFF_S,
+  LAUNCH_DEADLINE_MS,
+  LAUNCH_GOOD_MS,
+} from "../../limits.ts"
+import { clientRequest, type Sent, testRelease } from "./client.suite.ts"
+import { launchIdOf, resultName } from "./launch.ts"
+import { parseSchedulerRequest } from "./request.ts"
+import { type Decision, decide, hostFor, type Known } from "./schedule.ts"
+
+const nowMs = 1_800_000_000_000
+const release = testRelease()
+
+const volunteer: VolunteerRow = {
+  id: 1 as VolunteerId,
+  email: "vera@example.org",
+  name: "Vera",
+  salt: new Uint8Array(),
+  password: new Uint8Array(),
+  keyHash: new Uint8Array(),
+  sealedKey: new Uint8Array(),
+  crossId: "",
+  session: 0,
+  shown: false,
+  preferences: null,
+  createdAt: 0,
+  forgottenAt: null,
+}
+
+function hostRow(change: Partial<HostRow> = {}): HostRow {
+  return {
+    id: 3 as HostId,
+    volunteer: volunteer.id,
+    cpid: "c".repeat(32),
+    sequence: 5,
+    name: "attic",
+    facts: {},
+    stopped: false,
+    barred: false,
+    failures: 0,
+    notBefore: 0,
+    createdAt: 0,
+    heardAt: nowMs,
+    ...change,
+  }
+}
+
+function launchRow(change: Partial<LaunchRow> = {}): LaunchRow {
+  return {
+    id: 9 as LaunchId,
+    host: 3 as HostId,
+    secretName: "e".repeat(32),
+    planClass: "qemu",
+    versionNumber: 100,
+    enrolment: "f".repeat(16),
+    hubUrl: "http://hub",
+    stopping: null,
+    ending: null,
+    exitStatus: null,
+    message: "",
+    madeAt: nowMs - 60_000,
+    deadlineAt: nowMs - 60_000 + LAUNCH_DEADLINE_MS,
+    endedAt: null,
+    ...change,
+  }
+}
+
+const enrolled = { node: "n1" as NodeId, bytesIn: 0, bytesOut: 0 }
+const unused = { node: null, bytesIn: 0, bytesOut: 0 }
+const name = resultName(launchRow())
+
+function decided(sent: Partial<Sent>, known: Partial<Known> = {}): Decision {
+  const request = parseSchedulerRequest(clientRequest({ hostId: 3, sequence: 6, ...sent }))
+  return decide(request, {
+    volunteer,
+    host: hostRow(),
+    launch: null,
+    tally: unused,
+    node: null,
+    release,
+    nowMs,
+    random: 0,
+    ...known,
+  })
+}
+
+function texts({ messages }: Decision): string {
+  return messages.map(message => message.text).join(" ")
+}
+
+describe("a computer that calls", () => {
+  const request = (sent: Partial<Sent>) => parseSchedulerRequest(clientRequest(sent))
+  const known = (change: Partial<HostRow>, isWorking = false) => ({ host: hostRow(change), isWorking })
+
+  const facts = parseSchedulerRequest(clientRequest()).host.facts
+
+  it("goes on with its record, also when the same request comes twice", () => {
+    for (const sequence of [5, 6, 60]) {
+      assert.equal(hostFor(request({ hostId: 3, sequence }), [known({ sequence: 5, facts })], nowMs)?.id, 3)
+    }
+  })
+
+  it("that says the same number from another machine is a copy too; later, a new memory bar is none", () => {
+    for (const other of [{ name: "laptop" }, { memoryBytes: 1e9 }]) {
+      assert.equal(hostFor(request({ hostId: 3, sequence: 5, ...other }), [known({ sequence: 5, facts })], nowMs), null)
+      assert.equal(
+        hostFor(request({ hostId: 3, sequence: 6, ...other }), [known({ sequence: 5, facts })], nowMs)?.id,
+        3,
+      )
+    }
+  })
+
+  it("is called back at times that spread", () => {
+    const at = (random: number) => decided({}, { random }).callAfterS
+    assert.deepEqual([at(0), at(0.999)], [BOINC_CALL_EVERY_S, BOINC_CALL_EVERY_S + BOINC_CALL_SPREAD_S])
+  })
+
+  it("that counts lower than it did is a copy, and gets a record of its own", () => {
+    assert.equal(hostFor(request({ hostId: 3, sequence: 4 }), [known({ sequence: 5 })], nowMs), null)
+  })
+
+  it("that lost its id is known again by what its client calls it, unless another goes on under that", () => {
+    const lost = request({ hostId: 0, sequence: 0 })
+    assert.equal(hostFor(lost, [known({})], nowMs)?.id, 3)
+    assert.equal(hostFor(lost, [known({ cpid: "d".repeat(32) })], nowMs), null)
+    assert.equal(hostFor(lost, [known({}, true)], nowMs), null, "it works, and was heard just now")
+    assert.equal(hostFor(lost, [known({ heardAt: nowMs - HOST_QUIET_MS }, true)], nowMs)?.id, 3)
+    assert.equal(hostFor(request({ cpid: "" }), [known({ cpid: "" })], nowMs), null)
+  })
+})
+
+describe("a launch", () => {
+  it("is made at the first request for work, and called after", () => {
+    const { send, callAfterS, messages } = decided({})
+    assert.equal(send?.kind === "new" && send.version.planClass, "qemu")
+    assert.deepEqual([callAfterS, messages], [BOINC_CALL_EVERY_S, []])
+  })
+
+  it("is not made for who wants none, or asks for none", () => {
+    for (const sent of [{ refuses: true }, { wants: 0 }]) {
+      const decision = decided(sent)
+      assert.deepEqual([decision.send, decision.messages], [null, []])
+    }
+  })
+
+  it("is for QEMU first, and for VirtualBox where that failed and this is usable", () => {
+    const planClass = (sent: Partial<Sent>, failures = 0) => {
+      const { send } = decided(sent, { host: hostRow({ failures }) })
+      return send?.kind === "new" ? send.version.planClass : null
+    }
+    const box = { virtualBox: "7.0.20" }
+    assert.deepEqual(
+      [0, 1, 2].map(failures => planClass(box, failures)),
+      ["qemu", "vbox", "qemu"],
+    )
+    for (const sent of [{}, { virtualBox: "7.0.20 (unusable)" }, { ...box, extensionsDisabled: true }]) {
+      assert.deepEqual([planClass(sent), planClass(sent, 1)], ["qemu", "qemu"])
+    }
+  })
+
+  it("goes on, one at a time, however often more is asked for", () => {
+    const decision = decided({ others: [name], wants: 100_000 }, { launch: launchRow(), tally: enrolled })
+    assert.deepEqual([decision.send, decision.abort, decision.callAfterS], [null, [], BOINC_CALL_EVERY_S])
+    assert.match(texts(decision), /has what it gets/)
+    assert.equal(decided({ others: [name], wants: 0 }, { launch: launchRow() }).messages.length, 0)
+  })
+
+  it("is given more time when half of its time is over", () => {
+    const launch = launchRow({ deadlineAt: nowMs + LAUNCH_DEADLINE_MS / 2 - 1 })
+    const decision = decided({ others: [name] }, { launch, tally: enrolled })
+    assert.equal(decision.send?.kind, "deadline")
+    assert.equal(decision.launch?.deadlineAt, nowMs + LAUNCH_DEADLINE_MS)
+  })
+
+  it("whose answer was lost is sent again as it was; one that was used already has ended", () => {
+    assert.equal(decided({}, { launch: launchRow() }).send?.kind, "again")
+    const gone = decided({}, { launch: launchRow(), tally: enrolled })
+    assert.equal(gone.launch?.ending, "lost")
+    assert.equal(gone.send?.kind, "new")
+    const old = decided({}, { launch: launchRow({ versionNumber: 99 }) })
+    assert.deepEqual([old.launch?.ending, old.send?.kind], ["lost", "new"])
+  })
+
+  it("that is reported is acknowledged and over", () => {
+    const results = [{ name, state: 5, exit: 0, stderr: "bye" }]
+    const { acknowledge, launch, host } = decided({ results, wants: 0 }, { launch: launchRow(), tally: enrolled })
+    assert.deepEqual(acknowledge, [name])
+    assert.deepEqual([launch?.ending, launch?.message, launch?.endedAt, host.failures], ["finished", "bye", nowMs, 0])
+  })
+
+  it("that failed is followed by another after a pause that grows, without being asked for", () => {
+    for (const [before, pauseS] of [...LAUNCH_BACKOFF_S, LAUNCH_BACKOFF_S.at(-1)!].entries()) {
+      const results = [{ name, state: 3, exit: 1, stderr: "no hypervisor" }]
+      const failed = decided({ results, wants: 0 }, { launch: launchRow(), host: hostRow({ failures: before }) })
+      assert.deepEqual([failed.launch?.ending, failed.host.failures], ["failed", before + 1])
+      assert.equal(failed.host.notBefore, nowMs + pauseS * 1_000)
+      assert.equal(failed.send, null)
+      const early = decided({}, { host: failed.host })
+      assert.deepEqual([early.send, early.callAfterS], [null, pauseS + 1])
+      assert.match(texts(early), /ended in an error; this computer gets another in/)
+      assert.equal(decided({ wants: 0 }, { host: { ...failed.host, notBefore: nowMs } }).send?.kind, "new")
+    }
+  })
+
+  it("that lived long does not count with the failures before it", () => {
+    const launch = launchRow({ madeAt: nowMs - LAUNCH_GOOD_MS })
+    const results = [{ name: resultName(launch), state: 3, exit: 1 }]
+    const { host } = decided({ results }, { launch, host: hostRow({ failures: 4 }) })
+    assert.deepEqual([host.failures, host.notBefore], [1, nowMs + LAUNCH_BACKOFF_S[0] * 1_000])
+  })
+
+  it("that its volunteer aborted is not followed by another at once; one that the hub aborted may be", () => {
+    const ended = (exit: number) => decided({ results: [{ name, state: 6, exit }] }, { launch: launchRow() })
+    assert.deepEqual(
+      [ended(203).launch?.ending, ended(203).host.notBefore],
+      ["aborted", nowMs + LAUNCH_ABORTED_BACKOFF_S * 1_000],
+    )
+    assert.deepEqual([ended(202).host.failures, ended(202).send?.kind], [0, "new"])
+  })
+
+  it("of another computer, or of nobody, is stopped where it shows up, and acknowledged without being believed", () => {
+    const decision = decided(
+      { others: ["vm_4_5_0", "vm_x", name], results: [{ name: "vm_5_5_0", state: 5, exit: 0 }] },
+      { launch: launchRow(), tally: enrolled },
+    )
+    assert.deepEqual([decision.abort, decision.acknowledge], [["vm_4_5_0"], ["vm_5_5_0"]])
+    assert.equal(decision.launch?.endedAt, null)
+  })
+
+  it("is aborted when its volunteer stops it, and no other comes until they start it", () => {
+    const host = hostRow({ stopped: true })
+    const stopped = decided({ others: [name] }, { host, launch: launchRow(), tally: enrolled })
+    assert.deepEqual([stopped.abort, stopped.send], [[name], null])
+    assert.match(stopped.launch?.stopping ?? "", /You pressed stop/)
+    const after = decided({ results: [{ name, state: 6, exit: 202 }] }, { host, launch: stopped.launch })
+    assert.deepEqual([after.send, after.callAfterS, after.host.failures], [null, BOINC_CALL_EVERY_S, 0])
+    assert.match(texts(after), /Press start there/)
+    assert.equal(decided({}, { launch: launchRow(), host }).launch?.ending, "lost", "not sent again either")
+  })
+
+  it("is aborted when the operator revoked its node, and the computer gets nothing more", () => {
+    const node = { revoked: true, isIdle: true }
+    const revoked = decided({ others: [name] }, { launch: launchRow(), tally: enrolled, node })
+    assert.deepEqual([revoked.abort, revoked.host.barred], [[name], true])
+    const after = decided(
+      { results: [{ name, state: 6, exit: 202 }] },
+      { host: revoked.host, launch: revoked.launch, node },
+    )
+    assert.deepEqual([after.send, after.delayS], [null, BOINC_NOTHING_DELAY_S])
+    assert.match(texts(after), /operator .* took this computer out/)
+    // Of our own accord: that the launch says.
+    const ours = decided(
+      { others: [name] },
+      { launch: launchRow({ stopping: "You pressed stop" }), tally: enrolled, node },
+    )
+    assert.equal(ours.host.barred, false)
+  })
+
+  it("of an older release takes no more jobs, and makes room when it has none", () => {
+    const launch = launchRow({ versionNumber: 99 })
+    const busy = decided({ others: [name] }, { launch, tally: enrolled, node: { revoked: false, isIdle: false } })
+    assert.deepEqual([busy.drain, busy.abort], [true, []])
+    const idle = decided({ others: [name] }, { launch, tally: enrolled, node: { revoked: false, isIdle: true } })
+    assert.deepEqual([idle.drain, idle.abort], [false, [name]])
+    assert.match(idle.launch?.stopping ?? "", /newer version/)
+  })
+
+  it("has a name that only the same launch has", () => {
+    assert.equal(launchIdOf(name), 9)
+    for (const other of ["vm_9", "vm_9_5", "vm_x_5_0", "vm_9_5_0_log", "../vm_9_5_0", ""])
+      assert.equal(launchIdOf(other), null)
+    assert.notEqual(resultName(launchRow({ madeAt: 0 })), name, "a hub made anew does not use it again")
+  })
+})
+
+describe("a computer that cannot have a launch", () => {
+  const cases: readonly (readonly [
+    what: string,
+    sent: Partial<Sent>,
+    known: Partial<Known>,
+    says: RegExp,
+    delayS?: number,
+  ])[] = [
+    ["there is no release", {}, { release: null }, /nothing for volunteers yet/],
+    ["its client is too old", { version: [6, 12, 34] }, {}, /BOINC 6\.12\.34 is too old .* install 7\.2\.0 or newer/],
+    [
+      "it holds another key",
+      { codeSignKey: "1024\nff\n.\n" },
+      {},
+      /another key .* remove this project .* add it again/,
+    ],
+    [
+      "there is nothing for its kind",
+      { platform: "windows_intelx86" },
+      {},
+      /no version for this kind of computer.*windows_intelx86.*x86_64-pc-linux-gnu/,
+    ],
+    [
+      "its memory is too small",
+      { memoryBytes: 1024 ** 3 },
+      {},
+      /may use 0\.5 GB of this computer's memory, .* needs 1\.0 GB/,
+      BOINC_MEND_DELAY_S,
+    ],
+    [
+      "its disk is too small",
+      { diskShareBytes: 1024 ** 3 },
+      {},
+      /may use 0\.8 GB of this computer's disk .* needs 3\.0 GB/,
+      BOINC_MEND_DELAY_S,
+    ],
+  ]
+  for (const [what, sent, known, says, delayS = BOINC_NOTHING_DELAY_S] of cases) {
+    it(`is told so when ${what}`, () => {
+      const decision = decided(sent, known)
+      assert.deepEqual([decision.send, decision.delayS], [null, delayS])
+      assert.deepEqual(
+        decision.messages.map(message => message.priority),
+        ["notice"],
+      )
+      assert.match(texts(decision), says)
+    })
+  }
+
+  it("is told what is wrong with VirtualBox where nothing else would do", () => {
+    const onlyBox = {
+      release: testRelease({ appVersions: release.appVersions.filter(version => version.planClass === "vbox") }),
+    }
+    assert.match(texts(decided({}, onlyBox)), /does not find it here/)
+    assert.match(texts(decided({ virtualBox: "7.0 unusable" }, onlyBox)), /cannot be used/)
+    assert.match(
+      texts(decided({ virtualBox: "7.0", extensionsDisabled: true }, onlyBox)),
+      /switched off in this computer's firmware/,
+    )
+    assert.equal(decided({ virtualBox: "7.0" }, onlyBox).send?.kind, "new")
+  })
+
+  it("has the same key however its client breaks the lines", () => {
+    assert.equal(decided({ codeSignKey: `\n${release.codeSignKey.replaceAll("\n", "\r\n")}` }).send?.kind, "new")
+  })
+})

@@ -1,0 +1,263 @@
+// What to answer a computer that calls: which of its work ends, which goes on, and whether it gets a launch. Pure: the rows in, the
+// rows out and what to say. One launch per computer at a time; a launch that failed is followed by another after a pause
+// that grows. Texts are for volunteers: they say what is the matter and what to do.
+import type { HostRow, LaunchEnding, LaunchRow, LaunchTally, VolunteerRow } from "../../core/volunteers.ts"
+import {
+  BOINC_CALL_EVERY_S,
+  BOINC_CALL_SPREAD_S,
+  BOINC_CLIENT_MIN,
+  BOINC_MEND_DELAY_S,
+  BOINC_NOTHING_DELAY_S,
+  BOINC_REQUEST_DELAY_S,
+  HOST_QUIET_MS,
+  LAUNCH_ABORTED_BACKOFF_S,
+  LAUNCH_BACKOFF_S,
+  LAUNCH_DEADLINE_MS,
+  LAUNCH_GOOD_MS,
+} from "../../limits.ts"
+import { gigabytes, launchIdOf, resultName, shareOf, versionsFor } from "./launch.ts"
+import type { AppVersion, Release } from "./release.ts"
+import type { ReportedResult, SchedulerRequest } from "./request.ts"
+
+/** BOINC's numbers for what became of a result. */
+const STATE_SUCCESS = 5
+const STATE_ABORTED = 6
+/** The exit status of what the hub itself aborted; a volunteer's own abort has another. */
+const EXIT_ABORTED_BY_HUB = 202
+
+export interface Message {
+  /** "notice" shows up in front of the volunteer, "low" in the log only. */
+  readonly priority: "notice" | "low"
+  readonly text: string
+}
+
+// ---- who is calling ---------------------------------------------------------------------------------------------
+
+/** A host of the volunteer's, with whether it has a launch that has not ended. */
+export interface KnownHost {
+  readonly host: HostRow
+  readonly isWorking: boolean
+}
+
+/** The record that the caller goes on with; null: it gets a new one, and its client a new id. */
+export function hostFor(request: SchedulerRequest, known: readonly KnownHost[], nowMs: number): HostRow | null {
+  const named = known.find(({ host }) => host.id === request.hostId)
+  if (named !== undefined) {
+    // A lower number comes from a copy of the client's directory. The same number again is mostly the same request: sent twice over
+    // a bad line, or by a client that was killed before it noted the number. On another machine it is a copy.
+    if (request.sequence < named.host.sequence) return null
+    return request.sequence > named.host.sequence || isSameMachine(request, named.host) ? named.host : null
+  }
+  if (request.host.cpid === "") return null
+  const alike = known.filter(({ host }) => host.cpid === request.host.cpid)
+  const quiet = alike.filter(({ host, isWorking }) => !isWorking || nowMs - host.heardAt >= HOST_QUIET_MS)
+  return quiet.at(-1)?.host ?? null
+}
+
+function isSameMachine({ host }: SchedulerRequest, known: HostRow): boolean {
+  return (
+    host.name === known.name && ["p_model", "p_ncpus", "m_nbytes"].every(fact => host.facts[fact] === known.facts[fact])
+  )
+}
+
+// ---- what becomes of its work -----------------------------------------------------------------------------------
+
+export interface Known {
+  readonly volunteer: VolunteerRow
+  readonly host: HostRow
+  /** The launch that has not ended, and what was counted of it. */
+  readonly launch: LaunchRow | null
+  readonly tally: LaunchTally
+  /** The launch's node as the engine has it. */
+  readonly node: { readonly revoked: boolean; readonly isIdle: boolean } | null
+  readonly release: Release | null
+  /** Wall time, ms. */
+  readonly nowMs: number
+  /** [0, 1): spreads the calls. */
+  readonly random: number
+}
+
+export interface Decision {
+  readonly host: HostRow
+  /** The launch as it is now; ended perhaps. */
+  readonly launch: LaunchRow | null
+  /** Let its node take no further jobs: it is to be replaced when it is idle. */
+  readonly drain: boolean
+  /** "new": make one of this version. "again": the same as before, word by word. "deadline": only that moved. */
+  readonly send: { readonly kind: "new"; readonly version: AppVersion } | { readonly kind: "again" | "deadline" } | null
+  /** Names of results: received, and to be stopped. */
+  readonly acknowledge: readonly string[]
+  readonly abort: readonly string[]
+  readonly messages: readonly Message[]
+  readonly delayS: number
+  /** When it should call again, even if it has no reason of its own. */
+  readonly callAfterS: number | null
+}
+
+export function decide(request: SchedulerRequest, known: Known): Decision {
+  const { nowMs } = known
+  const acknowledge = request.reported.map(result => result.name)
+  let { host, launch } = known
+  if (known.node?.revoked && launch !== null && launch.stopping === null) {
+    // Not by us: the launch would say so. The operator does not want this machine.
+    host = { ...host, barred: true }
+    launch = { ...launch, stopping: "The operator of this hub took this computer out." }
+  }
+  const mine = launch === null ? null : resultName(launch)
+  const reported = request.reported.find(result => result.name === mine)
+  const isThere = mine !== null && request.inProgress.includes(mine)
+  const others = request.inProgress.filter(name => name !== mine && launchIdOf(name) !== null)
+  const common = { acknowledge, abort: others, drain: false, delayS: BOINC_REQUEST_DELAY_S }
+
+  if (launch !== null && reported !== undefined) {
+    ;({ host, launch } = ended(host, launch, reported, nowMs))
+  } else if (launch !== null && isThere) {
+    return goOn(request, { ...known, host, launch }, common)
+  } else if (launch !== null) {
+    const again = mayGoAgain({ ...known, launch })
+    if (again) return { ...common, host, launch, send: { kind: "again" }, messages: [], callAfterS: nextCallS(known) }
+    launch = { ...launch, ending: "lost", endedAt: nowMs, message: "The computer no longer has it." }
+  }
+  return { ...common, launch, ...offer(request, { ...known, host }) }
+}
+
+function nextCallS({ random }: Known): number {
+  return Math.round(BOINC_CALL_EVERY_S + random * BOINC_CALL_SPREAD_S)
+}
+
+type Common = Pick<Decision, "acknowledge" | "abort" | "drain" | "delayS">
+
+/** It works on it. Stop it, or let it be. */
+function goOn(request: SchedulerRequest, known: Known & { launch: LaunchRow }, common: Common): Decision {
+  const { host, release, nowMs, node } = known
+  let { launch } = known
+  const isOld = release !== null && release.versionNumber !== launch.versionNumber
+  const stopping = host.stopped ? "You pressed stop on the hub's page." : launch.stopping
+  if (stopping === null && isOld && (node === null || node.isIdle)) {
+    launch = { ...launch, stopping: "A newer version takes its place." }
+  } else if (stopping !== launch.stopping) launch = { ...launch, stopping }
+  const callAfterS = launch.stopping === null ? nextCallS(known) : BOINC_REQUEST_DELAY_S
+  const base = { ...common, host, drain: isOld && launch.stopping === null, callAfterS }
+  if (launch.stopping !== null) {
+    const messages: Message[] = [{ priority: "low", text: launch.stopping }]
+    return { ...base, launch, send: null, abort: [...common.abort, resultName(launch)], messages }
+  }
+  const messages = silence(request)
+  if (launch.deadlineAt - nowMs > LAUNCH_DEADLINE_MS / 2) return { ...base, launch, send: null, messages }
+  return {
+    ...base,
+    launch: { ...launch, deadlineAt: nowMs + LAUNCH_DEADLINE_MS },
+    send: { kind: "deadline" },
+    messages,
+  }
+}
+
+/** It asks for more while it has the one launch that a computer gets. */
+function silence(request: SchedulerRequest): Message[] {
+  if (!request.wantsWork) return []
+  return [
+    { priority: "low", text: "This computer has what it gets from this hub: one virtual machine that does many jobs." },
+  ]
+}
+
+/** The answer with the launch was lost on its way: nothing of it has been used yet. */
+function mayGoAgain({ launch, tally, release, host, nowMs }: Known & { launch: LaunchRow }): boolean {
+  const isUnused = tally.node === null && launch.stopping === null && !host.stopped && !host.barred
+  return isUnused && release?.versionNumber === launch.versionNumber && launch.deadlineAt > nowMs
+}
+
+function ended(
+  host: HostRow,
+  launch: LaunchRow,
+  reported: ReportedResult,
+  nowMs: number,
+): { host: HostRow; launch: LaunchRow } {
+  const { state, exitStatus } = reported
+  const ending: LaunchEnding = state === STATE_SUCCESS ? "finished" : state === STATE_ABORTED ? "aborted" : "failed"
+  const over = { ...launch, ending, exitStatus, message: reported.stderr, endedAt: nowMs }
+  // What the hub itself wanted to end is nobody's failure.
+  if (ending === "finished" || exitStatus === EXIT_ABORTED_BY_HUB || launch.stopping !== null) {
+    return { host: { ...host, failures: 0, notBefore: nowMs }, launch: over }
+  }
+  const before = nowMs - launch.madeAt >= LAUNCH_GOOD_MS ? 0 : host.failures
+  const pauses = LAUNCH_BACKOFF_S
+  const growing = pauses[Math.min(before, pauses.length - 1)]!
+  const pauseS = ending === "aborted" ? Math.max(growing, LAUNCH_ABORTED_BACKOFF_S) : growing
+  return { host: { ...host, failures: before + 1, notBefore: nowMs + pauseS * 1_000 }, launch: over }
+}
+
+// ---- a new launch -----------------------------------------------------------------------------------------------
+
+type Offer = Pick<Decision, "host" | "send" | "messages" | "delayS" | "callAfterS">
+
+function offer(request: SchedulerRequest, known: Known): Offer {
+  const { host, release, nowMs } = known
+  const no = (messages: Message[], rest: Partial<Offer> = {}): Offer => {
+    return { host, send: null, messages, delayS: BOINC_REQUEST_DELAY_S, callAfterS: null, ...rest }
+  }
+  const notice = (text: string, rest: Partial<Offer> = {}) => no([{ priority: "notice", text }], rest)
+  const never = { delayS: BOINC_NOTHING_DELAY_S }
+  const mend = { delayS: BOINC_MEND_DELAY_S }
+
+  if (release === null) return notice("This hub has nothing for volunteers yet. Please come back another day.", never)
+  if (isOlder(request.clientVersion, BOINC_CLIENT_MIN)) {
+    const text = `BOINC ${request.clientVersion.join(".")} is too old for this hub: please install ${BOINC_CLIENT_MIN.join(".")} or newer.`
+    return notice(text, never)
+  }
+  if (!hasKey(request.codeSignKey, release.codeSignKey)) {
+    const text =
+      "This hub signs its programs with another key than your BOINC knows, so BOINC would refuse them. If the hub's operator " +
+      "says that the change is theirs: remove this project from BOINC and add it again."
+    return notice(text, never)
+  }
+  if (host.barred) return notice("The operator of this hub took this computer out. Please ask them why.", never)
+  if (host.stopped) {
+    const text =
+      "You stopped this computer on the hub's page for volunteers. Press start there when you want it to go on."
+    return no([{ priority: "low", text }], { callAfterS: nextCallS(known) })
+  }
+  // Of those that failed, the client was asked to call again, and need not ask for work then.
+  if (request.refusesWork || (!request.wantsWork && host.failures === 0)) return no([])
+  if (host.notBefore > nowMs) {
+    const waitS = Math.ceil((host.notBefore - nowMs) / 1_000)
+    const text = `The last try ended in an error; this computer gets another in ${inWords(waitS)}.`
+    return no([{ priority: "low", text }], { callAfterS: waitS + 1 })
+  }
+  const share = shareOf(request)
+  if (share.memoryBytes < release.minMemoryBytes) {
+    const text =
+      `BOINC may use ${gigabytes(share.memoryBytes)} of this computer's memory, and the virtual machine needs ` +
+      `${gigabytes(release.minMemoryBytes)}: please allow more in Options, Computing preferences, Disk and memory.`
+    return notice(text, mend)
+  }
+  if (share.diskBytes < release.minDiskBytes) {
+    const text =
+      `BOINC may use ${gigabytes(share.diskBytes)} of this computer's disk for this project, and the virtual machine needs ` +
+      `${gigabytes(release.minDiskBytes)}: please free some space, or allow more in Options, Computing preferences.`
+    return notice(text, mend)
+  }
+  const versions = versionsFor(release, request)
+  if (typeof versions === "string") return notice(versions, never)
+  // Where one kind of hypervisor failed, the next may do.
+  const version = versions[host.failures % versions.length]!
+  return no([], { send: { kind: "new", version }, callAfterS: nextCallS(known) })
+}
+
+function hasKey(theirs: string, ours: string): boolean {
+  const plain = (key: string) => key.replace(/\s+/g, " ").trim()
+  return theirs === "" || plain(theirs) === plain(ours)
+}
+
+function isOlder(version: readonly number[], least: readonly number[]): boolean {
+  for (const [at, part] of least.entries()) {
+    const mine = version[at] ?? 0
+    if (mine !== part) return mine < part
+  }
+  return false
+}
+
+export function inWords(seconds: number): string {
+  if (seconds < 90) return `${seconds} seconds`
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} minutes`
+  return `${Math.round(seconds / 3_600)} hours`
+}

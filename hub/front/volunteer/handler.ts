@@ -1,0 +1,210 @@
+// The volunteer's page over HTTP: looking needs a session, changing needs a form of that session, and everything works without
+// script. Logging in takes the address and password given to BOINC, or the account key.
+import { type Accounts, nameOf } from "../../auth/accounts.ts"
+import type { Failures } from "../../auth/failures.ts"
+import { passwordHash } from "../../auth/password.ts"
+import { CahError } from "../../core/errors.ts"
+import type { Log, StoreReader } from "../../core/ports.ts"
+import type { HostId, VolunteerRow } from "../../core/volunteers.ts"
+import { PASSWORD_CHARACTERS_MIN, WEB_FORM_BYTES_MAX } from "../../limits.ts"
+import type { Request } from "../../port.ts"
+import type { Computers } from "../boinc/computers.ts"
+import { type Answer, isWithin, readBody, text } from "../boinc/http.ts"
+import type { HubKey } from "../boinc/key.ts"
+import type { Uploads } from "../boinc/upload.ts"
+import { pageHeaders } from "./layout.ts"
+import { type OverviewParts, overviewOf } from "./overview.ts"
+import { type About, forgetPage, gonePage, loginPage, overviewPage, type Said } from "./pages.ts"
+import { preferencesOf, readPreferences } from "./preferences.ts"
+import { isFormOf, type Session, Sessions } from "./session.ts"
+
+export interface VolunteerParts extends OverviewParts {
+  readonly store: Pick<StoreReader, "volunteers">
+  readonly accounts: Accounts
+  readonly computers: Computers
+  readonly uploads: Uploads
+  readonly logins: Failures
+  readonly key: HubKey
+  readonly log: Log
+  readonly projectName: string
+  readonly publicUrl: string | null
+}
+
+const PATH = "/volunteer"
+
+/** After a form: back to the page, with a word about what happened. By a word of ours, so that nobody can put words of theirs into a link. */
+const saidAfter: Readonly<Record<string, Said>> = {
+  stopped: { text: "Stopped. What it worked on goes to other computers.", isWrong: false },
+  started: {
+    text: "It gets work again when BOINC next calls, within ten minutes; Update in BOINC makes it call at once.",
+    isWrong: false,
+  },
+  saved: { text: "Saved. Your computers take it over when they next call.", isWrong: false },
+  shown: { text: "Saved.", isWrong: false },
+  password: { text: "Your password is changed. BOINC goes on with the key that it has.", isWrong: false },
+}
+
+export function volunteerHandler(parts: VolunteerParts) {
+  const sessions = new Sessions(parts)
+
+  /** Of a path below /volunteer. */
+  return async function answer(
+    request: Request,
+    path: string,
+    query: URLSearchParams,
+    masterUrl: string,
+  ): Promise<Answer> {
+    const said = saidAfter[query.get("said") ?? ""] ?? null
+    const about: About = { projectName: parts.projectName, masterUrl, said }
+    if (request.method === "GET" || request.method === "HEAD") return look(about, request, path)
+    if (request.method !== "POST")
+      return text(405, "GET, or POST from a form of this page\n", { Allow: "GET, HEAD, POST" })
+    if (sessions.isFromElsewhere(request)) return text(403, "this form came from another site\n")
+    const body = await readBody(request, WEB_FORM_BYTES_MAX)
+    if (body === null) return text(413, `a form has at most ${WEB_FORM_BYTES_MAX} bytes\n`)
+    const form = new URLSearchParams(body.toString("utf8"))
+    if (path === `${PATH}/login`) return logIn(about, request, form)
+    const session = sessions.of(request)
+    if (session === null)
+      return html(loginPage({ ...about, said: wrong("Please log in first: your session is over.") }), 401)
+    if (!isFormOf(session, form.get("token") ?? "")) {
+      return html(overview({ ...about, said: wrong("That form was too old. Please try once more.") }, session), 403)
+    }
+    try {
+      return await change(about, request, session, path, form)
+    } catch (thrown) {
+      const error = CahError.from(thrown)
+      if (error.code === "internal") throw thrown
+      return html(
+        overview({ ...about, said: wrong(`${error.message}.`) }, session),
+        error.code === "not_found" ? 404 : 503,
+      )
+    }
+  }
+
+  function look(about: About, request: Request, path: string): Answer {
+    const session = sessions.of(request)
+    if (path !== PATH && path !== `${PATH}/forget`) return text(404, "not found: your page is at /volunteer\n")
+    if (session === null) return html(loginPage(about))
+    return html(path === PATH ? overview(about, session) : forgetPage(about, session))
+  }
+
+  function overview(about: About, session: Session): string {
+    const { volunteer } = session
+    return overviewPage(about, session, overviewOf(parts, volunteer), readPreferences(volunteer.preferences))
+  }
+
+  async function logIn(about: About, request: Request, form: URLSearchParams): Promise<Answer> {
+    if (!isWithin(parts.logins, request)) {
+      return html(loginPage({ ...about, said: wrong("Too many tries from your address: please wait a minute.") }), 429)
+    }
+    const volunteer = await whoLogsIn(form)
+    if (typeof volunteer === "string") return html(loginPage({ ...about, said: wrong(volunteer) }), 401)
+    return back(null, { "Set-Cookie": sessions.begin(volunteer, request) })
+  }
+
+  async function whoLogsIn(form: URLSearchParams): Promise<VolunteerRow | string> {
+    const key = form.get("key")
+    if (key !== null) return parts.accounts.byKey(key.trim()) ?? "No account has this key."
+    const [email, password] = [form.get("email")?.trim() ?? "", form.get("password") ?? ""]
+    try {
+      const found = await parts.accounts.logIn(email, passwordHash(password, email))
+      return typeof found === "string" ? "This address and this password do not belong together." : found.volunteer
+    } catch (thrown) {
+      const error = CahError.from(thrown)
+      if (error.code !== "unavailable") throw thrown
+      return `Not now: ${error.message}.`
+    }
+  }
+
+  async function change(
+    about: About,
+    request: Request,
+    session: Session,
+    path: string,
+    form: URLSearchParams,
+  ): Promise<Answer> {
+    const { volunteer } = session
+    const again = (words: string, status = 400) => html(overview({ ...about, said: wrong(words) }, session), status)
+    switch (path.slice(PATH.length + 1)) {
+      case "logout":
+        return back(null, { "Set-Cookie": sessions.end(request) })
+      case "stop":
+        await parts.computers.stop(volunteer.id, hostIdOf(form))
+        parts.log.info({ volunteer: volunteer.id, host: hostIdOf(form) }, "a volunteer stopped a computer")
+        return back("stopped")
+      case "start":
+        await parts.computers.start(volunteer.id, hostIdOf(form))
+        return back("started")
+      case "preferences": {
+        const preferences = preferencesOf(form, parts.clock.wallMs())
+        if (typeof preferences === "string") return again(preferences)
+        await parts.accounts.change(volunteer.id, () => ({ preferences: JSON.stringify(preferences) }))
+        return back("saved")
+      }
+      case "shown":
+        await parts.accounts.change(volunteer.id, () => ({
+          shown: form.get("shown") === "1",
+          name: nameOf(form.get("name") ?? ""),
+        }))
+        return back("shown")
+      case "password": {
+        const fresh = await newPassword(request, volunteer, form)
+        if (typeof fresh === "string") return again(fresh)
+        return back("password", { "Set-Cookie": sessions.begin(fresh, request) })
+      }
+      case "forget":
+        if (form.get("sure") !== "1") {
+          return html(forgetPage({ ...about, said: wrong("Please say that you are sure.") }, session), 400)
+        }
+        await forget(volunteer)
+        return html(gonePage(about), 200, { "Set-Cookie": sessions.end(request) })
+      default:
+        return text(404, "not found: your page is at /volunteer\n")
+    }
+  }
+
+  async function newPassword(
+    request: Request,
+    { id, email }: VolunteerRow,
+    form: URLSearchParams,
+  ): Promise<VolunteerRow | string> {
+    const [current, fresh] = [form.get("current") ?? "", form.get("new") ?? ""]
+    if (fresh.length < PASSWORD_CHARACTERS_MIN) return `A password has at least ${PASSWORD_CHARACTERS_MIN} characters.`
+    if (!isWithin(parts.logins, request)) return "Too many tries from your address: please wait a minute."
+    const key = parts.accounts.byKey(current.trim())?.id === id ? current.trim() : await keyBehind(email ?? "", current)
+    if (key === null) return "That is neither your password nor your account key."
+    return parts.accounts.setPassword(id, key, passwordHash(fresh, email ?? ""))
+  }
+
+  async function keyBehind(email: string, password: string): Promise<string | null> {
+    const found = await parts.accounts.logIn(email, passwordHash(password, email))
+    return typeof found === "string" ? null : found.key
+  }
+
+  async function forget(volunteer: VolunteerRow): Promise<void> {
+    const { volunteers } = parts.store
+    const hosts = volunteers.hostsOf(volunteer.id)
+    await parts.computers.forget(volunteer, writes => parts.accounts.forget(volunteer.id, writes))
+    for (const { id } of hosts) await parts.uploads.forget(volunteers.launchesOf(id, Number.MAX_SAFE_INTEGER))
+    parts.log.info({ volunteer: volunteer.id }, "a volunteer was forgotten")
+  }
+}
+
+function hostIdOf(form: URLSearchParams): HostId {
+  return Number(form.get("computer")) as HostId
+}
+
+function wrong(words: string): Said {
+  return { text: words, isWrong: true }
+}
+
+function html(body: string, status = 200, headers: Readonly<Record<string, string>> = {}): Answer {
+  return { status, type: "text/html", body, headers: { ...pageHeaders, ...headers } }
+}
+
+/** A form is answered by going back to the page, so that loading it anew sends nothing twice. */
+function back(said: keyof typeof saidAfter | null, headers: Readonly<Record<string, string>> = {}): Answer {
+  const Location = said === null ? PATH : `${PATH}?said=${said}`
+  return { status: 303, type: "text/plain", body: "see /volunteer\n", headers: { Location, ...headers } }
+}

@@ -1,0 +1,363 @@
+import assert from "node:assert/strict"
+import { describe, it } from "node:test"
+import { passwordHash } from "../../auth/password.ts"
+import { order } from "../../core/fixtures.ts"
+import type { NodeId } from "../../core/model.ts"
+import type { HostId, LaunchId, VolunteerId } from "../../core/volunteers.ts"
+import { call, joinFrom, online, projects, textOf } from "../boinc/project.suite.ts"
+import type { Element } from "../boinc/xml.ts"
+import type { TestFront } from "../front.suite.ts"
+
+const open = projects()
+const email = "vera@example.org"
+const password = "correct horse"
+
+/** A volunteer with a browser that keeps cookies and follows nothing by itself. */
+class Browser {
+  readonly front: TestFront
+  cookie = ""
+  headers: Record<string, string> = {}
+
+  constructor(front: TestFront) {
+    this.front = front
+  }
+
+  async get(path = "/volunteer"): Promise<{ status: number; text: string }> {
+    const answer = await fetch(`${this.front.url}${path}`, {
+      headers: { ...this.headers, cookie: this.cookie },
+      redirect: "manual",
+    })
+    return { status: answer.status, text: await answer.text() }
+  }
+
+  async post(
+    path: string,
+    fields: Record<string, string>,
+  ): Promise<{ status: number; text: string; location: string | null }> {
+    const answer = await fetch(`${this.front.url}/volunteer/${path}`, {
+      method: "POST",
+      body: new URLSearchParams(fields),
+      headers: { ...this.headers, cookie: this.cookie },
+      redirect: "manual",
+    })
+    const set = answer.headers.get("set-cookie")
+    if (set !== null) {
+      assert.match(set, /; Path=\/volunteer; Max-Age=\d+; HttpOnly; SameSite=Strict$/)
+      this.cookie = set.split(";")[0]!
+    }
+    return { status: answer.status, text: await answer.text(), location: answer.headers.get("location") }
+  }
+
+  /** With the token of the page's forms, as a form has it. */
+  async submit(path: string, fields: Record<string, string> = {}) {
+    const token = /name="token" value="([0-9a-f]{64})"/.exec((await this.get()).text)?.[1] ?? ""
+    return this.post(path, { token, ...fields })
+  }
+}
+
+async function loggedIn(front: TestFront): Promise<{ browser: Browser; key: string; id: VolunteerId }> {
+  const { key, volunteer } = await front.accounts.create({
+    email,
+    password: passwordHash(password, email),
+    name: "Vera",
+  })
+  const browser = new Browser(front)
+  const { status, location } = await browser.post("login", { email: " Vera@example.org ", password })
+  assert.deepEqual([status, location], [303, "/volunteer"])
+  return { browser, key, id: volunteer.id }
+}
+
+/** Plain text, as a reader has it. */
+function words(text: string): string {
+  return text
+    .replace(/<style>[\s\S]*<\/style>/, "")
+    .replace(/<[^>]*>/g, " ")
+    .replace(/&#39;/g, "'")
+    .replace(/\s+/g, " ")
+}
+
+/** A computer with a launch whose virtual machine has joined. */
+async function working(front: TestFront, key: string): Promise<{ reply: Element; node: NodeId }> {
+  const reply = await call(front, { key })
+  const joined = await joinFrom(front, reply, "vm-1")
+  await online(front, "vm-1", joined!.account)
+  return { reply, node: "vm-1" as NodeId }
+}
+
+describe("logging in", () => {
+  it("takes the address and password that BOINC has, or the account key", async () => {
+    const front = await open()
+    const { key } = await loggedIn(front)
+    const browser = new Browser(front)
+    assert.match(words((await browser.get()).text), /Log in/)
+    assert.equal((await browser.post("login", { key })).status, 303)
+    assert.match(words((await browser.get()).text), /vera@example\.org .* Your computers/)
+    assert.equal((await browser.submit("logout")).status, 303)
+    assert.match(words((await browser.get()).text), /Log in/)
+  })
+
+  it("says what did not fit, without telling which addresses there are", async () => {
+    const front = await open()
+    await loggedIn(front)
+    const browser = new Browser(front)
+    const said = async (fields: Record<string, string>) => {
+      const { status, text } = await browser.post("login", fields)
+      assert.equal(status, 401)
+      return /role="alert">([^<]*)</.exec(text)?.[1]
+    }
+    assert.equal(
+      await said({ email, password: "wrong" }),
+      await said({ email: "nobody@example.org", password: "wrong" }),
+    )
+    assert.equal(await said({ key: "0".repeat(32) }), "No account has this key.")
+    assert.equal(browser.cookie, "")
+  })
+
+  it("does not outlive a new password, a deleted account, or a changed cookie", async () => {
+    const front = await open()
+    const { browser, id, key } = await loggedIn(front)
+    const forged = new Browser(front)
+    for (const cookie of [
+      browser.cookie.replace(/=\d+/, "=2"),
+      `${browser.cookie}0`,
+      "cah_volunteer=",
+      "cah_volunteer=1.0.9.x",
+    ]) {
+      forged.cookie = cookie
+      assert.match(words((await forged.get()).text), /Log in/)
+    }
+    await front.accounts.setPassword(id, key, passwordHash("another one", email))
+    assert.match(words((await browser.get()).text), /Log in/)
+  })
+
+  it("is refused to forms of other sites, and to forms without this session's token", async () => {
+    const front = await open()
+    const { browser } = await loggedIn(front)
+    for (const headers of [
+      { origin: "https://evil.example" },
+      { "sec-fetch-site": "cross-site" },
+      { origin: "null" },
+    ]) {
+      browser.headers = headers as Record<string, string>
+      assert.equal((await browser.post("shown", { shown: "1" })).status, 403)
+      assert.equal((await browser.post("login", { email, password })).status, 403)
+    }
+    browser.headers = { origin: front.url, "sec-fetch-site": "same-origin" }
+    assert.equal((await browser.submit("shown", { shown: "1", name: " Vera of the attic\n" })).status, 303)
+    for (const token of ["", "0".repeat(64)]) {
+      const { status, text } = await browser.post("shown", { token })
+      assert.equal(status, 403)
+      assert.match(words(text), /form was too old/)
+    }
+    const { shown, name } = front.store.volunteers.byEmail(email)!
+    assert.deepEqual([shown, name], [true, "Vera of the attic"])
+  })
+})
+
+describe("a hub behind a proxy", () => {
+  it("takes forms from its public address, and gives a cookie that only travels by TLS", async () => {
+    const front = await open({ publicUrl: "https://hub.example.org/" })
+    await front.accounts.create({ email, password: passwordHash(password, email), name: "Vera" })
+    const body = new URLSearchParams({ email, password })
+    const ask = (origin: string) =>
+      fetch(`${front.url}/volunteer/login`, { method: "POST", body, headers: { origin }, redirect: "manual" })
+    const answer = await ask("https://hub.example.org")
+    assert.equal(answer.status, 303)
+    assert.match(answer.headers.get("set-cookie") ?? "", /; SameSite=Strict; Secure$/)
+    assert.equal((await ask("https://evil.example")).status, 403)
+  })
+})
+
+describe("the volunteer's page", () => {
+  it("says in plain words what each computer does, for whom, and what it has given", async () => {
+    const front = await open()
+    const { browser, key, id } = await loggedIn(front)
+    assert.match(words((await browser.get()).text), /None yet\. In BOINC choose Add project/)
+
+    const reply = await call(front, { key, wants: 0 })
+    assert.match(words((await browser.get()).text), /attic It is known here and has no work yet/)
+    await call(front, { key, hostId: 1, sequence: 1 })
+    assert.match(words((await browser.get()).text), /getting ready: BOINC fetches/)
+    assert.equal(reply.has("result"), false)
+
+    const { node } = await working(front, key)
+    assert.match(words((await browser.get()).text), /is ready, and waits for work/)
+    const { campaign } = await front.engine.submit(order({ owner: "marie", name: "<b>frames</b>", total: 2 }))
+    await front.node.until(() => front.engine.node(node)!.held.size === 2)
+    const page = (await browser.get()).text
+    assert.match(words(page), /It works on 2 jobs of “&lt;b&gt;frames&lt;\/b&gt;” for marie/)
+    assert.ok(!page.includes("<b>frames"))
+    assert.ok(campaign > 0)
+
+    await front.engine.commit([
+      { kind: "traffic", node, bytesIn: 3 * 1024 ** 2, bytesOut: 1024 },
+      {
+        kind: "credit",
+        row: { campaign, index: 0, attempt: 1, account: `volunteer:${id}`, node, slotMs: 86_400_000, at: Date.now() },
+      },
+    ])
+    const given = words((await browser.get()).text)
+    assert.match(given, /given 24 hours of one processor core, for 1 finished job/)
+    assert.match(given, /credit 200 /)
+    assert.match(given, /received, sent 3\.0 MiB, 1\.0 KiB/)
+    assert.doesNotMatch(given, /\b(?:node|daemon|hypervisor|agent|host)s?\b/i)
+
+    front.engine.post({ kind: "NodeGone", node, epoch: front.engine.node(node)!.epoch })
+    await front.engine.commit([])
+    assert.match(words((await browser.get()).text), /paused, switched off or out of reach/)
+  })
+
+  it("stops a computer at once and for good, and starts it again", async () => {
+    const front = await open()
+    const { browser, key } = await loggedIn(front)
+    const { reply, node } = await working(front, key)
+    const name = reply.one("result").text("name")
+    const { status, location } = await browser.submit("stop", { computer: "1" })
+    assert.deepEqual([status, location], [303, "/volunteer?said=stopped"])
+    assert.equal(front.engine.node(node)?.revoked, true, "its work goes to others now")
+    assert.match(
+      words((await browser.get("/volunteer?said=stopped")).text),
+      /Stopped\. What it worked on goes to other computers/,
+    )
+    assert.match(words((await browser.get()).text), /You stopped it\. BOINC puts the virtual machine away/)
+
+    const abort = await call(front, { key, hostId: 1, sequence: 1, others: [name] })
+    assert.equal(abort.one("result_abort").text("name"), name)
+    const over = await call(front, { key, hostId: 1, sequence: 2, results: [{ name, state: 6, exit: 202 }] })
+    assert.equal(over.has("result"), false)
+    assert.ok(over.number("next_rpc_delay") <= 660, "soon enough for a new start")
+    assert.match(words((await browser.get()).text), /You stopped it\. It does nothing here\./)
+    assert.equal(front.store.volunteers.host(1 as HostId)?.barred, false)
+
+    assert.equal((await browser.submit("start", { computer: "1" })).status, 303)
+    assert.ok((await call(front, { key, hostId: 1, sequence: 3 })).has("result"))
+  })
+
+  it("stops no computer of somebody else's", async () => {
+    const front = await open()
+    const { browser } = await loggedIn(front)
+    const otto = await front.accounts.create({ email: "otto@example.org", password: "0".repeat(32), name: "Otto" })
+    await call(front, { key: otto.key })
+    for (const computer of ["1", "99", "", "x"]) {
+      const { status, text } = await browser.submit("stop", { computer })
+      assert.equal(status, 404)
+      assert.match(words(text), /no such computer of yours/)
+    }
+    assert.equal(front.store.volunteers.host(1 as HostId)?.stopped, false)
+  })
+
+  it("shows what a virtual machine said that failed, as text", async () => {
+    const front = await open()
+    const { browser, key } = await loggedIn(front)
+    const name = (await call(front, { key })).one("result").text("name")
+    const stderr = "There is neither QEMU nor VirtualBox here.\n<script>alert(1)</script>"
+    await call(front, { key, hostId: 1, sequence: 1, results: [{ name, state: 3, exit: 5, stderr }] })
+    const page = (await browser.get()).text
+    assert.match(
+      words(page),
+      /ended with an error\. The next try comes in \d+ seconds\. This is what it said last: There is neither QEMU/,
+    )
+    assert.ok(!page.includes("<script>"))
+  })
+
+  it("gives the four switches to the computers, in BOINC's words", async () => {
+    const front = await open()
+    const { browser, key } = await loggedIn(front)
+    assert.equal((await call(front, { key })).has("global_preferences"), false)
+    const fields = { when: "night", processor: "50", memory: "40", network: "100" }
+    assert.equal((await browser.submit("preferences", fields)).status, 303)
+    const given = (await call(front, { key, hostId: 1, sequence: 1 })).one("global_preferences")
+    assert.deepEqual(
+      [
+        "start_hour",
+        "end_hour",
+        "max_ncpus_pct",
+        "ram_max_used_busy_pct",
+        "max_bytes_sec_down",
+        "run_if_user_active",
+      ].map(each => given.number(each)),
+      [20, 7, 50, 40, 102_400, 1],
+    )
+    assert.ok(given.number("mod_time") > 1e9)
+    const page = (await browser.get()).text
+    assert.match(page, /value="night" checked/)
+    assert.match(page, /value="50"/)
+    for (const [wrong, says] of [
+      [{ ...fields, when: "never" }, /when your computer may work/],
+      [{ ...fields, processor: "0" }, /Processor: please give a number from 1 to 100/],
+      [{ ...fields, memory: "95" }, /Memory: at most 90/],
+      [{ ...fields, network: "1.5" }, /Network: please give a whole number/],
+    ] as const) {
+      const { status, text } = await browser.submit("preferences", wrong)
+      assert.equal(status, 400)
+      assert.match(words(text), says)
+    }
+  })
+
+  it("changes the password for who knows the old one, or the key", async () => {
+    const front = await open()
+    const { browser, key } = await loggedIn(front)
+    assert.match(
+      words((await browser.submit("password", { current: "x", new: "longer than before" })).text),
+      /neither your password/,
+    )
+    assert.match(
+      words((await browser.submit("password", { current: password, new: "short" })).text),
+      /at least 8 characters/,
+    )
+    assert.equal((await browser.submit("password", { current: password, new: "longer than before" })).status, 303)
+    assert.equal((await browser.submit("password", { current: key, new: "and longer still" })).status, 303)
+    assert.match(words((await browser.get()).text), /Your computers/, "this session goes on")
+    const found = await front.accounts.logIn(email, passwordHash("and longer still", email))
+    assert.ok(typeof found !== "string" && found.key === key)
+  })
+
+  it("forgets a volunteer: nothing of the person stays, and the ledger does", async () => {
+    const front = await open()
+    const { browser, key, id } = await loggedIn(front)
+    const { reply, node } = await working(front, key)
+    const row = { campaign: 1 as never, index: 0, attempt: 1, account: `volunteer:${id}`, node, slotMs: 1_000, at: 1 }
+    await front.engine.commit([{ kind: "credit", row }])
+    assert.match(words((await browser.get("/volunteer/forget")).text), /cannot be undone/)
+    assert.match(words((await browser.submit("forget")).text), /say that you are sure/)
+    const { status, text } = await browser.submit("forget", { sure: "1" })
+    assert.equal(status, 200)
+    assert.match(words(text), /Your account is deleted/)
+    assert.match(words((await browser.get()).text), /Log in/)
+
+    const { volunteers } = front.store
+    const stored = JSON.stringify([volunteers.volunteer(id), volunteers.hostsOf(id), volunteers.launch(1 as LaunchId)])
+    for (const trace of ["vera", "Vera", "attic", "EPYC", "Debian"]) assert.ok(!stored.includes(trace), trace)
+    assert.deepEqual(volunteers.launch(1 as LaunchId)?.ending, "aborted")
+    assert.equal(front.engine.node(node)?.revoked, true)
+    assert.equal(volunteers.credit(`volunteer:${id}`).slotMs, 1_000)
+    assert.equal(volunteers.ledger(0, 9).length, 1)
+    const refused = await call(front, { key, hostId: 1, sequence: 5, others: [reply.one("result").text("name")] })
+    assert.match(refused.text("message"), /If you deleted your account there, remove the project/)
+    assert.equal((await fetch(reply.all("file_info")[2]!.text("url"))).status, 404)
+  })
+
+  it("is one page with two others, and says so elsewhere", async () => {
+    const front = await open()
+    const { browser } = await loggedIn(front)
+    assert.equal((await browser.get("/volunteer/nothing")).status, 404)
+    assert.equal((await browser.submit("nothing")).status, 404)
+    const { status } = await fetch(`${front.url}/volunteer`, { method: "DELETE" })
+    assert.equal(status, 405)
+    assert.equal((await browser.post("login", { email: "x".repeat(20_000) })).status, 413)
+    assert.match(await textOf(front, "/"), /href="\/volunteer"/)
+  })
+
+  it("names a policy that lets nothing in from elsewhere and no script run", async () => {
+    const front = await open()
+    for (const path of ["/volunteer", "/volunteer/forget"]) {
+      const { headers } = await fetch(`${front.url}${path}`)
+      const policy = headers.get("content-security-policy") ?? ""
+      assert.match(
+        policy,
+        /^default-src 'self'; style-src 'sha256-[^']+'; script-src 'none'; .*form-action 'self'; frame-ancestors 'none'$/,
+      )
+      assert.equal(headers.get("cache-control"), "no-store")
+    }
+  })
+})

@@ -1,0 +1,137 @@
+// npm run appliance: builds images from recipes, and makes, uses and checks the release key. The command line alone; what is done stands in
+// appliance/.
+import { mkdtemp, readdir, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
+import { Command, CommanderError } from "commander"
+import { build } from "../appliance/build.ts"
+import { ApplianceError } from "../appliance/errors.ts"
+import { readRecipe } from "../appliance/recipe.ts"
+import { describeFiles, describeImage, downloadBytes, grouped } from "../appliance/report.ts"
+import { makeKey, readImage, signImage, verifyImage } from "../appliance/signature.ts"
+import { needTools } from "../appliance/tools.ts"
+import manifest from "../package.json" with { type: "json" }
+import { imageDigest } from "../proto/guest/manifest.ts"
+import { bootSeries, describeBoots } from "./appliance/boot.ts"
+import { agentBundle, licencesOf, writeBundle } from "./bundle.ts"
+import { root } from "./files.ts"
+
+const images = join(root, "dist", "appliance")
+const say = (text: string): void => void process.stdout.write(`${text}\n`)
+
+const program = new Command("appliance").description("Builds the guest images that volunteers boot.").exitOverride()
+
+program
+  .command("build <recipe>")
+  .description("build an image from a recipe")
+  .option("--out <dir>", "the image's directory (default: dist/appliance/<name of the recipe>)")
+  .option(
+    "--mirror <url>",
+    "where packages come from [CAH_APT_MIRROR] (default: this machine's own mirror, else the recipe's)",
+  )
+  .option("--no-iso", "without the ISO for VirtualBox")
+  .option("--key <file>", "sign it with this key")
+  .action(async (path: string, options: { out?: string; mirror?: string; iso: boolean; key?: string }) => {
+    const recipe = readRecipe(path)
+    const out = resolve(options.out ?? join(images, recipe.name))
+    const work = await mkdtemp(join(tmpdir(), "cah-bundle-"))
+    try {
+      const agent = join(work, "cah-agent.mjs")
+      const licences = await licencesOf(await writeBundle(agentBundle, agent))
+      const began = performance.now()
+      const built = await build({
+        recipe,
+        agent,
+        licences,
+        out,
+        version: manifest.version,
+        mirror: options.mirror ?? (process.env.CAH_APT_MIRROR || null),
+        withIso: options.iso,
+        onStep: step =>
+          process.stderr.write(`${((performance.now() - began) / 1_000).toFixed(1).padStart(6)} s  ${step}\n`),
+      })
+      if (options.key !== undefined) await signImage(out, options.key)
+      say(`${describeFiles(built.tree.files)}\n\n${describeImage(built.manifest)}\n\n${out}`)
+    } finally {
+      await rm(work, { recursive: true, force: true })
+    }
+  })
+
+program
+  .command("key <file>")
+  .description("make a release key: <file>, to be kept off line, and <file>.pub")
+  .action(async (path: string) => {
+    await makeKey(path)
+    say(`${path} signs; keep it where no network is. ${path}.pub checks; it goes into the launcher.`)
+  })
+
+program
+  .command("sign <image>")
+  .description("sign an image's manifest")
+  .requiredOption("--key <file>", "the release key")
+  .action(async (directory: string, { key }: { key: string }) => {
+    await signImage(directory, key)
+    say(`${directory} is signed`)
+  })
+
+program
+  .command("verify <image>")
+  .description("check an image's signature and each of its files")
+  .requiredOption("--key <file>", "the public half of the release key")
+  .action(async (directory: string, { key }: { key: string }) => {
+    const { name, version } = await verifyImage(directory, key)
+    say(`${name} ${version} is what was signed`)
+  })
+
+program
+  .command("ls")
+  .description("the images that were built here")
+  .action(async () => {
+    for (const name of (await readdir(images).catch(() => [])).sort()) {
+      const { manifest: image, bytes, isSigned } = await readImage(join(images, name))
+      const size = `${grouped(downloadBytes(image.files))} bytes`
+      say(`${image.name}  ${image.version}  ${size}  ${isSigned ? "signed" : "not signed"}  ${imageDigest(bytes)}`)
+    }
+  })
+
+program
+  .command("boot [image]")
+  .description("boot an image under QEMU against a hub of its own, and measure how long it takes")
+  .option("--times <n>", "how often", "5")
+  .option("--memory <MiB>", "of the virtual machine", "512")
+  .action(async (image: string | undefined, options: { times: string; memory: string }) => {
+    needTools(["qemu-system-x86_64"])
+    const boots = await bootSeries({
+      image: resolve(image ?? join(images, "base")),
+      times: positive(options.times, "--times"),
+      memoryMb: positive(options.memory, "--memory"),
+      onBoot: (number, boot) => {
+        if (boot.kind === "hello") say(`${number}: up ${seconds(boot.upMs)}, hello ${seconds(boot.helloMs)}`)
+        else say(`${number}: ${boot.kind}\n${boot.lastLines.map(line => `    ${line}`).join("\n")}`)
+      },
+    })
+    say(describeBoots(boots))
+    if (boots.some(boot => boot.kind !== "hello")) process.exitCode = 1
+  })
+
+function positive(text: string, flag: string): number {
+  if (/^[1-9]\d{0,4}$/.test(text)) return Number(text)
+  throw new ApplianceError(`${flag} must be a whole number above 0, not "${text}"`)
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1_000).toFixed(1)} s`
+}
+
+// Asked to end: what was started ends with us, by "exit".
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(130))
+
+try {
+  await program.parseAsync(process.argv)
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2
+  else if (error instanceof ApplianceError) {
+    process.stderr.write(`appliance: ${error.message}\n`)
+    process.exitCode = 1
+  } else throw error
+}

@@ -1,0 +1,27 @@
+// Makes what is handed out, into dist/: `npm run package` makes all, `npm run package -- vmlauncher` one. Each part is a file in scripts/package/.
+// Needs no network beyond what a part says it needs.
+import { mkdirSync } from "node:fs"
+import { join } from "node:path"
+import { root } from "./files.ts"
+import { packageDeb } from "./package/deb.ts"
+import { packageLauncher } from "./package/vmlauncher.ts"
+
+/** Each makes its files in the directory, and says what it made. Flags are its own. */
+const parts: Readonly<Record<string, (directory: string, flags: readonly string[]) => Promise<void>>> = {
+  deb: packageDeb,
+  vmlauncher: packageLauncher,
+}
+
+async function main([name, ...flags]: readonly string[]): Promise<number> {
+  const directory = join(root, "dist")
+  const wanted = name === undefined ? Object.entries(parts) : Object.entries(parts).filter(([part]) => part === name)
+  if (wanted.length === 0) {
+    console.error(`"${name}" is nothing that can be packaged; there are ${Object.keys(parts).join(", ")}`)
+    return 2
+  }
+  mkdirSync(directory, { recursive: true })
+  for (const [, make] of wanted) await make(directory, flags)
+  return 0
+}
+
+process.exitCode = await main(process.argv.slice(2))
