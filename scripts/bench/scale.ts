@@ -233,7 +233,17 @@ function orderOf(total: number): Order {
 
 function specOf({ owner, total, inside }: FullOffer): RunSpec {
   return {
-    ...{ owner, campaignName: "scale", project: "", command: ["true"], env: {}, stagein: null, gather: false, inside },
+    ...{
+      owner,
+      campaignName: "scale",
+      project: "",
+      command: ["true"],
+      env: {},
+      stagein: null,
+      gather: false,
+      inside,
+      property: "",
+    },
     ...{ stageout: [], walltimeMs, needs, line: null, arraySize: total },
   }
 }

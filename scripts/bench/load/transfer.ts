@@ -114,6 +114,7 @@ class TransferAgent {
       hubUrl,
       insecure: false,
       ca: null,
+      via: null,
       identity: newIdentity(number),
       agentVersion: "bench",
       enrolToken,
