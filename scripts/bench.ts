@@ -5,12 +5,34 @@ import { writeFile } from "node:fs/promises"
 import { loadavg } from "node:os"
 import { printed, type Row } from "./bench/figures.ts"
 import { describeMachine, type Machine } from "./bench/machine.ts"
+import { agents } from "./bench/rows/agents.ts"
 import { array } from "./bench/rows/array.ts"
+import { idle } from "./bench/rows/idle.ts"
 import { latency } from "./bench/rows/latency.ts"
 import { noop } from "./bench/rows/noop.ts"
+import { peers } from "./bench/rows/peers.ts"
+import { scale } from "./bench/rows/scale.ts"
+import { scheduler } from "./bench/rows/scheduler.ts"
+import { soak } from "./bench/rows/soak.ts"
+import { storm } from "./bench/rows/storm.ts"
+import { stream } from "./bench/rows/stream.ts"
+import { submit } from "./bench/rows/submit.ts"
 import { readSettings, type Settings, usage, WrongUsage } from "./bench/settings.ts"
 
-const rows: Readonly<Record<string, (settings: Settings) => Promise<Row>>> = { noop, latency, array }
+const rows: Readonly<Record<string, (settings: Settings) => Promise<Row>>> = {
+  noop,
+  peers,
+  latency,
+  array,
+  agents,
+  idle,
+  storm,
+  stream,
+  submit,
+  scale,
+  scheduler,
+  soak,
+}
 
 export interface Results {
   readonly machine: Machine

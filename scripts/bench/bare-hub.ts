@@ -1,5 +1,5 @@
-// A hub with nothing but the essentials, to measure ours against: submit → offered → staging → running → returning → ended →
-// acknowledged for agents over WebSockets. The simplest shape that is fast: one packed journal row per tick and one
+// A hub with nothing but the essentials, to measure ours against: submit → offered → running → ended, each acknowledged, for agents
+// over WebSockets. The simplest shape that is fast: one packed journal row per tick and one
 // materialised row per job, written by a thread of its own with synchronous=FULL; nothing is said before COMMIT has
 // returned; the frames of a tick leave in one write per agent; hot frames coded by hand, the same bytes as the real hub's.
 // It has no users, no limits, no leases, no retries, no recovery, no other front; it checks no signature and trusts everybody.

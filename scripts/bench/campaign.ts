@@ -4,6 +4,7 @@ import type { Figure } from "./figures.ts"
 import { type Crowd, Load } from "./load.ts"
 import { threadsOf } from "./machine.ts"
 import type { Subject } from "./subject.ts"
+import { watchMemory } from "./watch.ts"
 
 export interface CampaignFigures {
   readonly jobsPerSecond: number
@@ -28,8 +29,6 @@ export interface CampaignPlan extends Crowd {
   readonly profileTo?: string
 }
 
-const WATCH_MS = 100
-
 /** The subject is stopped and its data removed. */
 export async function runCampaign(subject: Subject, plan: CampaignPlan): Promise<CampaignFigures> {
   const { jobs, warmUp, how, profileTo } = plan
@@ -39,14 +38,11 @@ export async function runCampaign(subject: Subject, plan: CampaignPlan): Promise
     await load.campaign(subject, warmUp, how)
     await subject.loopDelayMs()
     const mainBefore = threadsOf(subject.pid).main
-    const { cpuMs, residentBytes } = subject.usage()
-    let peakBytes = residentBytes
-    const watch = setInterval(() => {
-      peakBytes = Math.max(peakBytes, subject.usage().residentBytes)
-    }, WATCH_MS)
+    const { cpuMs } = subject.usage()
+    const memory = watchMemory(subject)
     await subject.profiler?.begin()
     const ran = await load.campaign(subject, jobs, how)
-    clearInterval(watch)
+    const grownBytes = memory.stop()
     const cpuUsed = subject.usage().cpuMs - cpuMs
     const mainUsed = threadsOf(subject.pid).main - mainBefore
     const loopDelayMs = await subject.loopDelayMs()
@@ -60,7 +56,7 @@ export async function runCampaign(subject: Subject, plan: CampaignPlan): Promise
       acceptSeconds: ran.acceptSeconds,
       cpuUsPerJob: (cpuUsed * 1_000) / jobs,
       loopDelayMs,
-      grownBytes: peakBytes - residentBytes,
+      grownBytes,
       loadShare: ran.loadCpuSeconds / ran.seconds,
       mainUsPerJob: (mainUsed * 1_000) / jobs,
       ...(profile === undefined ? {} : { profile }),

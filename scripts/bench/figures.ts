@@ -6,6 +6,9 @@ export interface Figure {
   readonly unit: string
   /** Whose it is: "hub", "bare hub", a peer. */
   readonly subject: string
+  /** For plots: the figures of one series of a row, and where on the axis each stands (agents, share of full load). */
+  readonly series?: string
+  readonly x?: number
   /** One for each run, in the order of running. */
   readonly values: readonly number[]
   /** Of the same runs against another subject's, run by run. */

@@ -73,13 +73,17 @@ export function usageOf(pid: number): Usage | null {
   }
 }
 
-/** Of several processes, such as a database's. */
-export function usageOfAll(pids: readonly number[]): Usage {
-  const all = pids.map(usageOf).filter(one => one !== null)
-  return {
-    cpuMs: all.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
-    residentBytes: all.reduce((sum, { residentBytes }) => sum + residentBytes, 0),
+/** Processor time of several processes, such as a database's, and of those of their children that have ended and were waited for. */
+export function cpuMsOfAll(pids: readonly number[]): number {
+  let ticks = 0
+  for (const pid of pids) {
+    try {
+      for (const field of statOf(`/proc/${pid}/stat`).slice(11, 15)) ticks += Number(field)
+    } catch {
+      // Gone since.
+    }
   }
+  return ticks * TICK_MS
 }
 
 /** The process and all that it started, and these. */

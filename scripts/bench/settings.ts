@@ -10,6 +10,8 @@ export interface Settings {
   readonly runs: number
   readonly plots: boolean
   readonly profile: boolean
+  /** Agents report all four phases of a job and not only the two that a no-op job has. */
+  readonly fourReports: boolean
   /** Make the page and its plots from this file, and run nothing. */
   readonly from: string | null
 }
@@ -21,6 +23,7 @@ export const usage = `npm run bench [-- FLAGS]
   --json FILE         keep all results there
   --plots             write docs/benchmarks.md and its plots from the results
   --from FILE         take the results from this file of --json and run nothing; with --plots
+  --four-reports      with noop or array: agents report staging and returning too
   --profile           with noop or array: write CPU profiles of the hub, print where its time goes
   --help              show this`
 
@@ -46,7 +49,16 @@ export function readSettings(argv: readonly string[], rows: readonly string[]): 
   const plots = values.plots ?? false
   if (from !== null && !plots)
     throw new WrongUsage("--from takes results from a file; say --plots for what is to be made of them")
-  return { only, json: values.json ?? null, quick, runs, plots, profile: values.profile ?? false, from }
+  return {
+    only,
+    json: values.json ?? null,
+    quick,
+    runs,
+    plots,
+    profile: values.profile ?? false,
+    fourReports: values["four-reports"] ?? false,
+    from,
+  }
 }
 
 function parse(argv: readonly string[]) {
@@ -62,6 +74,7 @@ function parse(argv: readonly string[]) {
       plots: { type: "boolean" },
       from: { type: "string" },
       profile: { type: "boolean" },
+      "four-reports": { type: "boolean" },
       help: { type: "boolean" },
     },
   })

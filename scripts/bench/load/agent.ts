@@ -1,6 +1,7 @@
-// One simulated agent: the real protocol (challenge, signed hello, welcome, offers, reports in each phase, answers, heartbeats,
-// pings, coming back with the real agent's jitter and a hello that names what it holds), but its commands do nothing, or
-// nothing for a while, and its hot frames are coded by hand. What came and went is counted by tally.ts.
+// One simulated agent: the real protocol (challenge, signed hello, welcome, offers, reports, answers, heartbeats, pings, coming
+// back with the real agent's jitter and a hello that names what it holds), but its commands do nothing, or nothing for a
+// while, and its hot frames are coded by hand. As the real agent does for a job without stagein and outputs, it reports
+// "running" and "ended", in two writes at least one turn of the event loop apart. What came and went is counted by tally.ts.
 
 import {
   PING_MISSES_MAX,
@@ -10,7 +11,10 @@ import {
   SUPERSEDED_RETRY_MS,
 } from "../../../agent/limits.ts"
 import { Backoff } from "../../../agent/link/backoff.ts"
+import type { Identity } from "../../../agent/link/identity.ts"
+import type { Challenge } from "../../../proto/gen/cah/v1/link_pb.ts"
 import { decodeHubFrame, encodeAgentFrame, PROTOCOL_MAX, PROTOCOL_MIN } from "../../../proto/wire/frame.ts"
+import { helloBytes } from "../../../proto/wire/hello.ts"
 import {
   AttemptAt,
   afterVarint,
@@ -21,7 +25,7 @@ import {
   putReport,
   reportLength,
 } from "../wire.ts"
-import type { LoadIdentity } from "./identity.ts"
+import type { RunMs } from "./protocol.ts"
 import { AgentSocket } from "./socket.ts"
 import type { Tally } from "./tally.ts"
 
@@ -30,8 +34,10 @@ export interface AgentSettings {
   readonly enrolToken: string
   readonly name: string
   readonly slots: number
-  /** How long each command takes; 0: it has ended when it begins. */
-  readonly runMs: number
+  /** How long commands take. 0: they have ended in the next turn of the event loop. */
+  readonly runMs: RunMs
+  /** Report "staging" and "returning" too, as for jobs that have something to stage and to return. */
+  readonly fourReports: boolean
 }
 
 interface Held {
@@ -48,11 +54,15 @@ const name = new AttemptAt()
 
 export class LoadAgent {
   readonly #settings: AgentSettings
-  readonly #identity: LoadIdentity
+  readonly #identity: Identity
   readonly #tally: Tally
   readonly #backoff = new Backoff(Math.random)
-  /** By "campaign.index#attempt". Only of commands that take time: others are over before anything can be lost. */
+  /** Commands are over before anything can be lost. */
+  readonly #isNoop: boolean
+  /** By "campaign.index#attempt". Only of commands that take time. */
   readonly #held = new Map<string, Held>()
+  /** Attempts whose commands did nothing, to be reported as ended in the next turn. */
+  #ending: Buffer[] = []
   #enrolToken: string
   #socket: AgentSocket | null = null
   #welcomedAtMs: number | null = null
@@ -64,8 +74,9 @@ export class LoadAgent {
   #pings = 0
   #isOver = false
 
-  constructor(settings: AgentSettings, identity: LoadIdentity, tally: Tally) {
+  constructor(settings: AgentSettings, identity: Identity, tally: Tally) {
     this.#settings = settings
+    this.#isNoop = settings.runMs[1] === 0
     this.#enrolToken = settings.enrolToken
     this.#identity = identity
     this.#tally = tally
@@ -83,6 +94,8 @@ export class LoadAgent {
       drained: () => {
         this.#heardAtMs = performance.now()
         this.#pings = 0
+        // Two: what runs in this turn's own check phase is still this turn.
+        if (this.#ending.length > 0) setImmediate(() => setImmediate(() => this.#endAll()))
       },
       closed: (why, retryAfterMs) => this.#onClosed(why, retryAfterMs),
     })
@@ -100,6 +113,7 @@ export class LoadAgent {
     if (nowMs >= this.#nextHeartbeatMs) {
       this.#nextHeartbeatMs = nowMs + this.#heartbeatMs
       socket.send(heartbeatFrame(++this.#sequence))
+      this.#tally.beats++
     }
     for (const held of this.#held.values()) {
       if (!held.answered && nowMs - held.reportedAtMs >= REPORT_REPEAT_MS) this.#report(held)
@@ -132,11 +146,10 @@ export class LoadAgent {
   #onOffer(bytes: Buffer, body: number): void {
     name.read(bytes, body + 1)
     const isNew = this.#tally.offered(name.campaign, name.index, name.attempt)
-    if (this.#settings.runMs === 0) {
-      this.#put(bytes, name, phases.staging)
+    if (this.#isNoop) {
+      if (this.#settings.fourReports) this.#put(bytes, name, phases.staging)
       this.#put(bytes, name, phases.running)
-      this.#put(bytes, name, phases.returning)
-      this.#put(bytes, name, phases.ended)
+      this.#ending.push(Buffer.from(bytes.subarray(name.start, name.end)))
       return
     }
     const key = `${name.campaign}.${name.index}#${name.attempt}`
@@ -154,24 +167,41 @@ export class LoadAgent {
       reportedAtMs: 0,
     }
     this.#held.set(key, held)
-    this.#put(held.bytes, { start: 0, end: held.bytes.length }, phases.staging)
+    if (this.#settings.fourReports) this.#put(held.bytes, whole(held.bytes), phases.staging)
     this.#report(held)
-    setTimeout(() => this.#onCommandEnded(held), this.#settings.runMs)
+    const [least, most] = this.#settings.runMs
+    setTimeout(() => this.#onCommandEnded(held), least + Math.random() * (most - least))
   }
 
   #onCommandEnded(held: Held): void {
     held.phase = phases.ended
     held.answered = false
-    if (this.#welcomedAtMs === null) return
-    this.#put(held.bytes, { start: 0, end: held.bytes.length }, phases.returning)
+    if (this.#welcomedAtMs === null) {
+      this.#tally.endedAway++
+      return
+    }
+    if (this.#settings.fourReports) this.#put(held.bytes, whole(held.bytes), phases.returning)
     this.#report(held)
+    this.#socket!.flush()
+  }
+
+  /** What came since the last turn is over by now. */
+  #endAll(): void {
+    const ending = this.#ending
+    this.#ending = []
+    // Lost with the link, which tally.ts holds against the run.
+    if (this.#welcomedAtMs === null) return
+    for (const attempt of ending) {
+      if (this.#settings.fourReports) this.#put(attempt, whole(attempt), phases.returning)
+      this.#put(attempt, whole(attempt), phases.ended)
+    }
     this.#socket!.flush()
   }
 
   /** Says where it is. */
   #report(held: Held): void {
     held.reportedAtMs = performance.now()
-    this.#put(held.bytes, { start: 0, end: held.bytes.length }, held.phase)
+    this.#put(held.bytes, whole(held.bytes), held.phase)
   }
 
   #put(bytes: Uint8Array, attempt: { readonly start: number; readonly end: number }, phase: PhaseNumber): void {
@@ -188,7 +218,7 @@ export class LoadAgent {
     const phase = bytes[body + attemptLength + 3]!
     const answer = bytes[body + attemptLength + 5]!
     this.#tally.answers++
-    if (phase !== phases.ended && this.#settings.runMs === 0) {
+    if (phase !== phases.ended && this.#isNoop) {
       if (answer > ALREADY) this.#tally.oddities.push(`a report of phase ${phase} was answered with ${answer}`)
       return
     }
@@ -223,7 +253,7 @@ export class LoadAgent {
           else {
             // Its result was taken already, or nobody wants it.
             this.#held.delete(key)
-            this.#tally.reconciled(held, what)
+            this.#tally.reconciled({ ...held, hasEnded: held.phase === phases.ended }, what)
           }
         }
         return
@@ -239,16 +269,17 @@ export class LoadAgent {
     }
   }
 
-  #sayHello(challenge: Parameters<LoadIdentity["signHello"]>[0]): void {
-    const { nodeId: _nodeId, signHello, ...identity } = this.#identity
+  #sayHello({ hubId, nonce }: Challenge): void {
+    const { nodeId, publicKey, bootId, sign } = this.#identity
     const hello = encodeAgentFrame({
       case: "hello",
       value: {
-        ...identity,
+        publicKey,
+        bootId,
         protocolMin: PROTOCOL_MIN,
         protocolMax: PROTOCOL_MAX,
         agentVersion: "bench",
-        signature: signHello(challenge),
+        signature: sign(helloBytes({ hubId, nonce, nodeId, bootId })),
         enrolToken: this.#enrolToken,
         node: { name: this.#settings.name, slots: this.#settings.slots, memoryBytes: 8n << 30n, diskBytes: 50n << 30n },
         holding: [...this.#held.values()].map(({ campaign, index, attempt, phase }) => ({
@@ -266,7 +297,7 @@ export class LoadAgent {
     if (this.#welcomedAtMs !== null) {
       this.#backoff.sessionEnded(nowMs - this.#welcomedAtMs >= SESSION_GOOD_MS)
       this.#tally.lost(why)
-      if (this.#settings.runMs === 0) this.#tally.oddities.push(`a link was lost: ${why}`)
+      if (this.#isNoop) this.#tally.oddities.push(`a link was lost: ${why}`)
     } else this.#tally.refused(why)
     this.#welcomedAtMs = null
     this.#socket = null
@@ -275,6 +306,10 @@ export class LoadAgent {
     this.#retryAfterMs = null
     setTimeout(() => this.dial(), waitMs)
   }
+}
+
+function whole(attempt: Buffer): { readonly start: number; readonly end: number } {
+  return { start: 0, end: attempt.length }
 }
 
 /** Answer.ALREADY and Reconcile.CONTINUE of link.proto. */

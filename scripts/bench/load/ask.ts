@@ -1,5 +1,5 @@
-// Asks a hub as a scientist's program would, in Connect's protocol over HTTP/1.1 and one kept connection, with little of its own:
-// requests are encoded before the clock starts. The bare hub answers the same two calls.
+// Asks a hub as a scientist's program would, in Connect's protocol or gRPC-web's over HTTP/1.1 and one kept connection, with little
+// of its own: requests are encoded before the clock starts. The bare hub answers Connect's two calls.
 import { Agent, request } from "node:http"
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf"
 import type { CampaignSpecSchema } from "../../../proto/gen/cah/v1/job_pb.ts"
@@ -12,7 +12,10 @@ import {
 
 /** Parameter lines in one message of a stream. */
 const LINES_PER_MESSAGE = 100
+/** In an envelope's first byte: trailers, as Connect and as gRPC-web mark them. */
 const END_OF_STREAM = 2
+const TRAILERS = 0x80
+const contentTypes = { connect: "application/connect+proto", "grpc-web": "application/grpc-web+proto" } as const
 const service = "/cah.v1.ScientistService"
 
 export interface Submission {
@@ -41,22 +44,34 @@ export function arraySubmission(key: string, jobs: number, spec = noopSpec("arra
 }
 
 /** So many different jobs, each with a line of its own, in a stream of messages. */
-export function differentSubmission(key: string, jobs: number, spec = noopSpec("noop")): Submission {
-  const messages: Buffer[] = []
+export function differentSubmission(key: string, jobs: number): Submission {
+  return submissionOf(differentMessages(key, jobs), jobs, "connect")
+}
+
+export function submissionOf(
+  messages: readonly Uint8Array[],
+  jobs: number,
+  via: keyof typeof contentTypes,
+): Submission {
+  const body = Buffer.concat(messages.map(envelope))
+  return { path: `${service}/SubmitStream`, contentType: contentTypes[via], body, jobs }
+}
+
+export function differentMessages(key: string, jobs: number): Uint8Array[] {
+  const messages: Uint8Array[] = []
   for (let first = 0; first < jobs; first += LINES_PER_MESSAGE) {
     const count = Math.min(LINES_PER_MESSAGE, jobs - first)
     const parameters = Array.from({ length: count }, (_, i) => ({ line: `job ${first + i}` }))
-    const message = first === 0 ? { idempotencyKey: key, spec, parameters } : { parameters }
-    messages.push(envelope(toBinary(SubmitStreamRequestSchema, create(SubmitStreamRequestSchema, message))))
+    const message = first === 0 ? { idempotencyKey: key, spec: noopSpec("noop"), parameters } : { parameters }
+    messages.push(toBinary(SubmitStreamRequestSchema, create(SubmitStreamRequestSchema, message)))
   }
-  const body = Buffer.concat(messages)
-  return { path: `${service}/SubmitStream`, contentType: "application/connect+proto", body, jobs }
+  return messages
 }
 
 /** Resolves with the campaign's number once the hub has answered, which means: it is on disk. */
 export async function submit(url: URL, bearer: string, { path, contentType, body, jobs }: Submission): Promise<number> {
   const answer = await post(new URL(path, url), bearer, contentType, body)
-  const isStream = contentType === "application/connect+proto"
+  const isStream = contentType !== "application/proto"
   const { campaign, jobs: taken } = isStream
     ? fromBinary(SubmitStreamResponseSchema, onlyMessage(answer))
     : fromBinary(SubmitResponseSchema, answer)
@@ -72,17 +87,23 @@ export function envelope(message: Uint8Array): Buffer {
   return framed
 }
 
-/** Messages in a body of Connect's streaming kind. Throws what the end of the stream says went wrong. */
+/** Messages in a body of envelopes. Throws what the end of the stream says went wrong. */
 export function messagesIn(body: Buffer): Buffer[] {
   const messages: Buffer[] = []
   for (let at = 0; at < body.length; ) {
     const length = body.readUInt32BE(at + 1)
     const content = body.subarray(at + 5, at + 5 + length)
-    if ((body[at]! & END_OF_STREAM) === 0) messages.push(content)
-    else if (content.includes('"error"')) throw new Error(`the hub refused: ${content.toString("utf8")}`)
+    const isEnd = (body[at]! & (END_OF_STREAM | TRAILERS)) !== 0
+    if (!isEnd) messages.push(content)
+    else if (isRefusal(content)) throw new Error(`the hub refused: ${content.toString("utf8")}`)
     at += 5 + length
   }
   return messages
+}
+
+/** Connect says an error as JSON; gRPC-web a status that is not 0. */
+function isRefusal(trailers: Buffer): boolean {
+  return trailers.includes('"error"') || /grpc-status: *[1-9]/i.test(trailers.toString("latin1"))
 }
 
 function onlyMessage(body: Buffer): Buffer {

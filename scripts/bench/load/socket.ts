@@ -37,7 +37,7 @@ export class AgentSocket {
     this.#socket = connect({ host: url.hostname, port: Number(url.port), noDelay: true })
     this.#socket.on("connect", () => this.#upgrade(url))
     this.#socket.on("data", bytes => this.#onData(bytes))
-    this.#socket.on("error", error => this.#end(error.message, null))
+    this.#socket.on("error", error => this.#end((error as NodeJS.ErrnoException).code ?? error.message, null))
     this.#socket.on("close", () => this.#end("the connection was closed", null))
   }
 
@@ -117,7 +117,10 @@ export class AgentSocket {
       const head = bytes.toString("latin1", 0, headEnd)
       if (!head.startsWith("HTTP/1.1 101")) {
         const retry = /^retry-after: *(\d+)/im.exec(head)
-        this.#end(head.slice(0, head.indexOf("\r\n")), retry === null ? null : Number(retry[1]) * 1_000)
+        const [, status = "no status"] = /^HTTP\/1\.1 (\d+)/.exec(head) ?? []
+        // The hub writes head and body at once, and the body says why.
+        const reason = bytes.toString("utf8", headEnd + 4).trim()
+        this.#end(`${status}: ${reason}`, retry === null ? null : Number(retry[1]) * 1_000)
         return
       }
       this.#isOpen = true

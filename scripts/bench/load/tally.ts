@@ -12,6 +12,7 @@ export interface CampaignTally {
 /** Answer and Reconcile of link.proto that mean: the result counts. */
 const ACCEPTED = 1
 const ALREADY = 2
+const RECONCILE_DISCARD = 3
 const RECONCILE_ACCEPTED = 4
 /** Words kept of what went wrong: the first say it. */
 const ODDITIES_MAX = 50
@@ -27,9 +28,13 @@ export class Tally {
   readonly #waiting: { campaign: number; jobs: number; resolve(): void }[] = []
   readonly #onFirst = new Map<number, (ns: bigint) => void>()
   readonly #oddities: string[] = []
+  /** Sent, and answered. */
+  beats = 0
   heartbeats = 0
   reports = 0
   answers = 0
+  /** Commands that ended while their agent had no link. */
+  endedAway = 0
   links = 0
   lostLinks = 0
   /** Of dials, by their answer. */
@@ -80,9 +85,16 @@ export class Tally {
     }
   }
 
-  /** After a hello: told so instead of being asked to go on. */
-  reconciled({ campaign, index, attempt }: { campaign: number; index: number; attempt: number }, what: number): void {
-    if (what === RECONCILE_ACCEPTED) this.ended(campaign, index, attempt, ACCEPTED)
+  /**
+   * After a hello: told so instead of being asked to go on. To be told to forget what has ended means that its end was taken, and the
+   * answer lost with the link; that it was, the hub's database must show afterwards.
+   */
+  reconciled(
+    { campaign, index, attempt, hasEnded }: { campaign: number; index: number; attempt: number; hasEnded: boolean },
+    what: number,
+  ): void {
+    const isTaken = what === RECONCILE_ACCEPTED || what === RECONCILE_DISCARD
+    if (hasEnded && isTaken) this.ended(campaign, index, attempt, ACCEPTED)
     else this.#odd(`after a hello nobody wanted ${campaign}.${index}#${attempt} (${what})`)
   }
 
@@ -119,6 +131,16 @@ export class Tally {
     return { campaign, offered, offeredAgain, ended, endedAgain }
   }
 
+  /** Over all that were not forgotten. */
+  all(): { readonly offered: number; readonly ended: number } {
+    const sums = { offered: 0, ended: 0 }
+    for (const { offered, ended } of this.#campaigns.values()) {
+      sums.offered += offered
+      sums.ended += ended
+    }
+    return sums
+  }
+
   /** Nobody asks for it any more. */
   forget(campaign: number): void {
     this.#campaigns.delete(campaign)
@@ -129,7 +151,7 @@ export class Tally {
     let counted = this.#campaigns.get(campaign)
     if (counted === undefined) {
       const none = { offered: 0, offeredAgain: 0, ended: 0, endedAgain: 0 }
-      counted = { campaign, ...none, marks: new Uint8Array(1_024), firstOfferedNs: 0n }
+      counted = { campaign, ...none, marks: new Uint8Array(64), firstOfferedNs: 0n }
       this.#campaigns.set(campaign, counted)
     }
     if (index >= counted.marks.length) {

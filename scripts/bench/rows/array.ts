@@ -8,7 +8,7 @@ import { startHub } from "../subject.ts"
 import { noopPlan, quickPlan } from "./noop.ts"
 
 export async function array(settings: Settings): Promise<Row> {
-  const noop = settings.quick ? quickPlan : noopPlan
+  const noop = { ...(settings.quick ? quickPlan : noopPlan), fourReports: settings.fourReports }
   const plan = { ...noop, jobs: settings.quick ? 20_000 : 1_000_000, how: "array" } as const
   // Minutes each: fewer runs than of what takes seconds.
   const runs = Math.min(settings.runs, 3)

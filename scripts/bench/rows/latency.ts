@@ -2,6 +2,8 @@
 // submitted one after the other, each when the one before has ended, with a pause, so that nothing waits for anything else.
 // Fair, because hub and bare hub answer the same call over one kept connection and the same agents wait for both; the
 // clock is the load process's own, which is scientist and agent in one. In turns, after a warm-up.
+// And the same beside other work: small campaigns that come all the time, a quarter, a half and three quarters of as many jobs a
+// second as the hub was seen to run just before.
 import { type Figure, quantile, type Row, ratios } from "../figures.ts"
 import type { Latencies } from "../load/protocol.ts"
 import { Load } from "../load.ts"
@@ -10,16 +12,48 @@ import { type Subject, startBare, startHub } from "../subject.ts"
 
 const PAUSE_MS = 2
 
+/** Of what the hub can do at most. */
+const LOADS = [0.25, 0.5, 0.75]
+/** Agents with this many slots, so that what runs beside leaves a slot free for the job that is measured. */
+const SLOTS = 4
+
+interface Plan {
+  readonly agents: number
+  readonly jobs: number
+  readonly warmUp: number
+  readonly fullLoadJobs: number
+  readonly loads: readonly number[]
+}
+
+interface Measured {
+  readonly idle: Latencies
+  /** One for each of the loads. */
+  readonly beside: readonly Latencies[]
+}
+
 export async function latency(settings: Settings): Promise<Row> {
-  const plan = settings.quick ? { agents: 100, jobs: 50, warmUp: 10 } : { agents: 1_000, jobs: 1_000, warmUp: 300 }
+  const plan: Plan = settings.quick
+    ? { agents: 100, jobs: 50, warmUp: 10, fullLoadJobs: 1_000, loads: LOADS.slice(0, 1) }
+    : { agents: 1_000, jobs: 1_000, warmUp: 300, fullLoadJobs: 20_000, loads: LOADS }
+  const both: Measured[] = []
   const ours: Latencies[] = []
   const bare: Latencies[] = []
   for (let run = 0; run < settings.runs; run++) {
-    const hub = async () => void ours.push(await measure(await startHub(), plan))
-    const other = async () => void bare.push(await measure(await startBare(), plan))
+    const hub = async () => {
+      const measured = await measure(await startHub(), plan)
+      both.push(measured)
+      ours.push(measured.idle)
+    }
+    const other = async () => void bare.push((await measure(await startBare(), { ...plan, loads: [] })).idle)
     for (const side of run % 2 === 0 ? [hub, other] : [other, hub]) await side()
   }
-  const of = (subject: string, runs: readonly Latencies[], name: string, q: number, key: keyof Latencies): Figure => ({
+  const of = (
+    subject: string,
+    runs: readonly Latencies[],
+    name: string,
+    q: number,
+    key: "runningMs" | "endedMs",
+  ): Figure => ({
     name,
     unit: "ms",
     subject,
@@ -43,6 +77,14 @@ export async function latency(settings: Settings): Promise<Row> {
       bareP50,
       of("bare hub", bare, "submit → running p99", 0.99, "runningMs"),
       of("bare hub", bare, "submit → acknowledged end p50", 0.5, "endedMs"),
+      { ...p50, name: "submit → running p50, idle", series: "p50", x: 0 },
+      { ...p99, name: "submit → running p99, idle", series: "p99", x: 0 },
+      ...plan.loads.flatMap((load, i) =>
+        underLoad(
+          load,
+          both.map(({ beside }) => beside[i]!),
+        ),
+      ),
     ],
     caveats: [
       "Running means: the offer is at the agent, whose command does nothing. Two commits lie in between for a hub that is idle.",
@@ -50,19 +92,45 @@ export async function latency(settings: Settings): Promise<Row> {
   }
 }
 
-async function measure(
-  subject: Subject,
-  { agents, jobs, warmUp }: { agents: number; jobs: number; warmUp: number },
-): Promise<Latencies> {
+function underLoad(load: number, runs: readonly Latencies[]): Figure[] {
+  const at = (name: string, q: number): Figure => ({
+    name: `submit → running ${name} at ${load * 100} % of full load`,
+    unit: "ms",
+    subject: "hub",
+    series: name,
+    x: load,
+    values: runs.map(one => quantile(one.runningMs, q)),
+  })
+  const besides = runs.map(({ besidesPerSecond }) => besidesPerSecond)
+  return [
+    at("p50", 0.5),
+    at("p99", 0.99),
+    { name: `jobs that ran beside at ${load * 100} %`, unit: "jobs/s", subject: "hub", values: besides },
+  ]
+}
+
+/** The subject is stopped and its data removed. */
+async function measure(subject: Subject, { agents, jobs, warmUp, fullLoadJobs, loads }: Plan): Promise<Measured> {
   const load = Load.start()
   try {
-    await load.connect(subject, { agents, slots: 1 })
+    await load.connect(subject, { agents, slots: SLOTS })
     await load.latency(subject, warmUp, 0)
-    const latencies = await load.latency(subject, jobs, PAUSE_MS)
+    const idle = await load.latency(subject, jobs, PAUSE_MS)
+    let stored = jobs + warmUp
+    const beside: Latencies[] = []
+    if (loads.length > 0) {
+      const { seconds } = await load.campaign(subject, fullLoadJobs, "array")
+      stored += fullLoadJobs
+      for (const share of loads) {
+        const latencies = await load.latency(subject, jobs, PAUSE_MS, (share * fullLoadJobs) / seconds)
+        beside.push(latencies)
+        stored += jobs + latencies.besides
+      }
+    }
     await load.stop()
     await subject.stop()
-    subject.demandStored(jobs + warmUp)
-    return latencies
+    subject.demandStored(stored)
+    return { idle, beside }
   } finally {
     await load.stop()
     await subject.stop().catch(() => {})

@@ -1,9 +1,10 @@
 // noop: 50,000 jobs that do nothing, each different from the others as a peer's messages are (a line of parameters), submitted in one
-// stream, offered, reported in each of their four phases and acknowledged, to 100 agents of 4 slots over WebSockets.
+// stream, offered, reported and acknowledged twice, to 100 agents of 4 slots over WebSockets. What agents send is what the real agent
+// sends for a job without stagein and outputs: "running" and "ended", in two writes at least one turn of the event loop apart;
+// with --four-reports "staging" and "returning" as well, in the same two writes.
 // Fair, because hub and bare hub get the same bytes from the same load process, run with the same durability (SQLite,
 // synchronous=FULL, nothing acknowledged before COMMIT), each on a core of its own, in turns. In both a smaller campaign
 // warms up first. What the bare hub leaves out stands in its file.
-// The agents say all four phases in one write, since their jobs are over when they begin.
 import { type CampaignFigures, campaignFigures, runCampaign } from "../campaign.ts"
 import { type Figure, type Row, ratios } from "../figures.ts"
 import type { Settings } from "../settings.ts"
@@ -13,7 +14,8 @@ export const noopPlan = { jobs: 50_000, warmUp: 10_000, agents: 100, slots: 4, h
 export const quickPlan = { ...noopPlan, jobs: 2_000, warmUp: 200, agents: 20 } as const
 
 export async function noop(settings: Settings): Promise<Row> {
-  const plan = settings.quick ? quickPlan : noopPlan
+  const { fourReports } = settings
+  const plan = { ...(settings.quick ? quickPlan : noopPlan), fourReports }
   const ours: CampaignFigures[] = []
   const bare: CampaignFigures[] = []
   for (let run = 0; run < settings.runs; run++) {
@@ -42,7 +44,7 @@ export async function noop(settings: Settings): Promise<Row> {
     ],
     caveats: [
       "The hub, its writer's thread included, has one core, and the agents another.",
-      "Agents are simulated: the real protocol byte for byte, but all four reports of a job in one write.",
+      `Agents are simulated: the real protocol byte for byte, of each job ${fourReports ? "staging, running, returning and ended" : "running and ended"}.`,
     ],
     notes: ours.flatMap(({ profile }) => profile ?? []),
   }
