@@ -1,10 +1,10 @@
 // `npm run bench`: how fast the hub is, as ratios to a bare hub and to peers that were measured in turns with it, because absolute times
 // do not hold on a shared machine. Each row is a file in bench/rows/ that says what it does and why it is fair. Every run
 // checks its counts to the last job, and fails when one is wrong; times are judged by people, with --quick by nobody.
-import { writeFile } from "node:fs/promises"
-import { loadavg } from "node:os"
-import { printed, type Row } from "./bench/figures.ts"
-import { describeMachine, type Machine } from "./bench/machine.ts"
+// --report measures nothing and makes docs/benchmarks.md from what --json kept.
+import { printed, type Row, type RowName, rowNames } from "./bench/figures.ts"
+import { commit, describeMachine, loadNow } from "./bench/machine.ts"
+import { BadResults, demandKeeps, keepRow } from "./bench/results.ts"
 import { agents } from "./bench/rows/agents.ts"
 import { array } from "./bench/rows/array.ts"
 import { idle } from "./bench/rows/idle.ts"
@@ -17,9 +17,9 @@ import { soak } from "./bench/rows/soak.ts"
 import { storm } from "./bench/rows/storm.ts"
 import { stream } from "./bench/rows/stream.ts"
 import { submit } from "./bench/rows/submit.ts"
-import { readSettings, type Settings, usage, WrongUsage } from "./bench/settings.ts"
+import { commandOf, readSettings, type Settings, usage, WrongUsage } from "./bench/settings.ts"
 
-const rows: Readonly<Record<string, (settings: Settings) => Promise<Row>>> = {
+const measures: Readonly<Record<RowName, (settings: Settings) => Promise<Row>>> = {
   noop,
   peers,
   latency,
@@ -34,57 +34,51 @@ const rows: Readonly<Record<string, (settings: Settings) => Promise<Row>>> = {
   soak,
 }
 
-export interface Results {
-  readonly machine: Machine
-  readonly startedAt: string
-  readonly settings: Settings
-  readonly rows: readonly Row[]
-}
-
 const BUSY = 1
 const WRONG_USAGE = 2
 
-async function run(settings: Settings): Promise<Results> {
+async function measure(settings: Settings<RowName>): Promise<void> {
   const machine = describeMachine()
-  console.log(
-    `${machine.cores} cores of ${machine.cpu}, Node ${machine.node}, commit ${machine.commit}; ${machine.pinned}`,
-  )
-  if (machine.loadAverage > BUSY && !settings.quick) {
+  const { quick, json } = settings
+  if (json !== null) await demandKeeps(json, { quick, machine })
+  const head = commit()
+  console.log(`${machine.cores} cores of ${machine.cpu}, Node ${machine.node}, commit ${head}; ${machine.pinned}`)
+  if (loadNow() > BUSY && !quick) {
     console.log(
-      `the machine is busy (load ${machine.loadAverage.toFixed(1)}): absolute figures mean little, ratios somewhat more`,
+      `the machine is busy (load ${loadNow().toFixed(1)}): absolute figures mean little, ratios somewhat more`,
     )
   }
-  const done: Row[] = []
-  const startedAt = new Date().toISOString()
   for (const name of settings.only) {
+    const at = new Date().toISOString()
+    const loadBefore = loadNow()
     const startMs = performance.now()
-    const row = await rows[name]!(settings)
-    done.push(row)
-    const took = ((performance.now() - startMs) / 1_000).toFixed(0)
-    console.log(`\n${printed(row)}\n  (${took} s, load ${loadavg()[0]!.toFixed(1)})`)
+    const row = await measures[name](settings)
+    const seconds = Math.round((performance.now() - startMs) / 1_000)
+    const load = { before: loadBefore, after: loadNow() }
+    console.log(`\n${printed(row)}\n  (${seconds} s, load ${load.before.toFixed(1)} before)`)
+    const measured = { at, seconds, commit: head, command: commandOf(settings, name), load }
     // After each row: hours of measuring must not be lost to the last one.
-    if (settings.json !== null) await keep(settings.json, { machine, startedAt, settings, rows: done })
+    if (json !== null) await keepRow(json, { quick, machine }, { ...row, measured })
   }
-  return { machine, startedAt, settings, rows: done }
-}
-
-async function keep(file: string, results: Results): Promise<void> {
-  await writeFile(file, `${JSON.stringify(results, null, 1)}\n`)
 }
 
 async function main(argv: readonly string[]): Promise<void> {
-  const settings = readSettings(argv, Object.keys(rows))
-  if (settings === "help") {
-    console.log(usage)
-    return
-  }
-  await run(settings)
+  const asked = readSettings(argv, rowNames)
+  if (asked === "help") console.log(usage)
+  else if ("report" in asked) {
+    // Whoever measures needs no library for plots in memory.
+    const { writeReport } = await import("./bench/report/report.ts")
+    const { files, missing } = await writeReport(asked.report, asked.into)
+    console.log(files.join("\n"))
+    if (missing.length > 0) console.warn(`not measured, and the page says so: ${missing.join(", ")}`)
+  } else await measure(asked)
 }
 
 try {
   await main(process.argv.slice(2))
 } catch (error) {
-  if (!(error instanceof WrongUsage)) throw error
-  console.error(`${error.message}\n\n${usage}`)
+  if (error instanceof WrongUsage) console.error(`${error.message}\n\n${usage}`)
+  else if (error instanceof BadResults) console.error(error.message)
+  else throw error
   process.exitCode = WRONG_USAGE
 }

@@ -1,5 +1,22 @@
 // What a benchmark reports: figures with all their runs, ratios of runs that were measured side by side, and whether a target is
-// met. Rows make them, bench.ts prints and keeps them, plots.ts draws them.
+// met. Rows make them, bench.ts prints them, results.ts keeps them in a file, report/ makes the page and its plots of that.
+
+/** In the order in which they run and stand on the page. */
+export const rowNames = [
+  "noop",
+  "peers",
+  "latency",
+  "array",
+  "agents",
+  "idle",
+  "storm",
+  "stream",
+  "submit",
+  "scale",
+  "scheduler",
+  "soak",
+] as const
+export type RowName = (typeof rowNames)[number]
 
 export interface Figure {
   readonly name: string
@@ -23,8 +40,18 @@ export interface Target {
   readonly max?: number
 }
 
-export interface Row {
+/** What somebody else's program was, beside whose figures it stands. */
+export interface PeerFacts {
   readonly name: string
+  /** Of the server and of the libraries that spoke to it. */
+  readonly versions: readonly string[]
+  readonly isDurable: boolean
+  /** What its acknowledgement means. */
+  readonly durability: string
+}
+
+export interface Row {
+  readonly name: RowName
   /** In a sentence: the work, and its size in this run. */
   readonly work: string
   readonly figures: readonly Figure[]
@@ -32,6 +59,7 @@ export interface Row {
   readonly caveats: readonly string[]
   /** What could not be measured here, and why. */
   readonly skipped?: readonly string[]
+  readonly peers?: readonly PeerFacts[]
   /** Files beside the figures, and texts to print: profiles. */
   readonly notes?: readonly string[]
 }
@@ -73,6 +101,16 @@ export function isMet({ values, ratio, target }: Figure): boolean | null {
   return measured >= (target.min ?? Number.NEGATIVE_INFINITY) && measured <= (target.max ?? Number.POSITIVE_INFINITY)
 }
 
+/** How far a missed target is away, as a share of it; what is met or cannot be told has none. */
+export function gapOf(figure: Figure): number | null {
+  const { values, ratio, target } = figure
+  if (target === undefined || isMet(figure) !== false) return null
+  const measured = median(target.of === "ratio" ? (ratio?.values ?? []) : values)
+  if (Number.isNaN(measured)) return null
+  const bound = measured < (target.min ?? Number.NEGATIVE_INFINITY) ? target.min! : target.max!
+  return Math.abs(measured - bound) / bound
+}
+
 export function wordsOf({ of, min, max }: Target): string {
   const bounds = [min === undefined ? "" : `≥ ${show(min)}`, max === undefined ? "" : `≤ ${show(max)}`]
   return `${bounds.filter(bound => bound !== "").join(", ")}${of === "ratio" ? " as ratio" : ""}`
@@ -83,6 +121,10 @@ export function show(value: number): string {
   if (!Number.isFinite(value)) return "–"
   if (Number.isInteger(value) || Math.abs(value) >= 100) return Math.round(value).toLocaleString("en-GB")
   return String(Number(value.toPrecision(3)))
+}
+
+export function wordsOfPeer({ versions, isDurable, durability }: PeerFacts): string {
+  return `${versions.join(", ")}; ${isDurable ? "durable" : "NOT durable"}: ${durability}`
 }
 
 /** A table for terminals. */
@@ -109,6 +151,7 @@ export function printed(row: Row): string {
       .join("  ")
       .trimEnd(),
   )
-  const said = [...(row.skipped ?? []).map(one => `  skipped: ${one}`), ...(row.notes ?? [])]
+  const peers = (row.peers ?? []).map(peer => `  ${peer.name}: ${wordsOfPeer(peer)}`)
+  const said = [...peers, ...(row.skipped ?? []).map(one => `  skipped: ${one}`), ...(row.notes ?? [])]
   return [`${row.name}: ${row.work}`, ...text.map(line => `  ${line}`), ...said].join("\n")
 }

@@ -20,9 +20,6 @@ export interface Machine {
   readonly memoryBytes: number
   readonly kernel: string
   readonly node: string
-  readonly commit: string
-  /** Before the benchmark itself ran: above 1 others were using the machine. */
-  readonly loadAverage: number
   readonly pinned: string
 }
 
@@ -34,18 +31,23 @@ export function describeMachine(): Machine {
     memoryBytes: totalmem(),
     kernel: release(),
     node: process.versions.node,
-    commit: commit(),
-    loadAverage: loadavg()[0] ?? Number.NaN,
     pinned: canPin
       ? `hub on core ${cores.hub}, load on core ${cores.load}`
       : "not pinned: taskset or a second core is missing",
   }
 }
 
-function commit(): string {
+/** Of the last minute. Before the benchmark itself runs, what is above 1 is others who use the machine. */
+export function loadNow(): number {
+  return loadavg()[0] ?? Number.NaN
+}
+
+export function commit(): string {
   try {
     const git = (...args: string[]) => execFileSync("git", args, { cwd: root, encoding: "utf8" }).trim()
-    return `${git("rev-parse", "--short=12", "HEAD")}${git("status", "--porcelain", "-uno") === "" ? "" : " and uncommitted changes"}`
+    // What a row wrote into docs/ a moment ago changes nothing that the next one measures.
+    const changed = git("status", "--porcelain", "-uno", "--", ".", ":!docs")
+    return `${git("rev-parse", "--short=12", "HEAD")}${changed === "" ? "" : " and uncommitted changes"}`
   } catch {
     return "unknown"
   }

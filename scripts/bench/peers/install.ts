@@ -1,7 +1,7 @@
 // Whether a peer can be measured here, and how it gets here: Debian's packages by apt where we are root, client libraries by npm ci from the
 // lock file beside this. Installs only when it is allowed to; says why not otherwise. No service of an installed package is started.
 import { spawnSync } from "node:child_process"
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Peer } from "./peer.ts"
@@ -30,6 +30,20 @@ export function missing(peer: Peer, mayInstall: boolean): string | null {
   const trouble = install(peer.packages)
   if (trouble !== null) return `Debian's ${peer.packages.join(", ")} cannot be installed: ${trouble}`
   return peer.programs.every(isInstalled) ? null : `${absent.join(", ")} not there after installing`
+}
+
+/** Of its server, as Debian calls it, and of its libraries. */
+export function versionsOf({ packages, libraries }: Peer): string[] {
+  const [server] = packages
+  const { status, stdout } = spawnSync("dpkg-query", ["--show", server!], { encoding: "utf8" })
+  return [
+    // Its name and its version, with a tab between.
+    status === 0 ? stdout.trim().replace("\t", " ") : `${server}, not from a package`,
+    ...libraries.map(name => {
+      const text = readFileSync(join(folder, "node_modules", name, "package.json"), "utf8")
+      return `${name} ${(JSON.parse(text) as { version: string }).version}`
+    }),
+  ]
 }
 
 /** A name in the PATH, or a path of which one part may be anything. */

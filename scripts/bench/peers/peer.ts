@@ -25,6 +25,8 @@ export interface Peer {
   /** Programs without which it cannot be, and Debian's packages that have them. */
   readonly programs: readonly string[]
   readonly packages: readonly string[]
+  /** Its own client libraries, of scripts/bench/peers/package.json. */
+  readonly libraries: readonly string[]
   /** It needs root, or to be started as a user that root makes. */
   readonly needsRoot?: boolean
   readonly tasks: number

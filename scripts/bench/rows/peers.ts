@@ -10,7 +10,7 @@ import { join } from "node:path"
 import { type CampaignFigures, runCampaign } from "../campaign.ts"
 import { type Figure, median, type Row, ratios } from "../figures.ts"
 import { cores, cpuMsOfAll, familyOf } from "../machine.ts"
-import { missing } from "../peers/install.ts"
+import { missing, versionsOf } from "../peers/install.ts"
 import { endServer } from "../peers/launch.ts"
 import type { ClientName, ClientOrder, Peer, PeerRan, Shape } from "../peers/peer.ts"
 import { beanstalkd, bullmq, nats, rabbitmq } from "../peers/servers/brokers.ts"
@@ -70,7 +70,14 @@ export async function peers(settings: Settings): Promise<Row> {
       { name: "processor", unit: "µs/job", subject: "hub", values: ours.map(one => one.cpuUsPerJob) },
       ...here.flatMap(([, peer]) => figuresOf(peer, theirs.get(peer)!, rate)),
     ],
-    caveats: here.map(([, peer]) => `${peer.name}: ${peer.isDurable ? "durable" : "NOT durable"}; ${peer.durability}.`),
+    caveats: [
+      "None of the peers tells a scientist which task is where, nor keeps its result: less is asked of them than of the hub.",
+      "Each peer ran in the faster of its shapes (workers × tasks at once), which stands beside its figure.",
+    ],
+    peers: here.map(([, peer]) => {
+      const { name, isDurable, durability } = peer
+      return { name, versions: versionsOf(peer), isDurable, durability }
+    }),
     skipped,
   }
 }

@@ -19,6 +19,7 @@ export const rabbitmq: Peer = {
   isDurable: true,
   programs: ["rabbitmq-server"],
   packages: ["rabbitmq-server"],
+  libraries: ["amqplib"],
   tasks: TASKS,
   shapes,
   async start(place) {
@@ -67,6 +68,7 @@ export const bullmq: Peer = {
   isDurable: true,
   programs: ["redis-server"],
   packages: ["redis-server"],
+  libraries: ["bullmq", "ioredis"],
   tasks: TASKS,
   shapes,
   async start(place) {
@@ -97,6 +99,7 @@ export const nats: Peer = {
   isDurable: false,
   programs: ["nats-server"],
   packages: ["nats-server"],
+  libraries: ["nats"],
   tasks: TASKS,
   shapes,
   async start(place) {
@@ -117,6 +120,7 @@ export const beanstalkd: Peer = {
   isDurable: true,
   programs: ["beanstalkd"],
   packages: ["beanstalkd"],
+  libraries: [],
   tasks: TASKS,
   shapes: [
     { workers: 400, slots: 1 },

@@ -25,6 +25,7 @@ export const graphile: Peer = {
   isDurable: true,
   programs: [`${VERSIONS}/*/bin/postgres`],
   packages: ["postgresql"],
+  libraries: ["graphile-worker"],
   tasks: 10_000,
   shapes: [{ workers: 1, slots: 400 }],
   async start(place) {

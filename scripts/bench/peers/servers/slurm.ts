@@ -17,6 +17,7 @@ export const slurm: Peer = {
   isDurable: false,
   programs: ["slurmctld", "slurmd", "munged", "sbatch"],
   packages: ["slurmctld", "slurmd", "slurm-client", "munge"],
+  libraries: [],
   needsRoot: true,
   tasks: 500,
   shapes: [{ workers: 1, slots: PROCESSORS }],

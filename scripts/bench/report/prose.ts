@@ -1,0 +1,88 @@
+// What the page says about each row besides its figures: what is compared and why that is fair, and why a target is missed where it is.
+// Words alone: a figure here would outlive the measurement that it came from.
+import type { RowName } from "../figures.ts"
+
+export interface Prose {
+  readonly title: string
+  readonly about: string
+  /** Why figures miss their target, by how "subject: name" begins; the longest that fits counts. Shown only where one is missed. */
+  readonly causes: Readonly<Record<string, string>>
+}
+
+export const prose: Readonly<Record<RowName, Prose>> = {
+  noop: {
+    title: "Jobs that do nothing",
+    about:
+      "What the hub itself costs: different jobs submitted, offered, started, finished and acknowledged twice, over real WebSockets, nothing said before it is on disk (SQLite, `synchronous=FULL`). The bare hub does only the essentials with the same bytes on the wire and the same durability; what it leaves out stands at the head of `scripts/bench/bare-hub.ts`. Both get the same load, each on a core of its own, in turns.",
+    causes: {},
+  },
+  peers: {
+    title: "Beside what one would pick instead",
+    about:
+      "The same campaign on brokers, job queues and a batch system, each as durable as it can be made, its server on the hub's core and its own client library on the load's. The target is against the fastest of those that are durable before they acknowledge.",
+    causes: {},
+  },
+  latency: {
+    title: "From submit to running",
+    about:
+      "One job after the other on an idle hub with all agents connected, from the scientist's call to the offer at an agent; then the same beside a steady stream of small campaigns, at shares of the rate that this hub was seen to reach just before.",
+    causes: {},
+  },
+  array: {
+    title: "One very large array",
+    about:
+      "A campaign of jobs that are all alike is one message and one row: how soon it is taken, what it costs in memory, and whether it runs as fast as so many different jobs, on the same hub with the same agents.",
+    causes: {},
+  },
+  agents: {
+    title: "Few agents and many",
+    about:
+      "The campaign of `noop` with more and more agents. With few it is the round trip that bounds, since a slot waits for its next job until the end of its last is on disk; with many it is the hub. Each number is a fresh hub and a fresh bare hub, in turns.",
+    causes: {},
+  },
+  idle: {
+    title: "Agents that only heartbeat",
+    about:
+      "What most agents do most of the time: resident memory and processor time of one hub process that holds their links, beside a bare hub that holds the same.",
+    causes: {},
+  },
+  storm: {
+    title: "A crash under load",
+    about:
+      "The hub is killed under agents that all run a job, and started again. They come back as the real ones do, with full jitter and the hub's own Retry-After. Every job must end once and in its first attempt, whether its command ended before the crash, meanwhile or after. There is nothing to compare with: the targets are absolute.",
+    causes: {},
+  },
+  stream: {
+    title: "Files",
+    about:
+      "Stagein and stageout over the agents' links, hashed on arrival, and what comes back synchronised and renamed before the answer. Bare HTTP moves the same bytes between the same processes and the same file systems, hashed and made durable alike.",
+    causes: {},
+  },
+  submit: {
+    title: "Submits alone",
+    about:
+      "Different jobs in one stream, taken and on disk, run by nobody, through each of the three protocols. Bare grpc-js gets the same messages, decodes them with the same library and puts them into SQLite with the same durability.",
+    causes: {},
+  },
+  scale: {
+    title: "Do twice the machines take half the time?",
+    about:
+      "Three looks: the thesis's campaign, one slot a core, on whose system 320 cores were the end; a long campaign in the simulator, which runs the production engine and cores in virtual time with volunteers that come and go; and the real hub with agents whose commands sleep. Efficiency is against what nobody could beat who does not know the future: the same jobs and machines without any delay.",
+    causes: {
+      simulator:
+        "A simulated volunteer takes some seconds to stage in before each job even where there is nothing to stage, and fails at it now and then (`hub/sim/volunteer.ts`); the ideal knows neither.",
+    },
+  },
+  scheduler: {
+    title: "A decision",
+    about:
+      "What placing one job costs the core with a full queue of many users, conditions and shapes, fair shares and priorities included, and whether that grows with the queue or with the nodes. No peer here has all of these at once: the target is absolute.",
+    causes: {},
+  },
+  soak: {
+    title: "Minutes on end",
+    about:
+      "A steady half of what this hub was seen to reach just before, as small campaigns that come all the time: whether memory grows, by a line through all samples after the first third, and whether the hub keeps up.",
+    causes: {},
+  },
+}
