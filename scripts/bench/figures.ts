@@ -123,7 +123,7 @@ export function show(value: number): string {
   return String(Number(value.toPrecision(3)))
 }
 
-export function wordsOfPeer({ versions, isDurable, durability }: PeerFacts): string {
+function wordsOfPeer({ versions, isDurable, durability }: PeerFacts): string {
   return `${versions.join(", ")}; ${isDurable ? "durable" : "NOT durable"}: ${durability}`
 }
 

@@ -62,10 +62,6 @@ export class Load {
     return new Load(child)
   }
 
-  get pid(): number {
-    return this.#child.pid!
-  }
-
   /** All are welcomed when it resolves. */
   async connect(subject: Subject, { agents, slots, runMs = [0, 0], fourReports = false }: Crowd): Promise<number> {
     const enrolTokens = await subject.enrol(agents)

@@ -178,7 +178,7 @@ function demandAlike(file: string, there: Surroundings, here: Surroundings): voi
 }
 
 /** One figure a line, so that changes of the file can be read. */
-export function textOf({ rows, ...head }: Results): string {
+function textOf({ rows, ...head }: Results): string {
   const inner = (value: object) => JSON.stringify(value).slice(1, -1)
   const texts = rows.map(({ figures, ...rest }) => {
     const lines = figures.map(one => `   ${JSON.stringify(one)}`)

@@ -27,7 +27,7 @@ export const usage = `npm run bench [-- FLAGS]
   --quick             small sizes: whether all figures are there and all counts exact; times mean nothing
   --json FILE         keep the results there, after each row. A file that is there keeps its other rows, each with its own date,
                       commit and load; refused if it is of another machine, or one of both is --quick
-  --four-reports      with noop or array: agents report staging and returning too
+  --four-reports      with noop, array or agents: agents report staging and returning too
   --profile           with noop or array: write CPU profiles of the hub, print where its time goes
 
 npm run bench -- --report FILE [--into FOLDER]

@@ -21,7 +21,7 @@ export const phases = { staging: 4, running: 5, returning: 6, ended: 7 } as cons
 export type PhaseNumber = (typeof phases)[keyof typeof phases]
 
 /** A result of a command that did nothing and said nothing: outcome finished, two empty logs, no time. */
-export const noopResult = Buffer.from("08012a0032003a004200", "hex")
+const noopResult = Buffer.from("08012a0032003a004200", "hex")
 
 /** Where a submessage AttemptId lies in a buffer, and what it says. One is made once and used again. */
 export class AttemptAt {
@@ -57,14 +57,14 @@ export class AttemptAt {
   }
 }
 
-export function varintLength(value: number): number {
+function varintLength(value: number): number {
   let length = 1
   for (let rest = value; rest >= 128; rest = Math.floor(rest / 128)) length++
   return length
 }
 
 /** Returns where the next byte goes. */
-export function putVarint(bytes: Uint8Array, at: number, value: number): number {
+function putVarint(bytes: Uint8Array, at: number, value: number): number {
   let rest = value
   let position = at
   while (rest >= 128) {

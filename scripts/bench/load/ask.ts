@@ -28,7 +28,7 @@ export interface Submission {
 const agent = new Agent({ keepAlive: true })
 
 /** The job that does nothing. */
-export function noopSpec(name: string): MessageInitShape<typeof CampaignSpecSchema> {
+function noopSpec(name: string): MessageInitShape<typeof CampaignSpecSchema> {
   return { name, command: ["true"] }
 }
 

@@ -166,12 +166,12 @@ function points(row: Row, subject: string, series: string): Point[] {
     .sort((a, b) => a.x - b.x)
 }
 
-/** From where the hub is with the fewest agents, as steep as it may be. */
+/** From where the hub is with its first agents (it loads some of its code for them), as steep as it may be. */
 function memoryTarget(row: Row, hub: readonly Point[]): Line[] {
   const slope = row.figures.find(
     ({ subject, unit, target }) => subject === "hub" && unit === "KiB" && target !== undefined,
   )
-  const [first, last] = [hub[0]!, hub.at(-1)!]
+  const [first, last] = [hub.find(({ x }) => x > 0)!, hub.at(-1)!]
   if (slope?.target?.max === undefined)
     throw new Error(`row ${row.name} has no figure with a target in KiB for each agent`)
   const { max } = slope.target

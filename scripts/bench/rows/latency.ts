@@ -68,17 +68,21 @@ export async function latency(settings: Settings): Promise<Row> {
     figures: [
       {
         ...p50,
+        ...{ series: "p50", x: 0 },
         ratio: { to: "bare hub", values: ratios(p50.values, bareP50.values) },
         target: { of: "ratio", max: 1.5 },
       },
-      { ...p99, ratio: { to: "its p50", values: ratios(p99.values, p50.values) }, target: { of: "ratio", max: 5 } },
+      {
+        ...p99,
+        ...{ series: "p99", x: 0 },
+        ratio: { to: "its p50", values: ratios(p99.values, p50.values) },
+        target: { of: "ratio", max: 5 },
+      },
       of("hub", ours, "submit → acknowledged end p50", 0.5, "endedMs"),
       of("hub", ours, "submit → acknowledged end p99", 0.99, "endedMs"),
       bareP50,
       of("bare hub", bare, "submit → running p99", 0.99, "runningMs"),
       of("bare hub", bare, "submit → acknowledged end p50", 0.5, "endedMs"),
-      { ...p50, name: "submit → running p50, idle", series: "p50", x: 0 },
-      { ...p99, name: "submit → running p99, idle", series: "p99", x: 0 },
       ...plan.loads.flatMap((load, i) =>
         underLoad(
           load,
