@@ -11,7 +11,7 @@ const GIB = 1024 ** 3
 /** Load average before a row, above which somebody else took more than a little of the machine. */
 const BUSY = 1
 
-export function pageOf(results: Results): string {
+export function pageOf(results: Results, words: Readonly<Record<RowName, Prose>> = prose): string {
   const { machine, rows, quick } = results
   const found = new Map(rows.map(row => [row.name, row]))
   const parts = [
@@ -35,7 +35,7 @@ export function pageOf(results: Results): string {
     ),
     "## Targets",
     targets(rows),
-    ...rowNames.flatMap(name => section(name, found.get(name), quick)),
+    ...rowNames.flatMap(name => section(name, words[name], found.get(name), quick)),
   ]
   return `${parts.join("\n\n")}\n`
 }
@@ -61,8 +61,8 @@ function targets(rows: readonly MeasuredRow[]): string {
   return table(["row", "figure", "measured", "target", ""], lines)
 }
 
-function section(name: RowName, row: MeasuredRow | undefined, quick: boolean): string[] {
-  const { title, about, causes } = prose[name]
+function section(name: RowName, words: Prose, row: MeasuredRow | undefined, quick: boolean): string[] {
+  const { title, about, causes } = words
   const head = [`## ${name}`, `**${title}.** ${about}`]
   if (row === undefined) {
     const flags = quick ? " --quick" : ""

@@ -179,14 +179,19 @@ for (const [what, change, words] of [
   })
 }
 
-test("a missed target stands with its cause, or with where the cause belongs", () => {
+test("a missed target stands with its cause, the nearest by name, or with where the cause belongs", () => {
+  const missed = withFigure("noop", {
+    subject: "hub",
+    name: "throughput",
+    values: [1],
+    target: { of: "value", min: 2 },
+  })
+  const because = (causes: Readonly<Record<string, string>>) =>
+    pageOf(missed, { ...prose, noop: { ...prose.noop, causes } })
+  assert.match(because({ hub: "All is slow.", "hub: through": "The disk." }), /missed by 50 %\*\*\. The disk\.\n/)
+  assert.match(because({ hub: "All is slow." }), /missed by 50 %\*\*\. All is slow\.\n/)
   assert.match(
-    pageOf(results),
-    /simulator: 720 frames, 80 cores: efficiency\*\*: \*\*missed by \d+ %\*\*\. A simulated volunteer/,
-  )
-  const missed = withFigure("noop", { values: [1], target: { of: "value", min: 2 } })
-  assert.match(
-    pageOf(missed),
+    because({ "hub: other": "No." }),
     /missed by 50 %\*\*\. The cause is not named yet: it belongs into `scripts\/bench\/report\/prose\.ts`, row noop/,
   )
 })

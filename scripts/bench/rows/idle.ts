@@ -16,6 +16,7 @@ interface Level {
   readonly residentBytes: number
   /** ms of processor time in a second. */
   readonly cpuMsPerSecond: number
+  readonly loopDelayMs: number
 }
 
 const FAR = 100_000
@@ -89,9 +90,11 @@ function levelFigures(subject: string, runs: readonly (readonly Level[])[], agen
   const of = (value: (level: Level) => number) => runs.map(run => value(run.find(level => level.agents === agents)!))
   const memory = of(level => level.residentBytes / KIB ** 2)
   const cpu = of(level => level.cpuMsPerSecond)
+  const loopDelay = of(level => level.loopDelayMs)
   return [
     { ...figure(subject, `resident with ${count(agents)} agents`, "MiB", memory, agents), series: "resident" },
     { ...figure(subject, `processor with ${count(agents)} agents`, "ms/s", cpu, agents), series: "processor" },
+    figure(subject, `event loop p99 with ${count(agents)} agents`, "ms", loopDelay),
   ]
 }
 
@@ -135,13 +138,15 @@ async function measure(subject: Subject, levels: readonly number[], windowMs: nu
 }
 
 async function watch(subject: Subject, agents: number, windowMs: number): Promise<Level> {
+  await subject.loopDelayMs()
   const memory = sampleMemory(subject, 1_000)
   const { cpuMs } = subject.usage()
   const startMs = performance.now()
   await pause(windowMs)
   const seconds = (performance.now() - startMs) / 1_000
   const cpuMsPerSecond = (subject.usage().cpuMs - cpuMs) / seconds
-  return { agents, residentBytes: memory.stop().lastBytes, cpuMsPerSecond }
+  const residentBytes = memory.stop().lastBytes
+  return { agents, residentBytes, cpuMsPerSecond, loopDelayMs: await subject.loopDelayMs() }
 }
 
 /** Connected without a break, and every heartbeat answered. */

@@ -27,6 +27,9 @@ interface Plan {
 
 interface Measured {
   readonly idle: Latencies
+  /** While idle was measured. */
+  readonly cpuUsPerJob: number
+  readonly loopDelayMs: number
   /** One for each of the loads. */
   readonly beside: readonly Latencies[]
 }
@@ -35,21 +38,16 @@ export async function latency(settings: Settings): Promise<Row> {
   const plan: Plan = settings.quick
     ? { agents: 100, jobs: 50, warmUp: 10, fullLoadJobs: 1_000, loads: LOADS.slice(0, 1) }
     : { agents: 1_000, jobs: 1_000, warmUp: 300, fullLoadJobs: 20_000, loads: LOADS }
-  const both: Measured[] = []
-  const ours: Latencies[] = []
-  const bare: Latencies[] = []
+  const ours: Measured[] = []
+  const bare: Measured[] = []
   for (let run = 0; run < settings.runs; run++) {
-    const hub = async () => {
-      const measured = await measure(await startHub(), plan)
-      both.push(measured)
-      ours.push(measured.idle)
-    }
-    const other = async () => void bare.push((await measure(await startBare(), { ...plan, loads: [] })).idle)
+    const hub = async () => void ours.push(await measure(await startHub(), plan))
+    const other = async () => void bare.push(await measure(await startBare(), { ...plan, loads: [] }))
     for (const side of run % 2 === 0 ? [hub, other] : [other, hub]) await side()
   }
   const of = (
     subject: string,
-    runs: readonly Latencies[],
+    runs: readonly Measured[],
     name: string,
     q: number,
     key: "runningMs" | "endedMs",
@@ -57,8 +55,13 @@ export async function latency(settings: Settings): Promise<Row> {
     name,
     unit: "ms",
     subject,
-    values: runs.map(one => quantile(one[key], q)),
+    values: runs.map(({ idle }) => quantile(idle[key], q)),
   })
+  // Jobs that come one by one are a commit each: more than in noop, where one is for many.
+  const costs = (subject: string, runs: readonly Measured[]): Figure[] => [
+    { name: "processor", unit: "µs/job", subject, values: runs.map(one => one.cpuUsPerJob) },
+    { name: "event loop p99", unit: "ms", subject, values: runs.map(one => one.loopDelayMs) },
+  ]
   const p50 = of("hub", ours, "submit → running p50", 0.5, "runningMs")
   const p99 = of("hub", ours, "submit → running p99", 0.99, "runningMs")
   const bareP50 = of("bare hub", bare, "submit → running p50", 0.5, "runningMs")
@@ -80,13 +83,15 @@ export async function latency(settings: Settings): Promise<Row> {
       },
       of("hub", ours, "submit → acknowledged end p50", 0.5, "endedMs"),
       of("hub", ours, "submit → acknowledged end p99", 0.99, "endedMs"),
+      ...costs("hub", ours),
       bareP50,
       of("bare hub", bare, "submit → running p99", 0.99, "runningMs"),
       of("bare hub", bare, "submit → acknowledged end p50", 0.5, "endedMs"),
+      ...costs("bare hub", bare),
       ...plan.loads.flatMap((load, i) =>
         underLoad(
           load,
-          both.map(({ beside }) => beside[i]!),
+          ours.map(({ beside }) => beside[i]!),
         ),
       ),
     ],
@@ -119,7 +124,11 @@ async function measure(subject: Subject, { agents, jobs, warmUp, fullLoadJobs, l
   try {
     await load.connect(subject, { agents, slots: SLOTS })
     await load.latency(subject, warmUp, 0)
+    await subject.loopDelayMs()
+    const { cpuMs } = subject.usage()
     const idle = await load.latency(subject, jobs, PAUSE_MS)
+    const cpuUsPerJob = ((subject.usage().cpuMs - cpuMs) * 1_000) / jobs
+    const loopDelayMs = await subject.loopDelayMs()
     let stored = jobs + warmUp
     const beside: Latencies[] = []
     if (loads.length > 0) {
@@ -134,7 +143,7 @@ async function measure(subject: Subject, { agents, jobs, warmUp, fullLoadJobs, l
     await load.stop()
     await subject.stop()
     subject.demandStored(stored)
-    return { idle, beside }
+    return { idle, cpuUsPerJob, loopDelayMs, beside }
   } finally {
     await load.stop()
     await subject.stop().catch(() => {})

@@ -68,6 +68,7 @@ export async function peers(settings: Settings): Promise<Row> {
     figures: [
       { ...hub, ...against },
       { name: "processor", unit: "µs/job", subject: "hub", values: ours.map(one => one.cpuUsPerJob) },
+      { name: "event loop p99", unit: "ms", subject: "hub", values: ours.map(one => one.loopDelayMs) },
       ...here.flatMap(([, peer]) => figuresOf(peer, theirs.get(peer)!, rate)),
     ],
     caveats: [

@@ -13,6 +13,7 @@ import { watchMemory } from "../watch.ts"
 interface Streamed extends Transferred {
   readonly cpuSeconds: number
   readonly grownBytes: number
+  readonly loopDelayMs: number
 }
 
 const MIB = 1024 * 1024
@@ -78,6 +79,7 @@ function figuresOf(plan: Plan, ours: readonly Streamed[], bare: readonly Streame
     of("control round trip p50", "ms", run => quantile(run.roundTripMs, 0.5)),
     // Windows, write buffers and V8's own moods; a stream that piled up would show as its whole size.
     { ...of("more memory at most", "MB", run => run.grownBytes / 1e6), target: { of: "value", max: 64 } },
+    of("event loop p99", "ms", run => run.loopDelayMs),
     of("processor", "s/GiB", run => (run.cpuSeconds * 1024 * MIB) / moved),
     { ...of("throughput", "MiB/s", () => 0), subject: "bare http", values: rate(bare) },
   ]
@@ -104,12 +106,15 @@ async function measure(subject: Subject, to: "hub" | "bare http", plans: readonl
 
 async function move(load: Load, subject: Subject, to: "hub" | "bare http", plan: Plan): Promise<Streamed> {
   const enrolTokens = await subject.enrol(plan.agents)
+  // Bare http is not asked for its own: nothing is compared with it.
+  const loopDelayMs = () => (to === "hub" ? subject.loopDelayMs() : Promise.resolve(Number.NaN))
+  await loopDelayMs()
   const cpuBefore = subject.usage().cpuMs
   const memory = watchMemory(subject)
   const { url, bearer } = subject
   const transferred = await load.transfer({ to, url, bearer, ...plan, enrolTokens })
   const cpuSeconds = (subject.usage().cpuMs - cpuBefore) / 1_000
-  return { ...transferred, cpuSeconds, grownBytes: memory.stop() }
+  return { ...transferred, cpuSeconds, grownBytes: memory.stop(), loopDelayMs: await loopDelayMs() }
 }
 
 /** Every job ended well, and every stageout is there in full. What arrived had its digest: the hub and the agents looked. */
