@@ -83,10 +83,14 @@ test("rows of another machine, another Node or other sizes do not go into a file
   assert.equal(await readFile(file, "utf8"), text)
 })
 
-test("a folder that is not there is found out before anything is measured", async () => {
-  await assert.rejects(demandKeeps(join(place, "no", "where.json"), here), {
+test("a folder is made, or it is said before anything is measured that it cannot be", async () => {
+  const file = join(place, "made", "here.json")
+  await demandKeeps(file, here)
+  await keepRow(file, here, row("noop", 1))
+  assert.equal((await readResults(file)).rows.length, 1)
+  await assert.rejects(demandKeeps(join(file, "under", "a-file.json"), here), {
     constructor: BadResults,
-    message: /could not be written: ENOENT/,
+    message: /could not be written: ENOTDIR/,
   })
 })
 

@@ -1,7 +1,7 @@
 // The file of --json: rows that were measured on one machine, each with its own moment, commit and load, so that rows of different quiet
 // hours can stand together. What is read is checked to the last field, because the page of it is believed; what is written replaces
 // the file at once, because it may hold hours of measuring.
-import { access, constants, readFile, rename, writeFile } from "node:fs/promises"
+import { access, constants, mkdir, readFile, rename, writeFile } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
 import { z } from "zod"
 import { type Row, rowNames } from "./figures.ts"
@@ -139,10 +139,15 @@ async function findResults(file: string): Promise<Results | null> {
 /** What all figures of one file have in common. */
 export type Surroundings = Pick<Results, "quick" | "machine">
 
-/** Throws BadResults where rows that are about to be measured could not be kept there, which is to be known before hours of measuring. */
+/**
+ * Makes the file's folder. Throws BadResults where rows that are about to be measured could not be kept there, which is to be known before
+ * hours of measuring.
+ */
 export async function demandKeeps(file: string, here: Surroundings): Promise<void> {
   try {
-    await access(dirname(resolve(file)), constants.W_OK)
+    const folder = dirname(resolve(file))
+    await mkdir(folder, { recursive: true })
+    await access(folder, constants.W_OK)
   } catch (error) {
     throw new BadResults(`${file} could not be written: ${(error as Error).message}`)
   }

@@ -201,7 +201,7 @@ function chart(x: Axis, y: Axis, lines: readonly Line[], hasWall = false): EChar
       ...legend,
       data: lines.map(({ name, symbol }) => (symbol === "none" ? { name, icon: "path://M0 4h24v2h-24z" } : name)),
     },
-    grid: { left: 84, right: 40, top: 76, bottom: 60 },
+    grid: { left: 84, right: 40, top: 84, bottom: 60 },
     xAxis: { ...axis(x), nameGap: 34 },
     yAxis: { ...axis(y), nameGap: 62 },
     series: [
@@ -266,7 +266,8 @@ const wall: LineSeriesOption = {
     label: {
       formatter: `${THESIS_WALL} cores: here the thesis's system stopped`,
       color: colours.third,
-      position: "insideStartBottom",
+      // Above the plot, where no line goes.
+      position: "end",
     },
     data: [{ xAxis: THESIS_WALL }],
   },
