@@ -108,8 +108,8 @@ export const HTTP2_STREAM_WINDOW_BYTES = 512 * 1024
 export const HTTP2_SESSION_WINDOW_BYTES = 1024 * 1024
 /** Memory one HTTP/2 session may hold, in MB (Node's unit). */
 export const HTTP2_SESSION_MEMORY_MB = 8
-/** Connections on the port. The file-handle limit here is 20,000; blobs and the database need some of it. */
-export const SOCKETS_MAX = 16_384
+/** Connections on the port: those of agents, and 500 more. The file-handle limit here is 20,000; blobs and the database need some of it. */
+export const SOCKETS_MAX = 19_000
 /** Connections from one address, loopback excepted (reverse proxies). A campus behind one NAT still fits. */
 export const SOCKETS_PER_PEER_MAX = 1_024
 /** A connection on which nothing moves is closed. Watches and followed logs say something every KEEP_ALIVE_MS. */
@@ -199,8 +199,8 @@ export const PING_MISSES_MAX = 2
 export const LINK_WATCH_MS = 1_000
 /** A peer that takes nothing of what is sent for this long, or moves nothing on a stream it opened, is given up. */
 export const STUCK_MS = 60_000
-/** Links in all. Below the 20,000 file handles of a process, with room for blobs. */
-export const LINKS_MAX = 15_000
+/** Links in all. Below the 20,000 file handles of a process, with room for blobs and everybody else. */
+export const LINKS_MAX = 18_500
 /** From one address, or one /64 of IPv6: a lab behind one router. Loopback is exempt: it is the operator or a proxy. */
 export const LINKS_PER_ADDRESS_MAX = 256
 /** Links that have not said a proper hello yet: signatures being checked, and slow lorises. */
@@ -282,6 +282,8 @@ export const REVOKED_CUT_MS = 1_000
 
 /** How long a statement waits for another process's lock on the database: a backup or a curious sqlite3 shell. */
 export const SQLITE_BUSY_MS = 5_000
+/** Pages that each handle keeps, KiB. Jobs come and go at one end of a table: 16 MiB, the driver's own, only cost memory. */
+export const SQLITE_CACHE_KIB = 6 * 1024
 /** Pages (4 KiB) in the WAL before its content moves into the database: 16 MiB, some hundred milliseconds of copying. */
 export const WAL_CHECKPOINT_PAGES = 4_096
 /** The WAL file is cut back to this after a checkpoint, so that one burst does not keep its disk for ever. */

@@ -26,9 +26,11 @@ import {
   jobId,
   type LogRef,
   type Node,
+  type NodeId,
   type Result,
   type Try,
 } from "./model.ts"
+import type { ResultRow } from "./ports.ts"
 import { isRetried, shapeOf } from "./rules.ts"
 import { isForward } from "./transitions.ts"
 import { useSlots } from "./usage.ts"
@@ -66,7 +68,7 @@ export function offer(stage: Stage, node: Node, campaign: Campaign, job: Job, sh
 
 /** The try is under way on the node, and everybody who counts knows. */
 function begin(stage: Stage, node: Node, campaign: Campaign, job: Job, one: Try): void {
-  job.tries = [...job.tries, one]
+  job.tries = job.tries.length === 0 ? [one] : [...job.tries, one]
   hold(stage, node, heldOf(campaign, job.index, one))
   // It may have come back to a container that is gone.
   if (campaign.rules.inside !== null) stage.state.shrunk.add(node.id)
@@ -118,9 +120,10 @@ export function onAttemptReported(stage: Stage, event: AttemptReported): void {
 
 function applyReport(stage: Stage, node: Node, event: AttemptReported): ReportAnswer {
   const { state } = stage
-  const id = jobId(event.campaign, event.index)
-  const held = node.held.get(id)
-  if (event.phase === "ended" && held?.attempt === event.attempt) release(stage, node, id)
+  if (event.phase === "ended") {
+    const id = jobId(event.campaign, event.index)
+    if (node.held.get(id)?.attempt === event.attempt) release(stage, node, id)
+  }
   const found = currentAttempt(stage, node, event.campaign, event.index, event.attempt)
   if (found === null) {
     if (event.phase !== "ended") expectStop(stage, node, event)
@@ -146,13 +149,14 @@ export function advance(
 ): void {
   change(stage, campaign, job, { event, about: one }, () => {
     one.phase = phase
-    if (one.startedMs === null) Object.assign(one, startOf(phase, stage))
+    if (one.startedMs !== null || !hasStarted(phase)) return
+    one.startedMs = stage.now.nowMs
+    one.startedAt = stage.now.wallMs
   })
 }
 
-function startOf(phase: Try["phase"], { now }: Stage): Pick<Try, "startedMs" | "startedAt"> {
-  const runs = phase === "running" || phase === "returning"
-  return { startedMs: runs ? now.nowMs : null, startedAt: runs ? now.wallMs : null }
+function hasStarted(phase: Try["phase"]): boolean {
+  return phase === "running" || phase === "returning"
 }
 
 /** The node holds what nobody wants: it takes room there until the node says that it has stopped. */
@@ -187,9 +191,8 @@ export function currentAttempt(
   if (found === null) return null
   const { job } = found
   const one = tryOf(job, attempt, node.id)
-  if (one !== null) return { ...found, one }
   const mayComeBack = job.tries.length === 0 && job.attempt === attempt && job.node === node.id
-  return mayComeBack ? { ...found, one: null } : null
+  return one !== null || mayComeBack ? { campaign: found.campaign, job, one } : null
 }
 
 function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, result: Result): ReportAnswer {
@@ -210,27 +213,55 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
       campaign.totals.retries++
       const event = `${storyOf(result)}; further tries: ${campaign.rules.retryMax - job.failures + 1}`
       change(stage, campaign, job, { event, about }, () => {
-        job.tries = job.tries.filter(other => other !== one)
+        job.tries = triesBut(job, one)
         job.node = job.tries[0]?.node ?? null
       })
       if (job.tries.length === 0) queueLater(stage, campaign, job, backoffMs(job.failures))
       return "accepted"
     }
   }
-  const others = job.tries.filter(other => other !== one)
+  const others = triesBut(job, one)
   const { index } = job
   campaign.totals.stageoutBytes += bytesOf(result)
-  const row = { ...result, campaign: campaign.id, index, attempt: about.attempt, node: node.id }
+  const row = resultRow(campaign.id, index, about.attempt, node.id, result)
   stage.effects.writes.push({ kind: "result", row })
   giveCredit(stage, campaign, one, row)
   change(stage, campaign, job, { event: storyOf(result), about }, () => {
     job.outcome = result.outcome
     job.node = node.id
-    job.tries = []
+    job.tries = noTries
   })
   updateLane(stage.state, campaign)
   for (const other of others) stopOn(stage, campaign.id, index, other, "another node was first")
   return "accepted"
+}
+
+const noTries: readonly Try[] = []
+
+/** Mostly there is one try, and none but it. */
+function triesBut({ tries }: Job, one: Try | null): readonly Try[] {
+  if (tries.length === 1 && tries[0] === one) return noTries
+  return tries.filter(other => other !== one)
+}
+
+/** Name by name: a spread of a result costs more than all that is decided about it. */
+function resultRow(campaign: CampaignId, index: number, attempt: number, node: NodeId, result: Result): ResultRow {
+  const { outcome, exitCode, message, stageout, stdout, stderr, runMs, cpuMs, peakMemoryBytes } = result
+  return {
+    campaign,
+    index,
+    attempt,
+    node,
+    outcome,
+    exitCode,
+    message,
+    stageout,
+    stdout,
+    stderr,
+    runMs,
+    cpuMs,
+    peakMemoryBytes,
+  }
 }
 
 function bytesOf({ stageout, stdout, stderr }: Result): number {
@@ -256,8 +287,9 @@ export function revive(
   event: string,
 ): void {
   // Its time begins anew: what it did while it was given up for lost, the hub has not measured.
-  const since = { sinceMs: stage.now.nowMs, ...startOf(phase, stage) }
-  const one: Try = { attempt: job.attempt, node: node.id, phase, shape: 0, ...since }
+  const { nowMs, wallMs } = stage.now
+  const started = hasStarted(phase) ? { startedMs: nowMs, startedAt: wallMs } : { startedMs: null, startedAt: null }
+  const one: Try = { attempt: job.attempt, node: node.id, phase, shape: 0, sinceMs: nowMs, ...started }
   campaign.again.delete(job.index)
   change(stage, campaign, job, { event, about: one }, () => begin(stage, node, campaign, job, one))
   updateLane(stage.state, campaign)
@@ -289,7 +321,7 @@ export function lose(stage: Stage, campaign: Campaign, job: Job, one: Try | null
   if (one === null) return
   job.losses++
   campaign.totals.losses++
-  const others = job.tries.filter(other => other !== one)
+  const others = triesBut(job, one)
   const spent = others.length === 0 && job.losses > campaign.rules.lossMax
   const more = spent ? `; given up after ${job.losses} lost attempts` : others.length > 0 ? "; another goes on" : ""
   change(stage, campaign, job, { event: `${event}${more}`, about: one }, () => {
@@ -307,7 +339,7 @@ export function lose(stage: Stage, campaign: Campaign, job: Job, one: Try | null
 export function displace(stage: Stage, campaign: Campaign, job: Job, one: Try, event: string): void {
   campaign.totals.preemptions++
   change(stage, campaign, job, { event, about: one }, () => {
-    job.tries = job.tries.filter(other => other !== one)
+    job.tries = triesBut(job, one)
     if (job.node === one.node) job.node = job.tries[0]?.node ?? null
   })
   if (job.phase === "queued") queueAgain(stage.state, campaign, job.index)

@@ -69,10 +69,11 @@ export function change(
   job.phase = phaseOf(job)
   campaign.counts[countOf(job)]++
   const { wallMs } = stage.now
-  const tookMs = wallMs - (job.story.at(-1)?.at ?? campaign.submittedAt)
+  const { story } = job
+  const tookMs = wallMs - (story.length === 0 ? campaign.submittedAt : story[story.length - 1]!.at)
   const { attempt, node } = about
   const line = { at: wallMs, event, phase: job.phase, attempt, node }
-  job.story = job.story.length < STORY_MAX ? [...job.story, line] : [...job.story.slice(1 - STORY_MAX), line]
+  job.story = story.length < STORY_MAX ? [...story, line] : [...story.slice(1 - STORY_MAX), line]
   const { id } = campaign
   const to = job.outcome ?? job.phase
   stage.effects.moves.push({ campaign: id, index: job.index, attempt, node, event, from, to, tookMs })
@@ -95,7 +96,7 @@ function countTries(stage: Stage, campaign: Campaign, before: readonly Try[], af
     else onNodes.set(one.node, left)
     totals.coreMs += shapeOf(campaign, one.shape).needs.slots * (stage.now.nowMs - one.sinceMs)
   }
-  for (const { node } of after.filter(one => !before.includes(one))) onNodes.set(node, (onNodes.get(node) ?? 0) + 1)
+  for (const one of after) if (!before.includes(one)) onNodes.set(one.node, (onNodes.get(one.node) ?? 0) + 1)
 }
 
 function isError(outcome: Outcome): boolean {
@@ -187,7 +188,8 @@ export function liveJob(state: State, campaign: CampaignId, index: number): { ca
 }
 
 export function tryOf(job: Job, attempt: number, node: NodeId): Try | null {
-  return job.tries.find(one => one.attempt === attempt && one.node === node) ?? null
+  for (const one of job.tries) if (one.attempt === attempt && one.node === node) return one
+  return null
 }
 
 /** Takes an index that indexFor() gave: it is ready no more. */

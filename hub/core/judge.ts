@@ -57,11 +57,12 @@ function isCapable(node: Node, demand: AskedOfNodes): boolean {
 
 /** Final: it would wait for a node that nobody has. */
 function unservable(state: State, demand: AskedOfNodes): { message: string; isFinal: boolean } | null {
+  // Nearly always the first that is asked.
+  for (const node of state.nodes.values()) if (node.link !== null && isCapable(node, demand)) return null
   const nodes = [...state.nodes.values()].filter(node => !node.revoked)
   if (nodes.length === 0) return { message: "no node has joined this hub yet: it waits for the first", isFinal: false }
   const capable = nodes.filter(node => isCapable(node, demand))
   if (capable.length === 0) return { message: `no node can ever run it: ${nearest(nodes, demand)}`, isFinal: true }
-  if (capable.some(node => node.link !== null)) return null
   const are = capable.length === 1 ? "one node that can run it is" : `${capable.length} nodes that can run it are`
   return { message: `the ${are} away: it waits for one to come back`, isFinal: false }
 }

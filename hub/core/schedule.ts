@@ -70,9 +70,12 @@ function ofDemand(state: State, node: Node, free: Needs, demand: Demand, nowMs: 
 function chooseOf(state: State, node: Node, free: Needs, lane: Lane, nowMs: number): Choice | null {
   const shape = lane.at < 0 ? null : fittingShape(lane.demand, free)
   if (shape === null) return null
-  const isOpen = (campaign: Campaign) =>
-    indexFor(campaign, node) !== null && !isKeptBack(state, node, campaign, shape, nowMs)
-  const campaign = nextCampaign(state, lane, nowMs, isOpen)
+  const campaign = nextCampaign(
+    state,
+    lane,
+    nowMs,
+    one => indexFor(one, node) !== null && !isKeptBack(state, node, one, shape, nowMs),
+  )
   return campaign === null ? null : { lane, campaign, index: indexFor(campaign, node)!, shape }
 }
 

@@ -17,10 +17,10 @@ import type { Effects } from "./effects.ts"
 import type { Event } from "./events.ts"
 import { onJobsHeld } from "./hold.ts"
 import { onLookDue } from "./look.ts"
-import type { Deadline, Job, Now, State } from "./model.ts"
+import type { Deadline, Job, Now, State, Try } from "./model.ts"
 import { nodeRow, onHeartbeat, onLeaseDue, onNodeDrained, onNodeGone, onNodeHello, onNodeRevoked } from "./nodes.ts"
 import { placeWork } from "./place.ts"
-import type { JobRow, Write } from "./ports.ts"
+import type { JobRow, TryRow, Write } from "./ports.ts"
 import { onShareSet } from "./shares.ts"
 import { onTailDue } from "./tail.ts"
 import { usageRow } from "./usage.ts"
@@ -100,12 +100,15 @@ export function writesOf(state: State, effects: Effects, now: Now): Write[] {
   return writes
 }
 
+const noTries: readonly TryRow[] = []
+
+function tryRow({ attempt, node, phase, shape, startedAt }: Try): TryRow {
+  return { attempt, node, phase, shape, startedAt }
+}
+
 function jobRow(job: Job): JobRow {
   // change() replaces the story and never changes one in place, so the row may share it. A try's phase does change.
   const { campaign, index, phase, outcome, verdict, attempt, node, failures, losses, story } = job
-  const tries = job.tries.map(one => {
-    const { attempt: number, node: on, phase: at, shape, startedAt } = one
-    return { attempt: number, node: on, phase: at, shape, startedAt }
-  })
+  const tries = job.tries.length === 0 ? noTries : job.tries.map(tryRow)
   return { campaign, index, phase, outcome, verdict, attempt, node, tries, failures, losses, story }
 }

@@ -39,13 +39,21 @@ export function shareOf(state: State, owner: string): number {
 export function useSlots(stage: Stage, account: Account, slots: number): void {
   const { state, now, effects } = stage
   const key = projectKey(account)
-  for (const one of [ownerKey(account.owner, account.bestEffort), key]) {
-    const before = state.usage.get(one)
-    const coreSeconds = usedBy(state, one, now.nowMs)
-    state.usage.set(one, { coreSeconds, atMs: now.nowMs, slots: Math.max(0, (before?.slots ?? 0) + slots) })
-  }
+  useMore(state.usage, ownerKey(account.owner, account.bestEffort), slots, now.nowMs)
+  useMore(state.usage, key, slots, now.nowMs)
   state.accounts.set(key, account)
   effects.accounts.set(key, account)
+}
+
+function useMore(usage: Map<string, Usage>, key: string, slots: number, nowMs: number): void {
+  const one = usage.get(key)
+  if (one === undefined) {
+    usage.set(key, { coreSeconds: 0, atMs: nowMs, slots: Math.max(0, slots) })
+    return
+  }
+  one.coreSeconds = grown(one, nowMs)
+  one.atMs = nowMs
+  one.slots = Math.max(0, one.slots + slots)
 }
 
 export function usageRow(state: State, account: Account, now: { nowMs: number; wallMs: number }): UsageRow {

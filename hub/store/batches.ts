@@ -5,7 +5,7 @@ import type { CampaignId } from "../core/model.ts"
 import type { CampaignRow, JobRow, ResultRow, Write } from "../core/ports.ts"
 import { JOURNAL_KEPT_CHARACTERS, PUT_AWAY_ROWS } from "../limits.ts"
 import { encode, endedStep, type Step } from "./encode.ts"
-import { ByJob, journalLine, journalRows } from "./journal.ts"
+import { ByJob, journalRows, journalText } from "./journal.ts"
 import type { Db } from "./open.ts"
 
 export interface Batch {
@@ -52,10 +52,10 @@ export class Batches {
   /** What a database holds. `live` is complete then; the first batch of putAway() leaves its journal empty. */
   static of(db: Db, limits: JournalLimits): Batches {
     const batches = new Batches(limits)
-    const rows = db.prepare<[], { seq: number; lines: string }>("SELECT seq, lines FROM journal ORDER BY seq")
-    for (const { seq, lines } of rows.iterate()) {
+    const rows = db.prepare<[], { seq: number; jobs: string }>("SELECT seq, jobs FROM journal ORDER BY seq")
+    for (const { seq, jobs } of rows.iterate()) {
       batches.sequence = seq
-      for (const row of journalRows(lines)) batches.live.set(row.campaign, row.index, row)
+      for (const row of journalRows(jobs)) batches.live.set(row.campaign, row.index, row)
     }
     batches.landed = batches.sequence
     const live = db.prepare<[], { campaign: CampaignId; idx: number }>(
@@ -89,11 +89,10 @@ export class Batches {
     { isStored, isKnown }: { isStored: (row: CampaignRow) => boolean; isKnown: (campaign: CampaignId) => boolean },
   ): Batch {
     const { steps, kept } = this.putAwaySome()
-    const results = new Map<string, ResultRow>()
-    for (const write of writes) if (write.kind === "result") results.set(nameOf(write.row), write.row)
+    const results = new ByJob<ResultRow>()
+    for (const write of writes) if (write.kind === "result") results.set(write.row.campaign, write.row.index, write.row)
     const changed: JobRow[] = []
     const ended: JobRow[] = []
-    let lines = ""
     let known: CampaignId | null = null
     for (const write of writes) {
       if (write.kind === "job") {
@@ -106,26 +105,25 @@ export class Batches {
             known = row.campaign
           }
           changed.push({ ...row })
-          lines += journalLine(row)
           continue
         }
         ended.push(row)
         this.leaving.set(row.campaign, row.index, true)
         if (this.rows.delete(row.campaign, row.index)) steps.push(["dropJob", [row.campaign, row.index]])
-        const name = nameOf(row)
-        const result = results.get(name)
+        const result = results.get(row.campaign, row.index)
         if (result === undefined) steps.push(...encode(write, wallMs, isStored))
         else {
-          results.delete(name)
+          results.delete(row.campaign, row.index)
           steps.push(endedStep(row, result, wallMs))
         }
-      } else if (write.kind !== "result" || results.has(nameOf(write.row))) {
+      } else if (write.kind !== "result" || results.get(write.row.campaign, write.row.index) !== undefined) {
         steps.push(...encode(write, wallMs, isStored))
       }
     }
-    if (lines !== "") {
-      steps.push(["journal", [++this.sequence, lines]])
-      this.size += lines.length
+    if (changed.length > 0) {
+      const text = journalText(changed)
+      steps.push(["journal", [++this.sequence, text]])
+      this.size += text.length
     }
     const { sequence } = this
     return {
@@ -177,8 +175,4 @@ export class Batches {
     this.rows.set(row.campaign, row.index, true)
     return encode({ kind: "job", row }, 0, () => true)
   }
-}
-
-function nameOf({ campaign, index }: { campaign: CampaignId; index: number }): string {
-  return `${campaign}.${index}`
 }

@@ -49,7 +49,7 @@ export const statements = {
      run_ms, cpu_ms, peak_memory_bytes, stored_at, verdict, last_attempt, failures, losses, story`,
   ),
   dropJob: "DELETE FROM jobs WHERE campaign = ? AND idx = ?",
-  journal: insert("journal", "seq, lines"),
+  journal: insert("journal", "seq, jobs"),
   clearJournal: "DELETE FROM journal WHERE seq <= ?",
   node: insert(
     "nodes",
@@ -227,32 +227,35 @@ function jobValues(row: JobRow): Value[] {
 /** A job that ended with this result. */
 export function endedStep(job: JobRow, result: ResultRow, wallMs: number): Step {
   const { verdict, attempt, failures, losses } = job
-  return ["ended", [...resultValues(result), wallMs, verdict, attempt, failures, losses, storyText(job.story)]]
+  const values = resultValues(result)
+  values.push(wallMs, verdict, attempt, failures, losses, storyText(job.story))
+  return ["ended", values]
 }
 
+/** Its claims as claimsOf() has them, without the copy. */
 function resultValues(row: ResultRow): Value[] {
-  const claims = claimsOf(row)
+  const { stageout, stdout, stderr } = row
   return [
     row.campaign,
     row.index,
     row.attempt,
     row.node,
     row.outcome,
-    claims.exitCode,
+    whole(row.exitCode),
     row.message,
-    digestBytes(row.stageout?.digest),
-    row.stageout?.sizeBytes ?? null,
-    row.stdout.inline === null ? null : own(row.stdout.inline),
-    digestBytes(row.stdout.blob?.digest),
-    row.stdout.blob?.sizeBytes ?? null,
-    claims.stdout.droppedBytes,
-    row.stderr.inline === null ? null : own(row.stderr.inline),
-    digestBytes(row.stderr.blob?.digest),
-    row.stderr.blob?.sizeBytes ?? null,
-    claims.stderr.droppedBytes,
-    claims.runMs,
-    claims.cpuMs,
-    claims.peakMemoryBytes,
+    digestBytes(stageout?.digest),
+    stageout?.sizeBytes ?? null,
+    stdout.inline === null ? null : own(stdout.inline),
+    digestBytes(stdout.blob?.digest),
+    stdout.blob?.sizeBytes ?? null,
+    whole(stdout.droppedBytes),
+    stderr.inline === null ? null : own(stderr.inline),
+    digestBytes(stderr.blob?.digest),
+    stderr.blob?.sizeBytes ?? null,
+    whole(stderr.droppedBytes),
+    whole(row.runMs),
+    whole(row.cpuMs),
+    whole(row.peakMemoryBytes),
   ]
 }
 

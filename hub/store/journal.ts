@@ -1,59 +1,64 @@
-// Live jobs between two checkpoints: each batch writes those that changed as one row of lines, and keeps them here for readers.
-// Lines are JSON, put together by hand: 0.3 µs each where JSON.stringify takes 1.2 (npm run bench -- --only noop). A job's row
-// of its own is written when it ends, or when the journal has grown enough to be put away.
+// Live jobs between two checkpoints: each batch writes those that changed as one row of the journal, and keeps them here for
+// readers. A job's row of its own is written when it ends, or when the journal has grown enough to be put away.
+
 import type { CampaignId, NodeId, Phase, StoryLine, Try, Verdict } from "../core/model.ts"
 import type { JobRow, TryRow } from "../core/ports.ts"
 
-/** One line, with its newline. The same as JSON.stringify makes of these arrays. */
-export function journalLine(row: JobRow): string {
-  const { campaign, index, phase, verdict, attempt, node, failures, losses } = row
-  const head = `[${campaign},${index},"${phase}","${verdict}",${attempt},${quoted(node)},${failures},${losses}`
-  return `${head},${triesText(row.tries)},${storyText(row.story)}]\n`
+type TryLine = [attempt: number, node: NodeId, phase: Try["phase"], shape: number, startedAt: number | null]
+type HappeningLine = [at: number, event: string, phase: Phase, attempt: number, node: NodeId | null]
+type Line = [CampaignId, number, Phase, Verdict, number, NodeId | null, number, number, TryLine[], HappeningLine[]]
+
+/** Jobs of one batch as JSON, one after the other. Arrays: half as many bytes as objects, and half the time. */
+export function journalText(rows: readonly JobRow[]): string {
+  return JSON.stringify(rows.map(lineOf))
+}
+
+function lineOf({ campaign, index, phase, verdict, attempt, node, failures, losses, tries, story }: JobRow): Line {
+  return [
+    campaign,
+    index,
+    phase,
+    verdict,
+    attempt,
+    node,
+    failures,
+    losses,
+    tries.map(lineOfTry),
+    story.map(lineOfHappening),
+  ]
 }
 
 export function triesText(tries: readonly TryRow[]): string {
-  let text = ""
-  for (const { attempt, node, phase, shape, startedAt } of tries) {
-    text += `${text === "" ? "" : ","}[${attempt},${quoted(node)},"${phase}",${shape},${startedAt}]`
-  }
-  return `[${text}]`
+  return tries.length === 0 ? "[]" : JSON.stringify(tries.map(lineOfTry))
 }
 
 export function storyText(story: readonly StoryLine[]): string {
-  let text = ""
-  for (const { at, event, phase, attempt, node } of story) {
-    text += `${text === "" ? "" : ","}[${at},${quoted(event)},"${phase}",${attempt},${quoted(node)}]`
-  }
-  return `[${text}]`
+  return JSON.stringify(story.map(lineOfHappening))
 }
 
-/** Printable ASCII without quotes and backslashes, which is nearly everything, needs no look at each character. */
-const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
-
-function quoted(text: string | null): string {
-  if (text === null) return "null"
-  return plain.test(text) ? `"${text}"` : JSON.stringify(text)
+function lineOfTry({ attempt, node, phase, shape, startedAt }: TryRow): TryLine {
+  return [attempt, node, phase, shape, startedAt]
 }
 
-type Line = [CampaignId, number, Phase, Verdict, number, NodeId | null, number, number, string[], string[]]
+function lineOfHappening({ at, event, phase, attempt, node }: StoryLine): HappeningLine {
+  return [at, event, phase, attempt, node]
+}
 
 /** The jobs of one row, in the order in which they were written. */
-export function journalRows(lines: string): JobRow[] {
-  return lines
-    .trimEnd()
-    .split("\n")
-    .map(line => {
-      const [campaign, index, phase, verdict, attempt, node, failures, losses, tries, story] = JSON.parse(line) as Line
-      const parts = { tries: triesOf(tries as never), story: storyOf(story as never) }
-      return { campaign, index, phase, outcome: null, verdict, attempt, node, failures, losses, ...parts }
-    })
+export function journalRows(text: string): JobRow[] {
+  return (JSON.parse(text) as Line[]).map(line => {
+    const [campaign, index, phase, verdict, attempt, node, failures, losses, tries, story] = line
+    const parts = { tries: triesOf(tries), story: storyOf(story) }
+    return { campaign, index, phase, outcome: null, verdict, attempt, node, failures, losses, ...parts }
+  })
 }
 
-export function triesOf(tries: readonly [number, NodeId, Try["phase"], number, number?][]): TryRow[] {
+/** Tries of before hubs kept the start have four parts. */
+export function triesOf(tries: readonly ([number, NodeId, Try["phase"], number] | TryLine)[]): TryRow[] {
   return tries.map(([attempt, node, phase, shape, startedAt = null]) => ({ attempt, node, phase, shape, startedAt }))
 }
 
-export function storyOf(story: readonly [number, string, Phase, number, NodeId | null][]): StoryLine[] {
+export function storyOf(story: readonly HappeningLine[]): StoryLine[] {
   return story.map(([at, event, phase, attempt, node]) => ({ at, event, phase, attempt, node }))
 }
 

@@ -5,7 +5,7 @@
 import { createRequire } from "node:module"
 import type Sqlite from "better-sqlite3"
 import { CahError } from "../core/errors.ts"
-import { SQLITE_BUSY_MS, WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES } from "../limits.ts"
+import { SQLITE_BUSY_MS, SQLITE_CACHE_KIB, WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES } from "../limits.ts"
 
 export type Db = Sqlite.Database
 
@@ -64,6 +64,7 @@ export function openDb(file: string, role: DbRole): Db {
   try {
     if (role === "writer") setUpWriter(db)
     demand(db, "journal_mode", "wal")
+    db.pragma(`cache_size = ${-SQLITE_CACHE_KIB}`)
     return db
   } catch (thrown) {
     closeDb(file, db)

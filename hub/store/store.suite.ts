@@ -187,13 +187,14 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       assert.equal((await fixture.restart()).hubId(), id)
     })
 
-    it("shows a batch once it is done, in the order given, and not before", async () => {
+    it("shows a batch by the time it is done, in the order given", async () => {
       const store = await start()
       const heard: string[] = []
       const second = new Promise<void>(resolve => {
         store.commit([{ kind: "campaign", row: campaignRow(1) }], error => {
           assert.equal(error, null)
-          assert.equal(store.campaign(one)?.cursor, 0)
+          // The second may be on disk by now, but no later one without it.
+          assert.ok([0, 5].includes(store.campaign(one)!.cursor))
           heard.push("first")
         })
         store.commit([{ kind: "campaign", row: campaignRow(1, { cursor: 5 }) }], error => {
@@ -203,7 +204,6 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
           resolve()
         })
       })
-      assert.equal(store.campaign(one), null)
       assert.equal(store.health().queued, 2)
       await second
       assert.deepEqual(heard, ["first", "second"])

@@ -3,10 +3,10 @@
 -- that ended without a result.
 -- breaking: an older hub would not see live jobs that are only in the journal.
 
--- Lines of hub/store/journal.ts, one for each job that changed and lives. The last line of a job is how it stands.
+-- JSON of hub/store/journal.ts, for each job that changed and lives. What the last row says of a job is how it stands.
 CREATE TABLE journal (
   seq INTEGER PRIMARY KEY,
-  lines TEXT NOT NULL
+  jobs TEXT NOT NULL
 ) STRICT;
 
 -- Of the job itself; the result's own attempt may be an earlier one than the last.
