@@ -132,7 +132,7 @@ class World {
   #addVolunteer(number: number, presence: Presence): void {
     const surroundings = {
       network: this.#network,
-      work: ({ index }: AttemptName) => ({ runMs: runMsOf(index), exitCode: 0, hasOutput: false }),
+      work: ({ index }: AttemptName) => ({ runMs: runMsOf(index), exitCode: 0, hasOutput: false, isBare: true }),
       storeBlob: nothing,
       ran: nothing,
       answered: nothing,

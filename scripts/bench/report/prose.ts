@@ -68,10 +68,7 @@ export const prose: Readonly<Record<RowName, Prose>> = {
     title: "Do twice the machines take half the time?",
     about:
       "Three looks: the thesis's campaign, one slot a core, on whose system 320 cores were the end; a long campaign in the simulator, which runs the production engine and cores in virtual time with volunteers that come and go; and the real hub with agents whose commands sleep. Efficiency is against what nobody could beat who does not know the future: the same jobs and machines without any delay.",
-    causes: {
-      simulator:
-        "A simulated volunteer takes some seconds to stage in before each job even where there is nothing to stage, and fails at it now and then (`hub/sim/volunteer.ts`); the ideal knows neither.",
-    },
+    causes: {},
   },
   scheduler: {
     title: "A decision",
