@@ -28,6 +28,10 @@ export const USAGE_PLACED_SECONDS = 60
 export const FAIR_STALE_MS = 1_000
 /** Looks at what waits although it should not: jobs too large for any gap, best effort in others' way, reservations to come. */
 export const LOOK_EVERY_MS = 5_000
+/** A reservation's start is moved when the wall clock was set by more than this. */
+export const CLOCK_JUMP_MS = 1_000
+/** How late a campaign's deadline may be noticed when the wall clock was set meanwhile. */
+export const DEADLINE_LOOK_MS = 10 * 60_000
 /** A job whose turn it is and for which no gap was large enough gets a node kept for it after this. A guess at a patient scientist. */
 export const PATIENCE_MS = 10 * 60_000
 /** Of the nodes that are connected, as many may be kept for such jobs: idle slots are the price. One in any case. */

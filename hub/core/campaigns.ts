@@ -16,7 +16,7 @@ import {
 } from "./change.ts"
 import { CahError } from "./errors.ts"
 import type { CampaignHeld, CampaignSubmitted, JobsCancelled, StageinSent } from "./events.ts"
-import { watchDeadline } from "./lease.ts"
+import { endOf, watchDeadline } from "./lease.ts"
 import { watchQueue } from "./look.ts"
 import type { Campaign, CampaignId, IndexRange } from "./model.ts"
 import type { CampaignRow } from "./ports.ts"
@@ -112,6 +112,7 @@ export function onDeadlineDue(stage: Stage, id: CampaignId): void {
   const campaign = stage.state.campaigns.get(id)
   if (campaign === undefined) return
   const { deadlineAt, reservation } = campaign.rules
+  if (stage.now.wallMs < endOf(campaign)) return watchDeadline(stage, campaign)
   const isReservation = reservation?.endAt != null && reservation.endAt < (deadlineAt ?? Number.POSITIVE_INFINITY)
   cancelAll(
     stage,
@@ -123,14 +124,14 @@ export function onDeadlineDue(stage: Stage, id: CampaignId): void {
 /** Its reservation is to come. Also after a start of the hub. */
 export function awaitStart(stage: Stage, campaign: Campaign): void {
   book(stage, campaign)
-  const { startMs } = stage.state.bookings.get(campaign.id)!
-  stage.state.deadlines.add(startMs, { kind: "start", campaign: campaign.id })
   watchQueue(stage)
 }
 
 export function onStartDue(stage: Stage, id: CampaignId): void {
   const campaign = stage.state.campaigns.get(id)
-  if (campaign === undefined) return
+  const booking = stage.state.bookings.get(id)
+  // The wall clock was set since, and the reservation with it.
+  if (campaign === undefined || booking === undefined || booking.startMs > stage.now.nowMs) return
   campaign.early = false
   unbook(stage.state, campaign)
   updateLane(stage.state, campaign)

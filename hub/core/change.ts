@@ -73,7 +73,8 @@ export function change(
   const tookMs = wallMs - (story.length === 0 ? campaign.submittedAt : story[story.length - 1]!.at)
   const { attempt, node } = about
   const line = { at: wallMs, event, phase: job.phase, attempt, node }
-  job.story = story.length < STORY_MAX ? [...story, line] : [...story.slice(1 - STORY_MAX), line]
+  if (story.length === STORY_MAX) story.shift()
+  story.push(line)
   const { id } = campaign
   const to = job.outcome ?? job.phase
   stage.effects.moves.push({ campaign: id, index: job.index, attempt, node, event, from, to, tookMs })

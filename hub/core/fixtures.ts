@@ -55,6 +55,8 @@ export function result(change: Partial<Result> = {}): Result {
 export class TestCore {
   state: State
   nowMs = 1_000
+  /** How far the wall clock is ahead of where it should be. */
+  wallJumpMs = 0
   private lastRequest = 0
   private lastLink = 0
 
@@ -64,7 +66,7 @@ export class TestCore {
 
   /** Steps the events, ends the tick, checks the invariants, and returns all that was asked for. */
   tick(...events: Event[]): { speech: Speech[]; writes: Write[]; effects: Effects } {
-    const now = { nowMs: this.nowMs, wallMs: 1e12 + this.nowMs }
+    const now = { nowMs: this.nowMs, wallMs: 1e12 + this.nowMs + this.wallJumpMs }
     const effects = noEffects()
     for (const event of events) step(this.state, event, now, effects)
     step(this.state, { kind: "Ticked" }, now, effects)

@@ -133,6 +133,19 @@ test("a reservation begins at its start, ahead of everybody, and what would run 
   assert.deepEqual(heldOn(core, "n1"), ["1.0", "1.1"])
 })
 
+test("a reservation begins at its start by the wall clock, also one that is set meanwhile", () => {
+  const core = new TestCore()
+  core.tick(core.hello("n1", { slots: 1 }))
+  core.wallJumpMs = -86_400_000
+  core.submit({ owner: "ada", total: 1, rules: reserved(core, 3_600_000) })
+  core.live(1_800_000)
+  core.wallJumpMs = 0
+  core.live(1_700_000)
+  assert.deepEqual(heldOn(core, "n1"), [], "by the right clock it is not time yet")
+  core.live(200_000)
+  assert.deepEqual(heldOn(core, "n1"), ["1.0"])
+})
+
 test("what a reservation can spare is used", () => {
   const core = new TestCore()
   core.tick(core.hello("n1", { slots: 8 }))

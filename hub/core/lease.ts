@@ -1,7 +1,7 @@
 // What is watched, and for how long: the lease of what a node has, the end of a campaign, and how long
 // a job waits after a loss or a failure. A lease belongs to the node, not to
 // the attempt: one heartbeat renews all, whatever their number. The clocks are the hub's own (docs/adr/0003).
-import { BACKOFF_MAX_MS, BACKOFF_MIN_MS, LEASE_MS, TAIL_EVERY_MS } from "../limits.ts"
+import { BACKOFF_MAX_MS, BACKOFF_MIN_MS, DEADLINE_LOOK_MS, LEASE_MS, TAIL_EVERY_MS } from "../limits.ts"
 import type { Campaign, Node, Now, State } from "./model.ts"
 
 interface Moment {
@@ -28,11 +28,16 @@ export function watchTail({ state, now }: Moment, campaign: Campaign): void {
   state.deadlines.add(now.nowMs + TAIL_EVERY_MS, { kind: "tail", campaign: campaign.id })
 }
 
+/** Wall time; infinite: it has neither a deadline nor a reservation that ends. */
+export function endOf({ rules: { deadlineAt, reservation } }: Campaign): number {
+  return Math.min(deadlineAt ?? Number.POSITIVE_INFINITY, reservation?.endAt ?? Number.POSITIVE_INFINITY)
+}
+
+/** It is looked at before its time too: the wall clock may be set meanwhile. */
 export function watchDeadline({ state, now }: Moment, campaign: Campaign): void {
-  const { deadlineAt, reservation } = campaign.rules
-  const endAt = Math.min(deadlineAt ?? Number.POSITIVE_INFINITY, reservation?.endAt ?? Number.POSITIVE_INFINITY)
+  const endAt = endOf(campaign)
   if (endAt === Number.POSITIVE_INFINITY) return
-  const inMs = Math.max(0, endAt - now.wallMs)
+  const inMs = Math.min(Math.max(0, endAt - now.wallMs), DEADLINE_LOOK_MS)
   state.deadlines.add(now.nowMs + inMs, { kind: "deadline", campaign: campaign.id })
 }
 

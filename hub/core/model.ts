@@ -240,7 +240,7 @@ export interface Job {
   failures: number
   losses: number
   /** The last STORY_MAX transitions, oldest first. */
-  story: StoryLine[]
+  readonly story: StoryLine[]
 }
 
 /** What a node holds of one job, whether or not it is still wanted. */

@@ -195,12 +195,12 @@ export function nextCampaign(
 ): Campaign | null {
   let best: Campaign | null = null
   for (const line of lane.projects.values()) {
-    for (const campaign of line) {
-      if (best !== null && !goesBefore(state, campaign, best, nowMs)) break
-      if (!isOpen(campaign)) continue
+    line.visit(campaign => {
+      if (best !== null && !goesBefore(state, campaign, best, nowMs)) return false
+      if (!isOpen(campaign)) return true
       best = campaign
-      break
-    }
+      return false
+    })
   }
   return best
 }

@@ -1,6 +1,7 @@
 // Reservations on machines that come and go: what may be expected of them at a moment, so that the answer is honest, and what
 // is kept back before it, so that the answer comes true. Jobs that would still run at the start are not put onto nodes that
 // the reservation will need; best effort may, since it makes room.
+import { CLOCK_JUMP_MS } from "../limits.ts"
 import { liveJob, type Stage, tryOf } from "./change.ts"
 import type { Campaign, Needs, Node, Now, Shape, State } from "./model.ts"
 import { likelihood } from "./presence.ts"
@@ -20,8 +21,8 @@ export interface Expectation {
 /** A reservation to come. */
 export interface Booking {
   readonly campaign: Campaign
-  /** Monotonic. */
-  readonly startMs: number
+  /** Monotonic; follows the wall clock when that is set right. */
+  startMs: number
   /** Jobs of others that may still run at the start, counted in jobs of its own. */
   spare: number
   /** Something was kept back for it since the last look. */
@@ -83,10 +84,14 @@ export function jobsIn(room: Needs, { slots, memoryBytes, diskBytes }: Needs): n
 // ---- before the start ------------------------------------------------------------------------------------------
 
 export function book({ state, now }: Pick<Stage, "state" | "now">, campaign: Campaign): void {
-  const inMs = Math.max(0, campaign.rules.reservation!.startAt - now.wallMs)
-  const booking = { campaign, startMs: now.nowMs + inMs, spare: 0, refused: false }
+  const booking = { campaign, startMs: startOf(campaign, now), spare: 0, refused: false }
   state.bookings.set(campaign.id, booking)
+  state.deadlines.add(booking.startMs, { kind: "start", campaign: campaign.id })
   recount(state, booking, now)
+}
+
+function startOf({ rules }: Campaign, now: Now): number {
+  return now.nowMs + Math.max(0, rules.reservation!.startAt - now.wallMs)
 }
 
 /** It begins, or will not: what was kept back for it may be used. */
@@ -128,9 +133,16 @@ function* crossed(state: State, node: Node, { walltimeMs }: Shape, nowMs: number
   }
 }
 
-/** Counts anew what is to spare. Nodes that were kept back are looked at again if they need not be any more. */
+/**
+ * Counts anew what is to spare, and when they begin. Nodes that were kept back are looked at again if they need not be any more.
+ */
 export function lookAtBookings({ state, now }: Stage): void {
   for (const booking of state.bookings.values()) {
+    const startMs = startOf(booking.campaign, now)
+    if (Math.abs(startMs - booking.startMs) > CLOCK_JUMP_MS) {
+      booking.startMs = startMs
+      state.deadlines.add(startMs, { kind: "start", campaign: booking.campaign.id })
+    }
     recount(state, booking, now)
     if (booking.refused && booking.spare > 0) for (const id of state.room) state.freed.add(id)
     booking.refused = false

@@ -137,6 +137,21 @@ test("a job goes only to nodes that have the properties it asks for", () => {
   assert.deepEqual([core.job(1, 0)?.node, core.job(1, 1)?.node], ["right", "right"])
 })
 
+test("a deadline is by the wall clock, also one that is set meanwhile", () => {
+  for (const wrongMs of [-86_400_000, 86_400_000]) {
+    const core = new TestCore()
+    core.wallJumpMs = wrongMs
+    core.submit({ total: 1, rules: { ...noRules, deadlineAt: 1e12 + core.nowMs + 2 * 86_400_000 } })
+    core.wait(3_600_000)
+    core.wallJumpMs = 0
+    core.wait(86_400_000)
+    assert.equal(core.state.campaigns.size, 1, "too early")
+    core.wait(86_400_000)
+    core.wait(600_000)
+    assert.equal(core.state.campaigns.size, 0, "too late")
+  }
+})
+
 test("what has not ended at its deadline is cancelled", () => {
   const core = new TestCore()
   core.tick(core.hello("n1"))

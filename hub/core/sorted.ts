@@ -50,6 +50,11 @@ export class Sorted<T> {
     for (const chunk of this.chunks) yield* chunk
   }
 
+  /** In order, until `visit` answers false. For where each job is placed: without the iterator's objects. */
+  visit(visit: (entry: T) => boolean): void {
+    for (const chunk of this.chunks) for (const entry of chunk) if (!visit(entry)) return
+  }
+
   /** The first chunk whose last entry is not before this one; the last chunk if there is none. */
   private chunkOf(entry: T): number {
     const { chunks } = this

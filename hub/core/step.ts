@@ -107,8 +107,9 @@ function tryRow({ attempt, node, phase, shape, startedAt }: Try): TryRow {
 }
 
 function jobRow(job: Job): JobRow {
-  // change() replaces the story and never changes one in place, so the row may share it. A try's phase does change.
-  const { campaign, index, phase, outcome, verdict, attempt, node, failures, losses, story } = job
+  const { campaign, index, phase, outcome, verdict, attempt, node, failures, losses } = job
+  // Of a job that has ended nothing changes any more.
+  const story = outcome === null ? [...job.story] : job.story
   const tries = job.tries.length === 0 ? noTries : job.tries.map(tryRow)
   return { campaign, index, phase, outcome, verdict, attempt, node, tries, failures, losses, story }
 }

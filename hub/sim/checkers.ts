@@ -254,12 +254,13 @@ export class Checkers {
   // ---- at the end ---------------------------------------------------------------------------------------------
 
   /** Faults have stopped and time has passed: everything must have come to rest. */
-  finish(store: StoreReader): void {
+  finish(store: StoreReader, explain: (campaign: CampaignId) => string): void {
     for (const { campaign, jobs, key } of this.acknowledged) {
       const row = store.campaign(campaign)
       if (row === null) this.say(`I1: campaign ${campaign} (${key}) is gone`)
-      else if (row.endedAt === null) this.say(`L1: campaign ${campaign} has not ended: ${JSON.stringify(row.counts)}`)
-      else if (Object.values(row.counts).reduce((sum, count) => sum + count, 0) !== jobs) {
+      else if (row.endedAt === null) {
+        this.say(`L1: campaign ${campaign} has not ended: ${JSON.stringify(row.counts)}; ${explain(campaign)}`)
+      } else if (Object.values(row.counts).reduce((sum, count) => sum + count, 0) !== jobs) {
         this.say(`I1: campaign ${campaign} of ${jobs} jobs counts ${JSON.stringify(row.counts)}`)
       }
     }

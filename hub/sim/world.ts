@@ -118,7 +118,7 @@ class World {
     this.calm()
     await this.time.run(hours * hour + peaceMs, () => this.ended() && this.resting())
     if (!this.resting()) for (const what of this.restless()) this.checkers.rest(what)
-    this.checkers.finish(this.store)
+    this.checkers.finish(this.store, campaign => this.engine?.explain(campaign, null)?.sentence ?? "no reason is known")
     const outcomes: Record<string, number> = {}
     for (const { counts } of this.store.campaigns({ owner: null, before: 0, limit: 1e6, live: false })) {
       for (const [key, count] of Object.entries(counts)) outcomes[key] = (outcomes[key] ?? 0) + count
@@ -355,6 +355,8 @@ class World {
   /** Faults stop; every machine that is off is switched on. */
   private calm(): void {
     this.peace = true
+    // Somebody sets the clock right.
+    this.wallJumpMs = 0
     const { delayMs, ...rest } = faultsOf("none")
     this.network.faults = { ...rest, delayMs }
     for (const volunteer of this.volunteers) volunteer.switchOn()

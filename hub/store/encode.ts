@@ -141,7 +141,7 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
       return [["cancelled", [write.campaign, first, last - first + 1, wallMs]]]
     }
     case "result":
-      return [["result", [...resultValues(write.row), wallMs]]]
+      return [["result", resultValues(write.row, wallMs, null).slice(0, RESULT_COLUMNS)]]
     case "node":
       return [["node", nodeValues(write.row)]]
     case "usage": {
@@ -226,14 +226,14 @@ function jobValues(row: JobRow): Value[] {
 
 /** A job that ended with this result. */
 export function endedStep(job: JobRow, result: ResultRow, wallMs: number): Step {
-  const { verdict, attempt, failures, losses } = job
-  const values = resultValues(result)
-  values.push(wallMs, verdict, attempt, failures, losses, storyText(job.story))
-  return ["ended", values]
+  return ["ended", resultValues(result, wallMs, job)]
 }
 
-/** Its claims as claimsOf() has them, without the copy. */
-function resultValues(row: ResultRow): Value[] {
+/** Of these, the result's own; the job's come after them. */
+const RESULT_COLUMNS = 21
+
+/** Its claims as claimsOf() has them, without the copy. One array for both, since it is made for every job. */
+function resultValues(row: ResultRow, wallMs: number, job: JobRow | null): Value[] {
   const { stageout, stdout, stderr } = row
   return [
     row.campaign,
@@ -256,6 +256,12 @@ function resultValues(row: ResultRow): Value[] {
     whole(row.runMs),
     whole(row.cpuMs),
     whole(row.peakMemoryBytes),
+    wallMs,
+    job?.verdict ?? null,
+    job?.attempt ?? null,
+    job?.failures ?? null,
+    job?.losses ?? null,
+    job === null ? null : storyText(job.story),
   ]
 }
 
