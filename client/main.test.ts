@@ -36,7 +36,7 @@ describe("one run, one line of this table", { concurrency: 2 }, () => {
   after(() => hub.stop())
 
   const table: readonly [args: string, code: number, stdout: RegExp, stderr: RegExp][] = [
-    ["--help", 0, /Usage: cah[\s\S]*130 Ctrl-C/, /^$/],
+    ["help", 0, /Usage: cah[\s\S]*130 Ctrl-C/, /^$/],
     ["--version", 0, /^\d+\.\d+\.\d+\n$/, /^$/],
     ["version", 0, /^cah \d/, /^$/],
     ["version -o quiet", 0, /^\d+\.\d+\.\d+\n$/, /^$/],

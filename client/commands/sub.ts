@@ -7,12 +7,13 @@ import { v7 as uuidv7 } from "uuid"
 import { GetCampaignResponseSchema, Output } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "../context.ts"
 import { ClientError, usage } from "../errors.ts"
+import { compactHelp, firstScreen, only } from "../help.ts"
 import type { Hub } from "../library.ts"
 import { Notifying } from "../notifying.ts"
 import { plural, showBytes } from "../quantities.ts"
 import { fetchResults } from "../results.ts"
 import { type Announce, announce } from "../submit/announce.ts"
-import { campaignFlags, compactHelp } from "../submit/flags.ts"
+import { campaignFlags } from "../submit/flags.ts"
 import { checkWaits, noticesOf } from "../submit/notify.ts"
 import { type Order, ordersOf } from "../submit/orders.ts"
 import { planOf, showPlans } from "../submit/plan.ts"
@@ -36,12 +37,19 @@ interface Act {
   readonly propagate?: boolean
 }
 
+/** What fits a screen beside the examples. */
+const wantedMost = [
+  ...["--stagein", "--stageout", "--array", "--csv", "--sweep", "--resource", "--walltime", "--name"],
+  ...["--after-ok", "--gather", "--wait", "--get", "--dry-run"],
+]
+
 /** A slash and a job's name of a graph are added to it. */
 const GRAPH_KEY_MAX = 200 - 1 - 64
 
 export const sub: Verb = {
   define(command: Command): void {
     defineSubmission(command, "cah sub")
+    firstScreen(command, only(...wantedMost))
   },
 
   async run(context: Context, command: Command): Promise<number> {

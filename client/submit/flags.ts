@@ -1,7 +1,7 @@
 // Every flag that describes a campaign: one table, from which the command line, the directives of a script and the keys of a job file
 // are all read. Each value is parsed where it stands, so that its error can name the script's line or the file's column.
 // Nothing here reads a file or asks a hub.
-import { type Command, Option } from "commander"
+import { Option } from "commander"
 import { GlobError, matcher } from "../../archive/glob.ts"
 import { PropertyError, parseProperty } from "../../proto/wire/where.ts"
 import { usage } from "../errors.ts"
@@ -167,13 +167,6 @@ export function override(below: Wishes, above: Wishes): Wishes {
   if (manyFlags.some(flag => above[flag] !== undefined)) for (const flag of manyFlags) delete kept[flag]
   if (above.resource !== undefined) for (const flag of needFlags) delete kept[flag]
   return { ...kept, ...above }
-}
-
-/** Groups without blank lines between them: the help of sub then fits a screen. */
-export function compactHelp(command: Command): void {
-  command.configureHelp({
-    formatItemList: (heading, items, helper) => (items.length === 0 ? [] : [helper.styleTitle(heading), ...items]),
-  })
 }
 
 export function checkName(name: string, flag: string): string {

@@ -43,6 +43,8 @@ export const first: readonly Row[] = [
 export const together: readonly Row[] = [
   ["cah", 2, none, /Which verb\?/],
   ["cah --help", 0, /^Usage: cah/, none],
+  ["cah help nodes drain", 0, /^Usage: cah nodes drain/, none],
+  ["cah help sbu", 2, none, /no verb "sbu"/],
   ["cah --version", 0, /^\d+\.\d+\.\d+\n$/, none],
   ["cah version -o yaml", 0, /^client: /, none],
   ["cah frobnicate", 2, none, /Unknown command 'frobnicate'/],
