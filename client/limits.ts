@@ -66,6 +66,8 @@ export const OAR_ROWS_MAX = 10_000
 export const RESUBMIT_LINES_MAX = 10_000
 /** Ranges of jobs in a command that `explain` proposes. People must be able to read it. */
 export const EXPLAIN_RANGES_MAX = 8
+/** Nodes looked at for a property that none reports. */
+export const PROPERTY_NODES_MAX = 1_000
 /** Campaigns looked through for the size of a stagein that was named by its digest only. */
 export const DIGEST_CAMPAIGNS_MAX = 100
 /** A parameter file is held in memory, so that a retry sends the very same lines. */

@@ -38,6 +38,9 @@ export const get: Verb = {
     const options = command.opts<Options>()
     const hub = await context.hub()
     const targets = await findTargets(hub, command.args)
+    if (targets.length === 0) {
+      context.output.note("Nothing to fetch: all your campaigns have ended. Name what you want: cah get last")
+    }
     context.onInterrupt = "What came so far is kept; go on with the same command."
     const all: Fetched[] = []
     let firstError: ClientError | null = null

@@ -17,6 +17,7 @@ import { campaignFlags } from "../submit/flags.ts"
 import { checkWaits, noticesOf } from "../submit/notify.ts"
 import { type Order, ordersOf } from "../submit/orders.ts"
 import { planOf, showPlans } from "../submit/plan.ts"
+import { remarkOnFlags } from "../submit/program.ts"
 import { refuseSet } from "../submit/refused.ts"
 import { checkFixed, checkKey, wishesAlone } from "../submit/send.ts"
 import { type Submitted, submitAll } from "../submit/submit.ts"
@@ -100,6 +101,8 @@ export async function submission(context: Context, command: Command, tell: Annou
     return resubmit(context, act.resubmit, { failed: false, without: [], key: act.idempotencyKey, wishes }, tell)
   }
   const form = { words: command.args, wishes, scanscript: act.scanscript === true, file: act.file ?? null }
+  // OAR's flags may stand there: none of them is left when oarsub comes to this.
+  if (!form.scanscript) remarkOnFlags(context, form.words, command.options)
   const orders = await ordersOf(context, form)
   const [first] = orders
   if (act.propagate === true) checkSingle(orders, "--propagate", "one exit code")

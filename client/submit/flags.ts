@@ -87,7 +87,7 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
   }
   const list = (text: string, before: readonly string[] | undefined) => [...(before ?? []), text]
 
-  add(many, "--array <n>", "n jobs; CAH_ARRAY_INDEX counts from 0", text => parseCount(text, "--array", 1, ARRAY_MAX))
+  add(many, "--array <n>", "n jobs; CAH_ARRAY_INDEX counts from 0", arrayOf)
   add(many, "--array-param-file <file>", "a job a line, appended to the command (- is stdin)")
   add(many, "--csv <file>", "a job a row, its values in CAH_P_<column>")
   add(many, "--from-json <file>", "a job an element: CAH_P_<key>, or CAH_P_value")
@@ -177,6 +177,17 @@ export function checkName(name: string, flag: string): string {
 
 function append<T>(before: readonly T[] | undefined, value: T): readonly T[] {
   return [...(before ?? []), value]
+}
+
+/** Other systems take the numbers themselves: 0-9, 1-100%5. */
+function arrayOf(text: string): number {
+  if (/^\d+\s*[-,:]/.test(text)) {
+    throw usage(
+      `--array: "${text}" is not a number of jobs.`,
+      "Say how many, numbered from 0: --array 10. Other numbers: --sweep i=5..9, in CAH_P_i.",
+    )
+  }
+  return parseCount(text, "--array", 1, ARRAY_MAX)
 }
 
 function addVariable(pair: string, before: Readonly<Record<string, string>> | undefined): Record<string, string> {

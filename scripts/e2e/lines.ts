@@ -165,6 +165,9 @@ export const together: readonly Row[] = [
   ["cah try -f nowhere true", 2, none, /command stands in the file/],
   // Submitting, badly.
   ["cah sub", 2, none, /no command to run/],
+  ["cah sub --mem 4G true", 2, none, /--mem: that is sbatch's word\.\n {5}Write -l mem=4G/],
+  ["cah sub -o out.txt true", 2, none, /-o: "out\.txt" is none of table[\s\S]*read with cah logs/],
+  ["cah sub --array 0-9 true", 2, none, /--array: "0-9" is not a number of jobs[\s\S]*--array 10/],
   ["cah sub --array x true", 2, none, /--array: "x" is not a whole number/],
   ["cah sub --array-param-file quotes true", 2, none, /quotes, line 3, column 7: this " is never closed/],
   ["cah sub --csv ragged.csv true", 2, none, /ragged\.csv, line 3/],
@@ -182,7 +185,12 @@ export const together: readonly Row[] = [
   ["cah sub --memory lots true", 2, none, /--memory/],
   ["cah sub --disk lots true", 2, none, /--disk/],
   [`cah sub -p "mem > 64 ADN x = 1" true`, 2, none, /property, column 10: expected AND, OR or the end/],
-  [`cah sub -p "switch = 'sw1'" true`, 6, none, /no node can ever run it/],
+  [
+    `cah sub -p "memory > 4 OR switch = 'sw1'" true`,
+    6,
+    none,
+    /no node can ever run it[\s\S]*No node reports "memory": did you mean mem\?\n {5}No node reports "switch"\n[\s\S]*cah nodes show/,
+  ],
   [`cah sub -n "$(printf '%0300d' 0)" true`, 2, none, /--name: give at most 200/],
   [`cah sub --project "$(printf '%0300d' 0)" true`, 2, none, /--project: give at most 200/],
   ["cah sub -t token:x=1 true", 2, none, /token counts licences[\s\S]*Accepted: besteffort/],
