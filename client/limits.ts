@@ -108,6 +108,8 @@ export const CALL_RANGES_MAX = 1_000
 export const PAGE_ROWS = 1_000
 /** Campaigns watched at once by one `wait`: each is an open stream at the hub. */
 export const WATCH_PARALLEL = 16
+/** Campaigns that `wait --any` watches at once, all of them open streams. */
+export const WATCH_ANY_MAX = 100
 /** Results fetched at once. More gains little on one connection and costs the hub open files. */
 export const GET_PARALLEL = 4
 /** Failures of single jobs that `get` spells out before it only counts them. */

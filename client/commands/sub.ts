@@ -150,12 +150,13 @@ async function finish(context: Context, hub: Hub, done: readonly Submitted[], ac
     new Map(done.map(({ order, answer }) => [answer.campaign, order.draft.notify])),
   )
   const followed = act.follow === true ? follow(context, hub, ids[0] ?? 0n) : null
-  const ended = await waitFor(context, hub, targets, {
+  const waited = waitFor(context, hub, targets, {
     timeoutSeconds: null,
     bar: followed === null,
     onCampaign: campaign => notifying.see(campaign),
   })
-  await followed
+  // Together: what interrupts one interrupts the other, and both want to be heard.
+  const [ended] = await Promise.all([waited, followed])
   await notifying.finish()
   const bad = verdict(ended)
   if (context.output.format === "table" && followed === null)
