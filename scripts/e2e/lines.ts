@@ -88,7 +88,7 @@ export const together: readonly Row[] = [
   ["cah top --once --everybody", 0, /campaigns under way[\s\S]*held/, none],
   ["cah top --often", 2, none, /Unknown option '--often'/],
   ["cah wait 1,2 --any-exit-ok", 0, /2 did not/, any],
-  ["cah wait @held,@done --any", 0, /^Campaign 1 has ended/, none],
+  ["cah wait @held,@done --any", 0, /^Campaign 1 has ended/, any],
   ["cah wait 1.0-1 -o quiet", 0, /^1\n$/, none],
   ["cah wait @held --timeout 1s", 124, none, /has not ended after 1s[\s\S]*Cancel it: cah del 3/],
   ["cah wait 1 --timeout soon", 2, none, /--timeout: "soon" is not a duration/],
