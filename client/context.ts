@@ -19,6 +19,8 @@ export interface ContextOptions {
   readonly signal: AbortSignal
   readonly stdin: Stdin
   readonly cwd: string
+  /** As it was typed, for remarks about that. */
+  readonly argv: readonly string[]
 }
 
 export class Context {
@@ -27,6 +29,7 @@ export class Context {
   readonly signal: AbortSignal
   readonly stdin: Stdin
   readonly cwd: string
+  readonly argv: readonly string[]
   /** What to tell a user who interrupts now. */
   onInterrupt = ""
   #bar: Bar | null = null
@@ -39,6 +42,7 @@ export class Context {
     this.signal = options.signal
     this.stdin = options.stdin
     this.cwd = options.cwd
+    this.argv = options.argv
   }
 
   async hub(): Promise<Hub> {

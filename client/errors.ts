@@ -175,6 +175,12 @@ export function fromStatus(status: StatusLike, hub: string, cause: unknown): Cli
       cause,
     })
   }
+  if (/SSL routines|wrong version number/.test(status.details)) {
+    return new ClientError(code, `What answers at ${hub} does not speak TLS.`, {
+      hint: `If the hub is without TLS there, write ${hub.replace(/^https:/, "http:")}`,
+      cause,
+    })
+  }
   // The hub does answer, and says itself why not now.
   const said = decoded(status.details)
   if (/^the hub (?:can't|cannot|is|has|hit)\b/.test(said)) {

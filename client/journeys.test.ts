@@ -68,6 +68,24 @@ describe("waiting", { concurrency: 2 }, () => {
 })
 
 describe("fetching", { concurrency: 2 }, () => {
+  test("ends at Ctrl-C with 130, and goes on where it was when it is typed again", async () => {
+    const stageout = await archive([[{ name: "a.txt" }, "theirs".repeat(50_000)]])
+    const hub = await FakeHub.start({ endOf: () => ({ stageout }) })
+    hub.add({}, 1)
+    const where = place(hub)
+    hub.cutDownloadsAt = Array<number>(20).fill(100)
+    const running = start(where, ["get", "1", "-d", "out"])
+    await running.said("Trying again")
+    running.child.kill("SIGINT")
+    const done = await running.done
+    assert.deepEqual([done.code, done.stdout], [130, ""])
+    assert.match(done.stderr, /cah: Interrupted\.\n {5}What came so far is kept; go on with the same command\.\n$/)
+    hub.cutDownloadsAt = []
+    assert.equal((await cah(where, ["get", "1", "-d", "out"])).code, 0)
+    assert.equal(readFileSync(join(where.cwd, "out", "a.txt"), "utf8").length, 300_000)
+    hub.stop()
+  })
+
   test("skips what is complete, fetches what is missing, and never overwrites unasked", async () => {
     const stageout = await archive([[{ name: "a.txt" }, "theirs"]])
     const hub = await FakeHub.start({ endOf: () => ({ stageout, stdout: "said" }) })

@@ -66,6 +66,8 @@ export const OAR_ROWS_MAX = 10_000
 export const RESUBMIT_LINES_MAX = 10_000
 /** Ranges of jobs in a command that `explain` proposes. People must be able to read it. */
 export const EXPLAIN_RANGES_MAX = 8
+/** Nodes looked at for a property that none reports. */
+export const PROPERTY_NODES_MAX = 1_000
 /** Campaigns looked through for the size of a stagein that was named by its digest only. */
 export const DIGEST_CAMPAIGNS_MAX = 100
 /** A parameter file is held in memory, so that a retry sends the very same lines. */
@@ -106,6 +108,8 @@ export const CALL_RANGES_MAX = 1_000
 export const PAGE_ROWS = 1_000
 /** Campaigns watched at once by one `wait`: each is an open stream at the hub. */
 export const WATCH_PARALLEL = 16
+/** Campaigns that `wait --any` watches at once, all of them open streams. */
+export const WATCH_ANY_MAX = 100
 /** Results fetched at once. More gains little on one connection and costs the hub open files. */
 export const GET_PARALLEL = 4
 /** Failures of single jobs that `get` spells out before it only counts them. */

@@ -36,7 +36,7 @@ describe("one run, one line of this table", { concurrency: 2 }, () => {
   after(() => hub.stop())
 
   const table: readonly [args: string, code: number, stdout: RegExp, stderr: RegExp][] = [
-    ["--help", 0, /Usage: cah[\s\S]*130 Ctrl-C/, /^$/],
+    ["help", 0, /Usage: cah[\s\S]*130 Ctrl-C/, /^$/],
     ["--version", 0, /^\d+\.\d+\.\d+\n$/, /^$/],
     ["version", 0, /^cah \d/, /^$/],
     ["version -o quiet", 0, /^\d+\.\d+\.\d+\n$/, /^$/],
@@ -44,7 +44,10 @@ describe("one run, one line of this table", { concurrency: 2 }, () => {
     ["frobnicate", 2, /^$/, /Unknown command 'frobnicate'/],
     ["lss", 2, /^$/, /Did you mean ls/],
     ["ls --frob", 2, /^$/, /Unknown option '--frob'/],
-    ["ls -o xml", 2, /^$/, /xml/],
+    ["ls -o xml", 2, /^$/, /-o: "xml" is none of table, json/],
+    ["sub -o out.txt true", 2, /^$/, /"out\.txt" is none of[\s\S]*read with cah logs/],
+    ["sub --mem=4G true", 2, /^$/, /--mem: that is sbatch's word\.\n {5}Write -l mem=4G/],
+    ["sub --test-only true", 2, /^$/, /--test-only: that is sbatch's word\.\n {5}Write --dry-run/],
     ["wait", 2, /^$/, /selector/],
     ["wait x", 2, /^$/, /"x" does not select anything/],
     ["wait 1 --timeout 5", 2, /^$/, /"5" is not a duration/],
@@ -71,6 +74,9 @@ describe("one run, one line of this table", { concurrency: 2 }, () => {
     ],
     ["wait 1 --any-exit-ok", 0, /2 did not/, /boom/],
     ["wait 1.0", 0, /1 job, all finished/, /^$/],
+    ["wait 2,3 --any", 0, /^Campaign 3 has ended.*all finished\.\n$/, /^$/],
+    ["wait 2,1 --any", 1, /^Campaign 1 has ended.*2 did not\.\n$/, /2 of 3 jobs/],
+    ["wait 2 --any --timeout 1s", 124, /^$/, /has not ended after 1s/],
     ["wait 1.1-2,3", 1, /2 jobs/, /2 of 3 jobs/],
     ["wait 2 --timeout 1s", 124, /^$/, /has not ended after 1s\. 0 of 2 jobs have\.[\s\S]*cah del 2/],
     ["logs 3", 0, /^one$/, /^$/],

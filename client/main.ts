@@ -84,6 +84,13 @@ function inOurWords(thrown: unknown, signal: AbortSignal, context: Context | nul
   if (thrown instanceof CommanderError) {
     const [first = "", ...more] = thrown.message.replace(/^error: /, "").split("\n")
     if (thrown.code === "commander.help") return usage("Which verb?", `See them all: ${typed} --help`)
+    const choice =
+      /^[oO]ption '(?:(-\w), )?(--[\w-]+).*' argument '(.*)' is invalid\. Allowed choices are (.*)\.$/s.exec(first)
+    if (choice !== null) {
+      const [, short, long, value, choices] = choice
+      const output = long === "--output" ? "What a job writes is read with cah logs." : `See: ${typed} --help`
+      return usage(`${short ?? long}: "${value}" is none of ${choices}.`, output)
+    }
     const hint = more.join(" ").replace(/[()]/g, "").trim()
     return usage(
       `${first.charAt(0).toUpperCase()}${first.slice(1)}.`.replace(/\.\.$/, "."),
@@ -125,6 +132,8 @@ function debugText(error: ClientError): string {
  * by itself, so that no output is cut off.
  */
 export async function main(name: string, onReady: () => void): Promise<void> {
+  // A library's deprecated calls are no business of who types here.
+  process.noDeprecation = true
   const interrupt = new AbortController()
   // Parallel transfers all listen; their number is bounded elsewhere.
   setMaxListeners(0, interrupt.signal)

@@ -3,6 +3,7 @@
 import { Command, Option } from "commander"
 import { formats } from "./config.ts"
 import { usage } from "./errors.ts"
+import { explainVerb, firstScreen, isFirstScreen, verbsOnAScreen } from "./help.ts"
 import { type Group, isGroup, type Verb } from "./verb.ts"
 import { type Entries, type Entry, oarVerbs, verbs as otherVerbs } from "./verbs.ts"
 import { clientVersion } from "./version.ts"
@@ -62,32 +63,39 @@ function tree(loaded: ReadonlyMap<string, Verb | Group>, act: Act): Command {
     .version(clientVersion(), "-V, --version", "print the version")
     .enablePositionalOptions()
     .showSuggestionAfterError(true)
-    .helpCommand("help [verb]", "explain a verb")
+    .helpCommand(false)
     // Choices stand in the descriptions, in fewer words.
     .configureHelp({ showGlobalOptions: false, optionDescription: option => option.description })
-    .addHelpText(
-      "after",
-      `
-First steps:
-  cah login --hub https://hub.example.org
-  cah sub --array 10 -- echo hello
-  cah wait last && cah get last
-
-Exit: 0 ok, 1 a job failed, 2 usage, 3 not found, 4 denied, 5 hub unreachable,
-      6 refused by quota or rule, 7 bad stagein or checksum, 124 timeout,
-      130 Ctrl-C.
-Settings: flags, then CAH_HUB CAH_CONTEXT CAH_TOKEN CAH_TOKEN_FILE CAH_CA_FILE
-      CAH_OUTPUT CAH_PROJECT, then ./.cah.toml, ~/.config/cah/config.toml,
-      /etc/cah/config.toml. See where each comes from: cah config list --origin`,
-    )
   for (const option of commonOptions()) program.addOption(option)
   for (const [name, { summary }] of Object.entries(verbs)) {
     const command = program.command(name, { hidden: summary === "" }).summary(summary)
     const verb = loaded.get(name)
     if (verb !== undefined) grow(command, verb, act)
   }
+  program
+    .command("help")
+    .summary("explain a verb with all its flags")
+    .argument("[verb...]")
+    .action((words: string[]) => explainVerb(program, words))
+  program.addHelpText("after", () => `\n${firstSteps}\n\n${isFirstScreen(program) ? moreHelp : codesAndSettings}`)
+  // Last: verbs inherit the form of their help when they are made.
+  firstScreen(program, verbsOnAScreen)
   return program
 }
+
+const firstSteps = `First steps:
+  cah login --hub https://hub.example.org
+  cah sub --array 10 -- echo hello
+  cah wait last && cah get last`
+
+const moreHelp = "More of one: cah sub --help    flags of all, exit codes and settings: cah help"
+
+const codesAndSettings = `Exit: 0 ok, 1 a job failed, 2 usage, 3 not found, 4 denied, 5 hub unreachable,
+      6 refused by quota or rule, 7 bad stagein or checksum, 124 timeout,
+      130 Ctrl-C.
+Settings: flags, then CAH_HUB CAH_CONTEXT CAH_TOKEN CAH_TOKEN_FILE CAH_CA_FILE
+      CAH_OUTPUT CAH_PROJECT, then ./.cah.toml, ~/.config/cah/config.toml,
+      /etc/cah/config.toml. See where each comes from: cah config list --origin`
 
 function grow(command: Command, verb: Verb | Group, act: Act): void {
   verb.define(command)
@@ -103,7 +111,10 @@ function grow(command: Command, verb: Verb | Group, act: Act): void {
     return
   }
   for (const option of commonOptions()) command.addOption(option.hideHelp())
-  command.addHelpText("after", "\nEvery verb takes --hub, -o json and more: see cah --help")
+  command.addHelpText("after", () => {
+    const every = "Every verb takes --hub, -o json and more: cah help"
+    return `\n${isFirstScreen(command) ? `All flags: cah help ${command.name()}    ` : ""}${every}`
+  })
   command.action(() => act(verb, command))
 }
 

@@ -196,7 +196,7 @@ describe("help", async () => {
       assert.deepEqual([code, stderr], [0, ""])
       assert.match(stdout, /Examples:\n {2}\S/)
       const lines = stdout.trimEnd().split("\n")
-      assert.ok(lines.length <= 50, `${lines.length} lines`)
+      assert.ok(lines.length <= 24, `${lines.length} lines`)
       assert.deepEqual(
         lines.filter(line => line.length > 80),
         [],
@@ -204,9 +204,21 @@ describe("help", async () => {
     })
   }
 
-  test("cah --help fits one screen", async () => {
-    const lines = (await inside(place(), ["--help"])).stdout.trimEnd().split("\n")
-    assert.ok(lines.length <= 56 && lines.every(line => line.length <= 80), `${lines.length} lines`)
+  test("cah --help fits one screen and names every verb", async () => {
+    const { stdout } = await inside(place(), ["--help"])
+    const lines = stdout.trimEnd().split("\n")
+    assert.ok(lines.length <= 24 && lines.every(line => line.length <= 80), `${lines.length} lines\n${stdout}`)
+    const listed = lines.flatMap(line => /^ {2}([a-z, ]+?)(?: {2,}|$)/.exec(line)?.[1]?.split(", ") ?? [])
+    const verbs = (await wholeTree()).commands.filter(one => one.summary() !== "").map(one => one.name())
+    assert.deepEqual(listed.filter(word => !word.startsWith("cah ")).sort(), verbs.sort())
+  })
+
+  test("cah help has all flags, of cah and of a verb, and knows no other verb", async () => {
+    assert.match((await inside(place(), ["help"])).stdout, /--ca-file[\s\S]*completion +print[\s\S]*130 Ctrl-C/)
+    assert.match((await inside(place(), ["help", "sub"])).stdout, /Usage: cah sub[\s\S]*--loss-retries[\s\S]*Examples:/)
+    assert.match((await inside(place(), ["help", "nodes", "drain"])).stdout, /^Usage: cah nodes drain/)
+    const wrong = await inside(place(), ["help", "sbu"])
+    assert.deepEqual([wrong.code, /no verb "sbu"/.test(wrong.stderr)], [2, true])
   })
 })
 

@@ -24,6 +24,8 @@ import { codeInWords, outcomeWords, type Tally, tally } from "./words.ts"
 
 export interface WaitOptions {
   readonly timeoutSeconds: number | null
+  /** Until the first of them has ended; the others are left out. */
+  readonly any?: boolean
   /** Whether progress is shown. */
   readonly bar?: boolean
   /** Told of each campaign as it changes. */
@@ -55,13 +57,14 @@ export async function waitFor(
     options.timeoutSeconds === null
       ? undefined
       : setTimeout(() => clock.abort(new Error("time is up")), options.timeoutSeconds * 1000)
-  const signal = AbortSignal.any([context.signal, clock.signal])
+  const enough = new AbortController()
+  const signal = AbortSignal.any([context.signal, clock.signal, enough.signal])
   const tallies = new Map<bigint, Standing>()
   const label = targets.length === 1 ? `campaign ${targets[0]?.campaign}` : plural(targets.length, "campaign")
   const bar = context.bar({ label, unit: "jobs" })
   const ended: Ended[] = []
   try {
-    await eachParallel(targets, WATCH_PARALLEL, async target => {
+    await eachParallel(targets, options.any === true ? targets.length : WATCH_PARALLEL, async target => {
       const watcher = new Watcher(context, hub, target, signal, {
         onName: name => {
           if (targets.length === 1 && name !== "") bar.rename(name)
@@ -73,9 +76,11 @@ export async function waitFor(
         },
       })
       ended.push(await watcher.run())
+      if (options.any === true) enough.abort(new Error("one has ended"))
     })
   } catch (thrown) {
     context.signal.throwIfAborted()
+    if (enough.signal.aborted) return ended
     if (!clock.signal.aborted) throw thrown
     const ids = targets.map(target => target.campaign).join(",")
     throw new ClientError(

@@ -1,8 +1,17 @@
 // The words that people read for the states of the wire, and the sums over a campaign's counts.
 // One table per enum; a state that a newer hub may send is shown as "?" rather than refused.
+import type { MessageInitShape } from "@bufbuild/protobuf"
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt"
-import { type Campaign, NodeState, Outcome, Phase } from "../proto/gen/cah/v1/job_pb.ts"
+import {
+  type Campaign,
+  type NeedsSchema,
+  NodeState,
+  Outcome,
+  Phase,
+  type ReservationSchema,
+} from "../proto/gen/cah/v1/job_pb.ts"
 import { Scope } from "../proto/gen/cah/v1/scope_pb.ts"
+import { plural, showBytes } from "./quantities.ts"
 
 export const phaseWords: Readonly<Record<number, string>> = {
   [Phase.QUEUED]: "queued",
@@ -44,6 +53,21 @@ export function showMoment(at: Timestamp | undefined): string {
     .toISOString()
     .replace("T", " ")
     .replace(/\.\d+Z$/, "Z")
+}
+
+/** "4 slots, 8.6 GB of memory". */
+export function needsInWords(needs: MessageInitShape<typeof NeedsSchema> | undefined): string {
+  const { slots, memoryBytes = 0n, diskBytes = 0n } = needs ?? {}
+  const parts = [plural(slots || 1, "slot")]
+  if (memoryBytes > 0n) parts.push(`${showBytes(memoryBytes)} of memory`)
+  if (diskBytes > 0n) parts.push(`${showBytes(diskBytes)} of disk`)
+  return parts.join(", ")
+}
+
+/** "2026-11-30 18:00:00Z to 2026-11-30 20:00:00Z". */
+export function reservationInWords(reservation: MessageInitShape<typeof ReservationSchema> | undefined): string {
+  const { start, end } = (reservation ?? {}) as { start?: Timestamp; end?: Timestamp }
+  return end === undefined ? showMoment(start) : `${showMoment(start)} to ${showMoment(end)}`
 }
 
 /** How a job stands, in one word: how it ended, or where it is. */

@@ -93,7 +93,7 @@ describe("what pages for newcomers tell to type", () => {
     const known = helps.get(words)
     if (known !== undefined) return known
     const path = words.split(" ")
-    const args = [join(root, "client/bin/cah.mjs"), ...path, "--help"]
+    const args = [join(root, "client/bin/cah.mjs"), "help", ...path]
     const { status, stdout } = spawnSync(process.execPath, args)
     const isIt = status === 0 && stdout.includes(`Usage: cah ${words} `)
     const shorter = path.slice(0, -1).join(" ")

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import type { Command, Option } from "commander"
 import { agentCommand } from "../agent/config.ts"
+import { showAll } from "../client/help.ts"
 import { isRefused } from "../client/submit/refused.ts"
 import { wholeTree } from "../client/tree.ts"
 import { clientVersion } from "../client/version.ts"
@@ -93,6 +94,7 @@ function afterOf(command: Command): string {
       text += written
     },
   })
+  showAll(command)
   const alone = command.helpInformation()
   command.outputHelp()
   return text.startsWith(alone) ? text.slice(alone.length) : text

@@ -23,7 +23,7 @@ export const get: Verb = {
           "single job. Goes on where it stopped; checks every digest; never overwrites a file unasked.",
       )
       .argument("<selector...>", "12, 12.7, 12.0-99, @name, last")
-      .option("-d, --dir <dir>", "where to (cah-<campaign>; for several campaigns a directory for each in it)")
+      .option("-d, --dir <dir>", "where to (cah-<campaign>); of several, each in its own there")
       .option("--flat", "all files of all jobs into DIR itself")
       .option("--logs", "also stdout and stderr of each job")
       .option("--overwrite", "replace files of the same name")
@@ -38,6 +38,9 @@ export const get: Verb = {
     const options = command.opts<Options>()
     const hub = await context.hub()
     const targets = await findTargets(hub, command.args)
+    if (targets.length === 0) {
+      context.output.note("Nothing to fetch: all your campaigns have ended. Name what you want: cah get last")
+    }
     context.onInterrupt = "What came so far is kept; go on with the same command."
     const all: Fetched[] = []
     let firstError: ClientError | null = null

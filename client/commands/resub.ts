@@ -4,9 +4,10 @@ import { type Command, Option } from "commander"
 import { v7 as uuidv7 } from "uuid"
 import type { Context } from "../context.ts"
 import { usage } from "../errors.ts"
+import { compactHelp, firstScreen, only } from "../help.ts"
 import { againOf, type Without, withouts } from "../submit/again.ts"
 import { type Announce, announce } from "../submit/announce.ts"
-import { changeFlags, compactHelp, type Wishes } from "../submit/flags.ts"
+import { changeFlags, type Wishes } from "../submit/flags.ts"
 import { checkWaits, noticesOf } from "../submit/notify.ts"
 import { refuseSet } from "../submit/refused.ts"
 import { checkFixed, checkKey, place, wholeCampaign, wishesAlone } from "../submit/send.ts"
@@ -34,6 +35,10 @@ export const resub: Verb = {
     compactHelp(command)
     for (const option of changeFlags()) command.addOption(option)
     command.addHelpText("after", examples("cah resub last --failed", "cah resub 12.3-9 -l mem=6G,walltime=4:00:00"))
+    firstScreen(
+      command,
+      only("--failed", "--without", "--resource", "--walltime", "--env", "--name", "--retries", "--hold"),
+    )
   },
 
   async run(context: Context, command: Command): Promise<number> {

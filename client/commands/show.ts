@@ -20,12 +20,21 @@ import {
 import type { Context } from "../context.ts"
 import { ClientError } from "../errors.ts"
 import { type Colors, fields, statePaint, table } from "../output.ts"
-import { plural, showBytes, showDuration } from "../quantities.ts"
+import { showBytes, showDuration } from "../quantities.ts"
 import { quoteWords } from "../submit/words.ts"
 import { findOne } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
 import { inWords } from "../waiting.ts"
-import { campaignState, hasEnded, jobState, phaseWords, showMoment, tally } from "../words.ts"
+import {
+  campaignState,
+  hasEnded,
+  jobState,
+  needsInWords,
+  phaseWords,
+  reservationInWords,
+  showMoment,
+  tally,
+} from "../words.ts"
 
 export const show: Verb = {
   define(command: Command): void {
@@ -77,10 +86,10 @@ function showCampaign({ errors }: GetCampaignResponse, campaign: Campaign, color
       ["Stagein", spec?.stagein === undefined ? "" : `${showBytes(spec.stagein.sizeBytes)}  ${spec.stagein.digest}`],
       ["Stageout", spec?.stageout.join("  ") ?? ""],
       ["Walltime", seconds(spec?.walltime)],
-      ["Needs", needsInWords(spec)],
+      ["Needs", shapesInWords(spec)],
       ["Property", spec?.property ?? ""],
       ["Types", typesInWords(spec)],
-      ["Reserved", reservationInWords(spec)],
+      ["Reserved", reservationInWords(spec?.reservation)],
       ["Retries", retriesInWords(spec)],
       ["Deadline", showMoment(spec?.deadline)],
       ["Submitted", showMoment(campaign.submittedAt)],
@@ -127,11 +136,6 @@ function typesInWords(spec: CampaignSpec | undefined): string {
   const types = [spec.bestEffort ? "besteffort" : "", spec.container ? "container" : ""]
   if (spec.inside !== 0n) types.push(`inside campaign ${spec.inside}`)
   return types.filter(type => type !== "").join(", ")
-}
-
-function reservationInWords(spec: CampaignSpec | undefined): string {
-  const { start, end } = spec?.reservation ?? {}
-  return end === undefined ? showMoment(start) : `${showMoment(start)} to ${showMoment(end)}`
 }
 
 /** A node that vanished and a node that was needed for others are no failures, and not the same. */
@@ -213,15 +217,9 @@ function nextOfJob(job: Job): string {
   return `cah logs ${id} --stderr    once more: cah resub ${id}`
 }
 
-/** As -l takes them; nothing for the one slot that a job has anyway. */
-function needsInWords(spec: CampaignSpec | undefined): string {
-  const shapes = spec === undefined ? [] : [spec.needs, ...spec.shapes.map(({ needs }) => needs)]
-  const texts = shapes.map(needs => {
-    const parts = [plural(Math.max(1, needs?.slots ?? 1), "slot")]
-    if ((needs?.memoryBytes ?? 0n) > 0n) parts.push(`${showBytes(needs?.memoryBytes ?? 0n)} of memory`)
-    if ((needs?.diskBytes ?? 0n) > 0n) parts.push(`${showBytes(needs?.diskBytes ?? 0n)} of disk`)
-    return parts.join(", ")
-  })
+/** Nothing for the one slot that a job has anyway. */
+function shapesInWords(spec: CampaignSpec | undefined): string {
+  const texts = spec === undefined ? [] : [spec.needs, ...spec.shapes.map(({ needs }) => needs)].map(needsInWords)
   return texts.length === 1 && texts[0] === "1 slot" ? "" : texts.join(", or else ")
 }
 

@@ -7,15 +7,17 @@ import { v7 as uuidv7 } from "uuid"
 import { GetCampaignResponseSchema, Output } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "../context.ts"
 import { ClientError, usage } from "../errors.ts"
+import { compactHelp, firstScreen, only } from "../help.ts"
 import type { Hub } from "../library.ts"
 import { Notifying } from "../notifying.ts"
 import { plural, showBytes } from "../quantities.ts"
 import { fetchResults } from "../results.ts"
 import { type Announce, announce } from "../submit/announce.ts"
-import { campaignFlags, compactHelp } from "../submit/flags.ts"
+import { campaignFlags } from "../submit/flags.ts"
 import { checkWaits, noticesOf } from "../submit/notify.ts"
 import { type Order, ordersOf } from "../submit/orders.ts"
 import { planOf, showPlans } from "../submit/plan.ts"
+import { remarkOnFlags } from "../submit/program.ts"
 import { refuseSet } from "../submit/refused.ts"
 import { checkFixed, checkKey, wishesAlone } from "../submit/send.ts"
 import { type Submitted, submitAll } from "../submit/submit.ts"
@@ -36,12 +38,19 @@ interface Act {
   readonly propagate?: boolean
 }
 
+/** What fits a screen beside the examples. */
+const wantedMost = [
+  ...["--stagein", "--stageout", "--array", "--csv", "--sweep", "--resource", "--walltime", "--name"],
+  ...["--after-ok", "--gather", "--wait", "--get", "--dry-run"],
+]
+
 /** A slash and a job's name of a graph are added to it. */
 const GRAPH_KEY_MAX = 200 - 1 - 64
 
 export const sub: Verb = {
   define(command: Command): void {
     defineSubmission(command, "cah sub")
+    firstScreen(command, only(...wantedMost))
   },
 
   async run(context: Context, command: Command): Promise<number> {
@@ -92,6 +101,8 @@ export async function submission(context: Context, command: Command, tell: Annou
     return resubmit(context, act.resubmit, { failed: false, without: [], key: act.idempotencyKey, wishes }, tell)
   }
   const form = { words: command.args, wishes, scanscript: act.scanscript === true, file: act.file ?? null }
+  // OAR's flags may stand there: none of them is left when oarsub comes to this.
+  if (!form.scanscript) remarkOnFlags(context, form.words, command.options)
   const orders = await ordersOf(context, form)
   const [first] = orders
   if (act.propagate === true) checkSingle(orders, "--propagate", "one exit code")
@@ -139,12 +150,13 @@ async function finish(context: Context, hub: Hub, done: readonly Submitted[], ac
     new Map(done.map(({ order, answer }) => [answer.campaign, order.draft.notify])),
   )
   const followed = act.follow === true ? follow(context, hub, ids[0] ?? 0n) : null
-  const ended = await waitFor(context, hub, targets, {
+  const waited = waitFor(context, hub, targets, {
     timeoutSeconds: null,
     bar: followed === null,
     onCampaign: campaign => notifying.see(campaign),
   })
-  await followed
+  // Together: what interrupts one interrupts the other, and both want to be heard.
+  const [ended] = await Promise.all([waited, followed])
   await notifying.finish()
   const bad = verdict(ended)
   if (context.output.format === "table" && followed === null)

@@ -5,7 +5,7 @@ import { CampaignSchema } from "../../proto/gen/cah/v1/job_pb.ts"
 import { ListCampaignsResponseSchema } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "../context.ts"
 import { usage } from "../errors.ts"
-import { TIMEOUT_MAX_S } from "../limits.ts"
+import { TIMEOUT_MAX_S, WATCH_ANY_MAX } from "../limits.ts"
 import { parseDuration } from "../quantities.ts"
 import { findTargets } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
@@ -13,6 +13,7 @@ import { endInWords, verdict, waitFor } from "../waiting.ts"
 
 interface Options {
   readonly timeout?: string
+  readonly any?: boolean
   readonly anyExitOk?: boolean
 }
 
@@ -22,6 +23,7 @@ export const wait: Verb = {
       .description("Wait until campaigns or jobs have ended. Survives a restart of the hub.")
       .argument("<selector...>", "12, 12.7, 12.0-99, 1-10:2, @name, last, all (that have not ended)")
       .option("--timeout <time>", "give up after this long, like 1h 15m; exit 124")
+      .option("--any", "only until the first of several campaigns has ended")
       .option("--any-exit-ok", "exit 0 even if jobs did not finish well")
       .addHelpText(
         "after",
@@ -38,9 +40,13 @@ export const wait: Verb = {
     const hub = await context.hub()
     const targets = await findTargets(hub, command.args)
     if (targets.length === 0) context.output.note("Nothing to wait for: all your campaigns have ended.")
+    const { any = false } = options
+    if (any && targets.length > WATCH_ANY_MAX) {
+      throw usage(`--any: ${targets.length} campaigns are too many to be watched at once: ${WATCH_ANY_MAX} at most.`)
+    }
     const ids = targets.map(target => target.campaign).join(",")
     context.onInterrupt = `The work goes on; cancel it with: cah del ${ids}`
-    const ended = await waitFor(context, hub, targets, { timeoutSeconds })
+    const ended = await waitFor(context, hub, targets, { timeoutSeconds, any })
     const bad = verdict(ended)
     if (context.output.format !== "ndjson") {
       const campaigns = ended.map(one => one.campaign)

@@ -147,6 +147,19 @@ describe("under the names of OAR", () => {
     assert.equal(ko.code, 6)
   })
 
+  test("oarstat -f tells the types that were asked for, and a reservation", async () => {
+    await oar("oarsub -t besteffort true")
+    assert.match(
+      (await oar(`oarstat -fj ${newest()}`)).stdout,
+      /types = desktop_computing,idempotent,besteffort\n[\s\S]*reservation = None\n/,
+    )
+    await oar("oarsub -t container -r now -l core=1,walltime=1 true")
+    assert.match(
+      (await oar(`oarstat -fj ${newest()}`)).stdout,
+      /types = desktop_computing,idempotent,container\n[\s\S]*reservation = Scheduled\n/,
+    )
+  })
+
   test("oarhold and oarresume, then oardel", async () => {
     assert.equal((await oar("oarhold 1")).stdout, "[1] Hold request was sent to the OAR server.\n")
     assert.equal(hub.campaigns.get(1n)?.campaign.held, true)

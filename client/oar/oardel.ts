@@ -34,9 +34,9 @@ export const oardel: Verb = {
     const hub = await context.hub()
     const targets = await findTargets(hub, named)
     for (const target of targets) {
-      await context.output.lines(`Deleting the job = ${namesOf(target).join(" ")} ...REGISTERED.`)
       await hub.cancel(target.campaign, target.ranges ?? [])
       context.hubIsBack()
+      await context.output.lines(`Deleting the job = ${namesOf(target).join(" ")} ...REGISTERED.`)
     }
     await context.output.lines(
       `The job(s) [ ${targets.flatMap(namesOf).join(" ")} ] will be deleted in the near future.`,

@@ -3,7 +3,7 @@
 import { durationMs } from "@bufbuild/protobuf/wkt"
 import type { Command } from "commander"
 import { stringify } from "yaml"
-import { type Campaign, type Job, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
+import { type Campaign, type CampaignSpec, type Job, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
 import type { Context } from "../context.ts"
 import { ClientError, usage } from "../errors.ts"
 import type { Hub } from "../library.ts"
@@ -180,7 +180,7 @@ function describe(campaign: Campaign, job: Job, id: string): Record<string, unkn
     owner: campaign.owner,
     state: oarState(job, campaign.held),
     wantedResources: `-l "/nodes=1/core=${spec?.needs?.slots || 1},walltime=${oarWalltime(seconds)}"`,
-    types: ["desktop_computing", "idempotent"],
+    types: typesOf(spec),
     dependencies: (spec?.after ?? []).map(one => String(one.campaign)),
     assigned_network_address: job.node === "" ? [] : [job.node],
     queue: "default",
@@ -188,13 +188,23 @@ function describe(campaign: Campaign, job: Job, id: string): Record<string, unkn
     exit_code: job.result === undefined ? null : oarExit(job.result.exitCode),
     jobType: "PASSIVE",
     properties: spec?.property ?? "",
-    reservation: "None",
+    reservation: spec?.reservation === undefined ? "None" : "Scheduled",
     walltime: oarWalltime(seconds),
     submissionTime: oarTime(campaign.submittedAt),
     startTime: oarTime(began),
     stopTime: oarTime(ended),
     message: job.result?.message ?? "",
   }
+}
+
+/** Those that every job here has, and those that were asked for. */
+function typesOf(spec: CampaignSpec | undefined): string[] {
+  const asked = [
+    spec?.bestEffort === true ? "besteffort" : "",
+    spec?.container === true ? "container" : "",
+    (spec?.inside ?? 0n) === 0n ? "" : `inner=${spec?.inside}`,
+  ]
+  return ["desktop_computing", "idempotent", ...asked.filter(type => type !== "")]
 }
 
 /** Under the names that `oarstat -f` has for them. */

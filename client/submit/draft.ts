@@ -9,6 +9,7 @@ import type { Wishes } from "./flags.ts"
 import { readInput, textOf } from "./input.ts"
 import { encodeRow, type Table } from "./named.ts"
 import type { NotifyWish } from "./notify.ts"
+import { remarkOnProgram } from "./program.ts"
 import { checkTogether, fieldsOf, hasType, type Spec } from "./spec.ts"
 import { product } from "./sweep.ts"
 import { parseCsv, parseJson, parseLines } from "./tables.ts"
@@ -35,6 +36,7 @@ export async function draftOf(context: Context, command: readonly string[], wish
   const fields = fieldsOf(wishes, {}, Date.now())
   const holding = holdsOnly(context, command, wishes) ? holdingCommand(fields) : null
   if (holding === null) checkCommand(context, command)
+  if (wishes.gather === undefined) await remarkOnProgram(context, command, wishes.stagein ?? null)
   const work = await workOf(context, holding?.command ?? command, wishes)
   return {
     parameters: work.parameters,

@@ -1,7 +1,7 @@
 // Every flag that describes a campaign: one table, from which the command line, the directives of a script and the keys of a job file
 // are all read. Each value is parsed where it stands, so that its error can name the script's line or the file's column.
 // Nothing here reads a file or asks a hub.
-import { type Command, Option } from "commander"
+import { Option } from "commander"
 import { GlobError, matcher } from "../../archive/glob.ts"
 import { PropertyError, parseProperty } from "../../proto/wire/where.ts"
 import { usage } from "../errors.ts"
@@ -87,7 +87,7 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
   }
   const list = (text: string, before: readonly string[] | undefined) => [...(before ?? []), text]
 
-  add(many, "--array <n>", "n jobs; CAH_ARRAY_INDEX counts from 0", text => parseCount(text, "--array", 1, ARRAY_MAX))
+  add(many, "--array <n>", "n jobs; CAH_ARRAY_INDEX counts from 0", arrayOf)
   add(many, "--array-param-file <file>", "a job a line, appended to the command (- is stdin)")
   add(many, "--csv <file>", "a job a row, its values in CAH_P_<column>")
   add(many, "--from-json <file>", "a job an element: CAH_P_<key>, or CAH_P_value")
@@ -169,13 +169,6 @@ export function override(below: Wishes, above: Wishes): Wishes {
   return { ...kept, ...above }
 }
 
-/** Groups without blank lines between them: the help of sub then fits a screen. */
-export function compactHelp(command: Command): void {
-  command.configureHelp({
-    formatItemList: (heading, items, helper) => (items.length === 0 ? [] : [helper.styleTitle(heading), ...items]),
-  })
-}
-
 export function checkName(name: string, flag: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
   if (name.length <= NAME_MAX && !/[\u0000-\u001f\u007f-\u009f]/.test(name)) return name
@@ -184,6 +177,17 @@ export function checkName(name: string, flag: string): string {
 
 function append<T>(before: readonly T[] | undefined, value: T): readonly T[] {
   return [...(before ?? []), value]
+}
+
+/** Other systems take the numbers themselves: 0-9, 1-100%5. */
+function arrayOf(text: string): number {
+  if (/^\d+\s*[-,:]/.test(text)) {
+    throw usage(
+      `--array: "${text}" is not a number of jobs.`,
+      "Say how many, numbered from 0: --array 10. Other numbers: --sweep i=5..9, in CAH_P_i.",
+    )
+  }
+  return parseCount(text, "--array", 1, ARRAY_MAX)
 }
 
 function addVariable(pair: string, before: Readonly<Record<string, string>> | undefined): Record<string, string> {

@@ -4,8 +4,9 @@ import assert from "node:assert/strict"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
+import { create } from "@bufbuild/protobuf"
 import { status as Status } from "@grpc/grpc-js"
-import { Outcome } from "../../proto/gen/cah/v1/job_pb.ts"
+import { NodeSchema, Outcome } from "../../proto/gen/cah/v1/job_pb.ts"
 import { FakeHub } from "../fakehub.ts"
 import { inside, type Place, place } from "../spawning.ts"
 
@@ -168,6 +169,64 @@ describe("cah sub", () => {
     )
   })
 
+  test("remarks on a program that lies here and does not go along, or may not be executed", async () => {
+    const here = (name: string, mode = 0o644) => writeFileSync(join(where.cwd, name), "echo\n", { mode })
+    mkdirSync(join(where.cwd, "study"))
+    here("run.sh")
+    here("study/run.sh")
+    here("study/may.sh", 0o755)
+    const stays = /run\.sh lies here and does not go along\. Bring it: -s run\.sh -- \.\/run\.sh/
+    for (const [args, remark] of [
+      [["./run.sh", "1"], stays],
+      [["run.sh"], stays],
+      [["./run.sh; true"], stays],
+      [["-s", join(where.cwd, "study/may.sh"), "./run.sh"], stays],
+      [["-s", join(where.cwd, "study"), "./run.sh"], /study\/run\.sh may not be executed: chmod \+x/],
+      [["-s", join(where.cwd, "study"), "./may.sh"], null],
+      [["-s", join(where.cwd, "study"), "sh run.sh"], null],
+      [["./elsewhere.sh"], null],
+      [["true"], null],
+      [["--gather", "1", "./run.sh"], null],
+    ] as const) {
+      const done = await sub(args)
+      assert.equal(done.code, 0, done.stderr)
+      if (remark === null) assert.doesNotMatch(done.stderr, /^cah:/m)
+      else assert.match(done.stderr, remark)
+    }
+  })
+
+  test("remarks on flags after the command, unless -- says that they are its own", async () => {
+    assert.match((await sub(["./fit", "--array", "3"])).stderr, /cah: --array stands after the command/)
+    assert.match((await sub(["./fit", "--stageout=x"])).stderr, /cah: --stageout stands after the command/)
+    for (const own of [
+      ["--", "./fit", "--array", "3"],
+      ["./fit", "--rate", "3"],
+      ["./fit", "--mem", "3"],
+    ]) {
+      assert.doesNotMatch((await sub(own)).stderr, /stands after/)
+    }
+  })
+
+  test("remarks on lines of another system in a script", async () => {
+    const script = write("slurm.sh", "#!/bin/sh\n#SBATCH --array=0-9\ntrue\n")
+    assert.match((await sub(["-S", script])).stderr, /slurm\.sh: its #SBATCH lines are not read/)
+    assert.match((await sub(["-"], "#!/bin/sh\n#HQ --cpus=2\ntrue\n")).stderr, /stdin: its #HQ lines are not read/)
+  })
+
+  test("names properties that no node reports when none can ever run it", async () => {
+    const told = create(NodeSchema, { id: "n1", properties: { os: "linux", cpu_flags: "avx2" } })
+    hub.nodes.push(told)
+    hub.failNext("submit", Status.FAILED_PRECONDITION, "no node can ever run it: the one node there is has not that")
+    const done = await sub(["-p", "memory > 4 AND os = 'linux' OR NOT cpu_flag LIKE 'x'", "true"])
+    assert.equal(done.code, 6)
+    assert.match(
+      done.stderr,
+      /No node reports "memory": did you mean mem\?\n {5}No node reports "cpu_flag": did you mean cpu_flags\?\n/,
+    )
+    hub.failNext("submit", Status.FAILED_PRECONDITION, "no node can ever run it: the one node there is has not that")
+    assert.doesNotMatch((await sub(["-p", "os = 'plan9'", "true"])).stderr, /No node reports/)
+  })
+
   const refused: readonly (readonly [args: readonly string[], error: RegExp])[] = [
     [["-f", "nowhere.yaml"], /The job file nowhere\.yaml cannot be read/],
     [["-f", "-", "true"], /the command stands in the file/],
@@ -178,6 +237,8 @@ describe("cah sub", () => {
     [["--gather", "1", "-s", ".", "true"], /exclude each other/],
     [["--gather", "1.2", "true"], /--gather 1\.2: it takes a whole campaign/],
     [["--after", "all", "true"], /waits for whole campaigns/],
+    [["--after", "x", "true"], /--after: "x" does not select anything/],
+    [["--array", "0-9", "true"], /"0-9" is not a number of jobs\.\n {5}Say how many, numbered from 0/],
     [["--priority", "high", "true"], /--priority: "high"/],
     [["--deadline", "2h", "--idempotency-key", "k", "true"], /another one at each try/],
     [["--deadline", "2020-01-01", "true"], /has passed/],

@@ -8,6 +8,7 @@ import { usage } from "../errors.ts"
 export async function readInput(stdin: Stdin, path: string, what: string, bytesMax: number): Promise<Buffer> {
   if (path === "-") return collect("stdin", stdin, bytesMax)
   const handle = await open(path).catch(thrown => {
+    if (thrown.code === "ENOENT") throw usage(`${what} ${path} cannot be read: there is no such file.`)
     throw usage(`${what} ${path} cannot be read: ${thrown instanceof Error ? thrown.message : thrown}`)
   })
   try {

@@ -69,6 +69,11 @@ async function fromScript(context: Context, words: readonly string[], wishes: Wi
   // Beyond what may travel, so that the error about that is the one that is shown.
   const bytes = await readInput(context.stdin, path, "The script", SCRIPT_MAX_BYTES * 4)
   const script = parseScript(path === "-" ? "stdin" : path, bytes)
+  if (script.foreign !== null) {
+    context.output.warn(
+      `${path === "-" ? "stdin" : path}: its ${script.foreign} lines are not read. Write them as #CAH lines with flags of cah sub.`,
+    )
+  }
   return alone(await draftOf(context, [...script.command, ...rest], override(script.wishes, wishes)))
 }
 

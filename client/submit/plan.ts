@@ -8,7 +8,7 @@ import { json } from "../json.ts"
 import { fields } from "../output.ts"
 import { plural, showBytes, showDuration } from "../quantities.ts"
 import { measureStagein } from "../stagein.ts"
-import { showMoment } from "../words.ts"
+import { needsInWords, reservationInWords } from "../words.ts"
 import type { Draft } from "./draft.ts"
 import { expectationInWords } from "./expectation.ts"
 import { isDigest, named, storedBlob } from "./send.ts"
@@ -63,21 +63,6 @@ export async function planOf(context: Context, draft: Draft, name: string | null
     reservation: reservationInWords(spec.reservation),
     hub: await hubsPlan(context, draft, stagein),
   }
-}
-
-type Reservation = NonNullable<Draft["spec"]["reservation"]>
-
-function reservationInWords(reservation: Reservation | undefined): string {
-  if (reservation === undefined) return ""
-  const { start, end } = reservation as { start: Parameters<typeof showMoment>[0]; end?: typeof start }
-  return `${showMoment(start)}${end === undefined ? "" : ` to ${showMoment(end)}`}`
-}
-
-function needsInWords(needs: { slots?: number; memoryBytes?: bigint; diskBytes?: bigint } | undefined): string {
-  const parts = [plural(needs?.slots || 1, "slot")]
-  if ((needs?.memoryBytes ?? 0n) > 0n) parts.push(`${showBytes(needs?.memoryBytes ?? 0n)} of memory`)
-  if ((needs?.diskBytes ?? 0n) > 0n) parts.push(`${showBytes(needs?.diskBytes ?? 0n)} of disk`)
-  return parts.join(", ")
 }
 
 async function plannedStagein(context: Context, path: string): Promise<PlannedStagein> {

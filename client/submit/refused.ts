@@ -1,4 +1,4 @@
-// Flags of oarsub that cannot be kept here. They are known, so that each is refused with its reason and with what to do instead,
+// Flags of oarsub that cannot be kept here, and flags of sbatch that have another name here. They are known, so that each is refused with its reason and with what to do instead,
 // and is never taken for a command or quietly ignored. Hidden from help and completion.
 import { Option } from "commander"
 import { usage } from "../errors.ts"
@@ -27,6 +27,25 @@ const flags: readonly (readonly [spelling: string, why: string, instead: string]
     "it belongs to --checkpoint, which is not supported yet.",
     "A job is ended by SIGTERM, then SIGKILL.",
   ],
+  ["--time <time>", "that is sbatch's word.", "Write --walltime 1h, or -l walltime=1:00:00"],
+  ["--mem <size>", "that is sbatch's word.", "Write -l mem=4G"],
+  ["--tmp <size>", "that is sbatch's word.", "Write -l disk=20G"],
+  ["-c, --cpus-per-task <n>", "that is sbatch's word.", "Write -l core=4"],
+  ["-N, --nodes <n>", "a job has one node.", "Submit more jobs: --array N"],
+  ["--ntasks <n>", "a job has one node.", "Submit more jobs: --array N"],
+  ["--job-name <name>", "that is sbatch's word.", "Write --name"],
+  ["--account <name>", "that is sbatch's word.", "Write --project"],
+  ["--partition <name>", "there is one queue.", "Ask for nodes by what they are: -p, see docs/properties.md"],
+  ["--constraint <list>", "that is sbatch's word.", "Write -p, like -p \"cpu_flags LIKE '%avx2%'\""],
+  ["--gres <list>", "that is sbatch's word.", 'Write -p, like -p "gpu IS NOT NULL"'],
+  ["--dependency <list>", "that is sbatch's word.", "Write --after 12, --after-ok 12 or --gather 12"],
+  ["--begin <time>", "that is sbatch's word.", 'Write -r "2026-11-30 18:00"'],
+  ["--export <list>", "that is sbatch's word.", "Write --env KEY=VALUE, for each that the job needs"],
+  ["--wrap <line>", "that is sbatch's word.", "Give the line as the one argument: cah sub 'LINE'"],
+  ["--mail-type <list>", "that is sbatch's word.", "Write --notify [END,ERROR]mail:me@example.org"],
+  ["--mail-user <address>", "that is sbatch's word.", "Write --notify mail:me@example.org"],
+  ["--test-only", "that is sbatch's word.", "Write --dry-run"],
+  ["--parsable", "that is sbatch's word.", "Write -o quiet"],
   ["-k, --use-job-key", "jobs have no keys: nothing connects to them.", "Leave it out."],
 ]
 

@@ -13,6 +13,8 @@ export interface Script {
   readonly wishes: Wishes
   /** With which the script is run; the caller's arguments follow. */
   readonly command: readonly string[]
+  /** Lines of another system that are not read: "#SBATCH". Null: there are none. */
+  readonly foreign: string | null
 }
 
 /** How each takes a program as an argument. */
@@ -38,7 +40,11 @@ export function parseScript(name: string, bytes: Buffer): Script {
   const text = textOf(name, bytes)
   if (text.trim() === "") throw usage(`${name} is empty.`)
   if (text.includes("\0")) throw usage(`${name} holds a NUL character: it is no script.`, ownStagein(name))
-  return { wishes: directives(name, text), command: commandOf(name, text) }
+  return { wishes: directives(name, text), command: commandOf(name, text), foreign: foreignLines(text) }
+}
+
+function foreignLines(text: string): string | null {
+  return /^#(?:SBATCH|PBS|BSUB|HQ)(?=\s)/m.exec(text)?.[0] ?? null
 }
 
 /** All directive lines, wherever they stand, as OAR reads them. A later line goes on where an earlier one of the same flag ended. */
@@ -77,7 +83,8 @@ function parseLine(
       const [first = "", ...more] = thrown.message.replace(/^error: /, "").split("\n")
       throw usage(
         `${place}: ${first}.`,
-        more.join(" ") || "A directive takes the flags that describe a campaign: see cah sub --help",
+        more.join(" ").replace(/[()]/g, "") ||
+          "A directive takes the flags that describe a campaign: see cah sub --help",
       )
     }
     if (thrown instanceof ClientError) throw at(place, thrown)

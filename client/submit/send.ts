@@ -3,15 +3,16 @@
 import type { SubmitResponse } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import { parseDigest } from "../../proto/wire/digest.ts"
 import type { Context } from "../context.ts"
-import { ClientError, usage } from "../errors.ts"
+import { at, ClientError, usage } from "../errors.ts"
 import type { Hub } from "../library.ts"
 import { DEPENDENCIES_MAX, DIGEST_CAMPAIGNS_MAX } from "../limits.ts"
 import { showBytes } from "../quantities.ts"
-import { parseSelector } from "../selector.ts"
+import { parseSelector, type Selection } from "../selector.ts"
 import { findOne, findTargets } from "../targets.ts"
 import type { Draft } from "./draft.ts"
 import { type Wishes, wishesOf } from "./flags.ts"
 import type { Notice } from "./notify.ts"
+import { unreportedHint } from "./properties.ts"
 import { type Spec, saidFromNow } from "./spec.ts"
 
 const KEY_MAX = 200
@@ -92,16 +93,27 @@ export async function place(context: Context, hub: Hub, placement: Placement): P
   const { typedKey, ...submission } = placement
   const key = typedKey ?? placement.idempotencyKey
   context.onInterrupt = `It may have been submitted: see cah ls, or repeat with --idempotency-key ${key}`
-  const answer = await hub.submit(submission)
+  const answer = await hub.submit(submission).catch(thrown => explainProperty(hub, submission.spec, thrown))
   context.hubIsBack()
   context.onInterrupt = `The work goes on; cancel it with: cah del ${answer.campaign}`
   for (const warning of answer.warnings) context.output.warn(warning)
   return answer
 }
 
+/** A name that no node reports is the likeliest reason why none can ever run it. */
+async function explainProperty(hub: Hub, { property = "" }: Spec, thrown: unknown): Promise<never> {
+  const error = ClientError.from(thrown)
+  if (property === "" || error.code !== "failed_precondition" || !error.message.startsWith(NO_NODE)) throw error
+  const hint = await unreportedHint(hub, property)
+  throw hint === "" ? error : new ClientError(error.code, error.message, { hint, cause: error })
+}
+
+/** As the hub begins such a refusal. */
+const NO_NODE = "no node can ever run it"
+
 async function dependencies(hub: Hub, texts: readonly string[], flag: string, success: boolean) {
   if (texts.length === 0) return []
-  if (parseSelector(texts).some(selection => selection.campaign === "all" || selection.jobs !== null)) {
+  if (selectionsOf(texts, flag).some(selection => selection.campaign === "all" || selection.jobs !== null)) {
     throw usage(
       `${flag} ${texts.join(",")}: it waits for whole campaigns.`,
       `Write it like ${flag} 12,14 or ${flag} last.`,
@@ -109,6 +121,14 @@ async function dependencies(hub: Hub, texts: readonly string[], flag: string, su
   }
   const targets = await findTargets(hub, texts)
   return targets.map(({ campaign }) => ({ campaign, success }))
+}
+
+function selectionsOf(texts: readonly string[], flag: string): Selection[] {
+  try {
+    return parseSelector(texts)
+  } catch (thrown) {
+    throw at(flag, ClientError.from(thrown))
+  }
 }
 
 /** `flag` with what stands between it and its value. */

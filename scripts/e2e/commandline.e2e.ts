@@ -161,8 +161,14 @@ async function interrupting(desk: Desk): Promise<void> {
     await desk.says(`cah del ${id}`)
   }
   await desk.says("cah sub -n watched --hold true")
-  const { code, stderr } = await interrupted(desk, "exec cah wait @watched --progress", "first words")
-  assert.deepEqual([code, /cancel it with: cah del \d+\n$/.test(stderr)], [130, true], stderr)
+  for (const line of ["cah wait @watched --progress", "cah logs -f @watched", "cah sub --hold --follow true"]) {
+    const { code, stderr } = await interrupted(desk, `exec ${line}`, "first words")
+    assert.deepEqual(
+      [code, /goes on; cancel it with: cah del \d+(\.0)?\n$/.test(stderr)],
+      [130, true],
+      `${line}: ${stderr}`,
+    )
+  }
 }
 
 function interrupted(

@@ -69,6 +69,8 @@ export function downloadMethods(parts: ScientistParts): Pick<Service, "download"
       if (name === "stageout") throw new CahError("invalid_argument", "only stdout and stderr can be followed")
       const news = new Signal(context.signal)
       const stopWatching = engine.watch(campaign, () => news.raise())
+      /** The attempt whose node had nothing more to tell. */
+      let silent = 0
       try {
         for (;;) {
           // A call cut short must not look like output that ended.
@@ -79,12 +81,18 @@ export function downloadMethods(parts: ScientistParts): Pick<Service, "download"
             return
           }
           const job = engine.job(campaign, index)
-          if (job !== null && job.node !== null && (job.phase === "running" || job.phase === "returning")) {
-            stopWatching()
-            yield* live(job.node, { campaign, index, attempt: job.attempt }, name, context.signal)
-            return
+          if (job !== null && job.node !== null && job.phase === "running" && job.attempt !== silent) {
+            let isTold = false
+            for await (const piece of live(job.node, { campaign, index, attempt: job.attempt }, name, context.signal)) {
+              isTold ||= "data" in piece
+              yield piece
+            }
+            if (isTold) return
+            // It was over on its node before the node was asked, or wrote nothing: its result says which.
+            silent = job.attempt
+            continue
           }
-          // Not begun yet: its news will say when. An empty message keeps proxies from closing a silent call.
+          // Its news will say when. An empty message keeps proxies from closing a silent call.
           await news.wait(KEEP_ALIVE_MS)
           yield {}
         }

@@ -512,6 +512,22 @@ describe("with a node that works", () => {
     })
   })
 
+  it("output of a job that was over on its node before the node was asked comes from its result", async () => {
+    const { campaign } = await submit(ada, { command, array: 1 })
+    const offer = await front.node.offered(campaign, 0)
+    await front.node.start(offer)
+    const following = all(ada.followLog({ job: { campaign, index: 0 }, output: Output.STDERR }))
+    const find = () => front.node.followers.find(each => each.attempt.campaign === Number(campaign))
+    await front.node.until(() => find() !== undefined)
+    find()!.on.end()
+    await front.node.report(offer, "ended", {
+      ...{ outcome: "finished", exitCode: 0, message: "", stageout: null, runMs: 1, cpuMs: 1, peakMemoryBytes: 1 },
+      stdout: { inline: null, blob: null, droppedBytes: 0 },
+      stderr: { inline: Buffer.from("too quick\n"), blob: null, droppedBytes: 0 },
+    })
+    assert.equal(Buffer.concat((await following).map(each => each.data)).toString(), "too quick\n")
+  })
+
   it("a follower that does not read is let go, and says why", async () => {
     const { campaign } = await submit(ada, { command, array: 1 })
     await front.node.start(await front.node.offered(campaign, 0))
