@@ -125,9 +125,10 @@ class Scientist {
     }
   }
 
+  /** The hub goes on calling a job running while its node is away: both must be so. */
   async isAtWork(): Promise<boolean> {
     const campaign = this.acknowledged.at(-1)?.campaign
-    if (campaign === undefined) return false
+    if (campaign === undefined || !(await isOnline(this.#hub))) return false
     return (await this.#hub.jobs(String(campaign))).some(job => job.phase === "PHASE_RUNNING")
   }
 }
@@ -196,9 +197,13 @@ async function atWork(of: Scientist): Promise<void> {
   await until("a job runs in the guest", () => of.isAtWork(), BOOT_MAX_MS)
 }
 
-async function momentOf(at: Hub, of: Scientist): Promise<string> {
+async function isOnline(at: Hub): Promise<boolean> {
   const { nodes } = await at.ask<{ nodes?: { state: string }[] }>("ScientistService/ListNodes", {})
-  if (!(nodes ?? []).some(node => node.state === "NODE_STATE_ONLINE")) return "the agent away"
+  return (nodes ?? []).some(node => node.state === "NODE_STATE_ONLINE")
+}
+
+async function momentOf(at: Hub, of: Scientist): Promise<string> {
+  if (!(await isOnline(at))) return "the agent away"
   return (await of.isAtWork()) ? "a job running" : "the agent online"
 }
 

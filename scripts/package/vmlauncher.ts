@@ -55,7 +55,7 @@ export async function packageLauncher(directory: string, flags: readonly string[
   }
   const megabytes = (path: string): string => `${(statSync(path).size / 1e6).toFixed(1)} MB`
   console.log(
-    `${out}: ${megabytes(out)}, ${key === undefined ? "without a release key" : "with the release key inside"}`,
+    `${out}: ${megabytes(out)}, ${key === undefined ? "without a release key, so for development only (--release-key FILE)" : "with the release key inside"}`,
   )
 }
 
