@@ -37,7 +37,7 @@ const JOB_SECONDS = 2
 /** A kill while the machine works comes so long after a job of it has begun… */
 const WORK_SPREAD_MS = 3_000
 /** …and one on its way so long after the kill before: a boot takes 10 to 20 s. */
-const WAY_SPREAD_MS = 20_000
+const WAY_SPREAD_MS = 15_000
 /** A hub or a client that is started again is away for so long at most. */
 const AWAY_SPREAD_MS = 8_000
 /** QEMU ends with its launcher at once, and relays with QEMU. */
@@ -46,6 +46,8 @@ const GONE_MS = 5_000
 const LEFT_ALONE_MS = 70_000
 const BOOT_MAX_MS = 240_000
 const DONE_MAX_MS = 240_000
+/** QEMU starts each relay by a fork of itself, which looks like a machine until it has become the relay. */
+const FORK_MAX_MS = 2_000
 const SOON_MS = 90_000
 const LOOK_EVERY_MS = 100
 const MEMORY_BYTES = 1_200 * 1024 ** 2
@@ -296,6 +298,7 @@ async function gone(doomed: readonly Running[], withinMs: number): Promise<void>
 class Watch {
   looks = 0
   failure: string | null = null
+  readonly #since = new Map<number, number>()
   #isStopped = false
 
   constructor(directory: string) {
@@ -309,9 +312,11 @@ class Watch {
   async #look(directory: string): Promise<void> {
     while (!this.#isStopped) {
       const machines = (await runningBelow(directory)).filter(({ kind }) => kind === "QEMU")
-      // Looked at one after the other: the first may have ended before the second began.
-      const alive = machines.filter(isAlive)
-      if (alive.length > 1) this.failure = `${alive.length} machines run at once: ${alive.map(({ pid }) => pid)}`
+      const now = performance.now()
+      for (const pid of this.#since.keys()) if (!machines.some(one => one.pid === pid)) this.#since.delete(pid)
+      for (const { pid } of machines) if (!this.#since.has(pid)) this.#since.set(pid, now)
+      const lasting = machines.filter(one => isAlive(one) && now - (this.#since.get(one.pid) ?? now) > FORK_MAX_MS)
+      if (lasting.length > 1) this.failure = `machines that run at once: ${lasting.map(({ pid }) => pid).join(", ")}`
       this.looks += 1
       await pause(LOOK_EVERY_MS)
     }

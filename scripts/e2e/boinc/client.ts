@@ -14,9 +14,10 @@ const LOOK_EVERY_MS = 200
 /** The client looks at its timers every few seconds, and at work to fetch once a minute. */
 const PATIENCE_MS = 120_000
 
+/** Its tasks have no lower priority than the tests beside them: on a busy machine a guest's boot would take minutes. */
 const configuration = `<cc_config>
  <log_flags><task>1</task><file_xfer>1</file_xfer><sched_ops>1</sched_ops><sched_op_debug>1</sched_op_debug><file_xfer_debug>1</file_xfer_debug></log_flags>
- <options><skip_cpu_benchmarks>1</skip_cpu_benchmarks><allow_multiple_clients>1</allow_multiple_clients><no_gpus>1</no_gpus></options>
+ <options><skip_cpu_benchmarks>1</skip_cpu_benchmarks><allow_multiple_clients>1</allow_multiple_clients><no_gpus>1</no_gpus><process_priority>2</process_priority><process_priority_special>2</process_priority_special></options>
 </cc_config>
 `
 /** What the volunteer allows, in per cent of the machine. */
