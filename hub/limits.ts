@@ -158,6 +158,8 @@ export const LAUNCH_ABORTED_BACKOFF_S = 3_600
 export const LAUNCH_DEADLINE_MS = 30 * 24 * 3_600_000
 /** The enrolment in a launch: a slow line downloads for days, and a computer may be off for a week. */
 export const LAUNCH_ENROLMENT_MS = 7 * 24 * 3_600_000
+/** A download of 90 MB and a boot take minutes: later a volunteer is told where to look. */
+export const LAUNCH_READY_MS = 30 * 60_000
 /** What BOINC thinks that a launch takes, for its own planning; and when it would kill it: never. */
 export const LAUNCH_ESTIMATE_S = 24 * 3_600
 export const LAUNCH_BOUND_S = 10 * 365 * 24 * 3_600

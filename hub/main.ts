@@ -1,7 +1,7 @@
 // The hub as a program: reads the configuration, starts the hub, says in words how to use it, and stops at a signal. SIGTERM
 // and SIGINT drain; a second one stops at once, and nothing acknowledged is lost by that either.
 import pino from "pino"
-import { readConfig } from "./config.ts"
+import { type Config, readConfig } from "./config.ts"
 import { CahError } from "./core/errors.ts"
 import { type Hub, startHub } from "./hub.ts"
 import { version } from "./version.ts"
@@ -20,7 +20,7 @@ export async function main(argv: readonly string[] = process.argv.slice(2)): Pro
     // Before anything is opened: a signal during the start stops after it.
     const asksToStop = signalled()
     const hub = await startHub(asked.config, { log })
-    await greet(hub)
+    await greet(hub, asked.config)
     await asksToStop
     log.info({}, "the hub is stopping; a second signal stops it at once")
     await hub.stop()
@@ -33,12 +33,16 @@ export async function main(argv: readonly string[] = process.argv.slice(2)): Pro
   }
 }
 
-async function greet(hub: Hub): Promise<void> {
+async function greet(hub: Hub, { release, publicUrl }: Config): Promise<void> {
   const invitation = await hub.invite("operator").catch(() => null)
   const agent =
     invitation === null
       ? "The hub cannot make an enrolment token now: its log says why."
       : `Start an agent (the token is good for one, for 15 minutes):\n\n    npx cah-agent --hub ${hub.url} --enroll ${invitation}\n`
+  const volunteers =
+    release === null
+      ? ""
+      : `Volunteers add ${publicUrl ?? hub.url} to their BOINC; their page is ${new URL("/volunteer", publicUrl ?? hub.url).href}\n`
   say(`
 The hub is at ${hub.url}, its status page too.
 The first admin token is in ${hub.adminTokenPath}:
@@ -46,7 +50,7 @@ The first admin token is in ${hub.adminTokenPath}:
     npx cah login --hub ${hub.url} --token-file ${hub.adminTokenPath}
 
 ${agent}
-`)
+${volunteers}`)
 }
 
 function signalled(): Promise<void> {

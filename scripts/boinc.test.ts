@@ -1,6 +1,7 @@
 // What `npm run boinc` leaves behind: a key that only its owner can read, and a release that the hub opens.
 import assert from "node:assert/strict"
 import { spawnSync } from "node:child_process"
+import { existsSync } from "node:fs"
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -22,6 +23,12 @@ function boinc(...args: string[]): { code: number | null; said: string } {
   return { code: ran.status, said: `${ran.stdout}${ran.stderr}` }
 }
 
+/** Stands in for the packaged launcher, whose own word is tested beside it. */
+const launcher = (does: string): string => `#!/bin/sh
+[ "$1" = verify ] && [ -f "$2/manifest.json" ] || exit 9
+${does}
+`
+
 describe("npm run boinc", () => {
   it("makes a key that only its owner can read, and never a second one over it", async () => {
     const { code, said } = boinc("key", "--out", join(place, "key"))
@@ -36,7 +43,7 @@ describe("npm run boinc", () => {
   it("signs what npm run package left, for QEMU, and for VirtualBox too if that is wanted", async () => {
     const dist = join(place, "dist")
     await mkdir(join(dist, "appliance/base"), { recursive: true })
-    await writeFile(join(dist, "vmlauncher-0.1.0-linux-x64"), "#!/bin/sh\n")
+    await writeFile(join(dist, "vmlauncher-0.1.0-linux-x64"), launcher("exit 0"), { mode: 0o755 })
     const files = {
       "manifest.json": '{"minMemoryMb":700}',
       "manifest.json.sig": "s",
@@ -76,6 +83,17 @@ describe("npm run boinc", () => {
     const roots = [first, second].map(({ files: all }) => [...all.keys()].find(name => name.startsWith("root_")))
     assert.equal(roots[0], roots[1], "what did not change keeps its name, and is not downloaded again")
     assert.deepEqual((await readdir(join(place, "release/files"))).sort(), [...second.files.keys()].sort())
+  })
+
+  it("signs nothing that the launcher itself would not boot", async () => {
+    const [dist, out] = [join(place, "dist"), join(place, "refused")]
+    const says = "echo 'vmlauncher: its signature is wrong' >&2; exit 1"
+    await writeFile(join(dist, "vmlauncher-0.1.0-linux-x64"), launcher(says))
+    const key = join(place, "key/code-sign.pem")
+    const { code, said } = boinc("sign", "--key", key, "--dist", dist, "--out", out)
+    assert.equal(code, 2)
+    assert.match(said, /linux-x64 would not boot .*base: its signature is wrong/)
+    assert.equal(existsSync(out), false)
   })
 
   it("says what is missing", async () => {

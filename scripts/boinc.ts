@@ -4,12 +4,13 @@
 //   npm run boinc -- sign --key FILE --out DIRECTORY --program FILE [--file NAME=FILE]…
 // The release is the directory that `cah-hub --release` takes. Files get names that hold their own digest: what did not
 // change keeps its name, and nobody downloads it twice.
+import { execFile } from "node:child_process"
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
 import { constants, createReadStream, createWriteStream, existsSync } from "node:fs"
 import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
-import { basename, extname, join } from "node:path"
+import { basename, extname, join, resolve } from "node:path"
 import { pipeline } from "node:stream/promises"
-import { parseArgs } from "node:util"
+import { parseArgs, promisify } from "node:util"
 import { createGzip } from "node:zlib"
 import {
   digestsOf,
@@ -22,6 +23,7 @@ import {
 import { codeKeyText, makeCodeKey, signMd5 } from "../hub/front/boinc/signature.ts"
 import { version } from "../hub/version.ts"
 
+const run = promisify(execFile)
 const PLATFORM = "x86_64-pc-linux-gnu"
 /** What the guest needs beside its memory: QEMU itself, as the client counts the whole process. A guess with room. */
 const HYPERVISOR_BYTES = 256 * 1024 ** 2
@@ -83,7 +85,18 @@ async function fromDist(
     }
     sets.set(planClass, sources)
   }
+  await needAgreement(join(dist, program), folder)
   return { program: join(dist, program), sets }
+}
+
+/** The launcher itself says whether it would boot this appliance. Else every volunteer's computer would find out that it does not. */
+async function needAgreement(program: string, folder: string): Promise<void> {
+  try {
+    await run(resolve(program), ["verify", resolve(folder)])
+  } catch (error) {
+    const { stderr = "", message } = error as Error & { stderr?: string }
+    throw new Misuse(`${program} would not boot ${folder}: ${stderr.trim().replace(/^vmlauncher: /, "") || message}`)
+  }
 }
 
 async function sign(options: {
@@ -98,7 +111,8 @@ async function sign(options: {
   const files = new Map<string, ReleaseJson["files"][number]>()
   const keep = async (path: string, executable: boolean) => {
     const { md5, sha256 } = await digestsOf(path)
-    const extension = extname(path)
+    // A version's last number is none.
+    const extension = /^\.[a-z]+$/.test(extname(path)) ? extname(path) : ""
     const stem = basename(path, extension).replace(/[^A-Za-z0-9._-]/g, "_")
     const name = `${stem}_${sha256.slice(0, 12)}${extension}`
     if (!files.has(name)) {

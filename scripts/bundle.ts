@@ -2,7 +2,7 @@
 // executable. The same sources give the same bytes. Knows how to bundle; what is bundled and where it goes is the caller's.
 import { readdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
-import { build } from "esbuild"
+import { build, type Plugin } from "esbuild"
 import { root } from "./files.ts"
 
 export interface Bundle {
@@ -34,6 +34,7 @@ export async function writeBundle({ entry, format, target }: Bundle, outFile: st
     legalComments: "none",
     // Libraries in the older format ask for what Node gives modules no more.
     ...(format === "esm" ? { banner: { js: requireForModules } } : {}),
+    plugins: [onlyTheVersion],
     logLevel: "silent",
     write: false,
     metafile: true,
@@ -43,6 +44,18 @@ export async function writeBundle({ entry, format, target }: Bundle, outFile: st
     path => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.slice(1) ?? [],
   )
   return [...new Set(inside)].sort()
+}
+
+/** Of our package.json programs read their version. The rest would make another image, which all volunteers fetch, of each new chore. */
+const onlyTheVersion: Plugin = {
+  name: "only the version",
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]package\.json$/ }, async ({ path }) => {
+      if (path !== join(root, "package.json")) return null
+      const { version } = JSON.parse(await readFile(path, "utf8")) as { version: string }
+      return { contents: JSON.stringify({ version }), loader: "json" }
+    })
+  },
 }
 
 /** The licences of packages that are handed out inside a bundle, as they ask for. */

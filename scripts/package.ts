@@ -2,9 +2,11 @@
 // Needs no network beyond what a part says it needs.
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
+import { ApplianceError } from "../appliance/errors.ts"
 import { root } from "./files.ts"
 import { packageAppliance } from "./package/appliance.ts"
 import { packageDeb } from "./package/deb.ts"
+import { PackageError } from "./package/errors.ts"
 import { packageLauncher } from "./package/vmlauncher.ts"
 
 /** Each makes its files in the directory, and says what it made. Flags are its own. */
@@ -26,4 +28,11 @@ async function main([name, ...flags]: readonly string[]): Promise<number> {
   return 0
 }
 
-process.exitCode = await main(process.argv.slice(2))
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  const isUse = String((error as NodeJS.ErrnoException).code).startsWith("ERR_PARSE_ARGS")
+  if (!isUse && !(error instanceof PackageError) && !(error instanceof ApplianceError)) throw error
+  console.error(`package: ${(error as Error).message}`)
+  process.exitCode = isUse ? 2 : 1
+}

@@ -55,6 +55,7 @@ export const help = `vmlauncher: runs a hub's jobs in a virtual machine that rea
   vmlauncher                 as the BOINC client starts it, in a slot
   vmlauncher run FLAGS       without BOINC; Ctrl-C saves the machine and ends
   vmlauncher probe [FLAGS]   what this computer can do, and what is missing
+  vmlauncher verify DIR      whether an image is whole, and signed with the key inside
 
 Flags of run, and of probe as far as they say anything there:
 ${flags.map(([name, value, text]) => `  ${`--${name} ${value}`.padEnd(21)} ${text}`).join("\n")}

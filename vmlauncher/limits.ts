@@ -51,9 +51,9 @@ export const STATUS_MS = 1_000
 /** Whether the client lives, and how long its heartbeat may be away where that is all there is to go by (BOINC's own numbers). */
 export const CLIENT_LOOK_MS = 10_000
 export const HEARTBEAT_MAX_MS = 30_000
-/** Another launcher in this slot: BOINC's library waits as long, then comes back later. */
+/** Another launcher in this slot: BOINC's library waits as long, then comes back later. Ours, whose client is gone, takes QUIT_MS and 10 s at most. */
 export const LOCK_WAIT_MS = 35_000
-export const LOCK_LATER_SECONDS = 600
+export const LOCK_LATER_SECONDS = 60
 /** init_data.xml of a stock client has 6 to 9 kB; preferences of a project may add to it. */
 export const INIT_DATA_MAX_BYTES = MIB
 /** A soft link's line. Paths have 4096 bytes at most. */

@@ -13,7 +13,7 @@ test("a second launcher is told who has the lock, and gets it once that is relea
   await assert.rejects(takeLock(path, 0), {
     name: "Failure",
     message: `another launcher (process ${process.pid}) is at work here`,
-    laterSeconds: 600,
+    laterSeconds: 60,
   })
   lock.release()
   const next = await takeLock(path, 0)

@@ -18,6 +18,8 @@ test("it tells what it is, and what was wrong with how it was called", () => {
   assert.match(run().stdout, /vmlauncher run FLAGS/)
   for (const [argv, message] of [
     [["fly"], /^vmlauncher: "fly" is nothing that it can do; vmlauncher --help tells what there is\n$/],
+    [["verify"], /^vmlauncher: say verify DIR/],
+    [["verify", "/"], /^vmlauncher: there is no release key inside this launcher, .*--release-key FILE/],
     [["run"], /^vmlauncher: which hub\? Say --hub\n$/],
     [["run", "--hub", "x"], /^vmlauncher: --hub: must be a URL/],
   ] as const) {

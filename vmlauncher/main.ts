@@ -13,6 +13,7 @@ import type { Ending } from "./core/model.ts"
 import { type Allowance, type Client, type Clock, Failure } from "./core/ports.ts"
 import { Engine, type Network } from "./engine.ts"
 import { Guest } from "./guest.ts"
+import { openImage } from "./image/image.ts"
 import { CONSOLE_LOG_MAX_BYTES, LOCK_WAIT_MS, RELAYS_MAX } from "./limits.ts"
 import { takeLock } from "./lock.ts"
 import { Memory, names, socketPath } from "./place.ts"
@@ -45,9 +46,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   try {
     if (verb === RELAY_VERB && rest[0] !== undefined) return await runRelay(rest[0])
     // The client may give a command line; a slot is a slot.
-    if (existsSync(INIT_FILE) && verb !== "run" && verb !== "probe") return await runInSlot(process.cwd())
+    if (existsSync(INIT_FILE) && verb !== "run" && verb !== "probe" && verb !== "verify")
+      return await runInSlot(process.cwd())
     if (verb === "run") return await runAtTerminal(rest)
     if (verb === "probe") return await probe(readConfig(rest, "probe"))
+    if (verb === "verify") return await verify(rest)
     if (verb === "--version") process.stdout.write(`${version}\n`)
     else if (verb === undefined || verb === "--help" || verb === "help") process.stdout.write(`${help}\n`)
     else throw new UsageError(`"${verb}" is nothing that it can do; vmlauncher --help tells what there is`)
@@ -128,6 +131,20 @@ async function runAtTerminal(argv: readonly string[]): Promise<number> {
   } finally {
     lock.release()
   }
+}
+
+/** For whoever makes a release: whether volunteers' launchers will boot this image, before any of them has it. */
+async function verify([directory, ...more]: readonly string[]): Promise<number> {
+  if (directory === undefined || more.length > 0) throw new UsageError("say verify DIR, the directory of an image")
+  const key = insideKey()
+  if (key === null) {
+    throw new UsageError(
+      "there is no release key inside this launcher, so it boots nobody's image by itself: `npm run package -- vmlauncher --release-key FILE` puts one in",
+    )
+  }
+  const { manifest } = await openImage(name => join(directory, name), key)
+  process.stdout.write(`${manifest.name} ${manifest.version}: whole, and signed with the key inside this launcher\n`)
+  return exitCodes.fine
 }
 
 export function hostMemoryPath(): string {

@@ -88,7 +88,7 @@ test("what stands in the way is said with what to do, and when to try again", as
   await refused(
     { hypervisor: "virtualbox" },
     /no virtual machine can be run here: this image has no files for it/,
-    86_400,
+    3_600,
   )
 })
 

@@ -13,7 +13,7 @@ import { guestGate } from "./hypervisor/qemu/arguments.ts"
 import { findQemu, openQemu } from "./hypervisor/qemu/qemu.ts"
 import { findVirtualBox, openVirtualBox, whyRefused } from "./hypervisor/virtualbox/virtualbox.ts"
 import { type Image, openImage } from "./image/image.ts"
-import { DISK_MIN_BYTES, LATER_SECONDS, MEMORY_SPARE_BYTES, MUCH_LATER_SECONDS, SAVE_SPARE_BYTES } from "./limits.ts"
+import { DISK_MIN_BYTES, LATER_SECONDS, MEMORY_SPARE_BYTES, SAVE_SPARE_BYTES } from "./limits.ts"
 import { type Memory, names } from "./place.ts"
 
 const MIB = 1024 ** 2
@@ -88,8 +88,9 @@ async function choose(task: Task, image: Image): Promise<Hypervisor> {
     reasons.push("path" in found ? whyRefused : found.why)
   }
   const why = reasons.length === 0 ? "this image has no files for it" : reasons.join("; ")
-  // QEMU may be there tomorrow. With files for VirtualBox alone there is nothing to wait for: the hub has others to give.
-  const laterSeconds = kernel === null || initrd === null ? null : MUCH_LATER_SECONDS
+  // QEMU may be installed within the hour, and to look again costs nothing. With files for VirtualBox alone there is nothing to wait for:
+  // the hub has others to give.
+  const laterSeconds = kernel === null || initrd === null ? null : LATER_SECONDS
   throw new Failure(`no virtual machine can be run here: ${why}`, { laterSeconds })
 }
 

@@ -10,12 +10,13 @@ import { setTimeout as pause } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import { type CampaignAnswer, Hub } from "../demo/hub.ts"
 import { end, type Program, ready, start, tail } from "../demo/processes.ts"
+import { chance, seedFrom } from "./chance.ts"
 import { CuttableDisk } from "./disk.ts"
 import { type Acknowledged, examine } from "./ledger.ts"
 
 const { values } = parseArgs({ options: { rounds: { type: "string", default: "6" }, seed: { type: "string" } } })
 const rounds = Number(values.rounds)
-const seed = Number(values.seed ?? Math.floor(Math.random() * 0x7fff_ffff))
+const seed = seedFrom(values.seed)
 
 /** Scientists, each of whom submits the next campaign when the last has ended. */
 const SCIENTISTS = 6
@@ -27,17 +28,6 @@ const ENDED_SPREAD = 6
 const DELAY_SPREAD_MS = 120
 const ROUND_MAX_MS = 60_000
 const LOOK_EVERY_MS = 25
-
-/** mulberry32: small, and the same everywhere. */
-function chance(from: number): () => number {
-  let state = from
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 const acknowledged: Acknowledged[] = []
 let ended = 0

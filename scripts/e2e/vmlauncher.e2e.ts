@@ -1,7 +1,7 @@
 // The packaged launcher in a BOINC slot, against the real QEMU, with a guest so small that it boots at once: the client's words and what becomes of
 // them; bad days; and SIGKILL of launcher, QEMU and client at random moments, after each of which nothing may run and the next start must be
 // clean. Prints the times. Needs QEMU; exits with 77 and the reason where that is missing.
-import { spawn } from "node:child_process"
+import { execFileSync, spawn } from "node:child_process"
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -29,6 +29,8 @@ async function main(place: string): Promise<void> {
   const launcher = packageLauncher(place, key.publicPem)
   const image = writeAppliance(join(place, "image"))
   signImage(image, key)
+  const says = execFileSync(launcher, ["verify", image], { encoding: "utf8" })
+  check(says === "tiny 1: whole, and signed with the key inside this launcher\n", `verify says "${says}"`)
   const options: SlotOptions = { launcher, image, hub: "http://127.0.0.1:9", enrolToken: "x", name: "e2e" }
   let slots = 0
   const slot = (change: Partial<SlotOptions> = {}): Slot =>

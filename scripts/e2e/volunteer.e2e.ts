@@ -5,20 +5,18 @@
 // --tree: another checkout whose launcher and appliance are tried. The appliance is dist/appliance/NAME there, built first if it is missing.
 // Needs boinc-client and QEMU; exits with 77 and the reason where something is missing.
 import assert from "node:assert/strict"
-import { execFile } from "node:child_process"
 import { existsSync, readdirSync } from "node:fs"
-import { cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises"
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises"
 import { tmpdir, totalmem } from "node:os"
 import { join } from "node:path"
 import { setTimeout as pause } from "node:timers/promises"
-import { parseArgs, promisify } from "node:util"
-import type { ReleaseJson } from "../../hub/front/boinc/release.ts"
+import { parseArgs } from "node:util"
 import { type CampaignAnswer, Hub } from "../demo/hub.ts"
 import { end, type Program, runToEnd, tail } from "../demo/processes.ts"
 import { root } from "../files.ts"
 import { BoincClient, processesBelow, type Task } from "./boinc/client.ts"
+import { makeRelease, whyNoVolunteer } from "./boinc/release.ts"
 
-const run = promisify(execFile)
 const { values } = parseArgs({ options: { appliance: { type: "string" }, tree: { type: "string", default: root } } })
 const { tree } = values
 const name = values.appliance ?? (existsSync(join(tree, "dist/appliance/povray/manifest.json")) ? "povray" : "base")
@@ -31,7 +29,7 @@ const LOOK_EVERY_MS = 100
 /** What the client may use: enough for one guest, on whatever machine this is. */
 const MEMORY_BYTES = 1_200 * 1024 ** 2
 
-const missing = whatIsMissing()
+const missing = whyNoVolunteer(tree)
 if (missing !== null) {
   console.log(`skipped: ${missing}`)
   process.exit(77)
@@ -62,46 +60,11 @@ try {
 }
 process.exit()
 
-function whatIsMissing(): string | null {
-  const parts = ["scripts/package.ts", "scripts/appliance.ts"].filter(path => !existsSync(join(tree, path)))
-  if (parts.length > 0)
-    return `${parts.join(" and ")} are not in this tree: the launcher and the appliance come from there`
-  if (!existsSync("/usr/bin/qemu-system-x86_64")) return "there is no QEMU here: apt install qemu-system-x86"
-  return BoincClient.missing()
-}
-
-/** A chore of the tree that is tried. */
-async function chore(script: string, ...args: string[]): Promise<void> {
-  await run(process.execPath, ["--import", "tsx", `scripts/${script}.ts`, ...args], {
-    cwd: tree,
-    maxBuffer: 64 * 1024 ** 2,
-  })
-}
-
-/** Launcher and image as a project would hand them out: two keys, neither of which the hub sees. */
-async function makeRelease(): Promise<string> {
-  const [dist, keys, release] = [join(place, "dist"), join(place, "keys"), join(place, "release")]
-  const image = join(tree, "dist/appliance", name)
-  if (!existsSync(join(image, "manifest.json")))
-    await chore("appliance", "build", `appliance/recipes/${name}.yaml`, "--no-iso")
-  await mkdir(join(dist, "appliance"), { recursive: true })
-  await mkdir(keys)
-  await cp(image, join(dist, "appliance", name), { recursive: true })
-  await chore("appliance", "key", join(keys, "image.key"))
-  await chore("appliance", "sign", join(dist, "appliance", name), "--key", join(keys, "image.key"))
-  await chore("package", "vmlauncher", "--release-key", join(keys, "image.key.pub"), "--out", dist)
-  const boinc = (...args: string[]) => runToEnd(["--import", "tsx", "scripts/boinc.ts", ...args], {})
-  await boinc("key", "--out", keys)
-  await boinc("sign", "--key", join(keys, "code-sign.pem"), "--dist", dist, "--appliance", name, "--out", release)
-  const { files } = JSON.parse(await readFile(join(release, "release.json"), "utf8")) as ReleaseJson
-  const bytes = files.reduce((sum, { sizeBytes, gzip }) => sum + (gzip?.sizeBytes ?? sizeBytes), 0)
-  note(`a release with the ${name} appliance: ${files.length} files, ${(bytes / 1e6).toFixed(1)} MB to download`)
-  return release
-}
-
 async function main(): Promise<void> {
-  const release = await makeRelease()
-  const where = { host: "127.0.0.1", more: ["--release", release] }
+  const release = await makeRelease(place, name, tree)
+  const megabytes = (release.downloadBytes / 1e6).toFixed(1)
+  note(`a release with the ${name} appliance: ${release.files} files, ${megabytes} MB to download`)
+  const where = { host: "127.0.0.1", more: ["--release", release.directory] }
   const hub = await Hub.start(join(place, "hub"), join(place, "hub.log"), where)
   programs.push(hub.program)
   const { url } = hub

@@ -4,12 +4,13 @@
 import { execFileSync } from "node:child_process"
 import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { parseArgs } from "node:util"
 import manifest from "../../package.json" with { type: "json" }
 import { RELEASE_KEY_ASSET } from "../../vmlauncher/release.ts"
 import { writeBundle } from "../bundle.ts"
 import { root } from "../files.ts"
+import { PackageError } from "./errors.ts"
 
 /** Node's own names for where it looks for an application inside itself. */
 const BLOB = "NODE_SEA_BLOB"
@@ -22,10 +23,9 @@ main(process.argv.slice(2)).then(code => process.exit(code))`
 export async function packageLauncher(directory: string, flags: readonly string[]): Promise<void> {
   const options = { "release-key": { type: "string" }, out: { type: "string" } } as const
   const { values } = parseArgs({ args: [...flags], options })
-  const key = values["release-key"]
-  if (key !== undefined && !readFileSync(key, "utf8").includes("-----BEGIN PUBLIC KEY-----")) {
-    throw new Error(`--release-key: ${key} is no public key in PEM`)
-  }
+  // Node looks for it from another directory.
+  const key = values["release-key"] === undefined ? undefined : resolve(values["release-key"])
+  if (key !== undefined) needPublicKey(key)
   const place = mkdtempSync(join(tmpdir(), "cah-package-"))
   const out = join(values.out ?? directory, `vmlauncher-${manifest.version}-${process.platform}-${process.arch}`)
   try {
@@ -55,8 +55,20 @@ export async function packageLauncher(directory: string, flags: readonly string[
   }
   const megabytes = (path: string): string => `${(statSync(path).size / 1e6).toFixed(1)} MB`
   console.log(
-    `${out}: ${megabytes(out)}, ${key === undefined ? "without a release key" : "with the release key inside"}`,
+    `${out}: ${megabytes(out)}, ${key === undefined ? "without a release key, so for development only (--release-key FILE)" : "with the release key inside"}`,
   )
+}
+
+function needPublicKey(path: string): void {
+  let text: string
+  try {
+    text = readFileSync(path, "utf8")
+  } catch (error) {
+    throw new PackageError(`--release-key: ${path} cannot be read (${(error as NodeJS.ErrnoException).code})`)
+  }
+  if (text.includes("-----BEGIN PUBLIC KEY-----")) return
+  const advice = text.includes("PRIVATE KEY") ? "the public half lies beside it, with .pub at its end" : "PEM is needed"
+  throw new PackageError(`--release-key: ${path} is no public key: ${advice}`)
 }
 
 /** What a debugger would want is an eighth of it. Where the tool is missing the file is only larger. */

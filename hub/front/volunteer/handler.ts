@@ -36,7 +36,7 @@ const PATH = "/volunteer"
 const saidAfter: Readonly<Record<string, Said>> = {
   stopped: { text: "Stopped. What it worked on goes to other computers.", isWrong: false },
   started: {
-    text: "It gets work again when BOINC next calls, within ten minutes; Update in BOINC makes it call at once.",
+    text: "It gets work again when BOINC next calls, in about ten minutes; Update in BOINC makes it call at once.",
     isWrong: false,
   },
   saved: { text: "Saved. Your computers take it over when they next call.", isWrong: false },

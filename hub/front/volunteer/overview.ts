@@ -2,6 +2,7 @@
 import { creditAt } from "../../core/credit.ts"
 import type { Clock, Engine, StoreReader } from "../../core/ports.ts"
 import { accountOf, type HostRow, type LaunchRow, type VolunteerRow } from "../../core/volunteers.ts"
+import { LAUNCH_READY_MS } from "../../limits.ts"
 import { inWords } from "../boinc/schedule.ts"
 import { duration } from "../status/words.ts"
 
@@ -79,12 +80,12 @@ function doing(
   if (host.stopped) {
     return live === null
       ? "You stopped it. It does nothing here."
-      : "You stopped it. BOINC puts the virtual machine away within ten minutes."
+      : "You stopped it. BOINC puts the virtual machine away in about ten minutes."
   }
   if (live === null) return resting(host, last, nowMs)
   const { node: id } = parts.store.volunteers.launchTally(live.id)
   const node = id === null ? null : parts.engine.node(id)
-  if (node === null) return "It is getting ready: BOINC fetches the virtual machine and starts it."
+  if (node === null) return gettingReady(nowMs - live.madeAt)
   if (node.link === null) {
     return `It is paused, switched off or out of reach. It was last heard ${ago(nowMs - host.heardAt)} ago, and goes on by itself.`
   }
@@ -98,6 +99,15 @@ function doing(
   }
   const list = [...names].map(([name, count]) => (count === 1 ? name : `${count} jobs of ${name}`))
   return `It works on ${list.join(", and on ")}.`
+}
+
+/** What hinders it stands in the BOINC on that computer, which does not tell us. */
+function gettingReady(sinceMs: number): string {
+  if (sinceMs < LAUNCH_READY_MS) return "It is getting ready: BOINC fetches the virtual machine and starts it."
+  return (
+    "Its virtual machine has not started yet. If that computer is on, its BOINC says why: look at the task, at Notices, and at " +
+    "the event log. Often QEMU is not installed there."
+  )
 }
 
 function titled(name: string, campaign: number): string {

@@ -192,7 +192,9 @@ export function gonePage({ projectName }: About): string {
 
 function gift(hours: number, results: number): string {
   if (results === 0) return "Nothing yet"
-  const time = hours < 1 ? count(Math.round(hours * 60), "minute") : count(Math.round(hours), "hour")
+  const minutes = Math.round(hours * 60)
+  const short = minutes === 0 ? "less than a minute" : count(minutes, "minute")
+  const time = hours < 1 ? short : count(Math.round(hours), "hour")
   return `${time} of one processor core, for ${count(results, "finished job")}`
 }
 

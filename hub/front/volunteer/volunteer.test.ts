@@ -4,6 +4,7 @@ import { passwordHash } from "../../auth/password.ts"
 import { order } from "../../core/fixtures.ts"
 import type { NodeId } from "../../core/model.ts"
 import type { HostId, LaunchId, VolunteerId } from "../../core/volunteers.ts"
+import { LAUNCH_READY_MS } from "../../limits.ts"
 import { call, joinFrom, online, projects, textOf } from "../boinc/project.suite.ts"
 import type { Element } from "../boinc/xml.ts"
 import type { TestFront } from "../front.suite.ts"
@@ -205,6 +206,19 @@ describe("the volunteer's page", () => {
     front.engine.post({ kind: "NodeGone", node, epoch: front.engine.node(node)!.epoch })
     await front.engine.commit([])
     assert.match(words((await browser.get()).text), /paused, switched off or out of reach/)
+  })
+
+  it("says where to look when a virtual machine does not start", async () => {
+    const front = await open()
+    const { browser, key, id } = await loggedIn(front)
+    await call(front, { key })
+    const { volunteers } = front.store
+    const [launch] = volunteers.launchesOf(volunteers.hostsOf(id)[0]!.id, 1)
+    const madeAt = Date.now() - LAUNCH_READY_MS
+    const older = { ...launch!, id: 99 as LaunchId, madeAt }
+    await front.engine.commit([{ kind: "launch", row: older }])
+    const page = words((await browser.get()).text)
+    assert.match(page, /has not started yet\..*its BOINC says why.*Often QEMU is not installed/)
   })
 
   it("stops a computer at once and for good, and starts it again", async () => {

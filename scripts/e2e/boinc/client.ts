@@ -14,9 +14,10 @@ const LOOK_EVERY_MS = 200
 /** The client looks at its timers every few seconds, and at work to fetch once a minute. */
 const PATIENCE_MS = 120_000
 
+/** Its tasks have no lower priority than the tests beside them: on a busy machine a guest's boot would take minutes. */
 const configuration = `<cc_config>
  <log_flags><task>1</task><file_xfer>1</file_xfer><sched_ops>1</sched_ops><sched_op_debug>1</sched_op_debug><file_xfer_debug>1</file_xfer_debug></log_flags>
- <options><skip_cpu_benchmarks>1</skip_cpu_benchmarks><allow_multiple_clients>1</allow_multiple_clients><no_gpus>1</no_gpus></options>
+ <options><skip_cpu_benchmarks>1</skip_cpu_benchmarks><allow_multiple_clients>1</allow_multiple_clients><no_gpus>1</no_gpus><process_priority>2</process_priority><process_priority_special>2</process_priority_special></options>
 </cc_config>
 `
 /** What the volunteer allows, in per cent of the machine. */
@@ -57,12 +58,14 @@ export interface Transfer {
 export class BoincClient {
   readonly directory: string
   readonly log: string
+  readonly #environment: Readonly<Record<string, string>>
   #port = 0
   #child: ChildProcess | null = null
   #ended: Promise<void> = Promise.resolve()
 
-  private constructor(directory: string) {
+  private constructor(directory: string, environment: Readonly<Record<string, string>>) {
     this.directory = directory
+    this.#environment = environment
     this.log = `${directory}.log`
   }
 
@@ -72,12 +75,17 @@ export class BoincClient {
     return programs.every(path => existsSync(path)) ? null : "there is no BOINC client here: apt install boinc-client"
   }
 
-  static async start(directory: string, allowed: Allowed = { processors: 100, memory: 90 }): Promise<BoincClient> {
+  /** `environment`: more of it for the client, and so for all that it starts. */
+  static async start(
+    directory: string,
+    allowed: Allowed = { processors: 100, memory: 90 },
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<BoincClient> {
     await mkdir(directory, { recursive: true })
     await writeFile(join(directory, "cc_config.xml"), configuration)
     await writeFile(join(directory, "global_prefs_override.xml"), preferences(allowed))
     await writeFile(join(directory, "gui_rpc_auth.cfg"), PASSWORD)
-    const client = new BoincClient(directory)
+    const client = new BoincClient(directory, environment)
     await client.begin()
     return client
   }
@@ -88,6 +96,7 @@ export class BoincClient {
     const log = openSync(this.log, "a")
     const child = spawn("/usr/bin/boinc", ["--dir", this.directory, "--gui_rpc_port", String(this.#port)], {
       cwd: this.directory,
+      env: { ...process.env, ...this.#environment },
       stdio: ["ignore", log, log],
     })
     closeSync(log)
@@ -122,7 +131,7 @@ export class BoincClient {
   /** A copy of a stopped client's directory, as people make them of disk images. */
   async copyTo(directory: string): Promise<BoincClient> {
     await cp(this.directory, directory, { recursive: true, verbatimSymlinks: true })
-    return new BoincClient(directory)
+    return new BoincClient(directory, this.#environment)
   }
 
   async command(args: readonly string[]): Promise<string> {
