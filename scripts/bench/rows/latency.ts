@@ -123,13 +123,13 @@ async function measure(subject: Subject, { agents, jobs, warmUp, fullLoadJobs, l
   const load = Load.start()
   try {
     await load.connect(subject, { agents, slots: SLOTS })
-    await load.latency(subject, warmUp, 0)
+    const warm = await load.latency(subject, warmUp, 0)
     await subject.loopDelayMs()
     const { cpuMs } = subject.usage()
     const idle = await load.latency(subject, jobs, PAUSE_MS)
-    const cpuUsPerJob = ((subject.usage().cpuMs - cpuMs) * 1_000) / jobs
+    const cpuUsPerJob = ((subject.usage().cpuMs - cpuMs) * 1_000) / idle.runningMs.length
     const loopDelayMs = await subject.loopDelayMs()
-    let stored = jobs + warmUp
+    let stored = idle.runningMs.length + warm.runningMs.length
     const beside: Latencies[] = []
     if (loads.length > 0) {
       const { seconds } = await load.campaign(subject, fullLoadJobs, "array")
@@ -137,7 +137,7 @@ async function measure(subject: Subject, { agents, jobs, warmUp, fullLoadJobs, l
       for (const share of loads) {
         const latencies = await load.latency(subject, jobs, PAUSE_MS, (share * fullLoadJobs) / seconds)
         beside.push(latencies)
-        stored += jobs + latencies.besides
+        stored += latencies.runningMs.length + latencies.besides
       }
     }
     await load.stop()
