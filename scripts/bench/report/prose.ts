@@ -14,7 +14,10 @@ export const prose: Readonly<Record<RowName, Prose>> = {
     title: "Jobs that do nothing",
     about:
       "What the hub itself costs: different jobs submitted, offered, started, finished and acknowledged twice, over real WebSockets, nothing said before it is on disk (SQLite, `synchronous=FULL`). The bare hub does only the essentials with the same bytes on the wire and the same durability; what it leaves out stands at the head of `scripts/bench/bare-hub.ts`. Both get the same load, each on a core of its own, in turns.",
-    causes: {},
+    causes: {
+      "hub: throughput":
+        "What the hub knows beyond the bare one: each job's story in JSON, an index beside each result, shares, leases and invariants of every attempt, metrics; and more memory to collect for all of it. The profile has no single wall any more: the writer's thread, garbage collection, system calls of the sockets and the core's decisions are each between a tenth and a fifth.",
+    },
   },
   peers: {
     title: "Beside what one would pick instead",
@@ -26,7 +29,11 @@ export const prose: Readonly<Record<RowName, Prose>> = {
     title: "From submit to running",
     about:
       "One job after the other on an idle hub with all agents connected, from the scientist's call to the offer at an agent; then the same beside a steady stream of small campaigns, at shares of the rate that this hub was seen to reach just before.",
-    causes: {},
+    causes: {
+      "hub: submit → running p50":
+        "Half of the difference is the library that serves gRPC, gRPC-web and Connect from one handler, with its streams and abort signals for each call; the rest is the order's validation, its look for an earlier submit with the same key, and a commit of more pages (the campaign with its indices, progress, usage, journal).",
+      "hub: submit → running p99": "The collector's pauses and SQLite's checkpoints.",
+    },
   },
   array: {
     title: "One very large array",
