@@ -155,6 +155,11 @@ export function advance(
   })
 }
 
+/** When it was offered; of one that an earlier life of the hub heard to run, when it began to. */
+export function beganMs({ sinceMs, startedMs }: Try): number {
+  return Math.min(sinceMs, startedMs ?? sinceMs)
+}
+
 function hasStarted(phase: Try["phase"]): boolean {
   return phase === "running" || phase === "returning"
 }
@@ -205,7 +210,7 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
   }
   if (one !== null) {
     campaign.took.attempts++
-    campaign.took.sumMs += stage.now.nowMs - one.sinceMs
+    campaign.took.sumMs += stage.now.nowMs - beganMs(one)
   }
   if (result.outcome !== "finished") {
     job.failures++

@@ -211,6 +211,22 @@ test("of a doubled job one attempt may be lost without the job noticing", () => 
   assert.equal(core.state.campaigns.size, 0)
 })
 
+test("after a restart of the hub attempts count as long as they run, so that none looks slow for having begun before it", () => {
+  const core = new TestCore()
+  core.tick(core.hello("quick"), core.hello("slow"))
+  core.submit({ total: 2 })
+  core.tick(core.report("quick", [1, 0, 1], "running"), core.report("slow", [1, 1, 1], "running"))
+  core.nowMs += 100_000
+  // As restore() has them: known since this start, and to have begun long before.
+  for (const { tries } of core.state.campaigns.get(idOf(1))!.jobs.values()) {
+    Object.assign(tries[0]!, { sinceMs: core.nowMs, startedMs: core.nowMs - 100_000 })
+  }
+  core.tick(core.report("quick", [1, 0, 1], "ended"))
+  assert.deepEqual(waitUntilRescued(core), [])
+  core.nowMs += 60_000
+  assert.equal(waitUntilRescued(core).length, 1, "in the end it is slow indeed")
+})
+
 test("nothing is doubled while others have jobs waiting", () => {
   const core = slowTail()
   core.submit({ key: "big", total: 1, needs: { slots: 64, memoryBytes: 0, diskBytes: 0 } })

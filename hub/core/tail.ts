@@ -1,7 +1,7 @@
 // Tail rescue: when a campaign has nothing left to place and nodes stand idle, its slowest attempts get a second one
 // elsewhere. The first result that is taken wins and the other is stopped. It costs only what nobody else wanted.
 import { TAIL_SLOW_FACTOR, TAIL_SLOW_MIN_MS } from "../limits.ts"
-import { offer } from "./attempts.ts"
+import { beganMs, offer } from "./attempts.ts"
 import type { Stage } from "./change.ts"
 import { watchTail } from "./lease.ts"
 import { type Campaign, type CampaignId, type Job, jobId, type Node } from "./model.ts"
@@ -28,7 +28,7 @@ export function onTailDue(stage: Stage, id: CampaignId): void {
 function slowJobs(stage: Stage, campaign: Campaign): Job[] {
   const meanMs = campaign.took.sumMs / campaign.took.attempts
   const slowMs = Math.max(TAIL_SLOW_MIN_MS, meanMs * TAIL_SLOW_FACTOR)
-  const began = (job: Job) => job.tries[0]!.sinceMs
+  const began = (job: Job) => beganMs(job.tries[0]!)
   return [...campaign.jobs.values()]
     .filter(job => job.tries.length === 1 && stage.now.nowMs - began(job) > slowMs)
     .sort((a, b) => began(a) - began(b))
