@@ -23,7 +23,10 @@ export const prose: Readonly<Record<RowName, Prose>> = {
     title: "Beside what one would pick instead",
     about:
       "The same campaign on brokers, job queues and a batch system, each as durable as it can be made, its server on the hub's core and its own client library on the load's. The target is against the fastest of those that are durable before they acknowledge.",
-    causes: {},
+    causes: {
+      "hub: throughput":
+        "The fastest that is durable confirms what is submitted from disk, but takes a consumer's acknowledgement without one; ours keeps start, end, result and story of each job there. What ours spends, see the row above.",
+    },
   },
   latency: {
     title: "From submit to running",
@@ -51,7 +54,10 @@ export const prose: Readonly<Record<RowName, Prose>> = {
     title: "Agents that only heartbeat",
     about:
       "What most agents do most of the time: resident memory and processor time of one hub process that holds their links, beside a bare hub that holds the same.",
-    causes: {},
+    causes: {
+      "hub: resident for each agent":
+        "Beside Node's socket and ws, which the bare hub has too: a session with its outbox, buckets and timers' figures, and a node in the core with its properties and habits.",
+    },
   },
   storm: {
     title: "A crash under load",
@@ -63,7 +69,15 @@ export const prose: Readonly<Record<RowName, Prose>> = {
     title: "Files",
     about:
       "Stagein and stageout over the agents' links, hashed on arrival, and what comes back synchronised and renamed before the answer. Bare HTTP moves the same bytes between the same processes and the same file systems, hashed and made durable alike.",
-    causes: {},
+    causes: {
+      "hub: stageout":
+        "A write's turn waits for each intermediate synchronisation with the disk, and no more than one window of credit is on its way meanwhile: the processor is idle for half of the time.",
+      "hub: stagein":
+        "Bytes go as chunks of a WebSocket message each, by credit, copied once on their way; bare HTTP gives whole buffers to the kernel.",
+      "hub: stagein, 1 agent: control": "A control frame waits for the chunks that are in the socket before it.",
+      "hub: stagein, 10 agents: control":
+        "A control frame waits for the chunks that are in the socket before it, and for the other agents' on the one core.",
+    },
   },
   submit: {
     title: "Submits alone",
@@ -81,7 +95,10 @@ export const prose: Readonly<Record<RowName, Prose>> = {
     title: "A decision",
     about:
       "What placing one job costs the core with a full queue of many users, conditions and shapes, fair shares and priorities included, and whether that grows with the queue or with the nodes. No peer here has all of these at once: the target is absolute.",
-    causes: {},
+    causes: {
+      "core: a decision":
+        "A node with room is held against each different demand, one look-up each, before the next lane is chosen: the figure is the number of demands, which is large here. It does not grow with the queue's length but for the caches that a larger one misses.",
+    },
   },
   soak: {
     title: "Minutes on end",
