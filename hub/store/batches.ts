@@ -90,20 +90,19 @@ export class Batches {
   ): Batch {
     const { steps, kept } = this.putAwaySome()
     const results = new ByJob<ResultRow>()
-    for (const write of writes) if (write.kind === "result") results.set(write.row.campaign, write.row.index, write.row)
+    const campaigns = new Set<CampaignId>()
+    for (const write of writes) {
+      if (write.kind === "result") results.set(write.row.campaign, write.row.index, write.row)
+      else if (write.kind === "campaign") campaigns.add(write.row.id)
+    }
     const changed: JobRow[] = []
     const ended: JobRow[] = []
-    let known: CampaignId | null = null
     for (const write of writes) {
       if (write.kind === "job") {
         const { row } = write
         if (row.phase !== "ended") {
-          if (row.campaign !== known) {
-            const isNew = writes.some(one => one.kind === "campaign" && one.row.id === row.campaign)
-            // Of no campaign: the table's own rule refuses it, and the batch with it.
-            if (!isNew && !isKnown(row.campaign)) steps.push(...encode(write, wallMs, isStored))
-            known = row.campaign
-          }
+          // Of no campaign: the table's own rule refuses it, and the batch with it.
+          if (!campaigns.has(row.campaign) && !isKnown(row.campaign)) steps.push(...encode(write, wallMs, isStored))
           changed.push({ ...row })
           continue
         }

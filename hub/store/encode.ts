@@ -15,6 +15,10 @@ export type Step = readonly [statement: StatementName, values: readonly Value[]]
 
 const jobColumns = "campaign, idx, phase, outcome, verdict, attempt, node, failures, losses, story, tries"
 
+const resultColumns = `campaign, idx, attempt, node, outcome, exit_code, message, stageout, stageout_bytes,
+  stdout_inline, stdout, stdout_bytes, stdout_dropped_bytes, stderr_inline, stderr, stderr_bytes, stderr_dropped_bytes,
+  run_ms, cpu_ms, peak_memory_bytes, stored_at`
+
 /** All that the writer ever runs. Prepared once per handle. */
 export const statements = {
   campaign: insert(
@@ -35,19 +39,9 @@ export const statements = {
     replaced("campaign, idx", "phase, outcome, verdict, attempt, node, failures, losses, story, tries"),
   ),
   cancelled: insert("cancelled", "campaign, first, count, at"),
-  result: insert(
-    "results",
-    `campaign, idx, attempt, node, outcome, exit_code, message, stageout, stageout_bytes,
-     stdout_inline, stdout, stdout_bytes, stdout_dropped_bytes, stderr_inline, stderr, stderr_bytes, stderr_dropped_bytes,
-     run_ms, cpu_ms, peak_memory_bytes, stored_at`,
-  ),
+  result: insert("results", resultColumns),
   // A job that ended, and its result: one row.
-  ended: insert(
-    "results",
-    `campaign, idx, attempt, node, outcome, exit_code, message, stageout, stageout_bytes,
-     stdout_inline, stdout, stdout_bytes, stdout_dropped_bytes, stderr_inline, stderr, stderr_bytes, stderr_dropped_bytes,
-     run_ms, cpu_ms, peak_memory_bytes, stored_at, verdict, last_attempt, failures, losses, story`,
-  ),
+  ended: insert("results", `${resultColumns}, verdict, last_attempt, failures, losses, story`),
   dropJob: "DELETE FROM jobs WHERE campaign = ? AND idx = ?",
   journal: insert("journal", "seq, jobs"),
   clearJournal: "DELETE FROM journal WHERE seq <= ?",
@@ -230,7 +224,7 @@ export function endedStep(job: JobRow, result: ResultRow, wallMs: number): Step 
 }
 
 /** Of these, the result's own; the job's come after them. */
-const RESULT_COLUMNS = 21
+const RESULT_COLUMNS = resultColumns.split(",").length
 
 /** Its claims as claimsOf() has them, without the copy. One array for both, since it is made for every job. */
 function resultValues(row: ResultRow, wallMs: number, job: JobRow | null): Value[] {

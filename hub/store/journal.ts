@@ -29,7 +29,7 @@ function lineOf({ campaign, index, phase, verdict, attempt, node, failures, loss
 }
 
 export function triesText(tries: readonly TryRow[]): string {
-  return tries.length === 0 ? "[]" : JSON.stringify(tries.map(lineOfTry))
+  return JSON.stringify(tries.map(lineOfTry))
 }
 
 export function storyText(story: readonly StoryLine[]): string {
