@@ -208,7 +208,6 @@ export class HubEngine implements Engine {
     const { clock, decide = step, observe } = this.parts
     const now = this.now()
     const events = this.queue.splice(0, TICK_EVENTS_MAX)
-    const movesBefore = this.effects.moves.length
     try {
       for (const event of events) decide(this.state, event, now, this.effects)
       decide(this.state, { kind: "Ticked" }, now, this.effects)
@@ -218,7 +217,8 @@ export class HubEngine implements Engine {
       this.beginAgain("the hub hit an error of its own and is loading its state anew")
       return
     }
-    const moves = this.effects.moves.slice(movesBefore)
+    // Taken now: there are several for each job, and the transaction that takes the rest is far away.
+    const moves = this.effects.moves.splice(0)
     this.tell(moves)
     observe?.({ moves, tookMs: clock.nowMs() - now.nowMs })
     if (this.queue.length > 0) this.wake()

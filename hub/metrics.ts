@@ -3,6 +3,7 @@
 // renaming one breaks somebody's dashboard. No job, node or campaign ids as labels: a label value lives forever.
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client"
+import { QuickHistogram } from "./histogram.ts"
 import { EVENT_LOOP_RESOLUTION_MS, EVENT_LOOP_WINDOW_MS } from "./limits.ts"
 
 const fastSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
@@ -145,25 +146,25 @@ export function createMetrics(version: string) {
       labelNames: ["cause"],
       registers,
     }),
-    jobQueueWait: new Histogram({
+    jobQueueWait: new QuickHistogram({
       name: "cah_job_queue_wait_seconds",
       help: "From ready to offered.",
       buckets: slowSeconds,
       registers,
     }),
-    jobRun: new Histogram({
+    jobRun: new QuickHistogram({
       name: "cah_job_run_seconds",
       help: "Wall time of commands, as agents measured it.",
       buckets: slowSeconds,
       registers,
     }),
-    dispatchLatency: new Histogram({
+    dispatchLatency: new QuickHistogram({
       name: "cah_dispatch_latency_seconds",
       help: "From the offer to the agent's answer.",
       buckets: fastSeconds,
       registers,
     }),
-    tickSeconds: new Histogram({
+    tickSeconds: new QuickHistogram({
       name: "cah_tick_seconds",
       help: "Time that one tick of the engine took to decide.",
       buckets: fastSeconds,

@@ -63,7 +63,8 @@ export function offer(stage: Stage, node: Node, campaign: Campaign, job: Job, sh
       startedAt: null,
     })
   })
-  speakOffer(stage, node, node.held.get(jobId(campaign.id, job.index))!, shape)
+  const { link } = node
+  stage.effects.speech.push({ kind: "Offer", link: link!, campaign: campaign.id, index: job.index, attempt, shape })
 }
 
 /** The try is under way on the node, and everybody who counts knows. */
@@ -94,8 +95,9 @@ export function heldOf(campaign: Campaign, index: number, { attempt, shape }: Pi
 
 function hold(stage: Stage, node: Node, held: Held): void {
   // An older attempt at the same job may still be stopping here; its place is the new one's.
-  release(stage, node, jobId(held.campaign, held.index))
-  node.held.set(jobId(held.campaign, held.index), held)
+  const id = jobId(held.campaign, held.index)
+  release(stage, node, id)
+  node.held.set(id, held)
   if (held.account !== null) useSlots(stage, held.account, held.needs.slots)
   if (held.account?.bestEffort === true) stage.state.lending.add(node.id)
   updateRoom(stage.state, node)

@@ -1,6 +1,6 @@
 // The primitives of change: a job, its counts and its story change together; lanes of ready campaigns and the list of
 // nodes with room are kept true. Everything in core that changes a job goes through change().
-import { HELD_MAX, STORY_MAX } from "../limits.ts"
+import { HELD_MAX } from "../limits.ts"
 import type { Effects } from "./effects.ts"
 import {
   type Campaign,
@@ -20,6 +20,7 @@ import {
 import { dequeue, enqueue } from "./queue.ts"
 import { freeRoom, readyJobs } from "./room.ts"
 import { shapeOf } from "./rules.ts"
+import { lastTold, tell } from "./story.ts"
 import { phaseOf } from "./transitions.ts"
 
 /** One event's view of the world: the state, the moment, and where its effects are gathered. */
@@ -70,11 +71,9 @@ export function change(
   campaign.counts[countOf(job)]++
   const { wallMs } = stage.now
   const { story } = job
-  const tookMs = wallMs - (story.length === 0 ? campaign.submittedAt : story[story.length - 1]!.at)
+  const tookMs = wallMs - (lastTold(story) ?? campaign.submittedAt)
+  tell(story, wallMs, event, job.phase, about)
   const { attempt, node } = about
-  const line = { at: wallMs, event, phase: job.phase, attempt, node }
-  if (story.length === STORY_MAX) story.shift()
-  story.push(line)
   const { id } = campaign
   const to = job.outcome ?? job.phase
   stage.effects.moves.push({ campaign: id, index: job.index, attempt, node, event, from, to, tookMs })

@@ -8,6 +8,7 @@ import type { Campaign, Job, Needs, Node, Now, State } from "./model.ts"
 import { keptFor } from "./reservations.ts"
 import { fits, fittingShape, freeRoom, readyJobs } from "./room.ts"
 import { suits } from "./rules.ts"
+import { linesOf } from "./story.ts"
 import { ownerKey } from "./usage.ts"
 
 export type Cause =
@@ -100,7 +101,7 @@ function heldBack(state: State, campaign: Campaign, job: Job | null, index: numb
     return say("reservedForLater", sentence, index, { notBefore: startAt })
   }
   if (job !== null && !campaign.again.has(index)) {
-    const last = job.story.at(-1)
+    const last = linesOf(job.story).at(-1)
     const sentence = `it waits a while before its next try, after ${job.failures} failures and ${job.losses} losses (last: ${last?.event ?? "unknown"})`
     return say("backsOff", sentence, index)
   }

@@ -6,6 +6,7 @@ import type { Deadlines } from "./deadlines.ts"
 import type { Presence } from "./presence.ts"
 import type { Demand, Lane, Queue } from "./queue.ts"
 import type { Booking } from "./reservations.ts"
+import type { Story } from "./story.ts"
 
 export type CampaignId = number & { readonly brand: "CampaignId" }
 /** "12.7": campaign 12, index 7. */
@@ -240,7 +241,7 @@ export interface Job {
   failures: number
   losses: number
   /** The last STORY_MAX transitions, oldest first. */
-  readonly story: StoryLine[]
+  readonly story: Story
 }
 
 /** What a node holds of one job, whether or not it is still wanted. */

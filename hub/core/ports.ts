@@ -23,12 +23,12 @@ import type {
   Result,
   Rules,
   Shape,
-  StoryLine,
   Totals,
   Try,
   Verdict,
 } from "./model.ts"
 import type { OwnerShare } from "./shares.ts"
+import type { Story } from "./story.ts"
 import type { LaunchId, VolunteerReader, VolunteerWrite } from "./volunteers.ts"
 
 // ---- store ----------------------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ export interface JobRow {
   tries: readonly TryRow[]
   failures: number
   losses: number
-  story: StoryLine[]
+  story: Story
 }
 
 export type TryRow = Omit<Try, "sinceMs" | "startedMs">

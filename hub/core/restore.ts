@@ -104,7 +104,7 @@ function restoreJob(stage: Stage, row: JobRow): void {
     const startedMs = one.startedAt === null ? null : now.nowMs - Math.max(0, now.wallMs - one.startedAt)
     return { ...one, sinceMs: now.nowMs, startedMs }
   })
-  const job: Job = { ...row, tries, held: row.phase === "held" }
+  const job: Job = { ...row, tries, held: row.phase === "held", story: row.story.slice() }
   campaign.jobs.set(job.index, job)
   // A back-off that was under way is forgotten: the restart was one.
   if (job.phase === "queued") campaign.again.add(job.index)

@@ -109,7 +109,7 @@ function tryRow({ attempt, node, phase, shape, startedAt }: Try): TryRow {
 function jobRow(job: Job): JobRow {
   const { campaign, index, phase, outcome, verdict, attempt, node, failures, losses } = job
   // Of a job that has ended nothing changes any more.
-  const story = outcome === null ? [...job.story] : job.story
+  const story = outcome === null ? job.story.slice() : job.story
   const tries = job.tries.length === 0 ? noTries : job.tries.map(tryRow)
   return { campaign, index, phase, outcome, verdict, attempt, node, tries, failures, losses, story }
 }

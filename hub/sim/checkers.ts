@@ -4,6 +4,7 @@ import { createHash } from "node:crypto"
 import type { Move } from "../core/effects.ts"
 import type { CampaignId, IndexRange, NodeId, Rules } from "../core/model.ts"
 import type { JobRow, ResultRow, StoreReader, Write } from "../core/ports.ts"
+import { linesOf } from "../core/story.ts"
 import { brokenLine } from "../store/chain.ts"
 
 interface JobBook {
@@ -266,7 +267,7 @@ export class Checkers {
     }
     this.checkLedger(store)
     for (const job of store.liveJobs()) {
-      const story = job.story.map(
+      const story = linesOf(job.story).map(
         line => `    ${(line.at / 1000).toFixed(3)} s  ${line.event} (#${line.attempt} ${line.node})`,
       )
       this.say(`L1: job ${nameOf(job)} is ${job.phase}, and this is its story:\n${story.join("\n")}`)

@@ -1,6 +1,7 @@
 // Jobs that were cancelled before they began have no row, only a range. Here they look like rows again, for readers.
 import type { CampaignId } from "../core/model.ts"
 import type { JobRow } from "../core/ports.ts"
+import { storyOf } from "../core/story.ts"
 
 export interface CancelledRange {
   readonly first: number
@@ -21,7 +22,7 @@ export function cancelledJob(campaign: CampaignId, index: number, at: number): J
     tries: [],
     failures: 0,
     losses: 0,
-    story: [{ at, event: "cancelled before it began", phase: "ended", attempt: 0, node: null }],
+    story: storyOf([{ at, event: "cancelled before it began", phase: "ended", attempt: 0, node: null }]),
   }
 }
 

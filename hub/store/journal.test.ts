@@ -3,7 +3,8 @@ import { test } from "node:test"
 import fc from "fast-check"
 import type { NodeId, Phase } from "../core/model.ts"
 import type { JobRow } from "../core/ports.ts"
-import { journalRows, journalText } from "./journal.ts"
+import { storyOf } from "../core/story.ts"
+import { journalRows, journalText, storyIn } from "./journal.ts"
 import { jobRow } from "./store.suite.ts"
 
 const node = fc.option(fc.string({ unit: "binary" })) as fc.Arbitrary<NodeId | null>
@@ -14,7 +15,7 @@ const line = fc.record(
 )
 const live = fc
   .record(
-    { story: fc.array(line, { maxLength: 24 }), phase, node, attempt: fc.nat(), losses: fc.nat() },
+    { story: fc.array(line, { maxLength: 24 }).map(storyOf), phase, node, attempt: fc.nat(), losses: fc.nat() },
     { noNullPrototype: true },
   )
   .map((change): JobRow => {
@@ -28,4 +29,10 @@ test("what a batch writes of live jobs is read again as it was, whatever stands 
       assert.deepEqual(journalRows(journalText(rows)), rows)
     }),
   )
+})
+
+test("a story of before stories were one array is read as one", () => {
+  const text = `[[7,"offered","offered",1,"n1"],[9,"lost","queued",1,null]]`
+  assert.deepEqual(storyIn(text), [7, "offered", "offered", 1, "n1", 9, "lost", "queued", 1, null])
+  assert.deepEqual(storyIn("[]"), [])
 })

@@ -1,12 +1,14 @@
 // Live jobs between two checkpoints: each batch writes those that changed as one row of the journal, and keeps them here for
 // readers. A job's row of its own is written when it ends, or when the journal has grown enough to be put away.
 
-import type { CampaignId, NodeId, Phase, StoryLine, Try, Verdict } from "../core/model.ts"
+import type { CampaignId, NodeId, Phase, Try, Verdict } from "../core/model.ts"
 import type { JobRow, TryRow } from "../core/ports.ts"
+import type { Story } from "../core/story.ts"
 
 type TryLine = [attempt: number, node: NodeId, phase: Try["phase"], shape: number, startedAt: number | null]
-type HappeningLine = [at: number, event: string, phase: Phase, attempt: number, node: NodeId | null]
-type Line = [CampaignId, number, Phase, Verdict, number, NodeId | null, number, number, TryLine[], HappeningLine[]]
+type Line = [CampaignId, number, Phase, Verdict, number, NodeId | null, number, number, TryLine[], WrittenStory]
+/** Before stories were one array, each line was one. */
+type WrittenStory = Story | [at: number, event: string, phase: Phase, attempt: number, node: NodeId | null][]
 
 /** Jobs of one batch as JSON, one after the other. Arrays: half as many bytes as objects, and half the time. */
 export function journalText(rows: readonly JobRow[]): string {
@@ -14,41 +16,26 @@ export function journalText(rows: readonly JobRow[]): string {
 }
 
 function lineOf({ campaign, index, phase, verdict, attempt, node, failures, losses, tries, story }: JobRow): Line {
-  return [
-    campaign,
-    index,
-    phase,
-    verdict,
-    attempt,
-    node,
-    failures,
-    losses,
-    tries.map(lineOfTry),
-    story.map(lineOfHappening),
-  ]
+  return [campaign, index, phase, verdict, attempt, node, failures, losses, tries.map(lineOfTry), story]
 }
 
 export function triesText(tries: readonly TryRow[]): string {
   return JSON.stringify(tries.map(lineOfTry))
 }
 
-export function storyText(story: readonly StoryLine[]): string {
-  return JSON.stringify(story.map(lineOfHappening))
+export function storyText(story: Story): string {
+  return JSON.stringify(story)
 }
 
 function lineOfTry({ attempt, node, phase, shape, startedAt }: TryRow): TryLine {
   return [attempt, node, phase, shape, startedAt]
 }
 
-function lineOfHappening({ at, event, phase, attempt, node }: StoryLine): HappeningLine {
-  return [at, event, phase, attempt, node]
-}
-
 /** The jobs of one row, in the order in which they were written. */
 export function journalRows(text: string): JobRow[] {
   return (JSON.parse(text) as Line[]).map(line => {
     const [campaign, index, phase, verdict, attempt, node, failures, losses, tries, story] = line
-    const parts = { tries: triesOf(tries), story: storyOf(story) }
+    const parts = { tries: triesOf(tries), story: writtenStory(story) }
     return { campaign, index, phase, outcome: null, verdict, attempt, node, failures, losses, ...parts }
   })
 }
@@ -58,8 +45,12 @@ export function triesOf(tries: readonly ([number, NodeId, Try["phase"], number] 
   return tries.map(([attempt, node, phase, shape, startedAt = null]) => ({ attempt, node, phase, shape, startedAt }))
 }
 
-export function storyOf(story: readonly HappeningLine[]): StoryLine[] {
-  return story.map(([at, event, phase, attempt, node]) => ({ at, event, phase, attempt, node }))
+export function storyIn(text: string): Story {
+  return writtenStory(JSON.parse(text))
+}
+
+function writtenStory(story: WrittenStory): Story {
+  return Array.isArray(story[0]) ? (story as Story[]).flat() : (story as Story)
 }
 
 /** Jobs by campaign and index, with something to each. */

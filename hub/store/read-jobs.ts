@@ -3,7 +3,7 @@
 import type { CampaignId, NodeId, Outcome, Phase, Verdict } from "../core/model.ts"
 import type { JobFilter, JobRow } from "../core/ports.ts"
 import { cancelledJob, mergeByIndex } from "./cancelled.ts"
-import { type ByJob, storyOf, triesOf } from "./journal.ts"
+import { type ByJob, storyIn, triesOf } from "./journal.ts"
 import type { Db } from "./open.ts"
 import type { Columns } from "./row.ts"
 
@@ -188,7 +188,7 @@ function jobRow(c: Columns): JobRow {
     failures: c.failures as number,
     losses: c.losses as number,
     tries: triesOf(JSON.parse(c.tries as string)),
-    story: storyOf(JSON.parse(c.story as string)),
+    story: storyIn(c.story as string),
   }
 }
 
@@ -205,6 +205,6 @@ function endedRow(c: Columns): JobRow {
     failures: c.failures as number,
     losses: c.losses as number,
     tries: [],
-    story: storyOf(JSON.parse(c.story as string)),
+    story: storyIn(c.story as string),
   }
 }

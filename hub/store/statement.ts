@@ -3,8 +3,20 @@
 export type Value = string | number | Uint8Array | null
 
 export function insert(table: string, columns: string, conflict = ""): string {
-  const holes = columns.split(",").map(() => "?")
-  return `INSERT INTO ${table} (${columns}) VALUES (${holes.join(", ")}) ${conflict}`
+  return `INSERT INTO ${table} (${columns}) VALUES (${holes(columns)}) ${conflict}`
+}
+
+/** With some columns' values spelled out in the statement. */
+export function insertWith(fixed: Readonly<Record<string, string>>, table: string, columns: string): string {
+  const names = [columns, ...Object.keys(fixed)].join(", ")
+  return `INSERT INTO ${table} (${names}) VALUES (${[holes(columns), ...Object.values(fixed)].join(", ")})`
+}
+
+function holes(columns: string): string {
+  return columns
+    .split(",")
+    .map(() => "?")
+    .join(", ")
 }
 
 export function replaced(key: string, columns: string): string {

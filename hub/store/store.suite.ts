@@ -6,6 +6,7 @@ import { noCounts, noTotals } from "../core/change.ts"
 import type { CampaignId, LogRef, NodeId, StoryLine } from "../core/model.ts"
 import type { CampaignRow, JobRow, NodeRow, ResultRow, Store, TokenRow, Write } from "../core/ports.ts"
 import { noRules } from "../core/rules.ts"
+import { linesOf, storyOf } from "../core/story.ts"
 import type { LaunchId } from "../core/volunteers.ts"
 import { PARAMETER_PAGE_LINES } from "../limits.ts"
 
@@ -71,7 +72,7 @@ export function jobRow(campaign: number, index: number, changes: Partial<JobRow>
     node: "n1" as NodeId,
     failures: 0,
     losses: 0,
-    story: [line],
+    story: storyOf([line]),
     ...changes,
   }
 }
@@ -339,7 +340,7 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       assert.deepEqual(store.cancelledRanges(one), [{ first: 10, last: 999_999 }])
       assert.equal(store.job(one, 9), null)
       assert.equal(store.job(one, 10)?.outcome, "cancelled")
-      assert.equal(store.job(one, 999_999)?.story[0]?.at, WALL_MS)
+      assert.equal(linesOf(store.job(one, 999_999)?.story ?? [])[0]?.at, WALL_MS)
       assert.equal(store.job(one, 1_000_000), null)
       assert.deepEqual(store.liveJobs(), [])
       assert.deepEqual(indices(store.jobs(one, { fromIndex: 500_000, limit: 3 })), [500_000, 500_001, 500_002])

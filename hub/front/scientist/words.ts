@@ -19,6 +19,7 @@ import { parseDigest } from "../../../proto/wire/digest.ts"
 import { CahError } from "../../core/errors.ts"
 import type { BlobRef, CampaignId, LogRef, Node, Outcome, Phase, Verdict } from "../../core/model.ts"
 import type { CampaignRow, JobRow, ResultRow } from "../../core/ports.ts"
+import { linesOf } from "../../core/story.ts"
 import { busySlots, type NodeStateName, nodeState } from "../node-state.ts"
 
 export const wirePhases: Record<Phase, WirePhase> = {
@@ -154,7 +155,7 @@ export function wireJob({ job, result, line, whole }: JobView): MessageInitShape
     ...(result === null ? {} : { result: wireResult(result) }),
     ...(line === null ? {} : { parameters: { line } }),
     story: whole
-      ? job.story.map(({ at, event, phase, attempt, node }) => ({
+      ? linesOf(job.story).map(({ at, event, phase, attempt, node }) => ({
           at: timestampFromMs(at),
           event,
           phase: wirePhases[phase],

@@ -1,0 +1,2 @@
+-- A story is written as one array, where each of its lines was one (hub/core/story.ts). Rows of before stay as they are: both are read.
+-- breaking: an older hub reads the lines alone.
