@@ -2,7 +2,7 @@
 // under way changes nothing and is answered "stale", so that the agent cleans up.
 import { ATTEMPT_SLACK_MS, OFFER_MS } from "../limits.ts"
 import {
-  change,
+  changed,
   liveJob,
   queueAgain,
   type Stage,
@@ -50,20 +50,14 @@ function newJob(campaign: Campaign, index: number): Job {
 export function offer(stage: Stage, node: Node, campaign: Campaign, job: Job, shape: number): void {
   const attempt = job.attempt + 1
   const event = job.tries.length === 0 ? "offered" : "offered a second time: the first is slow, and this node is idle"
-  change(stage, campaign, job, { event, about: { attempt, node: node.id } }, () => {
-    job.attempt = attempt
-    job.node = node.id
-    begin(stage, node, campaign, job, {
-      attempt,
-      node: node.id,
-      phase: "offered",
-      shape,
-      sinceMs: stage.now.nowMs,
-      startedMs: null,
-      startedAt: null,
-    })
-  })
-  const { link } = node
+  const { tries } = job
+  const { id, link } = node
+  job.attempt = attempt
+  job.node = id
+  const { nowMs } = stage.now
+  const one: Try = { attempt, node: id, phase: "offered", shape, sinceMs: nowMs, startedMs: null, startedAt: null }
+  begin(stage, node, campaign, job, one)
+  changed(stage, campaign, job, tries, event, one)
   stage.effects.speech.push({ kind: "Offer", link: link!, campaign: campaign.id, index: job.index, attempt, shape })
 }
 
@@ -149,12 +143,12 @@ export function advance(
   phase: Try["phase"],
   event: string,
 ): void {
-  change(stage, campaign, job, { event, about: one }, () => {
-    one.phase = phase
-    if (one.startedMs !== null || !hasStarted(phase)) return
+  one.phase = phase
+  if (one.startedMs === null && hasStarted(phase)) {
     one.startedMs = stage.now.nowMs
     one.startedAt = stage.now.wallMs
-  })
+  }
+  changed(stage, campaign, job, job.tries, event, one)
 }
 
 /** When it was offered; of one that an earlier life of the hub heard to run, when it began to. */
@@ -219,25 +213,24 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
     if (isRetried(campaign, job, result)) {
       campaign.totals.retries++
       const event = `${storyOf(result)}; further tries: ${campaign.rules.retryMax - job.failures + 1}`
-      change(stage, campaign, job, { event, about }, () => {
-        job.tries = triesBut(job, one)
-        job.node = job.tries[0]?.node ?? null
-      })
+      const { tries } = job
+      job.tries = triesBut(job, one)
+      job.node = job.tries[0]?.node ?? null
+      changed(stage, campaign, job, tries, event, about)
       if (job.tries.length === 0) queueLater(stage, campaign, job, backoffMs(job.failures))
       return "accepted"
     }
   }
   const others = triesBut(job, one)
-  const { index } = job
+  const { index, tries } = job
   campaign.totals.stageoutBytes += bytesOf(result)
   const row = resultRow(campaign.id, index, about.attempt, node.id, result)
   stage.effects.writes.push({ kind: "result", row })
   giveCredit(stage, campaign, one, row)
-  change(stage, campaign, job, { event: storyOf(result), about }, () => {
-    job.outcome = result.outcome
-    job.node = node.id
-    job.tries = noTries
-  })
+  job.outcome = result.outcome
+  job.node = node.id
+  job.tries = noTries
+  changed(stage, campaign, job, tries, storyOf(result), about)
   updateLane(stage.state, campaign)
   for (const other of others) stopOn(stage, campaign.id, index, other, "another node was first")
   return "accepted"
@@ -298,7 +291,9 @@ export function revive(
   const started = hasStarted(phase) ? { startedMs: nowMs, startedAt: wallMs } : { startedMs: null, startedAt: null }
   const one: Try = { attempt: job.attempt, node: node.id, phase, shape: 0, sinceMs: nowMs, ...started }
   campaign.again.delete(job.index)
-  change(stage, campaign, job, { event, about: one }, () => begin(stage, node, campaign, job, one))
+  const { tries } = job
+  begin(stage, node, campaign, job, one)
+  changed(stage, campaign, job, tries, event, one)
   updateLane(stage.state, campaign)
 }
 
@@ -331,10 +326,10 @@ export function lose(stage: Stage, campaign: Campaign, job: Job, one: Try | null
   const others = triesBut(job, one)
   const spent = others.length === 0 && job.losses > campaign.rules.lossMax
   const more = spent ? `; given up after ${job.losses} lost attempts` : others.length > 0 ? "; another goes on" : ""
-  change(stage, campaign, job, { event: `${event}${more}`, about: one }, () => {
-    job.tries = others
-    if (spent) job.outcome = "lost"
-  })
+  const { tries } = job
+  job.tries = others
+  if (spent) job.outcome = "lost"
+  changed(stage, campaign, job, tries, `${event}${more}`, one)
   if (others.length === 0 && !spent) queueLater(stage, campaign, job, backoffMs(job.losses))
   updateLane(stage.state, campaign)
 }
@@ -345,10 +340,10 @@ export function lose(stage: Stage, campaign: Campaign, job: Job, one: Try | null
  */
 export function displace(stage: Stage, campaign: Campaign, job: Job, one: Try, event: string): void {
   campaign.totals.preemptions++
-  change(stage, campaign, job, { event, about: one }, () => {
-    job.tries = triesBut(job, one)
-    if (job.node === one.node) job.node = job.tries[0]?.node ?? null
-  })
+  const { tries } = job
+  job.tries = triesBut(job, one)
+  if (job.node === one.node) job.node = job.tries[0]?.node ?? null
+  changed(stage, campaign, job, tries, event, one)
   if (job.phase === "queued") queueAgain(stage.state, campaign, job.index)
 }
 

@@ -3,7 +3,7 @@
 import { PARAMETER_PAGE_LINES } from "../limits.ts"
 import {
   allEnded,
-  change,
+  changed,
   keyOf,
   liveCount,
   noCounts,
@@ -185,10 +185,9 @@ function cancelStarted(stage: Stage, campaign: Campaign, first: number, last: nu
   for (const job of [...campaign.jobs.values()]) {
     if (job.index < first || job.index > last) continue
     const { tries } = job
-    change(stage, campaign, job, { event, about: job }, () => {
-      job.outcome = "cancelled"
-      job.tries = []
-    })
+    job.outcome = "cancelled"
+    job.tries = []
+    changed(stage, campaign, job, tries, event, job)
     for (const one of tries) stopOn(stage, campaign.id, job.index, one, event)
   }
 }

@@ -1,5 +1,5 @@
 // The primitives of change: a job, its counts and its story change together; lanes of ready campaigns and the list of
-// nodes with room are kept true. Everything in core that changes a job goes through change().
+// nodes with room are kept true. Everything in core that changes a job says so to changed().
 import { HELD_MAX } from "../limits.ts"
 import type { Effects } from "./effects.ts"
 import {
@@ -14,6 +14,7 @@ import {
   type Occasion,
   type Outcome,
   type State,
+  type StoryLine,
   type Totals,
   type Try,
 } from "./model.ts"
@@ -30,11 +31,8 @@ export interface Stage {
   readonly effects: Effects
 }
 
-/** What happened to a job, for its story; `about` is the attempt that it happened to. */
-export interface Happening {
-  readonly event: string
-  readonly about: { readonly attempt: number; readonly node: NodeId | null }
-}
+/** The attempt that something happened to, for the story. */
+export type About = Pick<StoryLine, "attempt" | "node">
 
 /** A job to which nothing has happened yet. */
 export function untouchedJob(campaign: CampaignId, index: number): Job {
@@ -54,18 +52,20 @@ export function untouchedJob(campaign: CampaignId, index: number): Job {
   }
 }
 
-/** Changes a job that has not ended by `mutate`, and everything that follows from it. */
-export function change(
+/**
+ * A job that had not ended was changed: everything that follows from it. `tries` are those that it had before. Said afterwards,
+ * since a function that makes the change would be another object for each.
+ */
+export function changed(
   stage: Stage,
   campaign: Campaign,
   job: Job,
-  { event, about }: Happening,
-  mutate: () => void,
+  tries: readonly Try[],
+  event: string,
+  about: About,
 ): void {
   const from = job.phase
-  const { tries } = job
-  campaign.counts[countOf(job)]--
-  mutate()
+  campaign.counts[from as Exclude<typeof from, "ended">]--
   if (job.tries !== tries) countTries(stage, campaign, tries, job.tries)
   job.phase = phaseOf(job)
   campaign.counts[countOf(job)]++

@@ -1,7 +1,7 @@
 // Jobs held one by one. A job that has not begun gets a row of its own by it, which the campaign's cursor steps over.
 import { HOLD_JOBS_MAX } from "../limits.ts"
 import { gaps, merged } from "./campaigns.ts"
-import { change, queueAgain, type Stage, untouchedJob, updateLane } from "./change.ts"
+import { changed, queueAgain, type Stage, untouchedJob, updateLane } from "./change.ts"
 import { CahError } from "./errors.ts"
 import type { JobsHeld } from "./events.ts"
 import type { Campaign, Job } from "./model.ts"
@@ -49,9 +49,8 @@ function untouchedIn(campaign: Campaign, ranges: JobsHeld["ranges"]): number[] {
 
 function turn(stage: Stage, campaign: Campaign, job: Job, held: boolean): 1 {
   const event = held ? "held by its owner" : "resumed by its owner"
-  change(stage, campaign, job, { event, about: job }, () => {
-    job.held = held
-  })
+  job.held = held
+  changed(stage, campaign, job, job.tries, event, job)
   if (held) campaign.again.delete(job.index)
   else queueAgain(stage.state, campaign, job.index)
   return 1
