@@ -22,7 +22,7 @@ import type { Campaign, CampaignId, IndexRange } from "./model.ts"
 import type { CampaignRow } from "./ports.ts"
 import { dropDemand, takeDemand } from "./queue.ts"
 import { book, unbook } from "./reservations.ts"
-import { endedWell, wantsOf } from "./rules.ts"
+import { endedWell } from "./rules.ts"
 
 export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): void {
   const { state, effects, now } = stage
@@ -58,7 +58,7 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
     ...order,
     id,
     account: { owner, project, bestEffort: rules.bestEffort },
-    demand: takeDemand(state.queue, order, rules, wantsOf(rules)),
+    demand: takeDemand(state.queue, order, rules),
     queued: false,
     early: isEarly,
     hasParameters: lines !== null,

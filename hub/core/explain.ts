@@ -124,7 +124,7 @@ function standing(
   node: Node,
   campaign: Campaign,
   shapes: readonly Needs[],
-  wants = campaign.demand.wants,
+  wants = campaign.demand.condition.wants,
 ) {
   const lacks = (why: Hindrance, what: string) => ({ why, what })
   if (wants !== null && !matches(wants, node.facts)) return lacks("property", failing(wants, node.facts)[0]!)
@@ -234,9 +234,13 @@ function remedies(state: State, campaign: Campaign, nodes: readonly Node[]) {
     const value = key === "slots" ? most : Math.floor(most / 1024 ** 2) * 1024 ** 2
     if (value <= 0 || value >= need) continue
     const change = `-l ${name}=${key === "slots" ? value : printValue(name, value)}`
-    found.push({ change, nodes: wouldRun([{ ...campaign.needs, [key]: value }], demand.wants), step: 1 - value / need })
+    found.push({
+      change,
+      nodes: wouldRun([{ ...campaign.needs, [key]: value }], demand.condition.wants),
+      step: 1 - value / need,
+    })
   }
-  for (const { change, wants } of weaker(demand.wants)) {
+  for (const { change, wants } of weaker(demand.condition.wants)) {
     found.push({ change, nodes: wouldRun(demand.shapes, wants), step: 2 })
   }
   if (campaign.rules.bestEffort && readyJobs(campaign) > 0) {

@@ -11,6 +11,8 @@ export interface Ranked {
 
 export class Heap<T extends Ranked> {
   private readonly entries: T[] = []
+  /** Theirs. Beside them, so that most comparisons touch no entry: those of a large heap are all over the memory. */
+  private readonly keys: number[] = []
 
   get top(): T | undefined {
     return this.entries[0]
@@ -27,16 +29,17 @@ export class Heap<T extends Ranked> {
 
   add(entry: T): void {
     this.entries.push(entry)
+    this.keys.push(entry.key)
     this.rise(entry, this.entries.length - 1)
   }
 
   remove(entry: T): void {
     const last = this.entries.pop()!
+    this.keys.pop()
     const { at } = entry
     entry.at = -1
     if (last === entry) return
-    last.at = at
-    this.entries[at] = last
+    this.put(last, at)
     this.moved(last)
   }
 
@@ -47,38 +50,39 @@ export class Heap<T extends Ranked> {
   }
 
   private rise(entry: T, from: number): void {
-    const { entries } = this
     let hole = from
     while (hole > 0) {
       const parent = (hole - 1) >> 1
-      const above = entries[parent]!
-      if (before(above, entry)) break
-      entries[hole] = above
-      above.at = hole
+      if (this.isBefore(parent, entry)) break
+      this.put(this.entries[parent]!, hole, this.keys[parent])
       hole = parent
     }
-    entries[hole] = entry
-    entry.at = hole
+    this.put(entry, hole)
   }
 
   private sink(entry: T, from: number): void {
-    const { entries } = this
+    const { entries, keys } = this
     let hole = from
     for (;;) {
       let child = 2 * hole + 1
       if (child >= entries.length) break
-      if (child + 1 < entries.length && before(entries[child + 1]!, entries[child]!)) child++
-      const below = entries[child]!
-      if (before(entry, below)) break
-      entries[hole] = below
-      below.at = hole
+      if (child + 1 < entries.length && this.isBefore(child + 1, entries[child]!, keys[child])) child++
+      if (!this.isBefore(child, entry)) break
+      this.put(entries[child]!, hole, keys[child])
       hole = child
     }
-    entries[hole] = entry
-    entry.at = hole
+    this.put(entry, hole)
   }
-}
 
-function before(a: Ranked, b: Ranked): boolean {
-  return a.key !== b.key ? a.key < b.key : a.number < b.number
+  private put(entry: T, at: number, key = entry.key): void {
+    this.entries[at] = entry
+    this.keys[at] = key
+    entry.at = at
+  }
+
+  /** Whether what is there is before the other. */
+  private isBefore(at: number, other: T, otherKey = other.key): boolean {
+    const key = this.keys[at]!
+    return key !== otherKey ? key < otherKey : this.entries[at]!.number < other.number
+  }
 }

@@ -7,7 +7,7 @@ import type { CampaignId, Needs, Node, Now, Rules, Shape, State } from "./model.
 import { type Demand, goesBefore, type Lane, nextCampaign, type Rank, ranks } from "./queue.ts"
 import { type Expectation, expectation, jobsIn } from "./reservations.ts"
 import { fittingShape, freeRoom, readyJobs } from "./room.ts"
-import { suits, wantsOf } from "./rules.ts"
+import { suits } from "./rules.ts"
 import { ownerKey, shareOf, usedBy, weightAt } from "./usage.ts"
 
 /** The part of an order that matters here. */
@@ -30,7 +30,7 @@ export interface Judgement {
 
 export function judge(state: State, wish: Wish, now: Now): Judgement {
   const { rules } = wish
-  const demand = demandOf(wish)
+  const demand = demandOf(state, wish)
   const trouble = rules.inside === null ? unservable(state, demand) : misplaced(state, rules.inside, demand)
   const warnings: string[] = []
   let refusal: string | null = null
@@ -43,11 +43,11 @@ export function judge(state: State, wish: Wish, now: Now): Judgement {
   return { refusal, warnings, expectation: expected }
 }
 
-type AskedOfNodes = Pick<Demand, "shapes" | "property" | "wants">
+type AskedOfNodes = Pick<Demand, "shapes" | "condition">
 
-function demandOf({ needs, rules }: Wish): AskedOfNodes {
+function demandOf({ queue }: State, { needs, rules }: Wish): AskedOfNodes {
   const shapes = [needs, ...rules.shapes.map(shape => shape.needs)]
-  return { shapes, property: rules.property, wants: wantsOf(rules) }
+  return { shapes, condition: queue.conditionOf(rules.property) }
 }
 
 /** Whether the node could run it when empty, connected or not. */
@@ -74,7 +74,7 @@ function nearest(nodes: readonly Node[], demand: AskedOfNodes): string {
   if (suited.length === 0) {
     const lacks = new Map<string, number>()
     for (const { facts } of nodes) {
-      for (const part of failing(demand.wants!, facts)) lacks.set(part, (lacks.get(part) ?? 0) + 1)
+      for (const part of failing(demand.condition.wants!, facts)) lacks.set(part, (lacks.get(part) ?? 0) + 1)
     }
     const [part, count] = [...lacks].sort((a, b) => b[1] - a[1])[0]!
     return nodes.length === 1
@@ -168,7 +168,7 @@ export interface Prospect extends Judgement {
 }
 
 export function prospect(state: State, wish: Wish, now: Now): Prospect {
-  const demand = demandOf(wish)
+  const demand = demandOf(state, wish)
   const [first] = demand.shapes as [Needs]
   let [nodesOnline, nodesAway, jobsNow, jobsAtOnce] = [0, 0, 0, 0]
   for (const node of state.nodes.values()) {

@@ -262,6 +262,8 @@ export interface Held {
 
 export interface Node {
   readonly id: NodeId
+  /** From 0, in the order in which the hub came to know them. */
+  readonly number: number
   readonly account: string
   name: string
   /** Raw ed25519 key. */
@@ -277,8 +279,6 @@ export interface Node {
   properties: Readonly<Record<string, string>>
   /** What properties are judged by: those it reports and those we know, by lower-case name. */
   facts: NodeProperties
-  /** Judgements already made, by the property's text. */
-  readonly judged: Map<string, boolean>
   /** When it is usually there. */
   readonly presence: Presence
   drained: boolean

@@ -43,7 +43,7 @@ export function onNodeHello(stage: Stage, event: NodeHello): void {
   node.diskBytes = event.diskBytes
   node.properties = event.properties
   node.facts = factsOf(node)
-  node.judged.clear()
+  state.queue.forgetJudgements(node)
   renew(node, now.nowMs)
   effects.nodes.add(node)
 
@@ -112,6 +112,7 @@ function reconcile(stage: Stage, node: Node, holding: NodeHello["holding"][numbe
 function newNode({ state, now }: Stage, event: NodeHello): Node {
   const node: Node = {
     id: event.node,
+    number: state.nodes.size,
     account: event.account,
     name: event.name,
     publicKey: event.publicKey,
@@ -124,7 +125,6 @@ function newNode({ state, now }: Stage, event: NodeHello): Node {
     diskBytes: 0,
     properties: {},
     facts: {},
-    judged: new Map(),
     presence: noPresence(now.wallMs),
     drained: false,
     revoked: false,
@@ -227,7 +227,7 @@ export function nodeRow(node: Node, wallMs: number): NodeRow {
     leaseArmed: _armed,
     held: _held,
     facts: _facts,
-    judged: _judged,
+    number: _number,
     ...row
   } = node
   return { ...row, properties: { ...node.properties }, presence: presenceBytes(presence), lastSeenAt: wallMs }

@@ -12,7 +12,7 @@ import { countPlaced, settlePlaced } from "./queue.ts"
 import { countCrossing } from "./reservations.ts"
 import { freeRoom, readyJobs, take } from "./room.ts"
 import { shapeOf } from "./rules.ts"
-import { type Asked, type Choice, choose, everything, newcomers, type Room } from "./schedule.ts"
+import { type Asked, type Choice, choose, newcomers, type Room } from "./schedule.ts"
 
 interface Open extends Room {
   places: number
@@ -21,8 +21,7 @@ interface Open extends Room {
 export function placeWork(stage: Stage): void {
   const { queue, freed } = stage.state
   if (!queue.isEmpty) {
-    const all = everything(queue)
-    fill(stage, ofNodes(stage, freed, all))
+    fill(stage, ofNodes(stage, freed, null))
     fill(stage, ofContainers(stage, freed))
     if (queue.fresh.size > 0) {
       fillWithNewcomers(stage)
@@ -75,7 +74,7 @@ function putOnto(stage: Stage, open: Open, { lane, campaign, index, shape }: Cho
   state.claims.delete(node.id)
   // What is left of it is anybody's.
   open.claim = null
-  open.asked = everything(state.queue)
+  open.asked = null
 }
 
 function* ofNodes({ state }: Stage, ids: Iterable<NodeId>, asked: Asked): Generator<Open> {

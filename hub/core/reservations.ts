@@ -32,7 +32,7 @@ export interface Booking {
 /** Of jobs like this on the nodes that the hub knows, less what others have reserved. */
 export function expectation(
   state: State,
-  wanted: { readonly demand: Pick<Demand, "shapes" | "property" | "wants">; readonly total: number },
+  wanted: { readonly demand: Pick<Demand, "shapes" | "condition">; readonly total: number },
   window: { readonly startAt: number; readonly endAt: number },
   now: Now,
 ): Expectation {

@@ -13,7 +13,6 @@ import type { JobRow, StoreReader } from "./ports.ts"
 import { presenceOf } from "./presence.ts"
 import { Queue, takeDemand } from "./queue.ts"
 import { readyJobs } from "./room.ts"
-import { wantsOf } from "./rules.ts"
 import { projectKey, restoreUsage, useSlots } from "./usage.ts"
 
 export function emptyState(): State {
@@ -56,8 +55,8 @@ export function restore(
   for (const { owner, share } of store.shares()) state.shares.set(owner, share)
   for (const { lastSeenAt: _seen, ...row } of store.nodes()) {
     const presence = presenceOf(row.presence, now.wallMs)
-    const fresh = { link: null, leaseUntilMs: 0, leaseArmed: false, held: new Map(), judged: new Map() }
-    state.nodes.set(row.id, { ...row, ...fresh, presence, facts: factsOf(row) })
+    const fresh = { link: null, leaseUntilMs: 0, leaseArmed: false, held: new Map() }
+    state.nodes.set(row.id, { ...row, ...fresh, number: state.nodes.size, presence, facts: factsOf(row) })
   }
   for (const { endedAt: _ended, slots, memoryBytes, diskBytes, ...row } of store.liveCampaigns()) {
     const skipped = store.cancelledRanges(row.id).filter(range => range.last >= row.cursor)
@@ -65,7 +64,7 @@ export function restore(
     const { owner, project, rules, walltimeMs } = row
     const derived = {
       account: { owner, project, bestEffort: rules.bestEffort },
-      demand: takeDemand(state.queue, { needs, walltimeMs }, rules, wantsOf(rules)),
+      demand: takeDemand(state.queue, { needs, walltimeMs }, rules),
       early: rules.reservation !== null && rules.reservation.startAt > now.wallMs,
     }
     const fresh = {

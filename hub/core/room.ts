@@ -14,7 +14,9 @@ export function readyJobs(campaign: Campaign): number {
  * attempt that the node is still stopping has its room there: its job goes elsewhere, or waits. Null: none.
  */
 export function indexFor(campaign: Campaign, node: Node): number | null {
-  for (const index of campaign.again) if (!node.held.has(jobId(campaign.id, index))) return index
+  // Mostly there is none, and nothing is made to find that out: this is asked for every job that is placed.
+  if (campaign.again.size > 0)
+    for (const index of campaign.again) if (!node.held.has(jobId(campaign.id, index))) return index
   let { cursor } = campaign
   for (const { first, last } of campaign.skipped) {
     if (first > cursor) break

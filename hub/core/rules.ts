@@ -1,5 +1,4 @@
 // Rules of a campaign and what they mean: shapes, further tries, what counts as having ended well.
-import { matches, type Property, parseProperty } from "../../proto/wire/property.ts"
 import { LOSS_MAX } from "../limits.ts"
 import type { Campaign, Counts, Job, Node, Result, Rules, Shape } from "./model.ts"
 import type { Demand } from "./queue.ts"
@@ -20,23 +19,9 @@ export const noRules: Rules = {
   notices: [],
 }
 
-/** Judgements kept per node; more properties than this at once are judged anew each time. */
-const JUDGED_MAX = 1_000
-
 /** Whether the node has the properties that are wanted. */
-export function suits(node: Node, { wants, property }: Pick<Demand, "wants" | "property">): boolean {
-  if (wants === null) return true
-  let suited = node.judged.get(property)
-  if (suited === undefined) {
-    suited = matches(wants, node.facts)
-    if (node.judged.size >= JUDGED_MAX) node.judged.clear()
-    node.judged.set(property, suited)
-  }
-  return suited
-}
-
-export function wantsOf(rules: Rules): Property | null {
-  return rules.property === "" ? null : parseProperty(rules.property)
+export function suits(node: Node, { condition }: Pick<Demand, "condition">): boolean {
+  return condition.isMetBy(node)
 }
 
 /** By number, from 0: the campaign's own, then those of its rules. */

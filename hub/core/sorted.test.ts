@@ -24,6 +24,18 @@ test("a sorted set is what a sorted array would be, whatever is added and taken 
   )
 })
 
+test("the first of those that are meant is found, unless another one is before it", () => {
+  const sorted = new Sorted<number>((a, b) => a - b)
+  for (let value = 0; value < 2_000; value += 2) sorted.add(value)
+  const from = (least: number) => (value: number) => value >= least
+  assert.equal(sorted.find(from(0), null), 0)
+  assert.equal(sorted.find(from(1_501), null), 1_502)
+  assert.equal(sorted.find(from(1_501), 1_601), 1_502)
+  assert.equal(sorted.find(from(1_501), 1_401), 1_401)
+  assert.equal(sorted.find(from(2_000), null), null)
+  assert.equal(sorted.find(from(2_000), 2_001), 2_001)
+})
+
 test("a heap gives its entries by key and number, however keys are moved and entries taken out", () => {
   const change = fc.tuple(fc.constantFrom("move", "remove", "take"), fc.nat(200), fc.nat(20))
   fc.assert(

@@ -55,25 +55,38 @@ export class Sorted<T> {
     for (const chunk of this.chunks) for (const entry of chunk) if (!visit(entry)) return
   }
 
+  /** The first of those that are meant and of this other one, which need not be in it. */
+  find(isMeant: (entry: T) => boolean, other: T | null): T | null {
+    for (const chunk of this.chunks) {
+      for (const entry of chunk) {
+        if (other !== null && this.compare(entry, other) >= 0) return other
+        if (isMeant(entry)) return entry
+      }
+    }
+    return other
+  }
+
   /** The first chunk whose last entry is not before this one; the last chunk if there is none. */
   private chunkOf(entry: T): number {
     const { chunks } = this
-    const at = firstWhere(chunks.length, i => this.compare(chunks[i]!.at(-1)!, entry) >= 0)
-    return Math.max(0, Math.min(at, chunks.length - 1))
+    let [low, high] = [0, Math.max(0, chunks.length - 1)]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      const chunk = chunks[middle]!
+      if (this.compare(chunk[chunk.length - 1]!, entry) >= 0) high = middle
+      else low = middle + 1
+    }
+    return low
   }
 
+  /** The first entry that is not before this one; the length if there is none. */
   private placeIn(chunk: readonly T[], entry: T): number {
-    return firstWhere(chunk.length, i => this.compare(chunk[i]!, entry) >= 0)
+    let [low, high] = [0, chunk.length]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.compare(chunk[middle]!, entry) >= 0) high = middle
+      else low = middle + 1
+    }
+    return low
   }
-}
-
-/** The lowest of 0 … length - 1 for which it holds, if it holds for all above; else length. */
-function firstWhere(length: number, holds: (at: number) => boolean): number {
-  let [low, high] = [0, length]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (holds(middle)) high = middle
-    else low = middle + 1
-  }
-  return low
 }

@@ -95,7 +95,7 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
       leaseUntilMs: 0,
       leaseArmed: false,
       facts: {},
-      judged: new Map(),
+      number: 0,
       presence: noPresence(0),
       ...rest,
       id,

@@ -97,7 +97,7 @@ export const prose: Readonly<Record<RowName, Prose>> = {
       "What placing one job costs the core with a full queue of many users, conditions and shapes, fair shares and priorities included, and whether that grows with the queue or with the nodes. No peer here has all of these at once: the target is absolute.",
     causes: {
       "core: a decision":
-        "A node with room is held against each different demand, one look-up each, before the next lane is chosen: the figure is the number of demands, which is large here. It does not grow with the queue's length but for the caches that a larger one misses.",
+        "A node with room is held against the few demands that stand before the one that is served, then against what its owner has. What is left is mostly memory that is in no cache: another owner's campaigns and another node each time, and a job's own objects, which are new.",
     },
   },
   soak: {
