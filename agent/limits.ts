@@ -87,6 +87,8 @@ export const PING_MISSES_MAX = 2
 export const LINK_WATCH_MS = 1_000
 /** Nothing moves on a stream, or nothing of ours is taken, for this long: it is given up and tried again. Above the hub's. */
 export const STUCK_MS = 90_000
+/** Of all that come in, windows are wider until they are so much together; then each is the least. */
+export const WINDOWS_BYTES = 1024 * 1024
 /** At a close the goodbye to the hub may take this long. */
 export const CLOSE_MS = 5_000
 /** WebSocket fragments of one message. Our hub never fragments; a proxy may. */

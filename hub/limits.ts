@@ -237,6 +237,8 @@ export const FRAGMENTS_MAX = 64
 export const LINKS_BUFFER_MAX_BYTES = 256 * 1024 * 1024
 /** Transfers over all links: each holds a file open. */
 export const LINKS_STREAMS_MAX = 4_096
+/** Of all that come in, windows are wider until they are so much together; then each is the least. */
+export const LINKS_WINDOWS_BYTES = 64 * 1024 * 1024
 /** One stageout. */
 export const STAGEOUT_MAX_BYTES = 2 * 1024 * 1024 * 1024
 /** Different blobs that one attempt may send: three when all goes well, and as many after each restart of its agent. */
@@ -308,8 +310,10 @@ export const PARAMETER_PAGES_KEPT = 64
 export const ERROR_GROUPS_READ = 10_000
 /** Rows of blobs read, or forgotten, at once: about a millisecond. */
 export const BLOB_ROWS_PAGE = 1_000
-/** A blob is read in pieces of this: a chunk of a stream. */
-export const BLOB_PIECE_BYTES = 64 * 1024
+/** A blob is read in pieces of this: four chunks of a stream. Each costs a turn in one of Node's threads, whatever its size. */
+export const BLOB_PIECE_BYTES = 256 * 1024
+/** In smaller ones, of a chunk at least, while so many are read that their pieces would come to more than this. */
+export const BLOB_PIECES_BYTES = 64 * 1024 * 1024
 /** An unfinished upload is hashed anew in pieces of this when it is resumed: 0.15 ms of the loop each. */
 export const BLOB_REHASH_BYTES = 256 * 1024
 /** An upload is made durable each time so much has come, so that finishing it does not wait for gigabytes. */

@@ -211,6 +211,7 @@ export class DialledLink implements Link {
         logSource,
         clock,
         log,
+        isSheltered: this.#url.protocol === "wss:" || isLoopback(this.#url),
         onEvent: event => onEvent(event),
         opened: hubMs => this.#opened(hubMs),
         ended: end => this.#ended(end),
@@ -292,8 +293,7 @@ export function agentUrl(hubUrl: string, insecure: boolean): URL {
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     throw new Failure(`${hubUrl} must begin with https:// (or http:// on this machine)`, { final: true })
   }
-  const isLoopback = url.hostname === "localhost" || url.hostname === "[::1]" || /^127\./.test(url.hostname)
-  if (url.protocol === "http:" && !isLoopback && !insecure) {
+  if (url.protocol === "http:" && !isLoopback(url) && !insecure) {
     const advice = "use https://, or say --insecure if the network between is your own"
     throw new Failure(`${hubUrl} would carry everything in plain text to another machine; ${advice}`, { final: true })
   }
@@ -301,6 +301,10 @@ export function agentUrl(hubUrl: string, insecure: boolean): URL {
   agent.protocol = url.protocol === "https:" ? "wss:" : "ws:"
   agent.pathname = `${url.pathname.replace(/\/$/, "")}/agent`
   return agent
+}
+
+function isLoopback({ hostname }: URL): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || /^127\./.test(hostname)
 }
 
 /** Opens the TCP connection to another address, while TLS asks for the hub's name and checks its certificate as ever. */

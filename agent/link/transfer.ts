@@ -3,12 +3,12 @@
 // no honest hub sends is a FrameError. The frames' order is described in proto/wire/link.ts.
 import type { AttemptId as WireAttempt, Blob as WireBlob } from "../../proto/gen/cah/v1/job_pb.ts"
 import { StreamError, StreamKind, type StreamOpened } from "../../proto/gen/cah/v1/link_pb.ts"
-import { Inlet } from "../../proto/wire/chunk.ts"
+import { Inlet, windowOf } from "../../proto/wire/chunk.ts"
 import type { Outbox, Outlet } from "../../proto/wire/flow.ts"
 import { type AgentBodyInit, FrameError, LOG_STREAMS_MAX, STREAMS_MAX, safeInteger } from "../../proto/wire/frame.ts"
 import type { AttemptName, BlobRef } from "../core/model.ts"
 import { type Clock, Failure, type LogSource, type OutputName } from "../core/ports.ts"
-import { STUCK_MS } from "../limits.ts"
+import { STUCK_MS, WINDOWS_BYTES } from "../limits.ts"
 import { failureOf, wireAttempt, wireBlob } from "./words.ts"
 
 export interface TransferLink {
@@ -56,6 +56,7 @@ export class Transfers {
     const inlet = new Inlet({
       offset,
       sizeBytes: blob.sizeBytes,
+      windowBytes: windowOf(this.#transfers, WINDOWS_BYTES),
       grant: creditOffset => {
         this.#moved(id)
         this.#link.send({ case: "credit", value: { stream: id, creditOffset: BigInt(creditOffset) } })

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { it, type TestContext } from "node:test"
 import { type Digest, hexOf } from "../../proto/wire/digest.ts"
-import { BLOB_QUARANTINE_MS, BLOB_SYNC_BYTES } from "../limits.ts"
+import { BLOB_PIECE_BYTES, BLOB_QUARANTINE_MS, BLOB_SYNC_BYTES } from "../limits.ts"
 import { blobsSuite, readAll, refOf, someBytes, store } from "./blobs.suite.ts"
 import { openDiskBlobs } from "./disk.ts"
 
@@ -84,9 +84,9 @@ it("keeps a bad blob in quarantine for a person, then makes room", async t => {
 it("does not move a good copy aside for a bad one that was read while the good one came", async t => {
   const directory = place(t)
   const blobs = await openDiskBlobs({ directory, wallMs: Date.now })
-  const bytes = someBytes(200_000)
+  const bytes = someBytes(3 * BLOB_PIECE_BYTES)
   const { digest } = await store(blobs, bytes)
-  flip(directory, digest, 199_999)
+  flip(directory, digest, bytes.length - 1)
   const reading = blobs.read(digest, 0)[Symbol.asyncIterator]()
   await reading.next()
   await store(blobs, bytes)

@@ -9,9 +9,16 @@ import { constants } from "node:fs"
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, unlink, utimes } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { type Digest, digestOf, hexOf, parseDigest } from "../../proto/wire/digest.ts"
+import { CHUNK_MAX_BYTES } from "../../proto/wire/frame.ts"
 import type { BlobRef } from "../core/model.ts"
 import type { BlobStore, BlobWriter } from "../core/ports.ts"
-import { BLOB_PIECE_BYTES, BLOB_QUARANTINE_MS, BLOB_STATS_AT_ONCE, BLOB_TOUCH_MS } from "../limits.ts"
+import {
+  BLOB_PIECE_BYTES,
+  BLOB_PIECES_BYTES,
+  BLOB_QUARANTINE_MS,
+  BLOB_STATS_AT_ONCE,
+  BLOB_TOUCH_MS,
+} from "../limits.ts"
 import { Turns } from "../turns.ts"
 import type { Damage } from "./damage.ts"
 import { beingWritten, beyondEnd, fromSystem, malformed, notFound, rotten } from "./errors.ts"
@@ -46,6 +53,9 @@ export class DiskBlobStore implements BlobStore {
   readonly #damage: DiskBlobOptions["damage"]
   /** Paths of unfinished uploads that have a writer now. */
   readonly #writing = new Set<string>()
+  /** One upload at a time is synchronised ahead of its end: Node has four threads for files, and whoever writes needs them. */
+  #isSyncing = false
+  #readers = 0
   /** By digest: taking a blob away must not fall between somebody's asking for it and its being marked as used. */
   readonly #turns = new Turns()
 
@@ -61,8 +71,10 @@ export class DiskBlobStore implements BlobStore {
     if (this.#writing.has(path)) throw beingWritten(blob)
     this.#writing.add(path)
     const release = () => void this.#writing.delete(path)
+    const keep = () => this.#keep(path, blob.digest)
+    const syncAhead = (file: FileHandle) => this.#syncAhead(file)
     try {
-      return await DiskWriter.open({ blob, path, keep: () => this.#keep(path, blob.digest), release })
+      return await DiskWriter.open({ blob, path, keep, syncAhead, release })
     } catch (thrown) {
       release()
       throw fromSystem(thrown, `opening the upload of ${blob.digest}`)
@@ -93,16 +105,30 @@ export class DiskBlobStore implements BlobStore {
       if (isMissing(thrown)) throw notFound(digest)
       throw fromSystem(thrown, `reading blob ${digest}`)
     }
+    this.#readers++
     try {
       const { size, ino } = await file.stat()
       if (offsetBytes > size) throw beyondEnd(digest, offsetBytes, size)
-      const pieces = piecesOf(file, offsetBytes)
+      const pieces = this.#pieces(file, offsetBytes, size)
       if (offsetBytes > 0) yield* pieces
       else yield* this.#checked(digest, pieces, ino)
     } catch (thrown) {
       throw fromSystem(thrown, `reading blob ${digest}`)
     } finally {
+      this.#readers--
       await file.close()
+    }
+  }
+
+  async *#pieces(file: FileHandle, offsetBytes: number, size: number): AsyncGenerator<Uint8Array> {
+    for (let position = offsetBytes; position < size; ) {
+      const share = Math.max(Math.floor(BLOB_PIECES_BYTES / this.#readers), CHUNK_MAX_BYTES)
+      // Each its own: the one before may still be on its way to a socket.
+      const piece = Buffer.allocUnsafeSlow(Math.min(BLOB_PIECE_BYTES, share, size - position))
+      const { bytesRead } = await file.read(piece, 0, piece.length, position)
+      if (bytesRead === 0) return
+      position += bytesRead
+      yield piece.subarray(0, bytesRead)
     }
   }
 
@@ -201,6 +227,14 @@ export class DiskBlobStore implements BlobStore {
     })
   }
 
+  #syncAhead(file: FileHandle): Promise<void> | null {
+    if (this.#isSyncing) return null
+    this.#isSyncing = true
+    return file.sync().finally(() => {
+      this.#isSyncing = false
+    })
+  }
+
   #path(digest: Digest): string {
     const hex = hexOf(digest)
     return join(this.#directory, "sha256", hex.slice(0, 2), hex)
@@ -209,18 +243,6 @@ export class DiskBlobStore implements BlobStore {
   #partialPath(upload: string, digest: Digest): string {
     const name = createHash("sha256").update(upload).digest("hex")
     return join(this.#directory, "partial", `${name}.${hexOf(digest)}`)
-  }
-}
-
-async function* piecesOf(file: FileHandle, offsetBytes: number): AsyncGenerator<Uint8Array> {
-  let position = offsetBytes
-  while (true) {
-    // Each its own: the one before may still be on its way to a socket.
-    const piece = Buffer.allocUnsafeSlow(BLOB_PIECE_BYTES)
-    const { bytesRead } = await file.read(piece, 0, piece.length, position)
-    if (bytesRead === 0) return
-    position += bytesRead
-    yield piece.subarray(0, bytesRead)
   }
 }
 

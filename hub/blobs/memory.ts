@@ -70,9 +70,9 @@ export class MemoryBlobStore implements BlobStore {
       get offsetBytes() {
         return here().length
       },
-      async write(data) {
+      async write(...pieces) {
         if (!open) throw closed(blob)
-        const bytes = Buffer.concat([here(), data])
+        const bytes = Buffer.concat([here(), ...pieces])
         if (bytes.length > blob.sizeBytes) throw tooLong(blob, bytes.length)
         put(bytes)
       },

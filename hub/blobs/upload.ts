@@ -1,6 +1,7 @@
 // One blob on its way to the disk. Bytes are appended at a known offset and hashed as they come; what a failed write left
-// behind is cut off, so that offset, hash and file always agree and the same bytes may be sent again. After a failed
-// fsync nothing that was written is trusted any more.
+// behind is cut off, so that offset, hash and file always agree and the same bytes may be sent again. The disk is kept busy
+// ahead of the end, and nobody waits for it before that. After a failed fsync, whoever heard of it first, nothing that was
+// written is trusted any more.
 import { createHash, type Hash } from "node:crypto"
 import { constants } from "node:fs"
 import { type FileHandle, open, rm } from "node:fs/promises"
@@ -16,6 +17,8 @@ export interface Upload {
   readonly path: string
   /** Gives the checked and durable file its name, durably. */
   readonly keep: () => Promise<void>
+  /** Synchronises the file while more is written to it. Null: not now, others are being synchronised. */
+  readonly syncAhead: (file: FileHandle) => Promise<void> | null
   /** Lets the next writer of this upload in. */
   readonly release: () => void
 }
@@ -28,6 +31,9 @@ export class DiskWriter implements BlobWriter {
   #hash: Hash
   #offsetBytes: number
   #syncedBytes: number
+  /** The synchronisation under way. Never rejects: what it failed by is kept in #doubt. */
+  #ahead: Promise<void> | null = null
+  #doubt: { readonly cause: unknown } | null = null
   #open = true
 
   private constructor(upload: Upload, file: FileHandle, hash: Hash, offsetBytes: number) {
@@ -66,22 +72,23 @@ export class DiskWriter implements BlobWriter {
     return this.#offsetBytes
   }
 
-  write(data: Uint8Array): Promise<void> {
+  write(...pieces: Uint8Array[]): Promise<void> {
     return this.#inTurn(`writing blob ${this.blob.digest}`, async () => {
-      const end = this.#offsetBytes + data.length
+      const end = pieces.reduce((sum, { length }) => sum + length, this.#offsetBytes)
       if (end > this.blob.sizeBytes) throw tooLong(this.blob, end)
+      const before = this.#hash.copy()
+      const writing = writeAll(this.#file, pieces, this.#offsetBytes)
+      // While the disk's thread has them.
+      for (const piece of pieces) this.#hash.update(piece)
       try {
-        for (let written = 0; written < data.length; ) {
-          const left = data.length - written
-          written += (await this.#file.write(data, written, left, this.#offsetBytes + written)).bytesWritten
-        }
+        await writing
       } catch (thrown) {
+        this.#hash = before
         await this.#file.truncate(this.#offsetBytes)
         throw thrown
       }
-      this.#hash.update(data)
       this.#offsetBytes = end
-      if (end - this.#syncedBytes >= BLOB_SYNC_BYTES) await this.#sync()
+      if (end - this.#syncedBytes >= BLOB_SYNC_BYTES) this.#syncAhead()
     })
   }
 
@@ -101,7 +108,9 @@ export class DiskWriter implements BlobWriter {
 
   suspend(): Promise<void> {
     return this.#turns.take("", async () => {
-      if (this.#open) await this.#end()
+      if (!this.#open) return
+      await this.#ahead
+      await (this.#doubt === null ? this.#end() : this.#throwAway())
     })
   }
 
@@ -109,6 +118,7 @@ export class DiskWriter implements BlobWriter {
     return this.#turns.take("", async () => {
       if (!this.#open) throw closed(this.blob)
       try {
+        if (this.#doubt !== null) await this.#giveUp(this.#doubt.cause)
         await work()
       } catch (thrown) {
         throw fromSystem(thrown, doing)
@@ -116,14 +126,39 @@ export class DiskWriter implements BlobWriter {
     })
   }
 
+  #syncAhead(): void {
+    if (this.#ahead !== null) return
+    const offsetBytes = this.#offsetBytes
+    const syncing = this.#upload.syncAhead(this.#file)
+    if (syncing === null) return
+    this.#ahead = syncing
+      .then(
+        () => {
+          this.#syncedBytes = offsetBytes
+        },
+        cause => {
+          this.#doubt = { cause }
+        },
+      )
+      .finally(() => {
+        this.#ahead = null
+      })
+  }
+
   async #sync(): Promise<void> {
+    await this.#ahead
+    // The kernel tells of a failure once: it will not say so again.
+    if (this.#doubt !== null) await this.#giveUp(this.#doubt.cause)
     try {
       await this.#file.sync()
-      this.#syncedBytes = this.#offsetBytes
     } catch (thrown) {
-      await this.#throwAway()
-      throw notDurable(this.blob, thrown)
+      await this.#giveUp(thrown)
     }
+  }
+
+  async #giveUp(cause: unknown): Promise<never> {
+    await this.#throwAway()
+    throw notDurable(this.blob, cause)
   }
 
   async #beginAgain(): Promise<void> {
@@ -143,10 +178,31 @@ export class DiskWriter implements BlobWriter {
 
   async #end(): Promise<void> {
     this.#open = false
+    await this.#ahead
     try {
       await this.#file.close()
     } finally {
       this.#upload.release()
     }
   }
+}
+
+async function writeAll(file: FileHandle, pieces: readonly Uint8Array[], offsetBytes: number): Promise<void> {
+  let at = offsetBytes
+  for (let left = pieces; left.length > 0; ) {
+    const { bytesWritten } = await file.writev(left, at)
+    at += bytesWritten
+    left = after(left, bytesWritten)
+  }
+}
+
+/** What is left of the pieces behind so many bytes. */
+function after(pieces: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
+  let rest = bytes
+  const next = pieces.findIndex(({ length }) => {
+    if (rest < length) return true
+    rest -= length
+    return false
+  })
+  return next < 0 ? [] : [pieces[next]!.subarray(rest), ...pieces.slice(next + 1)]
 }

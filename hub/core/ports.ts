@@ -286,8 +286,8 @@ export interface BlobWriter {
   readonly blob: BlobRef
   /** Bytes that are here. Where to go on. */
   readonly offsetBytes: number
-  /** Appends at offsetBytes. CahError resource_exhausted on a full disk, invalid_argument beyond the declared size. */
-  write(data: Uint8Array): Promise<void>
+  /** Appends them at offsetBytes. CahError resource_exhausted on a full disk, invalid_argument beyond the declared size. */
+  write(...pieces: Uint8Array[]): Promise<void>
   /**
    * Checks size and digest, makes file and directory durable, and gives the blob its name. CahError data_loss if the digest does not
    * match: what was there is thrown away, and the upload begins at 0 again.

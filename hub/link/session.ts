@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto"
 import type { Duplex } from "node:stream"
 import type { RawData, WebSocket } from "ws"
 import type { Hello, ListGather, Report } from "../../proto/gen/cah/v1/link_pb.ts"
+import { chunkFrame, type Frame, HUB_CHUNK } from "../../proto/wire/bulk.ts"
 import { Outbox } from "../../proto/wire/flow.ts"
 import {
   type AgentBody,
@@ -21,6 +22,7 @@ import {
 } from "../../proto/wire/frame.ts"
 import { helloBytes, NONCE_BYTES, nodeIdOf } from "../../proto/wire/hello.ts"
 import { afterAgentFrame, agreeOnVersion, type LinkPhase } from "../../proto/wire/link.ts"
+import { messages } from "../../proto/wire/messages.ts"
 import { CahError } from "../core/errors.ts"
 import type { LinkId, NodeId } from "../core/model.ts"
 import type { FullOffer, LinkSpeech } from "../core/ports.ts"
@@ -35,7 +37,6 @@ import {
 } from "../limits.ts"
 import { Bucket } from "./bucket.ts"
 import { offerFrame, quickHeartbeat, quickReport, reportAnswerFrame } from "./hot.ts"
-import { messages } from "./messages.ts"
 import { Transfers, type TransferWorld } from "./transfer.ts"
 import {
   answerBody,
@@ -119,8 +120,7 @@ export class Session {
     this.#bytes = new Bucket(CONTROL_BYTES_PER_SECOND, CONTROL_BYTES_BURST, nowMs)
     this.outbox = new Outbox({
       pipe: { write: (frames, done) => this.#write(frames, done) },
-      chunkFrame: (stream, offset, data) =>
-        encodeHubFrame({ case: "chunk", value: { stream, offset: BigInt(offset), data } }),
+      chunkFrame: (stream, offset, data) => chunkFrame(HUB_CHUNK, stream, offset, data),
       endFrame: stream => encodeHubFrame({ case: "streamEnd", value: { stream } }),
       later: setImmediate,
       overflow: () => this.#tooSlow(),
@@ -496,14 +496,14 @@ export class Session {
 
   // ---- the socket ----
 
-  #write(frames: readonly Uint8Array[], done: () => void): void {
+  #write(frames: readonly Frame[], done: () => void): void {
     const { webSocket, stream } = this.#socket
     // Closing: what ws would do with a message then.
     if (webSocket.readyState !== webSocket.OPEN) {
       process.nextTick(done)
       return
     }
-    const buffers = messages(frames)
+    const buffers = messages(frames, "server")
     const last = buffers.pop()!
     stream.cork()
     for (const buffer of buffers) stream.write(buffer)

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto"
 import { afterEach, beforeEach, describe, it } from "node:test"
 import { StreamError, StreamKind } from "../../proto/gen/cah/v1/link_pb.ts"
 import { digestOf } from "../../proto/wire/digest.ts"
-import { CHUNK_MAX_BYTES, STREAM_WINDOW_BYTES, STREAMS_MAX } from "../../proto/wire/frame.ts"
+import { CHUNK_MAX_BYTES, STREAM_WINDOW_WIDE_BYTES, STREAMS_MAX } from "../../proto/wire/frame.ts"
 import { MemoryBlobStore, MemoryDisk } from "../blobs/memory.ts"
 import type { BlobRef, CampaignId } from "../core/model.ts"
 import { GATHER_PAGE_ENTRIES, STAGEOUTS_PER_ATTEMPT_MAX } from "../limits.ts"
@@ -175,7 +175,7 @@ describe("a stagein", () => {
 })
 
 describe("a stageout", () => {
-  const bytes = someBytes(STREAM_WINDOW_BYTES + 100_000)
+  const bytes = someBytes(STREAM_WINDOW_WIDE_BYTES + 100_000)
   const blob = refOf(bytes)
   const send = (stream: number, from: number, to: number) => {
     for (let at = from; at < to; at += CHUNK_MAX_BYTES) {
@@ -187,10 +187,10 @@ describe("a stageout", () => {
   it("is stored, then in the database, then acknowledged", async () => {
     open(1, StreamKind.STAGEOUT, blob)
     const opened = await agent.next("streamOpened")
-    assert.deepEqual([opened.offset, opened.creditOffset], [0n, BigInt(STREAM_WINDOW_BYTES)])
-    send(1, 0, STREAM_WINDOW_BYTES)
+    assert.deepEqual([opened.offset, opened.creditOffset], [0n, BigInt(STREAM_WINDOW_WIDE_BYTES)])
+    send(1, 0, STREAM_WINDOW_WIDE_BYTES)
     while ((await agent.next("credit")).creditOffset < BigInt(bytes.length)) {}
-    send(1, STREAM_WINDOW_BYTES, bytes.length)
+    send(1, STREAM_WINDOW_WIDE_BYTES, bytes.length)
     agent.send({ case: "streamEnd", value: { stream: 1 } })
     assert.equal((await agent.next("streamStored")).stream, 1)
     assert.equal(hub.engine.rows.get(blob.digest), bytes.length)
@@ -263,10 +263,10 @@ describe("a stageout", () => {
     hub.engine.gives(agent.key.node, attempt, null)
     open(1, StreamKind.STAGEOUT, blob)
     await agent.next("streamOpened")
-    send(1, 0, STREAM_WINDOW_BYTES + 1)
+    send(1, 0, STREAM_WINDOW_WIDE_BYTES + 1)
     const { code, reason } = await agent.closed
     assert.equal(code, 4004)
-    assert.match(reason, /up to offset 262145, beyond the credit of 262144/)
+    assert.match(reason, /up to offset 524289, beyond the credit of 524288/)
     written()
   })
 

@@ -2,9 +2,16 @@
 // here and nowhere else; the engine hears only that a blob is whole. An agent gets and gives only what an attempt that it
 // holds calls for, and everything else looks the same to it: denied. The frames' order is described in proto/wire/link.ts.
 import { StreamError, StreamKind, type StreamOpen, type StreamOpened } from "../../proto/gen/cah/v1/link_pb.ts"
-import { Inlet } from "../../proto/wire/chunk.ts"
+import { Inlet, windowOf } from "../../proto/wire/chunk.ts"
 import type { Outbox } from "../../proto/wire/flow.ts"
-import { FrameError, type HubBodyInit, LOG_STREAMS_MAX, STREAMS_MAX, safeInteger } from "../../proto/wire/frame.ts"
+import {
+  FrameError,
+  type HubBodyInit,
+  LOG_STREAMS_MAX,
+  STREAM_WINDOW_BYTES,
+  STREAMS_MAX,
+  safeInteger,
+} from "../../proto/wire/frame.ts"
 import type { AttemptName } from "../core/effects.ts"
 import { CahError } from "../core/errors.ts"
 import { type BlobRef, jobId, type NodeId } from "../core/model.ts"
@@ -14,6 +21,7 @@ import {
   FOLLOW_OPEN_MS,
   GATHER_PAGE_ENTRIES,
   LINKS_STREAMS_MAX,
+  LINKS_WINDOWS_BYTES,
   STAGEOUT_MAX_BYTES,
   STAGEOUTS_PER_ATTEMPT_MAX,
 } from "../limits.ts"
@@ -284,6 +292,7 @@ export class Transfers {
       inlet = new Inlet({
         offset,
         sizeBytes: blob.sizeBytes,
+        windowBytes: windowOf(this.#world.open.transfers, LINKS_WINDOWS_BYTES),
         grant: creditOffset => this.#sendCredit(id, creditOffset),
       })
       stream.movedAtMs = this.#world.clock.nowMs()
@@ -323,8 +332,8 @@ export class Transfers {
     const upload = `${this.#link.node}.${jobId(name.campaign, name.index)}.${name.attempt}`
     const writer = await blobs.openWriter(upload, blob)
     try {
-      for await (const data of begin(writer.offsetBytes)) {
-        await writer.write(data)
+      for await (const pieces of begin(writer.offsetBytes).batches(STREAM_WINDOW_BYTES)) {
+        await writer.write(...pieces)
         this.#moved(stream)
       }
       stream.movedAtMs = null
@@ -346,7 +355,12 @@ export class Transfers {
     const tap = this.#taps.get(tapKey(name, output))
     if (tap === undefined || tap.stream !== null) throw new CahError("aborted", "nobody follows this output")
     tap.stream = id
-    const inlet = new Inlet({ offset: 0, sizeBytes: null, grant: credit => this.#sendCredit(id, credit) })
+    const inlet = new Inlet({
+      offset: 0,
+      sizeBytes: null,
+      windowBytes: STREAM_WINDOW_BYTES,
+      grant: credit => this.#sendCredit(id, credit),
+    })
     const stream: Stream = {
       kind: output,
       // A log may be silent for hours: nothing to watch for.

@@ -1,14 +1,29 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
-import { cut, Inlet } from "./chunk.ts"
-import { CHUNK_MAX_BYTES, FrameError, STREAM_WINDOW_BYTES } from "./frame.ts"
+import { cut, Inlet, windowOf } from "./chunk.ts"
+import { CHUNK_MAX_BYTES, FrameError, STREAM_WINDOW_BYTES, STREAM_WINDOW_WIDE_BYTES } from "./frame.ts"
 
 function inlet(sizeBytes: number | null, offset = 0) {
   const grants: number[] = []
-  return { inlet: new Inlet({ offset, sizeBytes, grant: credit => grants.push(credit) }), grants }
+  return {
+    inlet: new Inlet({ offset, sizeBytes, windowBytes: STREAM_WINDOW_BYTES, grant: credit => grants.push(credit) }),
+    grants,
+  }
 }
 
 const chunk = (length = CHUNK_MAX_BYTES) => new Uint8Array(length).fill(length % 251)
+
+const lengthOf = (bytes: Uint8Array) => bytes.length
+
+describe("a window", () => {
+  it("is wide while there are few, and never less than an agent may count on", () => {
+    const all = 4 * STREAM_WINDOW_WIDE_BYTES
+    assert.equal(windowOf(1, all), STREAM_WINDOW_WIDE_BYTES)
+    assert.equal(windowOf(4, all), STREAM_WINDOW_WIDE_BYTES)
+    assert.equal(windowOf(5, all), Math.floor(all / 5))
+    assert.equal(windowOf(4_096, all), STREAM_WINDOW_BYTES)
+  })
+})
 
 describe("bytes", () => {
   it("are cut into chunks of the limit and a rest, without being copied", () => {
@@ -45,6 +60,28 @@ describe("an inlet", () => {
     await reader.next()
     await reader.next()
     assert.deepEqual(grants, [STREAM_WINDOW_BYTES + 1])
+  })
+
+  it("gives all that waits at once to a reader who wants it so, and grants it anew as it is taken", async () => {
+    const { inlet: stream, grants } = inlet(3 * STREAM_WINDOW_BYTES)
+    for (let at = 0; at < STREAM_WINDOW_BYTES; at += CHUNK_MAX_BYTES) stream.accept(at, chunk())
+    const reader = stream.batches(3 * CHUNK_MAX_BYTES)
+    assert.deepEqual((await reader.next()).value?.map(lengthOf), [CHUNK_MAX_BYTES, CHUNK_MAX_BYTES, CHUNK_MAX_BYTES])
+    assert.deepEqual(grants, [STREAM_WINDOW_BYTES + 3 * CHUNK_MAX_BYTES])
+    // Less than half a window more.
+    assert.deepEqual((await reader.next()).value?.map(lengthOf), [CHUNK_MAX_BYTES])
+    assert.equal(grants.length, 1)
+    stream.fail(new Error("gone"))
+    await assert.rejects(reader.next(), /gone/)
+  })
+
+  it("gives one piece at least, whatever its reader's bound", async () => {
+    const { inlet: stream } = inlet(CHUNK_MAX_BYTES)
+    stream.accept(0, chunk())
+    stream.finish()
+    const reader = stream.batches(1)
+    assert.deepEqual((await reader.next()).value?.map(lengthOf), [CHUNK_MAX_BYTES])
+    assert.equal((await reader.next()).done, true)
   })
 
   it("refuses a chunk out of sequence, one beyond its credit, and an empty one", () => {

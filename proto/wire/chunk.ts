@@ -1,6 +1,6 @@
 // A stream's bytes, cut into chunks by the sender and joined by the receiver. The receiver's end is an Inlet: it checks
 // sequence and credit, holds at most one window, and grants more as its reader takes bytes. No I/O.
-import { CHUNK_MAX_BYTES, FrameError, STREAM_WINDOW_BYTES } from "./frame.ts"
+import { CHUNK_MAX_BYTES, FrameError, STREAM_WINDOW_BYTES, STREAM_WINDOW_WIDE_BYTES } from "./frame.ts"
 
 /** Below this a queued chunk grows by the next one. Chosen so that a window is never more than some hundred pieces. */
 const smallBytes = 4 * 1024
@@ -10,11 +10,18 @@ export function* cut(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += CHUNK_MAX_BYTES) yield bytes.subarray(at, at + CHUNK_MAX_BYTES)
 }
 
+/** The window of one more stream where so many are open with it, so that all of them are about so many bytes. */
+export function windowOf(streams: number, allBytes: number): number {
+  return Math.min(Math.max(Math.floor(allBytes / streams), STREAM_WINDOW_BYTES), STREAM_WINDOW_WIDE_BYTES)
+}
+
 export interface InletOptions {
   /** Where the stream begins. */
   readonly offset: number
   /** Where it ends, exactly; null if nobody knows (a log). */
   readonly sizeBytes: number | null
+  /** What the sender may have under way. */
+  readonly windowBytes: number
   /** Tells the sender how far it may go from now on. */
   grant(creditOffset: number): void
 }
@@ -84,23 +91,41 @@ export class Inlet implements AsyncIterable<Uint8Array> {
     this.#wakeUp()
   }
 
-  /** One reader only: what it takes is granted anew to the sender. */
+  /** One reader only: what it has done with is granted anew to the sender. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
-    for (;;) {
-      const data = this.#queue.shift()
-      if (data !== undefined) {
-        yield data
-        // Resumed: the reader is done with it.
-        this.#takenOffset += data.length
-        this.#grant()
-        continue
-      }
-      if (this.#end === "finished") return
+    for (let pieces = await this.#take(1); pieces !== null; pieces = await this.#take(1)) {
+      yield pieces[0]!
+      this.#grant()
+    }
+  }
+
+  /**
+   * For a reader to whom each piece costs the same, however short: all that waits, up to so many bytes or one piece. Granted anew when
+   * they are taken, so that more comes while the reader is at work: it holds so much beyond the window.
+   */
+  async *batches(maxBytes: number): AsyncGenerator<Uint8Array[], void, void> {
+    for (let pieces = await this.#take(maxBytes); pieces !== null; pieces = await this.#take(maxBytes)) {
+      this.#grant()
+      yield pieces
+    }
+  }
+
+  /** Null: all has been taken. */
+  async #take(maxBytes: number): Promise<Uint8Array[] | null> {
+    while (this.#queue.length === 0) {
+      if (this.#end === "finished") return null
       if (this.#end !== "open") throw this.#end.error
       await new Promise<void>(resolve => {
         this.#wake = resolve
       })
     }
+    let [count, bytes] = [1, this.#queue[0]!.length]
+    for (let next = this.#queue[1]; next !== undefined && bytes + next.length <= maxBytes; next = this.#queue[count]) {
+      bytes += next.length
+      count++
+    }
+    this.#takenOffset += bytes
+    return this.#queue.splice(0, count)
   }
 
   /** Small chunks are put together: a window of single bytes would else cost a hundred times its size. */
@@ -117,7 +142,7 @@ export class Inlet implements AsyncIterable<Uint8Array> {
     if (this.#end !== "open") return
     const creditOffset = this.#creditFor(this.#takenOffset)
     // Half a window at a time: fewer frames, and the sender still has the other half meanwhile.
-    const isWorth = creditOffset - this.#creditOffset >= STREAM_WINDOW_BYTES / 2
+    const isWorth = creditOffset - this.#creditOffset >= this.#options.windowBytes / 2
     const isLast = creditOffset === this.#options.sizeBytes && creditOffset > this.#creditOffset
     if (!isWorth && !isLast) return
     this.#creditOffset = creditOffset
@@ -125,7 +150,7 @@ export class Inlet implements AsyncIterable<Uint8Array> {
   }
 
   #creditFor(takenOffset: number): number {
-    return Math.min(takenOffset + STREAM_WINDOW_BYTES, this.#options.sizeBytes ?? Number.MAX_SAFE_INTEGER)
+    return Math.min(takenOffset + this.#options.windowBytes, this.#options.sizeBytes ?? Number.MAX_SAFE_INTEGER)
   }
 
   #wakeUp(): void {

@@ -1,6 +1,7 @@
 // What goes out on a link, and in which order: control frames first, then chunks, the streams taking turns, each within its
 // credit. One write is under way at a time and holds all that was ready, so a tick's frames leave together and nothing
 // piles up in the socket, where no order could be kept any more. Bounded everywhere. No I/O: the pipe is given.
+import type { Frame } from "./bulk.ts"
 import { cut } from "./chunk.ts"
 import { CHUNK_MAX_BYTES } from "./frame.ts"
 
@@ -14,17 +15,17 @@ export const WRITE_CONTROL_BYTES = 1024 * 1024
  */
 export const CONTROL_QUEUE_MAX_BYTES = 16 * 1024 * 1024
 /** Read ahead of one stream, so that reading and writing overlap. */
-const STREAM_QUEUE_BYTES = 2 * CHUNK_MAX_BYTES
+const STREAM_QUEUE_BYTES = 4 * CHUNK_MAX_BYTES
 
 /** A WebSocket, as far as sending goes. */
 export interface Pipe {
   /** Sends the frames, in one write if it can. `done` follows once the operating system has them. */
-  write(frames: readonly Uint8Array[], done: () => void): void
+  write(frames: readonly Frame[], done: () => void): void
 }
 
 export interface OutboxOptions {
   readonly pipe: Pipe
-  chunkFrame(stream: number, offset: number, data: Uint8Array): Uint8Array
+  chunkFrame(stream: number, offset: number, data: Uint8Array): Frame
   /** The end of a stream that went well. */
   endFrame(stream: number): Uint8Array
   /** Runs it once the present turn of the event loop is over (setImmediate), so that its frames leave together. */
@@ -155,11 +156,11 @@ export class Outbox {
   }
 
   /** What the next write holds, and how many of the accounted bytes that is. */
-  #next(): { frames: Uint8Array[]; bytes: number } {
+  #next(): { frames: Frame[]; bytes: number } {
     let taken = 0
     let bytes = 0
     while (taken < this.#control.length && bytes < WRITE_CONTROL_BYTES) bytes += this.#control[taken++]!.length
-    const frames = this.#control.splice(0, taken)
+    const frames: Frame[] = this.#control.splice(0, taken)
     this.#controlBytes -= bytes
     let chunkBytes = 0
     while (chunkBytes < WRITE_CHUNK_BYTES) {

@@ -5,6 +5,7 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf"
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire"
 import { type AgentFrame, AgentFrameSchema, type HubFrame, HubFrameSchema } from "../gen/cah/v1/link_pb.ts"
+import { AGENT_CHUNK, HUB_CHUNK, quickChunk } from "./bulk.ts"
 
 /** The WebSocket subprotocol: which messages are spoken. Within it, versions are agreed in challenge and hello. */
 export const SUBPROTOCOL = "cah.v1"
@@ -16,8 +17,9 @@ export const PROTOCOL_MAX = 1
 export const FRAME_MAX_BYTES = 256 * 1024
 /** Data of one chunk. At 64 KiB a control frame waits 1.6 ms at worst behind bulk (p99, measured); at 1 MiB, 33 ms. */
 export const CHUNK_MAX_BYTES = 64 * 1024
-/** What a receiver lets a sender have under way on one stream. */
+/** What a receiver lets a sender have under way on one stream, at least; and while it has few streams. */
 export const STREAM_WINDOW_BYTES = 256 * 1024
+export const STREAM_WINDOW_WIDE_BYTES = 512 * 1024
 /** Transfers (stagein, stageout) that an agent may have open at once: bounds files open at the hub. */
 export const STREAMS_MAX = 8
 /** Log streams open at once. The hub asks for them two at a time, stdout and stderr of one attempt. */
@@ -89,14 +91,18 @@ export function encodeAgentFrame(body: AgentBodyInit): Uint8Array {
 
 /** Of a frame from the hub. Throws FrameError and nothing else. */
 export function decodeHubFrame(bytes: Uint8Array): HubBody {
-  const body = decode(bytes, hubKinds, () => fromBinary(HubFrameSchema, bytes, { readUnknownFields: false }).body)
+  const chunk = quickChunk(HUB_CHUNK, bytes)
+  const body =
+    chunk ?? decode(bytes, hubKinds, () => fromBinary(HubFrameSchema, bytes, { readUnknownFields: false }).body)
   checkHubLengths(body)
   return body
 }
 
 /** Of a frame from an agent. Throws FrameError and nothing else. */
 export function decodeAgentFrame(bytes: Uint8Array): AgentBody {
-  const body = decode(bytes, agentKinds, () => fromBinary(AgentFrameSchema, bytes, { readUnknownFields: false }).body)
+  const chunk = quickChunk(AGENT_CHUNK, bytes)
+  const body =
+    chunk ?? decode(bytes, agentKinds, () => fromBinary(AgentFrameSchema, bytes, { readUnknownFields: false }).body)
   checkAgentLengths(body)
   return body
 }

@@ -12,6 +12,7 @@ export const SYSCALLS = [
   "fsync",
   "fdatasync",
   "pwrite64",
+  "pwritev",
   "write",
   "writev",
   "rename",

@@ -2,6 +2,7 @@
 // back fsync, rename and a row before the answer. One agent with all the bytes, and ten at once with a tenth each.
 // Fair, because bare HTTP moves the same bytes between the same processes on the same cores, from and to the same file system, hashes
 // what arrives and makes it durable alike. The agents' link is the real agent's code; their disk is left out on both sides.
+// What it gives it does not hash; the hub does, so that no blob that went bad on its disk is ever sent whole, and pays for it here.
 // A control frame and its answer are timed on a link that is full of chunks meanwhile, and the hub's memory is watched.
 import { type Figure, quantile, type Row, ratios } from "../figures.ts"
 import type { Transferred } from "../load/protocol.ts"
