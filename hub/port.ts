@@ -251,9 +251,10 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 })
   server.maxConnections = SOCKETS_MAX
   server.on("drop", () => log.warn({ limit: SOCKETS_MAX }, "too many connections, one was refused"))
+  const failed = (error: Error) => log.debug({ error: error.message }, "connection failed")
   server.on("connection", socket => {
     // A peer that resets is no news; the servers above add their own listeners.
-    socket.on("error", error => log.debug({ error: error.message }, "connection failed"))
+    socket.on("error", failed)
     const peer = socket.remoteAddress
     if (peer === undefined) return socket.destroy()
     const counted = !isLoopback(peer)

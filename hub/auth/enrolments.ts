@@ -23,7 +23,7 @@ export interface Newcomer {
 export class Enrolments {
   private readonly parts: EnrolmentParts
   /** Nodes that joined since the start, by the enrolment they spent: a link that was cut before its welcome spends nothing anew. */
-  private readonly joined = new Map<NodeId, { readonly enrolment: string; readonly expiresAt: number }>()
+  private readonly joined = new Map<NodeId, string>()
   /** Rows as they will be on disk once all commits under way are. Only those made or spent since the start. */
   private readonly rows = new Map<string, EnrolmentRow>()
 
@@ -66,7 +66,7 @@ export class Enrolments {
     if (row === null) return []
     const withdrawn = { ...row, usesLeft: 0 }
     this.rows.set(id, withdrawn)
-    for (const [node, { enrolment }] of this.joined) if (enrolment === id) this.joined.delete(node)
+    for (const [node, enrolment] of this.joined) if (enrolment === id) this.joined.delete(node)
     return [{ kind: "enrolment", row: withdrawn }]
   }
 
@@ -80,7 +80,7 @@ export class Enrolments {
     if (id === null) return null
     const row = this.rows.get(id) ?? this.parts.store.enrolment(id)
     if (row === null || !secretMatches(secret, row.hash)) return null
-    if (this.joined.get(newcomer.node)?.enrolment === id) return { account: row.account }
+    if (this.joined.get(newcomer.node) === id) return { account: row.account }
     if (row.usesLeft < 1 || row.expiresAt <= this.parts.clock.wallMs()) return null
     this.change(row, -1)
     try {
@@ -93,7 +93,8 @@ export class Enrolments {
       this.change(this.rows.get(id) ?? row, +1)
       throw error
     }
-    this.joined.set(newcomer.node, { enrolment: id, expiresAt: row.expiresAt })
+    // The row's own id: the one above is a part of the secret, and would keep all of it in memory.
+    this.joined.set(newcomer.node, row.id)
     return { account: row.account }
   }
 
@@ -125,6 +126,6 @@ export class Enrolments {
   private forgetSpent(): void {
     const now = this.parts.clock.wallMs()
     for (const row of this.rows.values()) if (row.expiresAt <= now) this.rows.delete(row.id)
-    for (const [node, { expiresAt }] of this.joined) if (expiresAt <= now) this.joined.delete(node)
+    for (const [node, enrolment] of this.joined) if (!this.rows.has(enrolment)) this.joined.delete(node)
   }
 }

@@ -38,11 +38,17 @@ const denied: Record<Denied, string> = {
 }
 
 export function authorise(parts: AuthoriseParts): Interceptor {
+  // By method: reading an option decodes it from its bytes each time.
+  const scopes = new Map<Method, ScopeName | null>()
   return next => async request => {
     if (parts.open.has(request.service.typeName)) return next(request)
     const peer = request.contextValues.get(peerKey)
     const caller = authenticate(parts, request.header.get("authorization"), peer)
-    const needed = scopeOf(request.method)
+    let needed = scopes.get(request.method)
+    if (needed === undefined) {
+      needed = scopeOf(request.method)
+      scopes.set(request.method, needed)
+    }
     if (needed === null) {
       throw new ConnectError(`${request.method.name} is closed: it names no scope`, Code.PermissionDenied)
     }
@@ -58,8 +64,10 @@ export function authorise(parts: AuthoriseParts): Interceptor {
   }
 }
 
+type Method = Parameters<typeof getOption>[0] & { kind: "rpc" }
+
 /** What a method needs, or null if nobody wrote it down. */
-export function scopeOf(method: Parameters<typeof getOption>[0] & { kind: "rpc" }): ScopeName | null {
+export function scopeOf(method: Method): ScopeName | null {
   return hasOption(method, scopeOption) ? (scopeNames.get(getOption(method, scopeOption)) ?? null) : null
 }
 

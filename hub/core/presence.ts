@@ -8,16 +8,16 @@ const HOUR_MS = 3_600_000
 /** Nothing older than this is filled in: a node that was away for longer begins anew. */
 const FILLED_HOURS_MAX = 4 * HOURS
 
-/** By hour of the week: weeks in which it was noted, and in which the node was there. */
+/** Per node, of which there are many: one array, for each has a head as large as what it holds. */
 export interface Presence {
+  /** By hour of the week, weeks in which it was noted; and from HOURS on, in which the node was there. */
   readonly weeks: Uint8Array
-  readonly there: Uint8Array
   /** The last hour noted, since 1970. */
   hour: number
 }
 
 export function noPresence(wallMs: number): Presence {
-  return { weeks: new Uint8Array(HOURS), there: new Uint8Array(HOURS), hour: hourOf(wallMs) }
+  return { weeks: new Uint8Array(2 * HOURS), hour: hourOf(wallMs) }
 }
 
 /** Every hour that began since the last note was spent so. True: there were any. */
@@ -27,25 +27,25 @@ export function notePresence(presence: Presence, wallMs: number, wasThere: boole
     // A wall clock that went back: those hours are noted already.
     return false
   }
+  const { weeks } = presence
   for (let hour = Math.max(presence.hour + 1, now - FILLED_HOURS_MAX); hour <= now; hour++) {
     const at = hour % HOURS
-    if (presence.weeks[at]! >= PRESENCE_WEEKS) {
-      presence.weeks[at]! >>= 1
-      presence.there[at]! >>= 1
+    if (weeks[at]! >= PRESENCE_WEEKS) {
+      weeks[at]! >>= 1
+      weeks[HOURS + at]! >>= 1
     }
-    presence.weeks[at]!++
-    if (wasThere) presence.there[at]!++
+    weeks[at]!++
+    if (wasThere) weeks[HOURS + at]!++
   }
   presence.hour = now
   return true
 }
 
-/** As one row of bytes: the hour, then weeks, then there. */
-export function presenceBytes({ weeks, there, hour }: Presence): Uint8Array {
+/** As one row of bytes: the hour, then weeks. */
+export function presenceBytes({ weeks, hour }: Presence): Uint8Array {
   const bytes = new Uint8Array(4 + 2 * HOURS)
   new DataView(bytes.buffer).setUint32(0, hour)
   bytes.set(weeks, 4)
-  bytes.set(there, 4 + HOURS)
   return bytes
 }
 
@@ -53,21 +53,21 @@ export function presenceBytes({ weeks, there, hour }: Presence): Uint8Array {
 export function presenceOf(bytes: Uint8Array | null, wallMs: number): Presence {
   if (bytes?.byteLength !== 4 + 2 * HOURS) return noPresence(wallMs)
   const hour = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
-  return { weeks: bytes.slice(4, 4 + HOURS), there: bytes.slice(4 + HOURS), hour }
+  return { weeks: bytes.slice(4), hour }
 }
 
 /** How likely the node is connected at a moment to come, 0 to 1. */
 export function likelihood(node: Node, atWallMs: number, now: Now): number {
-  const { weeks, there } = node.presence
+  const { weeks } = node.presence
   const at = hourOf(atWallMs) % HOURS
   let [allWeeks, allThere] = [0, 0]
   for (let hour = 0; hour < HOURS; hour++) {
     allWeeks += weeks[hour]!
-    allThere += there[hour]!
+    allThere += weeks[HOURS + hour]!
   }
   // With little known of the hour the node's habit at large speaks for it, with little of that an even chance.
   const atLarge = (allThere + 1) / (allWeeks + 2)
-  const usual = (there[at]! + 2 * atLarge) / (weeks[at]! + 2)
+  const usual = (weeks[HOURS + at]! + 2 * atLarge) / (weeks[at]! + 2)
   const memory = Math.exp(-Math.max(0, atWallMs - now.wallMs) / PRESENCE_MEMORY_MS)
   return memory * (node.link === null ? 0 : 1) + (1 - memory) * usual
 }

@@ -3,7 +3,7 @@
 import type { IncomingMessage } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
-import { WebSocketServer } from "ws"
+import { type Server, WebSocketServer } from "ws"
 import { FRAME_MAX_BYTES, SUBPROTOCOL } from "../../proto/wire/frame.ts"
 import type { AttemptName } from "../core/effects.ts"
 import { CahError } from "../core/errors.ts"
@@ -25,6 +25,7 @@ import type { Metrics } from "../metrics.ts"
 import { type AdmissionLimits, Admissions, admissionLimits, type Refusal, refusalResponse } from "./admission.ts"
 import { Budget } from "./budget.ts"
 import { LoopLag } from "./lag.ts"
+import { LinkSocket } from "./pipe.ts"
 import { StageoutQuota } from "./quota.ts"
 import { type Admission, type LinkTimes, type Newcomer, Session, type SessionWorld } from "./session.ts"
 import type { Follower, Output } from "./taps.ts"
@@ -54,7 +55,7 @@ export class LinkServer implements Links, LogTap {
   readonly #options: LinkServerOptions
   readonly #world: SessionWorld
   readonly #admissions: Admissions
-  readonly #webSockets: WebSocketServer
+  readonly #webSockets: Server<typeof LinkSocket>
   readonly #sessions = new Map<LinkId, Session>()
   /** Links that are over, of nodes whose uploads are not closed yet. */
   readonly #settling = new Map<NodeId, Set<{ readonly session: Session; readonly files: Promise<void> }>>()
@@ -86,6 +87,7 @@ export class LinkServer implements Links, LogTap {
       moved: (node, direction, bytes) => options.moved?.(node, direction, bytes),
       authenticate: newcomer => options.authenticate(newcomer),
       settled: (node, except) => this.#settled(node, except),
+      closed: session => this.#closed(session),
       greeted: () => this.#admissions.greeted(),
       gone: (session, files) => this.#gone(session, files),
     }
@@ -96,6 +98,7 @@ export class LinkServer implements Links, LogTap {
       maxPayload: FRAME_MAX_BYTES,
       handleProtocols: () => SUBPROTOCOL,
       clientTracking: false,
+      WebSocket: LinkSocket,
       maxFragments: FRAGMENTS_MAX,
       closeTimeout: CLOSE_MS,
     }
@@ -123,11 +126,6 @@ export class LinkServer implements Links, LogTap {
       this.#admissions.entered(address)
       this.#sockets++
       const link = ++this.#lastLink as LinkId
-      webSocket.once("close", () => {
-        this.#admissions.left(address)
-        this.#sockets--
-        if (this.#sockets === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve()
-      })
       this.#sessions.set(link, new Session(this.#world, link, { webSocket, stream: socket, address }))
     })
   }
@@ -194,6 +192,12 @@ export class LinkServer implements Links, LogTap {
     socket.on("error", () => socket.destroy())
     socket.once("finish", () => socket.destroy())
     socket.end(refusalResponse(refusal))
+  }
+
+  #closed({ address }: Session): void {
+    this.#admissions.left(address)
+    this.#sockets--
+    if (this.#sockets === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve()
   }
 
   #gone(session: Session, files: Promise<void>): void {

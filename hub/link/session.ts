@@ -2,10 +2,8 @@
 // whatever it sends ends in an event that makes sense, in an answer, or in this link being closed with a code that says
 // why; never in an assertion. Bytes of streams go to transfer.ts. Decides nothing about jobs.
 import { randomBytes } from "node:crypto"
-import type { Duplex } from "node:stream"
-import type { RawData, WebSocket } from "ws"
+import type { RawData } from "ws"
 import type { Hello, ListGather, Report } from "../../proto/gen/cah/v1/link_pb.ts"
-import { chunkFrame, type Frame, HUB_CHUNK } from "../../proto/wire/bulk.ts"
 import { Outbox } from "../../proto/wire/flow.ts"
 import {
   type AgentBody,
@@ -22,7 +20,6 @@ import {
 } from "../../proto/wire/frame.ts"
 import { helloBytes, NONCE_BYTES, nodeIdOf } from "../../proto/wire/hello.ts"
 import { afterAgentFrame, agreeOnVersion, type LinkPhase } from "../../proto/wire/link.ts"
-import { messages } from "../../proto/wire/messages.ts"
 import { CahError } from "../core/errors.ts"
 import type { LinkId, NodeId } from "../core/model.ts"
 import type { FullOffer, LinkSpeech } from "../core/ports.ts"
@@ -37,6 +34,7 @@ import {
 } from "../limits.ts"
 import { Bucket } from "./bucket.ts"
 import { offerFrame, quickHeartbeat, quickReport, reportAnswerFrame } from "./hot.ts"
+import { LinkPipe, listen, NodeLink, type SessionSocket } from "./pipe.ts"
 import { Transfers, type TransferWorld } from "./transfer.ts"
 import {
   answerBody,
@@ -70,6 +68,8 @@ export interface SessionWorld extends TransferWorld {
   settled(node: NodeId, except: Session): Promise<void>
   /** The hello was answered, one way or the other. Called at most once. */
   greeted(session: Session): void
+  /** Its socket is closed. Called once. */
+  closed(session: Session): void
   /** Over: nothing more comes from it. `files` resolves when it has let go of its uploads. Called once. */
   gone(session: Session, files: Promise<void>): void
   readonly times: LinkTimes
@@ -81,19 +81,13 @@ export interface LinkTimes {
   readonly pingMs: number
 }
 
-export interface SessionSocket {
-  readonly webSocket: WebSocket
-  /** What is under it: held together while the frames of one write are put in. */
-  readonly stream: Duplex
-  readonly address: string
-}
-
 export class Session {
   readonly link: LinkId
   readonly outbox: Outbox
   readonly #world: SessionWorld
   readonly #socket: SessionSocket
-  readonly #nonce = randomBytes(NONCE_BYTES)
+  /** Of the challenge, until it was answered. */
+  #nonce: Uint8Array | null = randomBytes(NONCE_BYTES)
   readonly #frames: Bucket
   readonly #bytes: Bucket
   readonly #openedAtMs: number
@@ -102,6 +96,7 @@ export class Session {
   /** Of the session, once the engine has welcomed it. */
   #epoch: number | null = null
   #protocol = PROTOCOL_MAX
+  /** Made when there is something for it: most links move no bytes, most of the time. */
   #transfers: Transfers | null = null
   #heardAtMs: number
   #pings = 0
@@ -118,25 +113,12 @@ export class Session {
     this.#writesAtMs = nowMs
     this.#frames = new Bucket(FRAMES_PER_SECOND, FRAMES_BURST, nowMs)
     this.#bytes = new Bucket(CONTROL_BYTES_PER_SECOND, CONTROL_BYTES_BURST, nowMs)
-    this.outbox = new Outbox({
-      pipe: { write: (frames, done) => this.#write(frames, done) },
-      chunkFrame: (stream, offset, data) => chunkFrame(HUB_CHUNK, stream, offset, data),
-      endFrame: stream => encodeHubFrame({ case: "streamEnd", value: { stream } }),
-      later: setImmediate,
-      overflow: () => this.#tooSlow(),
-      account: bytes => world.budget.account(bytes),
-    })
-    const { webSocket } = socket
-    webSocket.on("message", (data, isBinary) => this.#onMessage(data, isBinary))
-    webSocket.on("ping", () => this.#onPing())
-    webSocket.on("pong", () => this.#heard())
-    webSocket.on("close", () => this.#leave())
-    // ws closes by itself after an error, with the code that fits (1009 for a message too large).
-    webSocket.on("error", error => world.log.debug({ link, node: this.#node, error }, "link failed"))
+    this.outbox = new Outbox(new LinkPipe(world, socket, this))
+    listen(socket.webSocket, this)
     this.#phase = "challenged"
     this.send({
       case: "challenge",
-      value: { hubId: world.hubId, nonce: this.#nonce, protocolMin: PROTOCOL_MIN, protocolMax: PROTOCOL_MAX },
+      value: { hubId: world.hubId, nonce: this.#nonce!, protocolMin: PROTOCOL_MIN, protocolMax: PROTOCOL_MAX },
     })
   }
 
@@ -150,7 +132,11 @@ export class Session {
 
   /** Open: welcomed, and not on its way out. */
   get transfers(): Transfers | null {
-    return this.#phase === "open" ? this.#transfers : null
+    return this.#phase === "open" ? this.#streams() : null
+  }
+
+  get address(): string {
+    return this.#socket.address
   }
 
   send(body: HubBodyInit): void {
@@ -175,13 +161,6 @@ export class Session {
       this.#epoch = speech.epoch
       this.#phase = "open"
       this.#greeted("accepted")
-      const node = speech.node
-      this.#transfers = new Transfers(this.#world, {
-        node,
-        outbox: this.outbox,
-        send: body => this.send(body),
-        settled: () => this.#world.settled(node, this),
-      })
     }
     if (speech.kind === "AnswerReport") {
       this.outbox.control(reportAnswerFrame(speech, speech.phase, speech.answer))
@@ -217,7 +196,7 @@ export class Session {
       this.#writes = this.outbox.writes
       this.#writesAtMs = nowMs
     } else if (nowMs - this.#writesAtMs >= stuckMs) {
-      this.#tooSlow()
+      this.tooSlow()
       return
     }
     const silentMs = nowMs - this.#heardAtMs
@@ -234,11 +213,35 @@ export class Session {
     this.#transfers?.watch(nowMs)
   }
 
-  // ---- frames ----
+  // ---- what the socket says ----
 
-  #onMessage(data: RawData, isBinary: boolean): void {
+  onPing(): void {
+    this.onHeard()
+    try {
+      this.#charge(1, 0)
+    } catch (thrown) {
+      this.#failed(thrown)
+    }
+  }
+
+  onHeard(): void {
+    this.#heardAtMs = this.#world.clock.nowMs()
+    this.#pings = 0
+  }
+
+  onClose(): void {
+    this.#world.closed(this)
+    this.#leave()
+  }
+
+  /** ws closes by itself after an error, with the code that fits (1009 for a message too large). */
+  onError(error: Error): void {
+    this.#world.log.debug({ link: this.link, node: this.#node, error }, "link failed")
+  }
+
+  onMessage(data: RawData, isBinary: boolean): void {
     if (this.#phase === "closed") return
-    this.#heard()
+    this.onHeard()
     try {
       if (!isBinary || !Buffer.isBuffer(data)) throw new FrameError("a text message; frames are binary")
       if (this.#phase === "open" && this.#onQuickFrame(data)) return
@@ -252,6 +255,8 @@ export class Session {
       this.#failed(thrown)
     }
   }
+
+  // ---- frames ----
 
   /** The usual frames of an open link. False: it is another, or not a plain one. */
   #onQuickFrame(data: Buffer): boolean {
@@ -268,13 +273,12 @@ export class Session {
   }
 
   #onFrame(body: AgentBody): void {
-    const transfers = this.#transfers
     if (body.case === "hello") {
       this.#onHello(body.value).catch(thrown => this.#failed(thrown))
       return
     }
-    // The table of link.ts lets nothing but a hello through before the welcome, which makes them.
-    if (transfers === null || this.#node === null || this.#epoch === null) return
+    // The table of link.ts lets nothing but a hello through before the welcome.
+    if (this.#node === null || this.#epoch === null) return
     switch (body.case) {
       case "heartbeat":
         this.#world.engine.post({
@@ -288,35 +292,41 @@ export class Session {
         this.#onReport(body.value, this.#node, this.#epoch)
         return
       case "listGather":
-        this.#onListGather(body.value, transfers)
+        this.#onListGather(body.value)
         return
       case "streamOpen":
-        transfers.open(body.value)
+        this.#streams().open(body.value)
         return
       case "streamOpened":
-        transfers.opened(body.value)
+        this.#streams().opened(body.value)
         return
       case "chunk": {
         const { stream, offset, data } = body.value
-        if (!transfers.chunk(stream, offset, data)) this.#charge(0, data.length)
+        if (!this.#streams().chunk(stream, offset, data)) this.#charge(0, data.length)
         return
       }
       case "credit":
-        transfers.credit(body.value.stream, body.value.creditOffset)
+        this.#streams().credit(body.value.stream, body.value.creditOffset)
         return
       case "streamEnd":
-        transfers.end(body.value.stream, body.value.error, body.value.message)
+        this.#streams().end(body.value.stream, body.value.error, body.value.message)
         return
       default:
         body satisfies never
     }
   }
 
+  /** Of a link that was welcomed. */
+  #streams(): Transfers {
+    this.#transfers ??= new Transfers(this.#world, new NodeLink(this.#world, this.#node!, this))
+    return this.#transfers
+  }
+
   /** Not its own, or no more: no answer, for the kill that is on its way says it. */
-  #onListGather(frame: ListGather, transfers: Transfers): void {
+  #onListGather(frame: ListGather): void {
     const name = attemptOf(frame.attempt)
     try {
-      this.send(gatherBody(name, frame.fromIndex, transfers.gather(name, frame.fromIndex)))
+      this.send(gatherBody(name, frame.fromIndex, this.#streams().gather(name, frame.fromIndex)))
     } catch (thrown) {
       if (!(thrown instanceof CahError)) throw thrown
       this.#world.log.debug({ link: this.link, ...name, reason: thrown.message }, "a gather was refused")
@@ -357,7 +367,8 @@ export class Session {
     this.#protocol = agreed.version
     const node = nodeIdOf(hello.publicKey) as NodeId
     const words = helloOf(hello, node)
-    const proof = helloBytes({ hubId, nonce: this.#nonce, nodeId: node, bootId: hello.bootId })
+    const proof = helloBytes({ hubId, nonce: this.#nonce!, nodeId: node, bootId: hello.bootId })
+    this.#nonce = null
     const isFresh = clock.nowMs() - this.#openedAtMs <= NONCE_MS
     if (!isFresh || !(await isSignedBy(hello.publicKey, proof, hello.signature))) {
       this.#refuse("denied", "the signature does not fit this hub's challenge and the agent's key")
@@ -440,7 +451,8 @@ export class Session {
     this.#close(closeCodes.tryAgainLater, "the hub failed inside; come back later")
   }
 
-  #tooSlow(): void {
+  /** It takes too little of what is sent. */
+  tooSlow(): void {
     this.#world.log.info({ link: this.link, node: this.#node }, "link is stuck: the agent does not take what is sent")
     this.#close(closeCodes.tooSlow, "what the hub sent was not taken in time")
   }
@@ -492,37 +504,6 @@ export class Session {
     this.#isGreeted = true
     this.#world.metrics.agentConnects.inc({ result })
     this.#world.greeted(this)
-  }
-
-  // ---- the socket ----
-
-  #write(frames: readonly Frame[], done: () => void): void {
-    const { webSocket, stream } = this.#socket
-    // Closing: what ws would do with a message then.
-    if (webSocket.readyState !== webSocket.OPEN) {
-      process.nextTick(done)
-      return
-    }
-    const buffers = messages(frames, "server")
-    const last = buffers.pop()!
-    stream.cork()
-    for (const buffer of buffers) stream.write(buffer)
-    stream.write(last, () => done())
-    stream.uncork()
-  }
-
-  #onPing(): void {
-    this.#heard()
-    try {
-      this.#charge(1, 0)
-    } catch (thrown) {
-      this.#failed(thrown)
-    }
-  }
-
-  #heard(): void {
-    this.#heardAtMs = this.#world.clock.nowMs()
-    this.#pings = 0
   }
 
   #charge(frames: number, bytes: number): void {

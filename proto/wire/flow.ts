@@ -28,7 +28,7 @@ export interface OutboxOptions {
   chunkFrame(stream: number, offset: number, data: Uint8Array): Frame
   /** The end of a stream that went well. */
   endFrame(stream: number): Uint8Array
-  /** Runs it once the present turn of the event loop is over (setImmediate), so that its frames leave together. */
+  /** Runs it once what runs now is over, at the latest with its turn of the event loop, so that its frames leave together. */
   later(run: () => void): void
   /** The control queue is full: close the link. Called once. */
   overflow(): void
@@ -36,14 +36,17 @@ export interface OutboxOptions {
   account?(bytes: number): void
 }
 
+/** Of every outbox that has had no stream yet, as most have not: nothing is ever put into it. */
+const noOutlets = new Set<Outlet>()
+
 /** All that one link still has to send. */
 export class Outbox {
   readonly #options: OutboxOptions
   #control: Uint8Array[] = []
   #controlBytes = 0
   /** Streams with something to send, in the order of their turns. */
-  readonly #turns = new Set<Outlet>()
-  readonly #outlets = new Set<Outlet>()
+  #turns = noOutlets
+  #outlets = noOutlets
   #bufferedBytes = 0
   #writing = false
   #scheduled = false
@@ -86,6 +89,10 @@ export class Outbox {
 
   /** A new stream to send on. It has no credit at first. */
   open(stream: number, offset: number): Outlet {
+    if (this.#outlets === noOutlets) {
+      this.#turns = new Set()
+      this.#outlets = new Set()
+    }
     const outlet: Outlet = new Outlet(stream, offset, {
       ready: bytes => {
         this.#account(bytes)

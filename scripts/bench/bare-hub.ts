@@ -103,12 +103,13 @@ function flush(): void {
   for (const { agent } of said) agent.toSay = []
   writer.once("message", () => {
     committing = false
-    for (const answer of full.answers) answer()
+    // Agents first, as the real hub has it: a job begins sooner by what it takes to make its scientist's answer.
     for (const { agent, frames } of said) {
       agent.socket.cork()
       for (const frame of frames) agent.webSocket.send(frame)
       agent.socket.uncork()
     }
+    for (const answer of full.answers) answer()
     flush()
   })
   const packed = Uint32Array.from(journal)
