@@ -10,8 +10,8 @@ import { join } from "node:path"
 import { Transform } from "node:stream"
 import { pipeline } from "node:stream/promises"
 
-/** As the hub's chunks. */
-const PIECE_BYTES = 64 * 1024
+/** As the hub reads, and takes in one write. */
+const PIECE_BYTES = 256 * 1024
 const directory = process.argv[2]!
 let uploads = 0
 

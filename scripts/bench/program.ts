@@ -1,6 +1,7 @@
 // A part of a benchmark that wants a process of its own, with a heap as large as it takes and a core: started with one JSON
 // argument, it prints one line of JSON.
 import { spawn } from "node:child_process"
+import { relative } from "node:path"
 import { fileURLToPath } from "node:url"
 import { root } from "../files.ts"
 import { cores, pinned } from "./machine.ts"
@@ -23,7 +24,7 @@ export function runProgram<Answer>(program: URL, argument: object, core: number 
     child.once("close", (code, signal) => {
       process.removeListener("exit", onExit)
       if (code === 0) resolve(JSON.parse(printed) as Answer)
-      else reject(new Error(`${fileURLToPath(program)} ended with ${signal ?? code}`))
+      else reject(new Error(`${relative(root, fileURLToPath(program))} ended with ${signal ?? code}`))
     })
   })
 }

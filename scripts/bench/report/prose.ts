@@ -16,7 +16,7 @@ export const prose: Readonly<Record<RowName, Prose>> = {
       "What the hub itself costs: different jobs submitted, offered, started, finished and acknowledged twice, over real WebSockets, nothing said before it is on disk (SQLite, `synchronous=FULL`). The bare hub does only the essentials with the same bytes on the wire and the same durability; what it leaves out stands at the head of `scripts/bench/bare-hub.ts`. Both get the same load, each on a core of its own, in turns.",
     causes: {
       "hub: throughput":
-        "What the hub knows beyond the bare one: each job's story in JSON, an index beside each result, shares, leases and invariants of every attempt, metrics; and more memory to collect for all of it. The profile has no single wall any more: the writer's thread, garbage collection, system calls of the sockets and the core's decisions are each between a tenth and a fifth.",
+        "What the hub knows beyond the bare one: each job's story in JSON, an index beside each result, shares, leases and invariants of every attempt, metrics; and more memory to collect for all of it, some of it by V8's own threads, which share the hub's one core here. The profile has no single wall any more: garbage collection, the writer's thread, system calls of the sockets and the core's decisions are each between a tenth and a quarter.",
     },
   },
   peers: {
@@ -34,7 +34,7 @@ export const prose: Readonly<Record<RowName, Prose>> = {
       "One job after the other on an idle hub with all agents connected, from the scientist's call to the offer at an agent; then the same beside a steady stream of small campaigns, at shares of the rate that this hub was seen to reach just before.",
     causes: {
       "hub: submit → running p50":
-        "Half of the difference is the library that serves gRPC, gRPC-web and Connect from one handler, with its streams and abort signals for each call; the rest is the order's validation, its look for an earlier submit with the same key, and a commit of more pages (the campaign with its indices, progress, usage, journal).",
+        "Most of the difference is the library that serves gRPC, gRPC-web and Connect from one handler, with its streams and abort signals for each call; the rest is the order's validation, its look for an earlier submit with the same key, and a commit of more pages (the campaign with its indices, progress, usage, journal).",
       "hub: submit → running p99": "The collector's pauses and SQLite's checkpoints.",
     },
   },
@@ -68,15 +68,19 @@ export const prose: Readonly<Record<RowName, Prose>> = {
   stream: {
     title: "Files",
     about:
-      "Stagein and stageout over the agents' links, hashed on arrival, and what comes back synchronised and renamed before the answer. Bare HTTP moves the same bytes between the same processes and the same file systems, hashed and made durable alike.",
+      "Stagein and stageout over the agents' links, hashed on arrival, and what comes back synchronised and renamed before the answer. Bare HTTP moves the same bytes between the same processes and the same file systems, made durable alike, in pieces as large; what it gives it does not hash, as the hub does. It reads a piece, gives it to the kernel, and only then reads the next, where the hub reads ahead: on a machine that is slow to wake a core the hub may be ahead of it.",
     causes: {
       "hub: stageout":
-        "A write's turn waits for each intermediate synchronisation with the disk, and no more than one window of credit is on its way meanwhile: the processor is idle for half of the time.",
+        "Bytes come as chunks of a WebSocket message each, which ws puts together from what the socket gives it; then they are hashed and written on the hub's one core.",
       "hub: stagein":
-        "Bytes go as chunks of a WebSocket message each, by credit, copied once on their way; bare HTTP gives whole buffers to the kernel.",
+        "Bytes go as chunks of a WebSocket message each, by credit, and the hub checks a blob's digest as it reads; bare HTTP gives whole buffers to the kernel unread.",
       "hub: stagein, 1 agent: control": "A control frame waits for the chunks that are in the socket before it.",
+      "hub: stageout, 1 agent: control":
+        "A control frame comes behind the chunks of its agent's window, and behind what the hub hashes of them.",
       "hub: stagein, 10 agents: control":
         "A control frame waits for the chunks that are in the socket before it, and for the other agents' on the one core.",
+      "hub: stageout, 10 agents: control":
+        "A control frame comes behind its agent's window and all others': windows together, divided by what one core hashes and writes, is how long it waits. Smaller windows would slow agents that are far away; windows that follow the delay would not.",
     },
   },
   submit: {

@@ -49,8 +49,18 @@ export async function peers(settings: Settings): Promise<Row> {
   const theirs = new Map<Peer, PeerFigures[]>(here.map(([, peer]) => [peer, []]))
   for (let run = 0; run < runs; run++) {
     ours.push(await runCampaign(await startHub(), plan))
-    for (const [name, peer] of here) {
-      theirs.get(peer)!.push(await measure(name, peer, settings.quick ? Math.min(QUICK_TASKS, peer.tasks) : peer.tasks))
+    for (const [name, peer] of [...here]) {
+      try {
+        const tasks = settings.quick ? Math.min(QUICK_TASKS, peer.tasks) : peer.tasks
+        theirs.get(peer)!.push(await measure(name, peer, tasks))
+      } catch (error) {
+        // Others were measured all the same: one that does not work here is named with its reason, and has no figures.
+        skipped.push(`${peer.name}: ${error instanceof Error ? error.message : String(error)}`)
+        here.splice(
+          here.findIndex(([, other]) => other === peer),
+          1,
+        )
+      }
     }
   }
   const rate = ours.map(one => one.jobsPerSecond)

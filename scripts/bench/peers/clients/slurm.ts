@@ -20,8 +20,8 @@ export const slurm: Client = async ({ address, tasks }, counter) => {
     const array = stdout.trim()
     while (linesOf(log).length - before < tasks) await pause(LOOK_MS)
     const lines = linesOf(log).slice(before)
-    if (!lines.every(line => line.includes("JobState=COMPLETED")))
-      throw new Error(`a job of array ${array} did not complete`)
+    const failed = lines.find(line => !line.includes("JobState=COMPLETED"))
+    if (failed !== undefined) throw new Error(`a job of array ${array} did not complete: ${failed}`)
     // Each line is another job's.
     const ids = new Set(lines.map(line => /^JobId=(\d+)/.exec(line)?.[1]))
     ;[...ids].forEach((_, number) => void counter.took(Counter.payload(number)))
