@@ -93,7 +93,10 @@ export const prose: Readonly<Record<RowName, Prose>> = {
     title: "Do twice the machines take half the time?",
     about:
       "Three looks: the thesis's campaign, one slot a core, on whose system 320 cores were the end; a long campaign in the simulator, which runs the production engine and cores in virtual time with volunteers that come and go; and the real hub with agents whose commands sleep. Efficiency is against what nobody could beat who does not know the future: the same jobs and machines without any delay.",
-    causes: {},
+    causes: {
+      "simulator: 1,000,000 jobs":
+        "With so many agents the whole campaign lasts as long as a few jobs one after the other. An attempt that is lost near its end costs the silence until the hub gives it up, a wait, and a run anew; whom nothing delays begins again at once.",
+    },
   },
   scheduler: {
     title: "A decision",
