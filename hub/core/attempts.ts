@@ -51,22 +51,24 @@ export function offer(stage: Stage, node: Node, campaign: Campaign, job: Job, sh
   const attempt = job.attempt + 1
   const event = job.tries.length === 0 ? "offered" : "offered a second time: the first is slow, and this node is idle"
   const { tries } = job
-  const { id, link } = node
+  const { id } = node
   job.attempt = attempt
   job.node = id
   const { nowMs } = stage.now
   const one: Try = { attempt, node: id, phase: "offered", shape, sinceMs: nowMs, startedMs: null, startedAt: null }
-  begin(stage, node, campaign, job, one)
+  const held = begin(stage, node, campaign, job, one)
   changed(stage, campaign, job, tries, event, one)
-  stage.effects.speech.push({ kind: "Offer", link: link!, campaign: campaign.id, index: job.index, attempt, shape })
+  speakOffer(stage, node, held, shape)
 }
 
 /** The try is under way on the node, and everybody who counts knows. */
-function begin(stage: Stage, node: Node, campaign: Campaign, job: Job, one: Try): void {
+function begin(stage: Stage, node: Node, campaign: Campaign, job: Job, one: Try): Held {
   job.tries = job.tries.length === 0 ? [one] : [...job.tries, one]
-  hold(stage, node, heldOf(campaign, job.index, one))
+  const held = heldOf(campaign, job.index, one)
+  hold(stage, node, held)
   // It may have come back to a container that is gone.
   if (campaign.rules.inside !== null) stage.state.shrunk.add(node.id)
+  return held
 }
 
 /** What a node holds of a job while this try of it is under way. */
@@ -212,7 +214,7 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
     job.failures++
     if (isRetried(campaign, job, result)) {
       campaign.totals.retries++
-      const event = `${storyOf(result)}; further tries: ${campaign.rules.retryMax - job.failures + 1}`
+      const event = `${eventOf(result)}; further tries: ${campaign.rules.retryMax - job.failures + 1}`
       const { tries } = job
       job.tries = triesBut(job, one)
       job.node = job.tries[0]?.node ?? null
@@ -230,7 +232,7 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
   job.outcome = result.outcome
   job.node = node.id
   job.tries = noTries
-  changed(stage, campaign, job, tries, storyOf(result), about)
+  changed(stage, campaign, job, tries, eventOf(result), about)
   updateLane(stage.state, campaign)
   for (const other of others) stopOn(stage, campaign.id, index, other, "another node was first")
   return "accepted"
@@ -272,7 +274,7 @@ function logBytes({ inline, blob }: LogRef): number {
   return inline?.byteLength ?? blob?.sizeBytes ?? 0
 }
 
-function storyOf(result: Result): string {
+function eventOf(result: Result): string {
   if (result.outcome === "failed") return `failed with exit code ${result.exitCode}`
   return result.outcome === "timedout" ? "killed at its walltime" : "finished"
 }

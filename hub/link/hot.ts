@@ -2,6 +2,7 @@
 // what a no-op job costs the hub, by hand a twentieth (npm run bench -- --only noop --profile). Reading is for the plain case
 // only: whatever is not exactly that (a message, outputs, an odd order, nonsense) is null here and goes the long way, which
 // knows what to say of it. hot.test.ts holds both to the generated code.
+import { putVarint, varintLength } from "../../proto/wire/varint.ts"
 import type { AttemptName, ReportAnswer } from "../core/effects.ts"
 import type { ReportPhase } from "../core/events.ts"
 import type { CampaignId, Result } from "../core/model.ts"
@@ -158,24 +159,6 @@ export function quickHeartbeat(bytes: Uint8Array): number | null {
 
 const wirePhases: Record<ReportPhase, number> = { staging: 4, running: 5, returning: 6, ended: 7 }
 const wireAnswers: Record<ReportAnswer, number> = { accepted: 1, already: 2, stale: 3 }
-
-function varintLength(value: number): number {
-  let length = 1
-  for (let rest = value; rest >= 128; rest = Math.floor(rest / 128)) length++
-  return length
-}
-
-/** Returns where the next byte goes. */
-function putVarint(bytes: Uint8Array, at: number, value: number): number {
-  let rest = value
-  let position = at
-  while (rest >= 128) {
-    bytes[position++] = (rest % 128) | 0x80
-    rest = Math.floor(rest / 128)
-  }
-  bytes[position++] = rest
-  return position
-}
 
 function attemptLength({ campaign, index, attempt }: AttemptName): number {
   return 2 + varintLength(campaign) + (index === 0 ? 0 : 1 + varintLength(index)) + varintLength(attempt)

@@ -15,13 +15,11 @@ export type Step = readonly [statement: StatementName, values: readonly Value[]]
 
 const jobColumns = "campaign, idx, phase, outcome, verdict, attempt, node, failures, losses, story, tries"
 
-const resultColumns = `campaign, idx, attempt, node, outcome, exit_code, message, stageout, stageout_bytes,
-  stdout_inline, stdout, stdout_bytes, stdout_dropped_bytes, stderr_inline, stderr, stderr_bytes, stderr_dropped_bytes,
-  run_ms, cpu_ms, peak_memory_bytes, stored_at`
-
 const plainColumns = `campaign, idx, attempt, node, outcome, exit_code, stdout_inline, stderr_inline,
   run_ms, cpu_ms, peak_memory_bytes, stored_at`
 const jobsOwnColumns = "verdict, last_attempt, failures, losses, story"
+const otherColumns = `message, stageout, stageout_bytes, stdout, stdout_bytes, stdout_dropped_bytes,
+  stderr, stderr_bytes, stderr_dropped_bytes`
 
 /** All that the writer ever runs. Prepared once per handle. */
 export const statements = {
@@ -43,9 +41,9 @@ export const statements = {
     replaced("campaign, idx", "phase, outcome, verdict, attempt, node, failures, losses, story, tries"),
   ),
   cancelled: insert("cancelled", "campaign, first, count, at"),
-  result: insert("results", resultColumns),
+  result: insert("results", `${plainColumns}, ${otherColumns}`),
   // A job that ended, and its result: one row.
-  ended: insert("results", `${resultColumns}, ${jobsOwnColumns}`),
+  ended: insert("results", `${plainColumns}, ${jobsOwnColumns}, ${otherColumns}`),
   // Mostly it has neither blobs nor a message: half as many values on their way (npm run bench -- --only noop).
   endedPlain: insertWith(
     { message: "''", stdout_dropped_bytes: "0", stderr_dropped_bytes: "0" },
@@ -145,7 +143,7 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
       return [["cancelled", [write.campaign, first, last - first + 1, wallMs]]]
     }
     case "result":
-      return [["result", resultValues(write.row, wallMs, null).slice(0, RESULT_COLUMNS)]]
+      return [["result", [...plainValues(write.row, wallMs, null).slice(0, PLAIN_COLUMNS), ...otherValues(write.row)]]]
     case "node":
       return [["node", nodeValues(write.row)]]
     case "usage": {
@@ -230,9 +228,8 @@ function jobValues(row: JobRow): Value[] {
 
 /** A job that ended with this result. */
 export function endedStep(job: JobRow, result: ResultRow, wallMs: number): Step {
-  return isPlain(result)
-    ? ["endedPlain", plainValues(job, result, wallMs)]
-    : ["ended", resultValues(result, wallMs, job)]
+  const values = plainValues(result, wallMs, job)
+  return isPlain(result) ? ["endedPlain", values] : ["ended", [...values, ...otherValues(result)]]
 }
 
 function isPlain({ message, stageout, stdout, stderr }: ResultRow): boolean {
@@ -243,7 +240,11 @@ function isInline({ blob, droppedBytes }: LogRef): boolean {
   return blob === null && droppedBytes === 0
 }
 
-function plainValues(job: JobRow, row: ResultRow, wallMs: number): Value[] {
+/** Of these, the result's own; the job's come after them. */
+const PLAIN_COLUMNS = plainColumns.split(",").length
+
+/** Its claims as claimsOf() has them, without the copy. One array for result and job, since it is made for every job. */
+function plainValues(row: ResultRow, wallMs: number, job: JobRow | null): Value[] {
   const { stdout, stderr } = row
   return [
     row.campaign,
@@ -258,48 +259,26 @@ function plainValues(job: JobRow, row: ResultRow, wallMs: number): Value[] {
     whole(row.cpuMs),
     whole(row.peakMemoryBytes),
     wallMs,
-    job.verdict,
-    job.attempt,
-    job.failures,
-    job.losses,
-    storyText(job.story),
-  ]
-}
-
-/** Of these, the result's own; the job's come after them. */
-const RESULT_COLUMNS = resultColumns.split(",").length
-
-/** Its claims as claimsOf() has them, without the copy. One array for both, since it is made for every job. */
-function resultValues(row: ResultRow, wallMs: number, job: JobRow | null): Value[] {
-  const { stageout, stdout, stderr } = row
-  return [
-    row.campaign,
-    row.index,
-    row.attempt,
-    row.node,
-    row.outcome,
-    whole(row.exitCode),
-    row.message,
-    digestBytes(stageout?.digest),
-    stageout?.sizeBytes ?? null,
-    stdout.inline === null ? null : own(stdout.inline),
-    digestBytes(stdout.blob?.digest),
-    stdout.blob?.sizeBytes ?? null,
-    whole(stdout.droppedBytes),
-    stderr.inline === null ? null : own(stderr.inline),
-    digestBytes(stderr.blob?.digest),
-    stderr.blob?.sizeBytes ?? null,
-    whole(stderr.droppedBytes),
-    whole(row.runMs),
-    whole(row.cpuMs),
-    whole(row.peakMemoryBytes),
-    wallMs,
     job?.verdict ?? null,
     job?.attempt ?? null,
     job?.failures ?? null,
     job?.losses ?? null,
     job === null ? null : storyText(job.story),
   ]
+}
+
+function otherValues({ message, stageout, stdout, stderr }: ResultRow): Value[] {
+  return [
+    message,
+    digestBytes(stageout?.digest),
+    stageout?.sizeBytes ?? null,
+    ...logValues(stdout),
+    ...logValues(stderr),
+  ]
+}
+
+function logValues({ blob, droppedBytes }: LogRef): Value[] {
+  return [digestBytes(blob?.digest), blob?.sizeBytes ?? null, whole(droppedBytes)]
 }
 
 /**

@@ -3,6 +3,7 @@
 // Reading is for the plain case only: whatever is not exactly that is null here and goes the long way, which knows what to say
 // of it. bulk.test.ts holds both to the generated code.
 import type { Chunk } from "../gen/cah/v1/link_pb.ts"
+import { putVarint, varintLength } from "./varint.ts"
 
 /** An encoded frame, whole or, for a chunk, in two parts. */
 export type Frame = Uint8Array | ChunkFrame
@@ -79,17 +80,7 @@ function varint(frame: Uint8Array): number {
   return UNREADABLE
 }
 
-function varintLength(value: number): number {
-  let length = 1
-  for (let rest = value; rest >= 128; rest = Math.floor(rest / 128)) length++
-  return length
-}
-
 function putField(buffer: Uint8Array, start: number, tag: number, value: number): number {
-  let at = start
-  buffer[at++] = tag
-  let rest = value
-  for (; rest >= 128; rest = Math.floor(rest / 128)) buffer[at++] = (rest % 128) | 0x80
-  buffer[at++] = rest
-  return at
+  buffer[start] = tag
+  return putVarint(buffer, start + 1, value)
 }
