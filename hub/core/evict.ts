@@ -14,7 +14,7 @@ export function makeRoom(stage: Stage): void {
   if (state.lending.size === 0) return
   const coming = new Map<NodeId, Free>()
   for (const rank of ["reserved", "common"] as const) {
-    for (const demand of [...state.queue.ready[rank].values()]) makeRoomFor(stage, demand, coming)
+    for (const demand of [...state.queue.ready.demands[rank]]) makeRoomFor(stage, demand, coming)
   }
 }
 

@@ -60,9 +60,16 @@ function queueViolations(state: State): string[] {
   const queued = new Set<Campaign>()
   for (const turn of state.queue.turns.values()) {
     for (const [demand, lane] of turn.lanes) {
-      if (demand !== lane.demand || lane.at < 0) found.push(`a lane of ${turn.usageKey} is not with its demand`)
+      const seats = turn.seats.filter(seat => seat.lanes.includes(lane))
+      if (demand !== lane.demand || !demand.lanes.has(lane) || seats.length !== 1) {
+        found.push(`a lane of ${turn.usageKey} is not with its demand, or has not one seat`)
+      }
       for (const line of lane.projects.values()) for (const campaign of line) queued.add(campaign)
     }
+  }
+  for (const order of Object.values(state.queue.ready.orders)) {
+    const keys = [...order].map(({ key }) => key)
+    if (keys.some((key, at) => at > 0 && key < keys[at - 1]!)) found.push("owners are not in the order of their keys")
   }
   for (const campaign of queued) {
     if (!campaign.queued || !state.campaigns.has(campaign.id) || readyJobs(campaign) === 0) {

@@ -223,7 +223,7 @@ export function aheadOf(state: State, own: Lane, nowMs: number): number {
 
 function* lanesUpTo(state: State, rank: Rank): Generator<Lane> {
   for (const one of ranks.slice(0, ranks.indexOf(rank) + 1)) {
-    for (const demand of state.queue.ready[one].values()) yield* demand.lanes
+    for (const demand of state.queue.ready.demands[one]) yield* demand.lanes
   }
 }
 

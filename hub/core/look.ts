@@ -4,7 +4,7 @@ import { CLAIMS_SHARE, LOOK_EVERY_MS, PATIENCE_MS } from "../limits.ts"
 import type { Stage } from "./change.ts"
 import { makeRoom } from "./evict.ts"
 import type { Node, State } from "./model.ts"
-import { type Lane, nextLane } from "./queue.ts"
+import { type Demand, isCurrent, type Lane, renewKey } from "./queue.ts"
 import { lookAtBookings } from "./reservations.ts"
 import { fittingShape, freeRoom } from "./room.ts"
 import { suits } from "./rules.ts"
@@ -30,7 +30,7 @@ export function onLookDue(stage: Stage): void {
 function dropClaims(state: State): void {
   for (const [id, lane] of state.claims) {
     const node = state.nodes.get(id)!
-    if (lane.at >= 0 && canServe(node, lane)) continue
+    if (lane.projects.size > 0 && canServe(node, lane)) continue
     state.claims.delete(id)
     state.freed.add(id)
   }
@@ -63,20 +63,16 @@ function claimNodes(stage: Stage): void {
   }
 }
 
-/** Those outside of containers and in turn, in the order of turns. */
+/** The first of each demand outside of containers and in turn, in the order of turns. */
 function waitingLanes({ state, now }: Stage): Lane[] {
-  const lanes: Lane[] = []
+  const first = new Map<Demand, Lane>()
   for (const rank of ["reserved", "common"] as const) {
-    const ofRank: Lane[] = []
-    for (const demand of state.queue.ready[rank].values()) {
-      // Brings the key of the first up to date; the others of the demand stand behind it.
-      const lane = nextLane(state, demand, now.nowMs)
-      lane.waitsSinceMs ??= now.nowMs
-      ofRank.push(lane)
-    }
-    lanes.push(...ofRank.sort((a, b) => a.key - b.key || a.number - b.number))
+    const order = state.queue.ready.orders[rank]
+    for (const seat of [...order]) if (!isCurrent(seat, now.nowMs)) renewKey(state, seat, now.nowMs)
+    for (const { lanes } of order) for (const lane of lanes) if (!first.has(lane.demand)) first.set(lane.demand, lane)
   }
-  return lanes
+  for (const lane of first.values()) lane.waitsSinceMs ??= now.nowMs
+  return [...first.values()]
 }
 
 /** Of the nodes that could serve it when empty the one that has most free. */

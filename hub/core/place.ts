@@ -8,11 +8,11 @@ import { makeRoom } from "./evict.ts"
 import { watchTail } from "./lease.ts"
 import { watchQueue } from "./look.ts"
 import type { CampaignId, Node, NodeId } from "./model.ts"
-import { countPlaced, settlePlaced } from "./queue.ts"
+import { countPlaced, newcomers, type Ready, settlePlaced } from "./queue.ts"
 import { countCrossing } from "./reservations.ts"
 import { freeRoom, readyJobs, take } from "./room.ts"
 import { shapeOf } from "./rules.ts"
-import { type Asked, type Choice, choose, newcomers, type Room } from "./schedule.ts"
+import { type Choice, choose, type Room } from "./schedule.ts"
 
 interface Open extends Room {
   places: number
@@ -21,7 +21,7 @@ interface Open extends Room {
 export function placeWork(stage: Stage): void {
   const { queue, freed } = stage.state
   if (!queue.isEmpty) {
-    fill(stage, ofNodes(stage, freed, null))
+    fill(stage, ofNodes(stage, freed, queue.ready))
     fill(stage, ofContainers(stage, freed))
     if (queue.fresh.size > 0) {
       fillWithNewcomers(stage)
@@ -64,8 +64,10 @@ function putOnto(stage: Stage, open: Open, { lane, campaign, index, shape }: Cho
   const { needs } = shapeOf(campaign, shape)
   takeIndex(campaign, index)
   offer(stage, node, campaign, jobAt(campaign, index), shape)
-  updateLane(state, campaign)
-  if (readyJobs(campaign) === 0) watchTail(stage, campaign)
+  if (readyJobs(campaign) === 0) {
+    updateLane(state, campaign)
+    watchTail(stage, campaign)
+  }
   take(open.free, needs)
   open.places--
   countPlaced(state, lane, needs.slots, now.nowMs)
@@ -74,10 +76,10 @@ function putOnto(stage: Stage, open: Open, { lane, campaign, index, shape }: Cho
   state.claims.delete(node.id)
   // What is left of it is anybody's.
   open.claim = null
-  open.asked = null
+  open.asked = state.queue.ready
 }
 
-function* ofNodes({ state }: Stage, ids: Iterable<NodeId>, asked: Asked): Generator<Open> {
+function* ofNodes({ state }: Stage, ids: Iterable<NodeId>, asked: Ready): Generator<Open> {
   for (const id of ids) {
     if (!state.room.has(id)) continue
     const node = state.nodes.get(id)!
@@ -106,9 +108,8 @@ function* ofNewContents({ state }: Stage): Generator<Open> {
 }
 
 function* ofContainer(state: Stage["state"], node: Node, container: CampaignId): Generator<Open> {
-  const demands = state.queue.inside.get(container)
+  const asked = state.queue.inside.get(container)
   const isOpen = node.link !== null && !node.revoked && node.held.size < HELD_MAX
-  if (demands === undefined || !isOpen) return
-  const asked: Asked = rank => [...demands.values()].filter(demand => demand.rank === rank)
+  if (asked === undefined || !isOpen) return
   yield { node, free: roomInside(state, node, container), asked, claim: null, places: HELD_MAX - node.held.size }
 }

@@ -1,12 +1,11 @@
 // What is ready to be offered, so that placing a job costs the same whatever the length of the queue. Campaigns that ask the
 // same of nodes share one demand; within it each owner has a lane; within that each project has a line of campaigns, by
-// priority, then age. A node is held against demands and never against campaigns, and only against those whose turn may be
-// next. The order of lanes is that of fair shares: its keys are brought up to date when they are looked at, since use only
-// grows with time.
+// priority, then age. Owners stand in the order of fair shares, each with its lanes, so that a node is held against the lanes
+// of the few owners whose turn may be next, and never against campaigns. Keys of that order are brought up to date when they
+// are looked at, since use only grows with time.
 
 import { FAIR_STALE_MS, USAGE_PLACED_SECONDS } from "../limits.ts"
 import { Condition } from "./condition.ts"
-import { Heap, type Ranked } from "./heap.ts"
 import type { Campaign, CampaignId, Needs, Node, Rules, Shape, State } from "./model.ts"
 import { Sorted } from "./sorted.ts"
 import { ownerKey, projectKey, shareOf, usedBy, weightAt } from "./usage.ts"
@@ -24,43 +23,60 @@ export interface Demand {
   readonly condition: Condition
   readonly inside: CampaignId | null
   /** Of owners with something ready. */
-  readonly lanes: Heap<Lane>
-  /** Where it stands, by key and number of its first lane. Null while nothing of it is ready, and inside containers. */
-  size: Size | null
-  laneKey: number
-  laneNumber: number
+  readonly lanes: Set<Lane>
   /** Live campaigns that have it. */
   campaigns: number
 }
 
-/** Demands of one rank with something ready that ask for the same room: where there is less, all of them are passed over at once. */
-export interface Size {
-  readonly shapes: readonly Needs[]
-  readonly demands: Sorted<Demand>
-}
-
-/** What one owner has ready for one demand. Its key is the owner's use, by share, as of keyAtMs. */
-export interface Lane extends Ranked {
+/** What one owner has ready for one demand. */
+export interface Lane {
   readonly turn: Turn
   readonly demand: Demand
+  /** Empty once it has nothing left; then there is another lane when the owner has something again. */
   readonly projects: Map<string, Sorted<Campaign>>
   /** Its first campaign while all are of one project; else null: which is first changes with what they use. */
   head: Campaign | null
-  keyAtMs: number
-  keyPlaced: number
+  /** Of the head. Beside it, so that lanes are compared without their campaigns, which are seldom in a cache. */
+  headPriority: number
+  headId: number
+  headProject: string
   /** When something of it was placed for the last time, or it came into being. Null: not looked at yet. */
   waitsSinceMs: number | null
 }
 
-/** One owner's place among all. */
+/** Owners with something ready, in the order of turns. */
+export type Order = Sorted<Seat>
+
+/** What has something ready, and whose turn it is: outside of containers, inside one of them, or of what is new. */
+export interface Ready {
+  readonly demands: Readonly<Record<Rank, Set<Demand>>>
+  readonly orders: Readonly<Record<Rank, Order>>
+}
+
+/** One owner's place in an order. Its key is the owner's use, by share, as of keyAtMs. */
+export interface Seat {
+  readonly turn: Turn
+  readonly order: Order
+  readonly lanes: Lane[]
+  /** Theirs, one by one: most lanes are passed over by what they ask for, which others ask for too and is in a cache. */
+  readonly demands: Demand[]
+  readonly number: number
+  key: number
+  keyAtMs: number
+  keyPlaced: number
+}
+
+/** What one owner has ready, and what it weighs against others'. */
 export interface Turn {
   readonly owner: string
   /** Of the owner's usage: in turn and as best effort are two. */
   readonly usageKey: string
   readonly lanes: Map<Demand, Lane>
+  /** By rank, and inside containers: few. */
+  readonly seats: Seat[]
   /** Core-seconds that stand for what was placed since use was last counted. */
   placed: number
-  /** What was used up to a moment, and what a core-second weighs in keys made then: all lanes that are looked at in a tick have the same. */
+  /** What was used up to a moment, and what a core-second weighs in keys made then: all seats that are looked at in a tick have the same. */
   used: number
   weight: number
   usedAtMs: number
@@ -72,50 +88,28 @@ const UNSEEN = Number.NEGATIVE_INFINITY
 /** Judgements of nodes by as many different properties are kept: with 100,000 nodes 25 kB for each. */
 const CONDITIONS_REMEMBERED = 4_000
 
-type DemandsByKey = Map<string, Demand>
-
 export class Queue {
   /** Every demand of a live campaign, by its key; and what they ask of nodes' properties. */
-  readonly known: DemandsByKey = new Map()
+  readonly known = new Map<string, Demand>()
   readonly conditions = new Map<string, Condition>()
-  /** Those with something ready, outside of containers, by rank. */
-  readonly ready: Readonly<Record<Rank, DemandsByKey>> = {
-    reserved: new Map(),
-    common: new Map(),
-    bestEffort: new Map(),
-  }
-  /** The same by the room that they ask for. */
-  readonly sizes: Readonly<Record<Rank, Map<string, Size>>> = {
-    reserved: new Map(),
-    common: new Map(),
-    bestEffort: new Map(),
-  }
-  /** Those with something ready, by the container that they are inside. */
-  readonly inside = new Map<CampaignId, DemandsByKey>()
+  /** Outside of containers. */
+  readonly ready = noneReady()
+  readonly inside = new Map<CampaignId, Ready>()
   /** Demands that became ready since all nodes were held against them. */
   readonly fresh = new Set<Demand>()
   /** Owners with something ready, by usageKey. */
   readonly turns = new Map<string, Turn>()
   /** Those of them for whom something was placed since use was last counted. */
   readonly placing = new Set<Turn>()
-  private lanes = 0
+  private seats = 0
 
   get isEmpty(): boolean {
     return this.turns.size === 0
   }
 
-  /** Lanes are numbered, so that of two owners alike the same goes first at every run. */
-  numberLane(): number {
-    return ++this.lanes
-  }
-
-  demandsOf({ rank, inside }: Demand): DemandsByKey {
-    if (inside === null) return this.ready[rank]
-    const found = this.inside.get(inside)
-    if (found !== undefined) return found
-    const made: DemandsByKey = new Map()
-    this.inside.set(inside, made)
-    return made
+  /** Seats are numbered, so that of two owners alike the same goes first at every run. */
+  numberSeat(): number {
+    return ++this.seats
   }
 
   /** To look at; the same one for all that ask for the same while there are any. */
@@ -146,20 +140,20 @@ export function takeDemand(queue: Queue, first: Shape, rules: Rules): Demand {
   const rank = rules.reservation !== null ? "reserved" : rules.bestEffort ? "bestEffort" : "common"
   const shapes = [first, ...rules.shapes].map(({ needs }) => needs)
   const { property, inside } = rules
-  const key = JSON.stringify([rank, sizeKey(shapes), inside, property])
+  const key = JSON.stringify([rank, shapes.map(sizeKey).join(), inside, property])
   const known = queue.known.get(key)
   if (known !== undefined) {
     known.campaigns++
     return known
   }
-  const asked = { key, rank, shapes, condition: queue.takeCondition(property), inside } as const
-  const demand = { ...asked, lanes: new Heap<Lane>(), size: null, laneKey: UNSEEN, laneNumber: 0, campaigns: 1 }
+  const condition = queue.takeCondition(property)
+  const demand: Demand = { key, rank, shapes, condition, inside, lanes: new Set(), campaigns: 1 }
   queue.known.set(key, demand)
   return demand
 }
 
-function sizeKey(shapes: readonly Needs[]): string {
-  return shapes.map(({ slots, memoryBytes, diskBytes }) => `${slots} ${memoryBytes} ${diskBytes}`).join()
+function sizeKey({ slots, memoryBytes, diskBytes }: Needs): string {
+  return `${slots} ${memoryBytes} ${diskBytes}`
 }
 
 export function dropDemand(queue: Queue, demand: Demand): void {
@@ -178,61 +172,104 @@ export function enqueue({ queue }: State, campaign: Campaign): void {
   const line = lane.projects.get(account.project) ?? new Sorted(compareCampaigns)
   lane.projects.set(account.project, line)
   line.add(campaign)
-  lane.head = headOf(lane)
+  setHead(lane)
   queue.fresh.add(demand)
 }
 
 function newTurn(owner: string, usageKey: string): Turn {
-  return { owner, usageKey, lanes: new Map(), placed: 0, used: 0, weight: 0, usedAtMs: UNSEEN }
+  return { owner, usageKey, lanes: new Map(), seats: [], placed: 0, used: 0, weight: 0, usedAtMs: UNSEEN }
 }
 
 function openLane(queue: Queue, turn: Turn, demand: Demand): Lane {
-  const unseen = { key: UNSEEN, keyAtMs: UNSEEN, keyPlaced: 0, waitsSinceMs: null }
-  const lane: Lane = { turn, demand, projects: new Map(), head: null, number: queue.numberLane(), at: -1, ...unseen }
+  const noHead = { head: null, headPriority: 0, headId: 0, headProject: "" }
+  const lane: Lane = { turn, demand, projects: new Map(), ...noHead, waitsSinceMs: null }
+  const { demands, orders } = readyBeside(queue, demand)
+  const order = orders[demand.rank]
+  addLane(seatIn(queue, turn, order, turn.seats), lane)
   turn.lanes.set(demand, lane)
   demand.lanes.add(lane)
-  if (demand.lanes.size === 1) openDemand(queue, demand, lane)
-  else placeDemand(demand)
+  demands[demand.rank].add(demand)
   return lane
 }
 
-function openDemand(queue: Queue, demand: Demand, { key, number }: Lane): void {
-  const { rank, shapes, inside } = demand
-  queue.demandsOf(demand).set(demand.key, demand)
-  if (inside !== null) return
-  const ofRank = queue.sizes[rank]
-  demand.size = ofRank.get(sizeKey(shapes)) ?? { shapes, demands: new Sorted(compareDemands) }
-  ofRank.set(sizeKey(shapes), demand.size)
-  demand.laneKey = key
-  demand.laneNumber = number
-  demand.size.demands.add(demand)
+function addLane({ lanes, demands }: Seat, lane: Lane): void {
+  lanes.push(lane)
+  demands.push(lane.demand)
 }
 
-function closeDemand(queue: Queue, demand: Demand): void {
-  const { key, rank, shapes, inside, size } = demand
+function closeLane(queue: Queue, lane: Lane): void {
+  const { turn, demand } = lane
+  const { rank, inside } = demand
+  const { demands, orders } = readyBeside(queue, demand)
+  const seat = turn.seats.find(({ order }) => order === orders[rank])!
+  const at = seat.lanes.indexOf(lane)
+  seat.lanes.splice(at, 1)
+  seat.demands.splice(at, 1)
+  if (seat.lanes.length === 0) {
+    seat.order.remove(seat)
+    turn.seats.splice(turn.seats.indexOf(seat), 1)
+  }
+  turn.lanes.delete(demand)
+  if (turn.lanes.size === 0) {
+    queue.turns.delete(turn.usageKey)
+    queue.placing.delete(turn)
+  }
+  demand.lanes.delete(lane)
+  if (demand.lanes.size > 0) return
   queue.fresh.delete(demand)
-  const demands = queue.demandsOf(demand)
-  demands.delete(key)
-  if (inside !== null && demands.size === 0) queue.inside.delete(inside)
-  if (size === null) return
-  size.demands.remove(demand)
-  demand.size = null
-  if (size.demands.isEmpty) queue.sizes[rank].delete(sizeKey(shapes))
+  demands[rank].delete(demand)
+  if (inside !== null && ranks.every(one => demands[one].size === 0)) queue.inside.delete(inside)
 }
 
-/** It stands where the first of its lanes does. */
-function placeDemand(demand: Demand): void {
-  const { size, lanes } = demand
-  const { key, number } = lanes.top!
-  if (size === null || (demand.laneKey === key && demand.laneNumber === number)) return
-  size.demands.remove(demand)
-  demand.laneKey = key
-  demand.laneNumber = number
-  size.demands.add(demand)
+/** All that is served side by side with this demand. */
+function readyBeside(queue: Queue, { inside }: Demand): Ready {
+  if (inside === null) return queue.ready
+  const found = queue.inside.get(inside)
+  if (found !== undefined) return found
+  const made = noneReady()
+  queue.inside.set(inside, made)
+  return made
 }
 
-function compareDemands(a: Demand, b: Demand): number {
-  return a.laneKey === b.laneKey ? a.laneNumber - b.laneNumber : a.laneKey < b.laneKey ? -1 : 1
+function noneReady(): Ready {
+  const order = () => new Sorted(compareSeats)
+  return {
+    demands: { reserved: new Set(), common: new Set(), bestEffort: new Set() },
+    orders: { reserved: order(), common: order(), bestEffort: order() },
+  }
+}
+
+function compareSeats(a: Seat, b: Seat): number {
+  return a.key === b.key ? a.number - b.number : a.key < b.key ? -1 : 1
+}
+
+/** The owner's seat in this order, of those that it has; a new one is before all others until it is looked at. */
+function seatIn(queue: Queue, turn: Turn, order: Order, seats: Seat[]): Seat {
+  const found = seats.find(seat => seat.order === order)
+  if (found !== undefined) return found
+  const unseen = { key: UNSEEN, keyAtMs: UNSEEN, keyPlaced: 0 }
+  const seat: Seat = { turn, order, lanes: [], demands: [], number: queue.numberSeat(), ...unseen }
+  order.add(seat)
+  seats.push(seat)
+  return seat
+}
+
+/** Of what became ready since all nodes were held against the queue, outside of containers. Holds for one look at the nodes. */
+export function newcomers(queue: Queue): Ready {
+  const ready = noneReady()
+  const seats = new Map<Turn, Seat[]>()
+  for (const demand of queue.fresh) {
+    const { rank, inside, lanes } = demand
+    if (inside !== null) continue
+    ready.demands[rank].add(demand)
+    for (const lane of lanes) {
+      const { turn } = lane
+      const ofTurn = seats.get(turn) ?? []
+      seats.set(turn, ofTurn)
+      addLane(seatIn(queue, turn, ready.orders[rank], ofTurn), lane)
+    }
+  }
+  return ready
 }
 
 /** It was in the queue, and has none any more. */
@@ -243,16 +280,16 @@ export function dequeue({ queue }: State, campaign: Campaign): void {
   const line = lane.projects.get(account.project)!
   line.remove(campaign)
   if (line.isEmpty) lane.projects.delete(account.project)
+  setHead(lane)
+  if (lane.projects.size === 0) closeLane(queue, lane)
+}
+
+function setHead(lane: Lane): void {
   lane.head = headOf(lane)
-  if (lane.projects.size > 0) return
-  demand.lanes.remove(lane)
-  turn.lanes.delete(demand)
-  if (turn.lanes.size === 0) {
-    queue.turns.delete(turn.usageKey)
-    queue.placing.delete(turn)
-  }
-  if (demand.lanes.size > 0) placeDemand(demand)
-  else closeDemand(queue, demand)
+  if (lane.head === null) return
+  lane.headPriority = lane.head.priority
+  lane.headId = lane.head.id
+  lane.headProject = lane.head.project
 }
 
 function headOf({ projects }: Lane): Campaign | null {
@@ -268,28 +305,27 @@ function compareCampaigns(a: Campaign, b: Campaign): number {
 
 // ---- whose turn it is --------------------------------------------------------------------------------------------
 
-/** The lane that is next of those with this demand, which has some. */
-export function nextLane(state: State, demand: Demand, nowMs: number): Lane {
-  const { lanes } = demand
-  for (;;) {
-    const lane = lanes.top!
-    if (isCurrent(lane, nowMs)) return lane
-    renewKey(state, lane, nowMs)
-  }
-}
-
-export function isCurrent({ turn, keyPlaced, keyAtMs }: Lane, nowMs: number): boolean {
+export function isCurrent({ turn, keyPlaced, keyAtMs }: Seat, nowMs: number): boolean {
   return keyPlaced === turn.placed && nowMs - keyAtMs < FAIR_STALE_MS
 }
 
-function renewKey(state: State, lane: Lane, nowMs: number): void {
-  const { turn } = lane
+/** Brings its key up to date. It may stand further behind then, and not further in front, whatever rounding takes off a key. */
+export function renewKey(state: State, seat: Seat, nowMs: number): void {
+  setKey(seat, Math.max(seat.key, keyOf(state, seat.turn, nowMs)), nowMs)
+}
+
+function keyOf(state: State, turn: Turn, nowMs: number): number {
   if (turn.usedAtMs !== nowMs) countUse(state, turn, nowMs)
-  lane.key = (turn.used + turn.placed) * turn.weight
-  lane.keyAtMs = nowMs
-  lane.keyPlaced = turn.placed
-  lane.demand.lanes.moved(lane)
-  placeDemand(lane.demand)
+  return (turn.used + turn.placed) * turn.weight
+}
+
+function setKey(seat: Seat, key: number, nowMs: number): void {
+  seat.keyAtMs = nowMs
+  seat.keyPlaced = seat.turn.placed
+  if (key === seat.key) return
+  seat.order.remove(seat)
+  seat.key = key
+  seat.order.add(seat)
 }
 
 function countUse(state: State, turn: Turn, nowMs: number): void {
@@ -312,10 +348,10 @@ export function nextCampaign(
   let best = other
   for (const line of lane.projects.values()) {
     line.visit(campaign => {
-      if (best !== null && !goesBefore(state, campaign, best, nowMs)) return false
-      if (!isOpen(campaign)) return true
+      if (best !== null && !goesBefore(state, campaign, best, nowMs)) return "enough"
+      if (!isOpen(campaign)) return "on"
       best = campaign
-      return false
+      return "enough"
     })
   }
   return best
@@ -345,8 +381,8 @@ export function countPlaced({ queue }: State, lane: Lane, slots: number, nowMs: 
 export function settlePlaced(state: State, nowMs: number): void {
   for (const turn of state.queue.placing) {
     turn.placed = 0
-    // A key may only be too low where lanes are compared, and these are too high now.
-    for (const lane of turn.lanes.values()) if (lane.keyPlaced > 0) renewKey(state, lane, nowMs)
+    // A key may only be too low where seats are compared, and these are too high now.
+    for (const seat of turn.seats) if (seat.keyPlaced > 0) setKey(seat, keyOf(state, turn, nowMs), nowMs)
   }
   state.queue.placing.clear()
 }
@@ -357,6 +393,6 @@ export function renewOwner(state: State, owner: string, nowMs: number): void {
     const turn = state.queue.turns.get(ownerKey(owner, bestEffort))
     if (turn === undefined) continue
     countUse(state, turn, nowMs)
-    for (const lane of turn.lanes.values()) renewKey(state, lane, nowMs)
+    for (const seat of turn.seats) setKey(seat, keyOf(state, turn, nowMs), nowMs)
   }
 }

@@ -5,7 +5,7 @@ import { matches } from "../../proto/wire/property.ts"
 import { Random } from "../sim/random.ts"
 import { TestCore } from "./fixtures.ts"
 import type { Campaign, Needs, Node, NodeId, Shape, State } from "./model.ts"
-import { countPlaced, goesBefore, isCurrent, type Lane, ranks, settlePlaced } from "./queue.ts"
+import { countPlaced, goesBefore, isCurrent, ranks, type Seat, settlePlaced } from "./queue.ts"
 import { fittingShape, indexFor } from "./room.ts"
 import { noRules } from "./rules.ts"
 import { choose } from "./schedule.ts"
@@ -18,24 +18,25 @@ function shape(slots: number, memoryBytes: number): Shape {
   return { needs: { slots, memoryBytes, diskBytes: 0 }, walltimeMs: 3_600_000 }
 }
 
-/** Every lane, every campaign of it, and nothing remembered. */
+/** Every owner, every campaign of theirs, and nothing remembered. */
 function choiceOfAll(state: State, node: Node, free: Needs, nowMs: number) {
-  const keyOf = (lane: Lane) =>
-    isCurrent(lane, nowMs)
-      ? lane.key
-      : (usedBy(state, lane.turn.usageKey, nowMs) + lane.turn.placed) *
-        (weightAt(nowMs) / shareOf(state, lane.turn.owner))
+  const keyOf = (seat: Seat) =>
+    isCurrent(seat, nowMs)
+      ? seat.key
+      : (usedBy(state, seat.turn.usageKey, nowMs) + seat.turn.placed) *
+        (weightAt(nowMs) / shareOf(state, seat.turn.owner))
   for (const rank of ranks) {
-    const demands = [...state.queue.ready[rank].values()].filter(
+    const demands = [...state.queue.ready.demands[rank]].filter(
       ({ shapes, condition: { wants } }) =>
         fittingShape({ shapes }, free) !== null && (wants === null || matches(wants, node.facts)),
     )
     const lanes = demands.flatMap(demand => [...demand.lanes])
     const [first] = lanes
-      .map(lane => ({ lane, key: keyOf(lane) }))
-      .sort((a, b) => a.key - b.key || a.lane.number - b.lane.number)
+      .map(({ turn }) => turn.seats.find(({ order }) => order === state.queue.ready.orders[rank])!)
+      .map(seat => ({ seat, key: keyOf(seat) }))
+      .sort((a, b) => a.key - b.key || a.seat.number - b.seat.number)
     if (first === undefined) continue
-    const { turn } = first.lane
+    const { turn } = first.seat
     const campaigns: Campaign[] = lanes
       .filter(lane => lane.turn === turn)
       .flatMap(lane => [...lane.projects.values()].flatMap(line => [...line]))
@@ -47,7 +48,7 @@ function choiceOfAll(state: State, node: Node, free: Needs, nowMs: number) {
 }
 
 function chosen(state: State, node: Node, free: Needs, nowMs: number) {
-  const choice = choose(state, { node, free, asked: null, claim: null }, nowMs)
+  const choice = choose(state, { node, free, asked: state.queue.ready, claim: null }, nowMs)
   if (choice === null) return { lane: null, said: null }
   const { lane, campaign, index, shape } = choice
   return { lane, said: { owner: lane.turn.owner, campaign: campaign.id, index, shape } }

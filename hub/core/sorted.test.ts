@@ -24,16 +24,37 @@ test("a sorted set is what a sorted array would be, whatever is added and taken 
   )
 })
 
-test("the first of those that are meant is found, unless another one is before it", () => {
-  const sorted = new Sorted<number>((a, b) => a - b)
-  for (let value = 0; value < 2_000; value += 2) sorted.add(value)
-  const from = (least: number) => (value: number) => value >= least
-  assert.equal(sorted.find(from(0), null), 0)
-  assert.equal(sorted.find(from(1_501), null), 1_502)
-  assert.equal(sorted.find(from(1_501), 1_601), 1_502)
-  assert.equal(sorted.find(from(1_501), 1_401), 1_401)
-  assert.equal(sorted.find(from(2_000), null), null)
-  assert.equal(sorted.find(from(2_000), 2_001), 2_001)
+test("a visit sees each entry in order, one that it moves to a later place once more there, and ends when it is told to", () => {
+  const places = fc.array(fc.tuple(fc.integer({ min: 0, max: 2_000 }), fc.nat(900)), { maxLength: 300 })
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 2_000 }), fc.integer({ min: 0, max: 2_000 }), places, (size, end, moves) => {
+      interface Entry {
+        at: number
+        readonly number: number
+      }
+      const sorted = new Sorted<Entry>((a, b) => a.at - b.at || a.number - b.number)
+      for (let number = 0; number < size; number++) sorted.add({ at: number, number })
+      const by = new Map(moves)
+      const seen: Entry[] = []
+      sorted.visit(entry => {
+        const distance = by.get(entry.number)
+        if (distance !== undefined) {
+          by.delete(entry.number)
+          sorted.remove(entry)
+          entry.at += distance
+          sorted.add(entry)
+          return "again"
+        }
+        seen.push(entry)
+        return seen.length > end ? "enough" : "on"
+      })
+      // A chunk that was split may be seen again in part.
+      const order = [...new Set(seen)]
+      assert.deepEqual(order, [...sorted].slice(0, order.length))
+      if (seen.length <= end) assert.equal(order.length, size)
+    }),
+    { numRuns: 50 },
+  )
 })
 
 test("a heap gives its entries by key and number, however keys are moved and entries taken out", () => {

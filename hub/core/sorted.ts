@@ -50,20 +50,24 @@ export class Sorted<T> {
     for (const chunk of this.chunks) yield* chunk
   }
 
-  /** In order, until `visit` answers false. For where each job is placed: without the iterator's objects. */
-  visit(visit: (entry: T) => boolean): void {
-    for (const chunk of this.chunks) for (const entry of chunk) if (!visit(entry)) return
-  }
-
-  /** The first of those that are meant and of this other one, which need not be in it. */
-  find(isMeant: (entry: T) => boolean, other: T | null): T | null {
-    for (const chunk of this.chunks) {
-      for (const entry of chunk) {
-        if (other !== null && this.compare(entry, other) >= 0) return other
-        if (isMeant(entry)) return entry
+  /**
+   * In order, without the iterator's objects: for where each job is placed. `visit` may move the entry that it is given to a later
+   * place, or leave it, and answer "again": then whatever stands at its place now is next. What it has passed must stay.
+   */
+  visit(visit: (entry: T) => "on" | "again" | "enough"): void {
+    const { chunks } = this
+    let [at, place] = [0, 0]
+    while (at < chunks.length) {
+      const chunk = chunks[at]!
+      if (place >= chunk.length) {
+        at++
+        place = 0
+        continue
       }
+      const answer = visit(chunk[place]!)
+      if (answer === "enough") return
+      if (answer === "on") place++
     }
-    return other
   }
 
   /** The first chunk whose last entry is not before this one; the last chunk if there is none. */

@@ -51,7 +51,7 @@ export class Starvation {
 /** Lanes in turn that a connected node could serve when empty. */
 function* waiting(state: State): Generator<Lane> {
   for (const rank of ["reserved", "common"] as const) {
-    for (const demand of state.queue.ready[rank].values()) {
+    for (const demand of state.queue.ready.demands[rank]) {
       const canServe = (id: NodeId) => {
         const node = state.nodes.get(id)!
         return node.link !== null && !node.drained && suits(node, demand) && fittingShape(demand, node) !== null
