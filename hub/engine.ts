@@ -245,7 +245,7 @@ export class HubEngine implements Engine {
     const { clock, store, committed } = this.parts
     const { effects, rows, rowWaiters } = this
     const now = this.now()
-    const writes = [...writesOf(this.state, effects, now), ...rows]
+    const writes = [...writesOf(effects, now), ...rows]
     const changed = [...effects.campaigns].map(campaign => campaign.id)
     this.effects = noEffects()
     this.rows = []

@@ -23,6 +23,7 @@ import type { CampaignRow } from "./ports.ts"
 import { dropDemand, takeDemand } from "./queue.ts"
 import { book, unbook } from "./reservations.ts"
 import { endedWell } from "./rules.ts"
+import { accountOf } from "./usage.ts"
 
 export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): void {
   const { state, effects, now } = stage
@@ -57,7 +58,7 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
   const campaign: Campaign = {
     ...order,
     id,
-    account: { owner, project, bestEffort: rules.bestEffort },
+    account: accountOf(state, { owner, project, bestEffort: rules.bestEffort }, now.nowMs),
     demand: takeDemand(state.queue, order, rules),
     queued: false,
     early: isEarly,

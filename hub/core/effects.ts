@@ -70,8 +70,8 @@ export interface Effects {
   readonly campaigns: Set<Campaign>
   readonly jobs: Set<Job>
   readonly nodes: Set<Node>
-  /** Whose usage changed, by projectKey. */
-  readonly accounts: Map<string, Account>
+  /** Whose usage changed. */
+  readonly accounts: Set<Account>
   readonly moves: Move[]
 }
 
@@ -82,7 +82,7 @@ export function noEffects(): Effects {
     campaigns: new Set(),
     jobs: new Set(),
     nodes: new Set(),
-    accounts: new Map(),
+    accounts: new Set(),
     moves: [],
   }
 }

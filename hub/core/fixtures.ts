@@ -71,7 +71,7 @@ export class TestCore {
     for (const event of events) step(this.state, event, now, effects)
     step(this.state, { kind: "Ticked" }, now, effects)
     assert.deepEqual(violations(this.state), [])
-    return { speech: effects.speech, writes: writesOf(this.state, effects, now), effects }
+    return { speech: effects.speech, writes: writesOf(effects, now), effects }
   }
 
   wait(ms: number): { speech: Speech[]; writes: Write[] } {

@@ -3,11 +3,10 @@
 import { HELD_MAX } from "../limits.ts"
 import { countOf, isOpen, liveCount, noCounts, tryOf } from "./change.ts"
 import { roomInside } from "./containers.ts"
-import { type Campaign, jobId, type NodeId, type State } from "./model.ts"
+import { type Campaign, jobId, type NodeId, type State, type Usage } from "./model.ts"
 import { fittingShape, freeRoom, indexFor, readyJobs } from "./room.ts"
 import { suits } from "./rules.ts"
 import { phaseOf } from "./transitions.ts"
-import { ownerKey, projectKey } from "./usage.ts"
 
 /** The attempt itself and its rescue. */
 const REPLICAS_MAX = 2
@@ -39,18 +38,20 @@ export function violations(state: State): string[] {
 }
 
 function usageViolations(state: State): string[] {
-  const charged = new Map<string, number>()
+  const charged = new Map<Usage, number>()
   for (const node of state.nodes.values()) {
     for (const { account, needs } of node.held.values()) {
       if (account === null) continue
-      for (const key of [ownerKey(account.owner, account.bestEffort), projectKey(account)]) {
-        charged.set(key, (charged.get(key) ?? 0) + needs.slots)
+      for (const usage of [account.ownerUsage, account.projectUsage]) {
+        charged.set(usage, (charged.get(usage) ?? 0) + needs.slots)
       }
     }
   }
-  return [...state.usage].flatMap(([key, { slots }]) => {
-    const held = charged.get(key) ?? 0
-    return held === slots ? [] : [`${JSON.stringify(key)} is charged for ${slots} slots and holds ${held}`]
+  const named: [string, Usage][] = [...state.usage]
+  for (const [key, { projectUsage }] of state.accounts) named.push([key, projectUsage])
+  return named.flatMap(([key, usage]) => {
+    const held = charged.get(usage) ?? 0
+    return held === usage.slots ? [] : [`${JSON.stringify(key)} is charged for ${usage.slots} slots and holds ${held}`]
   })
 }
 

@@ -206,13 +206,13 @@ function ahead(state: State, { owner, rules, priority }: Wish, nowMs: number): n
 /** Jobs that are ready and are placed before the next one of this lane. */
 export function aheadOf(state: State, own: Lane, nowMs: number): number {
   const used = laneUse(state, own, nowMs)
-  const next = nextCampaign(state, own, nowMs, () => true)!
+  const next = nextCampaign(own, nowMs, () => true)!
   let jobs = 0
   for (const lane of lanesUpTo(state, own.demand.rank)) {
     const isBefore = lane.demand.rank !== own.demand.rank || laneUse(state, lane, nowMs) < used
     for (const line of lane.projects.values()) {
       for (const campaign of line) {
-        if (lane.turn === own.turn ? campaign !== next && goesBefore(state, campaign, next, nowMs) : isBefore) {
+        if (lane.turn === own.turn ? campaign !== next && goesBefore(campaign, next, nowMs) : isBefore) {
           jobs += readyJobs(campaign)
         }
       }

@@ -295,6 +295,9 @@ export interface Account {
   readonly owner: string
   readonly project: string
   readonly bestEffort: boolean
+  /** The same two for all of it, so that charging them looks for nothing. The owner's is in turn or as best effort. */
+  readonly ownerUsage: Usage
+  readonly projectUsage: Usage
 }
 
 /** Core-seconds, older ones counting less. True at a moment; what runs now is added as time passes. */
@@ -344,9 +347,9 @@ export interface State {
   readonly shrunk: Set<NodeId>
   /** A deadline for a look at the queue is in the heap. */
   lookArmed: boolean
-  /** What owners, and their projects, have used, for fair shares; by the keys of usage.ts. */
+  /** What owners have used, for fair shares; by ownerKey. */
   readonly usage: Map<string, Usage>
-  /** Whose usage it is, by projectKey. */
+  /** What projects have used is here, by projectKey. */
   readonly accounts: Map<string, Account>
   /** Of owners whose share is not 1. */
   readonly shares: Map<string, number>

@@ -78,7 +78,7 @@ export interface JobRow {
 
 export type TryRow = Omit<Try, "sinceMs" | "startedMs">
 
-export interface UsageRow extends Account {
+export interface UsageRow extends Pick<Account, "owner" | "project" | "bestEffort"> {
   coreSeconds: number
   /** Wall time, ms. */
   at: number

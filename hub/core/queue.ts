@@ -8,7 +8,7 @@ import { FAIR_STALE_MS, USAGE_PLACED_SECONDS } from "../limits.ts"
 import { Condition } from "./condition.ts"
 import type { Campaign, CampaignId, Needs, Node, Rules, Shape, State } from "./model.ts"
 import { Sorted } from "./sorted.ts"
-import { ownerKey, projectKey, shareOf, usedBy, weightAt } from "./usage.ts"
+import { grown, ownerKey, shareOf, usedBy, weightAt } from "./usage.ts"
 
 /** Who goes before whom: the first with something that fits is served. */
 export const ranks = ["reserved", "common", "bestEffort"] as const
@@ -339,7 +339,6 @@ function countUse(state: State, turn: Turn, nowMs: number): void {
  * least; the oldest. `other` is one of another lane of the owner, and the answer if it goes before them. Null: none is open.
  */
 export function nextCampaign(
-  state: State,
   lane: Lane,
   nowMs: number,
   isOpen: (campaign: Campaign) => boolean,
@@ -348,7 +347,7 @@ export function nextCampaign(
   let best = other
   for (const line of lane.projects.values()) {
     line.visit(campaign => {
-      if (best !== null && !goesBefore(state, campaign, best, nowMs)) return "enough"
+      if (best !== null && !goesBefore(campaign, best, nowMs)) return "enough"
       if (!isOpen(campaign)) return "on"
       best = campaign
       return "enough"
@@ -358,14 +357,19 @@ export function nextCampaign(
 }
 
 /** Of two campaigns of one owner. */
-export function goesBefore(state: State, a: Campaign, b: Campaign, nowMs: number): boolean {
+export function goesBefore(a: Campaign, b: Campaign, nowMs: number): boolean {
   if (a.priority !== b.priority) return a.priority > b.priority
   if (a.project !== b.project) {
-    const usedByA = usedBy(state, projectKey(a.account), nowMs)
-    const usedByB = usedBy(state, projectKey(b.account), nowMs)
+    const usedByA = grown(a.account.projectUsage, nowMs)
+    const usedByB = grown(b.account.projectUsage, nowMs)
     if (usedByA !== usedByB) return usedByA < usedByB
   }
   return a.id < b.id
+}
+
+/** The same of the heads of two lanes of one project. */
+export function headGoesBefore(a: Lane, b: Lane): boolean {
+  return a.headPriority !== b.headPriority ? a.headPriority > b.headPriority : a.headId < b.headId
 }
 
 /** A job of the lane was placed: until it has used something, a guess stands for it, so that others get their turn at once. */

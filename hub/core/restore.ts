@@ -13,7 +13,7 @@ import type { JobRow, StoreReader } from "./ports.ts"
 import { presenceOf } from "./presence.ts"
 import { Queue, takeDemand } from "./queue.ts"
 import { readyJobs } from "./room.ts"
-import { projectKey, restoreUsage, useSlots } from "./usage.ts"
+import { accountOf, restoreUsage, useSlots } from "./usage.ts"
 
 export function emptyState(): State {
   return {
@@ -46,12 +46,7 @@ export function restore(
 ): State {
   const state = emptyState()
   state.lastCampaign = store.lastCampaign()
-  const usages = store.usages()
-  for (const [key, usage] of restoreUsage(usages, now)) state.usage.set(key, usage)
-  for (const { owner, project, bestEffort } of usages) {
-    const account = { owner, project, bestEffort }
-    state.accounts.set(projectKey(account), account)
-  }
+  restoreUsage(state, store.usages(), now)
   for (const { owner, share } of store.shares()) state.shares.set(owner, share)
   for (const { lastSeenAt: _seen, ...row } of store.nodes()) {
     const presence = presenceOf(row.presence, now.wallMs)
@@ -63,7 +58,7 @@ export function restore(
     const needs = { slots, memoryBytes, diskBytes }
     const { owner, project, rules, walltimeMs } = row
     const derived = {
-      account: { owner, project, bestEffort: rules.bestEffort },
+      account: accountOf(state, { owner, project, bestEffort: rules.bestEffort }, now.nowMs),
       demand: takeDemand(state.queue, { needs, walltimeMs }, rules),
       early: rules.reservation !== null && rules.reservation.startAt > now.wallMs,
     }

@@ -40,7 +40,7 @@ function choiceOfAll(state: State, node: Node, free: Needs, nowMs: number) {
     const campaigns: Campaign[] = lanes
       .filter(lane => lane.turn === turn)
       .flatMap(lane => [...lane.projects.values()].flatMap(line => [...line]))
-    const campaign = campaigns.reduce((best, one) => (goesBefore(state, one, best, nowMs) ? one : best))
+    const campaign = campaigns.reduce((best, one) => (goesBefore(one, best, nowMs) ? one : best))
     const index = indexFor(campaign, node)
     return { owner: turn.owner, campaign: campaign.id, index, shape: fittingShape(campaign.demand, free) }
   }

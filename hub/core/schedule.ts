@@ -2,7 +2,18 @@
 // jobs go first and best effort last; in between the owner who has used least by share, within an owner the higher priority,
 // then the project that has used least, then the older campaign.
 import type { Campaign, Needs, Node, State } from "./model.ts"
-import { type Demand, isCurrent, type Lane, nextCampaign, type Rank, type Ready, ranks, renewKey, type Seat } from "./queue.ts"
+import {
+  type Demand,
+  headGoesBefore,
+  isCurrent,
+  type Lane,
+  nextCampaign,
+  type Rank,
+  type Ready,
+  ranks,
+  renewKey,
+  type Seat,
+} from "./queue.ts"
 import { isKeptBack } from "./reservations.ts"
 import { type Free, fittingShape, indexFor } from "./room.ts"
 import { suits } from "./rules.ts"
@@ -67,20 +78,13 @@ function ofSeat(state: State, node: Node, free: Needs, seat: Seat, nowMs: number
     // Seldom: which of several projects goes first is a matter of what they have used.
     if (lane.head === null || (first !== null && lane.headProject !== first.headProject))
       return ofLanes(state, node, free, seat, nowMs)
-    if (first === null || stands(lane, first)) first = lane
+    if (first === null || headGoesBefore(lane, first)) first = lane
   }
   if (first === null) return null
   const shape = fittingShape(first.demand, free)!
   const index = offeredIndex(state, node, first.head!, shape, nowMs)
   if (index !== null) return { lane: first, campaign: first.head!, index, shape }
   return ofLanes(state, node, free, seat, nowMs)
-}
-
-/** Whether its head goes before the other's; both are of one project. */
-function stands(lane: Lane, other: Lane): boolean {
-  return lane.headPriority === other.headPriority
-    ? lane.headId < other.headId
-    : lane.headPriority > other.headPriority
 }
 
 function ofLanes(state: State, node: Node, free: Needs, { lanes }: Seat, nowMs: number): Choice | null {
@@ -104,13 +108,7 @@ function chooseOf(
   const shape = fittingShape(lane.demand, free)
   if (shape === null) return null
   const before = other === null ? null : other.campaign
-  const campaign = nextCampaign(
-    state,
-    lane,
-    nowMs,
-    one => offeredIndex(state, node, one, shape, nowMs) !== null,
-    before,
-  )
+  const campaign = nextCampaign(lane, nowMs, one => offeredIndex(state, node, one, shape, nowMs) !== null, before)
   return campaign === before || campaign === null ? null : { lane, campaign, index: indexFor(campaign, node)!, shape }
 }
 

@@ -3,7 +3,7 @@ import type { Stage } from "./change.ts"
 import type { ShareSet } from "./events.ts"
 import type { Account, State } from "./model.ts"
 import { renewOwner } from "./queue.ts"
-import { ownerKey, projectKey, shareOf, usedBy } from "./usage.ts"
+import { grown, ownerKey, shareOf, usedBy } from "./usage.ts"
 
 export function onShareSet({ state, effects, now }: Stage, { request, owner, share }: ShareSet): void {
   if (share === 1) state.shares.delete(owner)
@@ -25,7 +25,7 @@ export interface OwnerShare {
 export function sharesOf(state: State, nowMs: number): OwnerShare[] {
   const projects = new Map<string, Account[]>([...state.shares.keys()].map(owner => [owner, []]))
   for (const account of state.accounts.values()) {
-    if (account.bestEffort) continue
+    if (account.bestEffort || grown(account.projectUsage, nowMs) === 0) continue
     projects.set(account.owner, [...(projects.get(account.owner) ?? []), account])
   }
   return [...projects].sort(byName).map(([owner, accounts]) => {
@@ -35,9 +35,9 @@ export function sharesOf(state: State, nowMs: number): OwnerShare[] {
       share: shareOf(state, owner),
       usedCoreSeconds: usedBy(state, key, nowMs),
       slotsNow: state.usage.get(key)?.slots ?? 0,
-      projects: accounts.map(account => ({
-        project: account.project,
-        usedCoreSeconds: usedBy(state, projectKey(account), nowMs),
+      projects: accounts.map(({ project, projectUsage }) => ({
+        project,
+        usedCoreSeconds: grown(projectUsage, nowMs),
       })),
     }
   })

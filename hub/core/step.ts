@@ -90,9 +90,9 @@ function onDue(stage: Stage, due: Deadline): void {
 }
 
 /** What is to be on disk before the tick's speech: the latest state of all that changed, then results and the like. */
-export function writesOf(state: State, effects: Effects, now: Now): Write[] {
+export function writesOf(effects: Effects, now: Now): Write[] {
   const writes: Write[] = []
-  for (const account of effects.accounts.values()) writes.push({ kind: "usage", row: usageRow(state, account, now) })
+  for (const account of effects.accounts) writes.push({ kind: "usage", row: usageRow(account, now) })
   for (const node of effects.nodes) writes.push({ kind: "node", row: nodeRow(node, now.wallMs) })
   for (const campaign of effects.campaigns) writes.push({ kind: "campaign", row: campaignRow(campaign, now.wallMs) })
   for (const job of effects.jobs) writes.push({ kind: "job", row: jobRow(job) })

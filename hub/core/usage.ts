@@ -2,7 +2,7 @@
 // effort apart. A figure is brought up to a moment when it is needed; nothing runs through all owners.
 import { USAGE_HALF_LIFE_MS } from "../limits.ts"
 import type { Stage } from "./change.ts"
-import type { Account, State, Usage } from "./model.ts"
+import type { Account, Now, State, Usage } from "./model.ts"
 import type { UsageRow } from "./ports.ts"
 
 export function ownerKey(owner: string, bestEffort: boolean): string {
@@ -10,17 +10,34 @@ export function ownerKey(owner: string, bestEffort: boolean): string {
 }
 
 /** Names hold no control characters, so that no two accounts have one key. */
-export function projectKey({ owner, project, bestEffort }: Account): string {
+function projectKey(owner: string, project: string, bestEffort: boolean): string {
   return `${ownerKey(owner, bestEffort)}\n${project}`
 }
 
-/** Core-seconds at this moment, of an owner or of a project by its key. */
+/** The same one for all that has these three. */
+export function accountOf(
+  { accounts, usage }: Pick<State, "accounts" | "usage">,
+  { owner, project, bestEffort }: Pick<Account, "owner" | "project" | "bestEffort">,
+  nowMs: number,
+): Account {
+  const key = projectKey(owner, project, bestEffort)
+  const known = accounts.get(key)
+  if (known !== undefined) return known
+  const ofOwner = ownerKey(owner, bestEffort)
+  const ownerUsage = usage.get(ofOwner) ?? { coreSeconds: 0, atMs: nowMs, slots: 0 }
+  usage.set(ofOwner, ownerUsage)
+  const account = { owner, project, bestEffort, ownerUsage, projectUsage: { coreSeconds: 0, atMs: nowMs, slots: 0 } }
+  accounts.set(key, account)
+  return account
+}
+
+/** Core-seconds of an owner at this moment, by ownerKey. */
 export function usedBy(state: State, key: string, nowMs: number): number {
   const usage = state.usage.get(key)
   return usage === undefined ? 0 : grown(usage, nowMs)
 }
 
-function grown({ coreSeconds, atMs, slots }: Usage, nowMs: number): number {
+export function grown({ coreSeconds, atMs, slots }: Usage, nowMs: number): number {
   const passedMs = Math.max(0, nowMs - atMs)
   return coreSeconds / weightAt(passedMs) + (slots * passedMs) / 1_000
 }
@@ -36,39 +53,33 @@ export function shareOf(state: State, owner: string): number {
 }
 
 /** The account has so many slots more, or fewer, in use. */
-export function useSlots(stage: Stage, account: Account, slots: number): void {
-  const { state, now, effects } = stage
-  const key = projectKey(account)
-  useMore(state.usage, ownerKey(account.owner, account.bestEffort), slots, now.nowMs)
-  useMore(state.usage, key, slots, now.nowMs)
-  state.accounts.set(key, account)
-  effects.accounts.set(key, account)
+export function useSlots({ now, effects }: Stage, account: Account, slots: number): void {
+  useMore(account.ownerUsage, slots, now.nowMs)
+  useMore(account.projectUsage, slots, now.nowMs)
+  effects.accounts.add(account)
 }
 
-function useMore(usage: Map<string, Usage>, key: string, slots: number, nowMs: number): void {
-  const one = usage.get(key)
-  if (one === undefined) {
-    usage.set(key, { coreSeconds: 0, atMs: nowMs, slots: Math.max(0, slots) })
-    return
-  }
-  one.coreSeconds = grown(one, nowMs)
-  one.atMs = nowMs
-  one.slots = Math.max(0, one.slots + slots)
+function useMore(usage: Usage, slots: number, nowMs: number): void {
+  usage.coreSeconds = grown(usage, nowMs)
+  usage.atMs = nowMs
+  usage.slots = Math.max(0, usage.slots + slots)
 }
 
-export function usageRow(state: State, account: Account, now: { nowMs: number; wallMs: number }): UsageRow {
-  return { ...account, coreSeconds: usedBy(state, projectKey(account), now.nowMs), at: now.wallMs }
+export function usageRow({ owner, project, bestEffort, projectUsage }: Account, now: Now): UsageRow {
+  return { owner, project, bestEffort, coreSeconds: grown(projectUsage, now.nowMs), at: now.wallMs }
 }
 
-export function restoreUsage(rows: readonly UsageRow[], now: { nowMs: number; wallMs: number }): Map<string, Usage> {
-  const usage = new Map<string, Usage>()
-  for (const { coreSeconds, at, ...account } of rows) {
+/** What each account had used. */
+export function restoreUsage(
+  state: Pick<State, "accounts" | "usage">,
+  rows: readonly UsageRow[],
+  { nowMs, wallMs }: Now,
+): void {
+  for (const { coreSeconds, at, ...of } of rows) {
     // A wall clock that jumped must not forgive, or punish, more than was used.
-    const decayed = coreSeconds / weightAt(Math.max(0, now.wallMs - at))
-    usage.set(projectKey(account), { coreSeconds: decayed, atMs: now.nowMs, slots: 0 })
-    const key = ownerKey(account.owner, account.bestEffort)
-    const sum = (usage.get(key)?.coreSeconds ?? 0) + decayed
-    usage.set(key, { coreSeconds: sum, atMs: now.nowMs, slots: 0 })
+    const decayed = coreSeconds / weightAt(Math.max(0, wallMs - at))
+    const { ownerUsage, projectUsage } = accountOf(state, of, nowMs)
+    projectUsage.coreSeconds = decayed
+    ownerUsage.coreSeconds += decayed
   }
-  return usage
 }

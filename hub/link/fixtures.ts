@@ -117,7 +117,9 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
   /** The node holds the attempt, whose campaign has this stagein. */
   gives(node: NodeId, name: AttemptName, stagein: BlobRef | null, gather: CampaignId | null = null): void {
     const needs = { slots: 1, memoryBytes: 0, diskBytes: 0 }
-    const account = { owner: "ada", project: "", bestEffort: false }
+    const noUsage = { coreSeconds: 0, atMs: 0, slots: 0 }
+    const of = { owner: "ada", project: "", bestEffort: false }
+    const account = { ...of, ownerUsage: { ...noUsage }, projectUsage: { ...noUsage } }
     this.nodeById.get(node)!.held.set(jobId(name.campaign, name.index), {
       ...name,
       needs,
