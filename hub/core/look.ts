@@ -47,7 +47,9 @@ function canServe(node: Node, { demand }: Lane): boolean {
 function claimNodes(stage: Stage): void {
   const { state, now } = stage
   const lanes = waitingLanes(stage)
-  if (lanes.length === 0) return
+  const isPatient = (lane: Lane) => now.nowMs - lane.waitsSinceMs! < PATIENCE_MS
+  // Else all nodes would be looked at for each, and none of them kept.
+  if (lanes.every(isPatient)) return
   let connected = 0
   for (const node of state.nodes.values()) if (node.link !== null) connected++
   const most = Math.max(1, Math.floor(connected * CLAIMS_SHARE))
@@ -58,7 +60,7 @@ function claimNodes(stage: Stage): void {
     const node = emptiest(state, lane)
     // Nobody can serve it, or there is room that is kept for a reservation: it is not too large.
     if (node === null || fittingShape(lane.demand, freeRoom(node)) !== null) continue
-    if (now.nowMs - lane.waitsSinceMs! < PATIENCE_MS) return
+    if (isPatient(lane)) return
     state.claims.set(node.id, lane)
   }
 }

@@ -86,6 +86,8 @@ const powers = ["", "K", "M", "G", "T"]
 
 /** "64", "-1.5", "64G" and "64GiB" (both 2^36), or null. Not "64GB", which is less for some. Nodes' values are read alike. */
 export function readNumber(text: string): number | null {
+  // Most values are words: none of a number's first characters stands behind "9".
+  if (text.charCodeAt(0) > 0x39) return null
   const match = numeric.exec(text)
   return match === null ? null : Number(match[1]) * 1024 ** powers.indexOf((match[2] ?? "").toUpperCase())
 }
