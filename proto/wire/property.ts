@@ -60,9 +60,9 @@ export function matches(property: Property, node: NodeProperties): boolean {
 function truth(property: Property, node: NodeProperties): Truth {
   switch (property.kind) {
     case "and":
-      return all(property.of, true, one => truth(one, node))
+      return together(property.of, node, true)
     case "or":
-      return all(property.of, false, one => truth(one, node))
+      return together(property.of, node, false)
     case "not":
       return opposite(truth(property.of, node))
     case "null":
@@ -74,7 +74,7 @@ function truth(property: Property, node: NodeProperties): Truth {
     case "compare":
       return compared(value, property.operator, property.literal)
     case "in":
-      return all(property.list, false, literal => compared(value, "=", literal))
+      return isAnyOf(value, property.list)
     case "between":
       return both(compared(value, ">=", property.low), compared(value, "<=", property.high))
     case "like":
@@ -85,18 +85,29 @@ function truth(property: Property, node: NodeProperties): Truth {
 }
 
 /** AND when `neutral` is true, OR when it is false: the other value decides, NULL spoils. */
-function all<T>(parts: readonly T[], neutral: boolean, judge: (part: T) => Truth): Truth {
+function together(parts: readonly Property[], node: NodeProperties, neutral: boolean): Truth {
   let result: Truth = neutral
   for (const part of parts) {
-    const one = judge(part)
+    const one = truth(part, node)
     if (one === !neutral) return one
     if (one === null) result = null
   }
   return result
 }
 
+function isAnyOf(value: string | number, list: readonly Literal[]): Truth {
+  let result: Truth = false
+  for (const literal of list) {
+    const one = compared(value, "=", literal)
+    if (one === true) return true
+    if (one === null) result = null
+  }
+  return result
+}
+
 function both(one: Truth, other: Truth): Truth {
-  return all([one, other], true, part => part)
+  if (one === false || other === false) return false
+  return one === null || other === null ? null : true
 }
 
 function opposite(one: Truth): Truth {
