@@ -104,7 +104,7 @@ export const prose: Readonly<Record<RowName, Prose>> = {
       "What placing one job costs the core with a full queue of many users, conditions and shapes, fair shares and priorities included, and whether that grows with the queue or with the nodes. No peer here has all of these at once: the target is absolute.",
     causes: {
       "core: a decision":
-        "A node with room is held against the few demands that stand before the one that is served, then against what its owner has. What is left is mostly memory that is in no cache: another owner's campaigns and another node each time, and a job's own objects, which are new.",
+        "Owners in the order of turns are held against the node, which is a few. What is left with so many nodes is memory that is in no cache (another owner's lanes and another node each time), each node's first judgement by each property, and a job's own objects, which are made, kept and collected.",
     },
   },
   soak: {

@@ -67,6 +67,10 @@ export const slurm: Peer = {
   },
 }
 
+/**
+ * A node that is asked for its jobs while it is still forking them would have them declared NODE_FAIL after BatchStartTimeout, 10 s by
+ * default: too short for a whole array on a slow core.
+ */
 function configuration(of: { place: string; port: number; nodePort: number; socket: string }): string {
   return `ClusterName=bench
 SlurmctldHost=localhost(127.0.0.1)
@@ -92,6 +96,8 @@ SchedulerParameters=default_queue_depth=1000,sched_min_interval=1000,batch_sched
 MaxArraySize=10001
 MaxJobCount=20000
 ReturnToService=2
+BatchStartTimeout=300
+MessageTimeout=60
 MpiDefault=none
 JobCompType=jobcomp/filetxt
 JobCompLoc=${join(of.place, "completed.log")}
