@@ -269,7 +269,8 @@ export class HubEngine implements Engine {
       }
       committed?.({ writes: writes.length, tookMs: clock.nowMs() - now.nowMs })
       speak()
-      this.flush()
+      // A tick that is due takes along what has come meanwhile: fewer transactions, and fewer writes to each link.
+      if (!this.ticking) this.flush()
     })
   }
 

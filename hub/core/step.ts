@@ -108,8 +108,9 @@ function tryRow({ attempt, node, phase, shape, startedAt }: Try): TryRow {
 
 function jobRow(job: Job): JobRow {
   const { campaign, index, phase, outcome, verdict, attempt, node, failures, losses } = job
-  // Of a job that has ended nothing changes any more.
-  const story = outcome === null ? job.story.slice() : job.story
+  // Of a job that has ended nothing changes any more: it is its own row.
+  if (outcome !== null) return job
+  const story = job.story.slice()
   const tries = job.tries.length === 0 ? noTries : job.tries.map(tryRow)
   return { campaign, index, phase, outcome, verdict, attempt, node, tries, failures, losses, story }
 }

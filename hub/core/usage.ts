@@ -60,8 +60,11 @@ export function useSlots({ now, effects }: Stage, account: Account, slots: numbe
 }
 
 function useMore(usage: Usage, slots: number, nowMs: number): void {
-  usage.coreSeconds = grown(usage, nowMs)
-  usage.atMs = nowMs
+  // Mostly it was counted in this tick already: twice for each job that ends and each that is offered.
+  if (usage.atMs !== nowMs) {
+    usage.coreSeconds = grown(usage, nowMs)
+    usage.atMs = nowMs
+  }
   usage.slots = Math.max(0, usage.slots + slots)
 }
 

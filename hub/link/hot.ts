@@ -64,13 +64,12 @@ class Cursor {
 }
 
 const cursor = new Cursor()
-/** The fields of the submessage that was read last, by number. */
-const fields: number[] = []
+/** The fields of the submessage that was read last, by number; of at most three. Emptied it would be made anew for each. */
+const fields = [0, 0, 0]
 
 /** Varints with rising field numbers up to `last`. False: not just that. */
 function readVarints(end: number, last: number): boolean {
-  fields.length = 0
-  for (let field = 1; field <= last; field++) fields.push(0)
+  for (let at = 0; at < last; at++) fields[at] = 0
   let before = 0
   while (cursor.at < end) {
     const tag = cursor.bytes[cursor.at++]!

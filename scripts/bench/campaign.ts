@@ -1,5 +1,6 @@
-// One measured campaign on one subject, from start to checked database: what noop, array and peers have in common. A smaller one
-// runs before it, so that neither just-in-time compiler nor empty database is measured.
+// One measured campaign on one subject, from start to checked database: what noop, array and peers have in common. Smaller ones
+// run before it, so that neither just-in-time compiler nor empty database is measured: two, since most of what the first had
+// compiled is compiled anew for the second.
 import type { Figure } from "./figures.ts"
 import { type Crowd, Load } from "./load.ts"
 import { threadsOf } from "./machine.ts"
@@ -23,11 +24,14 @@ export interface CampaignFigures {
 
 export interface CampaignPlan extends Crowd {
   readonly jobs: number
+  /** Jobs of each campaign before it. */
   readonly warmUp: number
   readonly how: "different" | "array"
   /** Prefix of files for the profile, of subjects that have a profiler. */
   readonly profileTo?: string
 }
+
+const WARM_UPS = 2
 
 /** The subject is stopped and its data removed. */
 export async function runCampaign(subject: Subject, plan: CampaignPlan): Promise<CampaignFigures> {
@@ -35,7 +39,7 @@ export async function runCampaign(subject: Subject, plan: CampaignPlan): Promise
   const load = Load.start()
   try {
     await load.connect(subject, plan)
-    await load.campaign(subject, warmUp, how)
+    for (let i = 0; i < WARM_UPS; i++) await load.campaign(subject, warmUp, how)
     await subject.loopDelayMs()
     const mainBefore = threadsOf(subject.pid).main
     const { cpuMs } = subject.usage()
@@ -50,7 +54,7 @@ export async function runCampaign(subject: Subject, plan: CampaignPlan): Promise
     subject.profiler?.close()
     await load.stop()
     await subject.stop()
-    subject.demandStored(jobs + warmUp)
+    subject.demandStored(jobs + WARM_UPS * warmUp)
     return {
       jobsPerSecond: jobs / ran.seconds,
       acceptSeconds: ran.acceptSeconds,
