@@ -16,8 +16,10 @@ export const OFFER_MS = 60_000
 export const LOSS_MAX = 10
 /** Looks at a campaign's tail: often enough to help, seldom enough to cost nothing. */
 export const TAIL_EVERY_MS = 10_000
-/** Sooner when it is known that something is due, but not before this: 100,000 jobs are 10 ms of a look. */
+/** Sooner when it is known that something is due, but not before this… */
 export const TAIL_SOON_MS = 1_000
+/** …nor before this for each job that is left: a look costs about half a microsecond for each, so that looks are 1 % of the time. */
+export const TAIL_SOON_MS_PER_JOB = 0.05
 /** An attempt is slow, and doubled on an idle node, after this many times what its campaign's attempts took on average… */
 export const TAIL_SLOW_FACTOR = 1.5
 /** …and not before this: what ends in seconds is not worth a second run. */

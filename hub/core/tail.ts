@@ -1,7 +1,7 @@
 // Tail rescue: when a campaign has nothing left to place and nodes stand idle, jobs whose node is away, and those that are slow,
 // get another attempt elsewhere. The first result that is taken wins and the other is stopped. It costs only what nobody else
 // wanted.
-import { TAIL_EVERY_MS, TAIL_SLOW_FACTOR, TAIL_SLOW_MIN_MS, TAIL_SOON_MS } from "../limits.ts"
+import { TAIL_EVERY_MS, TAIL_SLOW_FACTOR, TAIL_SLOW_MIN_MS, TAIL_SOON_MS, TAIL_SOON_MS_PER_JOB } from "../limits.ts"
 import { beganMs, lose, offer } from "./attempts.ts"
 import { type Stage, stopOn } from "./change.ts"
 import { watchTail } from "./lease.ts"
@@ -17,7 +17,8 @@ export function onTailDue(stage: Stage, id: CampaignId): void {
   campaign.tailLookMs = Number.POSITIVE_INFINITY
   if (readyJobs(campaign) > 0) return
   const nextMs = isIdle(stage.state, campaign) ? rescue(stage, campaign) : Number.POSITIVE_INFINITY
-  watchTail(stage, campaign, Math.min(Math.max(nextMs - stage.now.nowMs, TAIL_SOON_MS), TAIL_EVERY_MS))
+  const soonMs = Math.max(TAIL_SOON_MS, TAIL_SOON_MS_PER_JOB * campaign.jobs.size)
+  watchTail(stage, campaign, Math.min(Math.max(nextMs - stage.now.nowMs, soonMs), TAIL_EVERY_MS))
 }
 
 /** Idle means that nobody has a job waiting. A container is room and not work, and what is inside one stays there. */
