@@ -41,7 +41,7 @@ function unfenced(state: State, event: Extract<Event, { kind: "AttemptReported" 
 
 /** Not broken, for comparison: nobody looks at tails, so that nothing is doubled. */
 export const withoutRescue: typeof step = (state, event, now, effects) => {
-  if (event.kind === "Ticked") 
+  if (event.kind === "Ticked")
     for (const campaign of state.campaigns.values()) campaign.tailLookMs = Number.POSITIVE_INFINITY
   step(state, event, now, effects)
 }
