@@ -16,10 +16,18 @@ export const OFFER_MS = 60_000
 export const LOSS_MAX = 10
 /** Looks at a campaign's tail: often enough to help, seldom enough to cost nothing. */
 export const TAIL_EVERY_MS = 10_000
+/** Sooner when it is known that something is due, but not before this… */
+export const TAIL_SOON_MS = 1_000
+/** …nor before this for each job that is left: a look costs about half a microsecond for each, so that looks are 1 % of the time. */
+export const TAIL_SOON_MS_PER_JOB = 0.05
 /** An attempt is slow, and doubled on an idle node, after this many times what its campaign's attempts took on average… */
 export const TAIL_SLOW_FACTOR = 1.5
 /** …and not before this: what ends in seconds is not worth a second run. */
 export const TAIL_SLOW_MIN_MS = 20_000
+/** A link that broke is back by then if it can be: an agent dials anew within 1 s, then 2. Later its node is missed in the tail. */
+export const MISSED_MS = 5_000
+/** After a start of the hub, when all nodes are away: agents have come back by then, also those that were told when (DRAIN_RETRY_MAX_MS). */
+export const MISSED_AT_START_MS = 2 * 60_000
 /** Used core-seconds count half after this: a week of silence nearly forgives a campaign. */
 export const USAGE_HALF_LIFE_MS = 7 * 24 * 3_600_000
 /** What a job counts for its owner's share when several are placed at once, before any of it was used. */

@@ -47,9 +47,8 @@ function newJob(campaign: Campaign, index: number): Job {
 }
 
 /** A new attempt at the job, on this node; beside those under way, if there are any. */
-export function offer(stage: Stage, node: Node, campaign: Campaign, job: Job, shape: number): void {
+export function offer(stage: Stage, node: Node, campaign: Campaign, job: Job, shape: number, event = "offered"): void {
   const attempt = job.attempt + 1
-  const event = job.tries.length === 0 ? "offered" : "offered a second time: the first is slow, and this node is idle"
   const { tries } = job
   const { id } = node
   job.attempt = attempt

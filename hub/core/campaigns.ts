@@ -70,7 +70,7 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
     again: new Set(),
     jobs: new Map(),
     took: { attempts: 0, sumMs: 0 },
-    tailWatched: false,
+    tailLookMs: Number.POSITIVE_INFINITY,
     counts: { ...noCounts(), queued: event.total },
     totals: noTotals(),
     onNodes: new Map(),

@@ -22,15 +22,20 @@ export function arm(state: State, node: Node): void {
 }
 
 /** From now on somebody looks at the campaign's last jobs, now and then, until it has jobs to place again or has ended. */
-export function watchTail({ state, now }: Moment, campaign: Campaign): void {
-  if (campaign.tailWatched) return
-  campaign.tailWatched = true
-  state.deadlines.add(now.nowMs + TAIL_EVERY_MS, { kind: "tail", campaign: campaign.id })
+export function watchTail({ state, now }: Moment, campaign: Campaign, inMs = TAIL_EVERY_MS): void {
+  const lookMs = now.nowMs + inMs
+  if (campaign.tailLookMs <= lookMs) return
+  campaign.tailLookMs = lookMs
+  state.deadlines.add(lookMs, { kind: "tail", campaign: campaign.id })
 }
 
 /** Wall time; infinite: it has neither a deadline nor a reservation that ends. */
 export function endOf({ rules: { deadlineAt, reservation } }: Campaign): number {
   return Math.min(deadlineAt ?? Number.POSITIVE_INFINITY, reservation?.endAt ?? Number.POSITIVE_INFINITY)
+}
+
+export function isTailWatched({ tailLookMs }: Campaign): boolean {
+  return tailLookMs !== Number.POSITIVE_INFINITY
 }
 
 /** It is looked at before its time too: the wall clock may be set meanwhile. */

@@ -188,8 +188,8 @@ export interface Campaign {
   readonly jobs: Map<number, Job>
   /** How long attempts took that were not lost, from offer to end: what is slow is judged by it. */
   took: { attempts: number; sumMs: number }
-  /** A deadline for a look at its tail is in the heap. */
-  tailWatched: boolean
+  /** When its tail is looked at next; infinite: nobody watches it. Deadlines in the heap for other moments mean nothing. */
+  tailLookMs: number
   counts: Counts
   readonly totals: Totals
   /** How many attempts each node has under way. */
@@ -273,6 +273,8 @@ export interface Node {
   /** One session per node: a new hello raises it and fences the older link. */
   epoch: number
   link: LinkId | null
+  /** While it is away: until then it is likely to come back, and no tail is rescued from it. */
+  missedFromMs: number
   slots: number
   memoryBytes: number
   diskBytes: number

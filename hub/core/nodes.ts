@@ -2,7 +2,7 @@
 // the node holds, and every difference has one answer. It survives a crash of either side at any moment.
 
 import { factsOf } from "../../proto/wire/property.ts"
-import { HEARTBEAT_MS, HELD_MAX, LEASE_MS } from "../limits.ts"
+import { HEARTBEAT_MS, HELD_MAX, LEASE_MS, MISSED_MS } from "../limits.ts"
 import {
   advance,
   currentAttempt,
@@ -18,7 +18,7 @@ import { type Stage, updateRoom } from "./change.ts"
 import type { ReconcileAnswer } from "./effects.ts"
 import { CahError } from "./errors.ts"
 import type { HeartbeatReceived, NodeDrained, NodeGone, NodeHello, NodeRevoked } from "./events.ts"
-import { arm, renew } from "./lease.ts"
+import { arm, isTailWatched, renew, watchTail } from "./lease.ts"
 import { type Held, jobId, type Node, type NodeId } from "./model.ts"
 import type { NodeRow } from "./ports.ts"
 import { noPresence, notePresence, presenceBytes } from "./presence.ts"
@@ -120,6 +120,7 @@ function newNode({ state, now }: Stage, event: NodeHello): Node {
     bootId: event.bootId,
     epoch: 0,
     link: null,
+    missedFromMs: 0,
     slots: 0,
     memoryBytes: 0,
     diskBytes: 0,
@@ -140,11 +141,17 @@ export function onNodeGone(stage: Stage, event: NodeGone): void {
   const node = stage.state.nodes.get(event.node)
   if (node === undefined || node.epoch !== event.epoch) return
   leave(stage, node)
+  for (const { campaign: id } of node.held.values()) {
+    const campaign = stage.state.campaigns.get(id)
+    // Its last jobs: somebody looks at once when the node is missed.
+    if (campaign !== undefined && isTailWatched(campaign)) watchTail(stage, campaign, MISSED_MS)
+  }
 }
 
 function leave({ state, effects, now }: Stage, node: Node): void {
   notePresence(node.presence, now.wallMs, true)
   node.link = null
+  node.missedFromMs = now.nowMs + MISSED_MS
   updateRoom(state, node)
   effects.nodes.add(node)
 }
@@ -222,6 +229,7 @@ function notFound(stage: Stage, event: NodeDrained | NodeRevoked): void {
 export function nodeRow(node: Node, wallMs: number): NodeRow {
   const {
     link: _link,
+    missedFromMs: _missed,
     leaseUntilMs: _until,
     presence,
     leaseArmed: _armed,

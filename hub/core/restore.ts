@@ -2,6 +2,7 @@
 // anew, so that no restart, however long it took, takes work from a node that is on its way back.
 
 import { factsOf } from "../../proto/wire/property.ts"
+import { MISSED_AT_START_MS } from "../limits.ts"
 import { heldOf } from "./attempts.ts"
 import { awaitOthers, awaitStart, merged } from "./campaigns.ts"
 import { keyOf, type Stage, updateLane } from "./change.ts"
@@ -50,7 +51,8 @@ export function restore(
   for (const { owner, share } of store.shares()) state.shares.set(owner, share)
   for (const { lastSeenAt: _seen, ...row } of store.nodes()) {
     const presence = presenceOf(row.presence, now.wallMs)
-    const fresh = { link: null, leaseUntilMs: 0, leaseArmed: false, held: new Map() }
+    const missedFromMs = now.nowMs + MISSED_AT_START_MS
+    const fresh = { link: null, missedFromMs, leaseUntilMs: 0, leaseArmed: false, held: new Map() }
     state.nodes.set(row.id, { ...row, ...fresh, number: state.nodes.size, presence, facts: factsOf(row) })
   }
   for (const { endedAt: _ended, slots, memoryBytes, diskBytes, ...row } of store.liveCampaigns()) {
@@ -68,7 +70,7 @@ export function restore(
       jobs: new Map<number, Job>(),
       onNodes: new Map<NodeId, number>(),
       took: { attempts: 0, sumMs: 0 },
-      tailWatched: false,
+      tailLookMs: Number.POSITIVE_INFINITY,
     }
     state.campaigns.set(row.id, { ...row, ...derived, ...fresh, told: new Set(row.told), needs, skipped })
     state.keys.set(keyOf(row.owner, row.key), row.id)

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { BACKOFF_MIN_MS, LEASE_MS, TAIL_EVERY_MS, TAIL_SLOW_MIN_MS } from "../limits.ts"
+import { BACKOFF_MIN_MS } from "../limits.ts"
 import { only, order, TestCore } from "./fixtures.ts"
-import type { CampaignId, NodeId } from "./model.ts"
+import type { CampaignId } from "./model.ts"
 import { noRules } from "./rules.ts"
 
 const idOf = (campaign: number) => campaign as CampaignId
@@ -161,74 +161,4 @@ test("what has not ended at its deadline is cancelled", () => {
   const { speech } = core.wait(1)
   assert.equal(only(speech, "Kill").length, 1)
   assert.equal(core.state.campaigns.size, 0)
-})
-
-/** Two nodes; job 0 ran quickly on the first, job 1 runs and runs on the second. */
-function slowTail(): TestCore {
-  const core = new TestCore()
-  core.tick(core.hello("quick"), core.hello("slow"))
-  core.submit({ total: 2 })
-  core.nowMs += 5_000
-  core.tick(core.report("slow", [1, 1, 1], "running"), core.report("quick", [1, 0, 1], "ended"))
-  return core
-}
-
-function waitUntilRescued(core: TestCore) {
-  for (let waited = 0; waited <= TAIL_SLOW_MIN_MS + TAIL_EVERY_MS; waited += TAIL_EVERY_MS) {
-    const { speech } = core.wait(TAIL_EVERY_MS)
-    if (only(speech, "Offer").length > 0) return only(speech, "Offer")
-  }
-  return []
-}
-
-test("in the tail an idle node doubles a slow attempt, and the first result ends the other", () => {
-  const core = slowTail()
-  assert.deepEqual(waitUntilRescued(core), [{ kind: "Offer", link: 1, campaign: 1, index: 1, attempt: 2, shape: 0 }])
-  const { speech, writes } = core.tick(core.report("quick", [1, 1, 2], "ended"))
-  assert.equal(writes.find(write => write.kind === "result")?.row.attempt, 2)
-  assert.deepEqual(
-    only(speech, "Kill").map(({ attempt, link }) => [attempt, link]),
-    [[1, 2]],
-  )
-  const late = core.tick(core.report("slow", [1, 1, 1], "ended"))
-  assert.equal(only(late.speech, "AnswerReport")[0]?.answer, "stale")
-})
-
-test("of a doubled job one attempt may be lost without the job noticing", () => {
-  const core = slowTail()
-  waitUntilRescued(core)
-  core.tick(core.report("quick", [1, 1, 2], "running"))
-  core.tick({ kind: "NodeGone", node: "slow" as NodeId, epoch: 1 })
-  for (let beat = 1; beat <= 3; beat++) {
-    core.nowMs += LEASE_MS / 2
-    core.tick({ kind: "HeartbeatReceived", node: "quick" as NodeId, epoch: 1, sequence: beat })
-  }
-  assert.deepEqual(
-    core.job(1, 1)?.tries.map(one => one.node),
-    ["quick"],
-  )
-  core.tick(core.report("quick", [1, 1, 2], "ended"))
-  assert.equal(core.state.campaigns.size, 0)
-})
-
-test("after a restart of the hub attempts count as long as they run, so that none looks slow for having begun before it", () => {
-  const core = new TestCore()
-  core.tick(core.hello("quick"), core.hello("slow"))
-  core.submit({ total: 2 })
-  core.tick(core.report("quick", [1, 0, 1], "running"), core.report("slow", [1, 1, 1], "running"))
-  core.nowMs += 100_000
-  // As restore() has them: known since this start, and to have begun long before.
-  for (const { tries } of core.state.campaigns.get(idOf(1))!.jobs.values()) {
-    Object.assign(tries[0]!, { sinceMs: core.nowMs, startedMs: core.nowMs - 100_000 })
-  }
-  core.tick(core.report("quick", [1, 0, 1], "ended"))
-  assert.deepEqual(waitUntilRescued(core), [])
-  core.nowMs += 60_000
-  assert.equal(waitUntilRescued(core).length, 1, "in the end it is slow indeed")
-})
-
-test("nothing is doubled while others have jobs waiting", () => {
-  const core = slowTail()
-  core.submit({ key: "big", total: 1, needs: { slots: 64, memoryBytes: 0, diskBytes: 0 } })
-  assert.deepEqual(waitUntilRescued(core), [])
 })

@@ -1,46 +1,93 @@
-// Tail rescue: when a campaign has nothing left to place and nodes stand idle, its slowest attempts get a second one
-// elsewhere. The first result that is taken wins and the other is stopped. It costs only what nobody else wanted.
-import { TAIL_SLOW_FACTOR, TAIL_SLOW_MIN_MS } from "../limits.ts"
-import { beganMs, offer } from "./attempts.ts"
-import type { Stage } from "./change.ts"
+// Tail rescue: when a campaign has nothing left to place and nodes stand idle, jobs whose node is away, and those that are slow,
+// get another attempt elsewhere. The first result that is taken wins and the other is stopped. It costs only what nobody else
+// wanted.
+import { TAIL_EVERY_MS, TAIL_SLOW_FACTOR, TAIL_SLOW_MIN_MS, TAIL_SOON_MS, TAIL_SOON_MS_PER_JOB } from "../limits.ts"
+import { beganMs, lose, offer } from "./attempts.ts"
+import { type Stage, stopOn } from "./change.ts"
 import { watchTail } from "./lease.ts"
-import { type Campaign, type CampaignId, type Job, jobId, type Node } from "./model.ts"
+import { type Campaign, type CampaignId, type Job, jobId, type Node, type State, type Try } from "./model.ts"
+import { countCrossing, keptFor } from "./reservations.ts"
 import { fittingShape, freeRoom, readyJobs } from "./room.ts"
 import { suits } from "./rules.ts"
 
 export function onTailDue(stage: Stage, id: CampaignId): void {
   const campaign = stage.state.campaigns.get(id)
-  if (campaign === undefined) return
-  campaign.tailWatched = false
+  // Ended, or looked at earlier and to be looked at later.
+  if (campaign === undefined || campaign.tailLookMs > stage.now.nowMs) return
+  campaign.tailLookMs = Number.POSITIVE_INFINITY
   if (readyJobs(campaign) > 0) return
-  watchTail(stage, campaign)
-  const { container, inside } = campaign.rules
-  // Idle means that nobody has a job waiting. A container is room and not work, and what is inside one stays there.
-  if (!stage.state.queue.isEmpty || campaign.held || campaign.took.attempts === 0 || container || inside !== null)
-    return
-  for (const job of slowJobs(stage, campaign)) {
-    const found = idleNode(stage, campaign, job)
-    if (found !== null) offer(stage, found.node, campaign, job, found.shape)
-  }
+  const nextMs = isIdle(stage.state, campaign) ? rescue(stage, campaign) : Number.POSITIVE_INFINITY
+  const soonMs = Math.max(TAIL_SOON_MS, TAIL_SOON_MS_PER_JOB * campaign.jobs.size)
+  watchTail(stage, campaign, Math.min(Math.max(nextMs - stage.now.nowMs, soonMs), TAIL_EVERY_MS))
 }
 
-/** Those that take much longer than their like did, slowest first. */
-function slowJobs(stage: Stage, campaign: Campaign): Job[] {
-  const meanMs = campaign.took.sumMs / campaign.took.attempts
-  const slowMs = Math.max(TAIL_SLOW_MIN_MS, meanMs * TAIL_SLOW_FACTOR)
-  const began = (job: Job) => beganMs(job.tries[0]!)
-  return [...campaign.jobs.values()]
-    .filter(job => job.tries.length === 1 && stage.now.nowMs - began(job) > slowMs)
-    .sort((a, b) => began(a) - began(b))
+/** Idle means that nobody has a job waiting. A container is room and not work, and what is inside one stays there. */
+function isIdle({ queue, room }: State, { held, rules: { container, inside } }: Campaign): boolean {
+  return queue.isEmpty && room.size > 0 && !held && !container && inside === null
 }
 
-function idleNode(stage: Stage, campaign: Campaign, job: Job): { node: Node; shape: number } | null {
-  for (const id of stage.state.room) {
-    const node = stage.state.nodes.get(id)!
-    // It has the slow one, or is still stopping an older one.
-    if (node.held.has(jobId(campaign.id, job.index))) continue
-    const shape = fittingShape(campaign.demand, freeRoom(node))
-    if (shape !== null && suits(node, campaign.demand)) return { node, shape }
+/** Returns when, as far as is known now, it has more to do. */
+function rescue(stage: Stage, campaign: Campaign): number {
+  const { nowMs } = stage.now
+  const { attempts, sumMs } = campaign.took
+  const slowMs =
+    attempts === 0 ? Number.POSITIVE_INFINITY : Math.max(TAIL_SLOW_MIN_MS, (sumMs / attempts) * TAIL_SLOW_FACTOR)
+  const wanting: Job[] = []
+  let nextMs = Number.POSITIVE_INFINITY
+  for (const job of campaign.jobs.values()) {
+    const fromMs = wantsFromMs(stage.state, job, slowMs)
+    if (fromMs <= nowMs) wanting.push(job)
+    else if (fromMs < nextMs) nextMs = fromMs
   }
-  return null
+  const given = give(stage, campaign, wanting)
+  // Nodes come free all the time.
+  return 0 < given && given < wanting.length ? nowMs : nextMs
+}
+
+/** From when on it should have another attempt: whoever is at work on it is away and missed, or alone and slow. */
+function wantsFromMs({ nodes }: State, { tries }: Job, slowMs: number): number {
+  let fromMs = tries.length === 0 ? Number.POSITIVE_INFINITY : 0
+  let there = 0
+  for (const one of tries) {
+    const { link, missedFromMs } = nodes.get(one.node)!
+    if (link !== null && ++there === 2) return Number.POSITIVE_INFINITY
+    fromMs = Math.max(fromMs, link === null ? missedFromMs : beganMs(one) + slowMs)
+  }
+  return fromMs
+}
+
+/** To idle nodes, those that began first before others. All ask for the same, so that each node is looked at once. Returns how many. */
+function give(stage: Stage, campaign: Campaign, wanting: readonly Job[]): number {
+  const { state, now } = stage
+  const { demand } = campaign
+  const left = wanting.toSorted((a, b) => beganMs(b.tries[0]!) - beganMs(a.tries[0]!))
+  for (const id of state.room) {
+    if (left.length === 0) break
+    const node = state.nodes.get(id)!
+    if (!suits(node, demand)) continue
+    for (;;) {
+      const shape = fittingShape(demand, freeRoom(node))
+      if (shape === null || keptFor(state, node, campaign, shape, now.nowMs) !== null) break
+      // It may have the job already, or be still stopping an older attempt at it.
+      const at = left.findLastIndex(({ index }) => !node.held.has(jobId(campaign.id, index)))
+      if (at < 0) break
+      double(stage, campaign, left.splice(at, 1)[0]!, node, shape)
+      countCrossing(state, node, campaign, shape, now.nowMs)
+    }
+  }
+  return wanting.length - left.length
+}
+
+/** A job has two attempts at most: of two whose nodes are missed, the one that is missed for longer is given up. */
+function double(stage: Stage, campaign: Campaign, job: Job, node: Node, shape: number): void {
+  const { nodes } = stage.state
+  const isAway = ({ node }: Try) => nodes.get(node)!.link === null
+  const away = job.tries.filter(isAway)
+  const why = away.length === job.tries.length ? "away" : "slow"
+  offer(stage, node, campaign, job, shape, `offered once more: whoever has it is ${why}, and this node is idle`)
+  if (job.tries.length <= 2) return
+  const [lost] = away.sort((a, b) => nodes.get(a.node)!.missedFromMs - nodes.get(b.node)!.missedFromMs)
+  const event = "lost: its node is away, and others have the job"
+  stopOn(stage, campaign.id, job.index, lost!, event)
+  lose(stage, campaign, job, lost!, event)
 }

@@ -93,6 +93,7 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
       revoked: false,
       drained: false,
       leaseUntilMs: 0,
+      missedFromMs: 0,
       leaseArmed: false,
       facts: {},
       number: 0,

@@ -53,7 +53,7 @@ export class Checkers {
     for (const { campaign, index, attempt, node, event, from, to } of moves) {
       this.trace.update(`${nowMs} ${campaign}.${index}#${attempt} ${node} ${event} ${from} ${to}\n`)
       this.moves++
-      if (event.startsWith("offered a second time")) this.rescues++
+      if (event.startsWith("offered once more")) this.rescues++
     }
   }
 

@@ -63,8 +63,8 @@ export async function scale(settings: Settings): Promise<Row> {
     work: `${FRAMES} frames, and ${count(plan.jobs)} jobs on up to ${count(plan.agents.at(-1)!)} agents in the simulator; the real hub with up to ${count(plan.real.at(-1)!)}`,
     figures,
     caveats: [
-      "Simulated volunteers are on for four hours and off for one, on average; what they computed for a job when they leave is lost. One seed, one run: virtual time has no noise.",
-      "Efficiency is the time of whom nothing delays, on the same machines with the same jobs, divided by ours. Above 1 means that slow last jobs were doubled in time.",
+      "Simulated volunteers are on for four hours and off for one, on average; what they computed for a job when they leave is lost. They leave as a machine that is switched off does, whose link closes: of one that falls silent the hub hears by its pings, within 45 s. One seed, one run: virtual time has no noise.",
+      "Efficiency is the time of whom nothing delays, on the same machines with the same jobs, divided by ours. Who has a job when leaving is luck, ours and theirs: of 10,000 agents the last one to leave with a job moves it by some hundredths, and it may be above 1.",
       "The simulated hub's processor time is its engine's and core's: no database, no sockets. The real hub's is all of it.",
     ],
   }
