@@ -6,7 +6,7 @@ import { CHUNK_MAX_BYTES, FrameError, STREAM_WINDOW_BYTES, STREAM_WINDOW_WIDE_BY
 function inlet(sizeBytes: number | null, offset = 0) {
   const grants: number[] = []
   return {
-    inlet: new Inlet({ offset, sizeBytes, windowBytes: STREAM_WINDOW_BYTES, grant: credit => grants.push(credit) }),
+    inlet: new Inlet({ offset, sizeBytes, windowBytes: () => STREAM_WINDOW_BYTES, grant: credit => grants.push(credit) }),
     grants,
   }
 }
