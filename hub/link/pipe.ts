@@ -129,6 +129,10 @@ export class NodeLink implements TransferLink {
     this.#session.send(body)
   }
 
+  sent(bytes: number): void {
+    this.#session.onSent(bytes)
+  }
+
   settled(): Promise<void> {
     return this.#world.settled(this.node, this.#session)
   }

@@ -230,6 +230,11 @@ export class Session {
     }
   }
 
+  /** Each chunk has a credit for its answer. */
+  onSent(bytes: number): void {
+    this.#frames.give(bytes / CHUNK_MAX_BYTES)
+  }
+
   onHeard(): void {
     this.#heardAtMs = this.#world.clock.nowMs()
     this.#pings = 0

@@ -55,6 +55,8 @@ export interface TransferLink {
   /** From the challenge to the agent's hello, when the link was still empty. */
   readonly helloMs: number
   send(body: HubBodyInit): void
+  /** So many bytes of a stream go to the agent. */
+  sent(bytes: number): void
   /** Resolves when older links of this node have let go of their uploads. */
   settled(): Promise<void>
 }
@@ -237,6 +239,7 @@ export class Transfers {
       this.#moved(stream)
       this.#world.metrics.streamBytes.inc({ dir: "out", kind: "stagein" }, bytes)
       this.#world.moved(this.#link.node, "out", bytes)
+      this.#link.sent(bytes)
     }
     this.#add(id, stream, async () => {
       const bytes = promised(blob, this.#world.blobs.read(blob.digest, offset))
