@@ -5,7 +5,14 @@ import type { AttemptId as WireAttempt, Blob as WireBlob } from "../../proto/gen
 import { StreamError, StreamKind, type StreamOpened } from "../../proto/gen/cah/v1/link_pb.ts"
 import { Inlet, windowOf } from "../../proto/wire/chunk.ts"
 import type { Outbox, Outlet } from "../../proto/wire/flow.ts"
-import { type AgentBodyInit, FrameError, LOG_STREAMS_MAX, STREAMS_MAX, safeInteger } from "../../proto/wire/frame.ts"
+import {
+  type AgentBodyInit,
+  CHUNK_MAX_BYTES,
+  FrameError,
+  LOG_STREAMS_MAX,
+  STREAMS_MAX,
+  safeInteger,
+} from "../../proto/wire/frame.ts"
 import type { AttemptName, BlobRef } from "../core/model.ts"
 import { type Clock, Failure, type LogSource, type OutputName } from "../core/ports.ts"
 import { STUCK_MS, WINDOWS_BYTES } from "../limits.ts"
@@ -53,10 +60,13 @@ export class Transfers {
   async *fetch(name: AttemptName, blob: BlobRef, offset: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     await this.#place(signal)
     const id = ++this.#lastStream
+    const windowBytes = windowOf(this.#transfers, WINDOWS_BYTES)
     const inlet = new Inlet({
       offset,
       sizeBytes: blob.sizeBytes,
-      windowBytes: windowOf(this.#transfers, WINDOWS_BYTES),
+      windowBytes: () => windowBytes,
+      // A hub that keeps less under way than it may goes by what it hears.
+      stepBytes: CHUNK_MAX_BYTES,
       grant: creditOffset => {
         this.#moved(id)
         this.#link.send({ case: "credit", value: { stream: id, creditOffset: BigInt(creditOffset) } })

@@ -21,4 +21,9 @@ export class Bucket {
     this.#tokens -= tokens
     return true
   }
+
+  /** So many more may be taken, up to the burst. */
+  give(tokens: number): void {
+    this.#tokens = Math.min(this.#burst, this.#tokens + tokens)
+  }
 }

@@ -113,18 +113,24 @@ export class LinkPipe implements OutboxOptions, Pipe {
 export class NodeLink implements TransferLink {
   readonly node: NodeId
   readonly outbox: Outbox
+  readonly helloMs: number
   readonly #world: Pick<SessionWorld, "settled">
   readonly #session: Session
 
   constructor(world: Pick<SessionWorld, "settled">, node: NodeId, session: Session) {
     this.node = node
     this.outbox = session.outbox
+    this.helloMs = session.helloMs
     this.#world = world
     this.#session = session
   }
 
   send(body: HubBodyInit): void {
     this.#session.send(body)
+  }
+
+  sent(bytes: number): void {
+    this.#session.onSent(bytes)
   }
 
   settled(): Promise<void> {

@@ -98,6 +98,7 @@ export class Session {
   #protocol = PROTOCOL_MAX
   /** Made when there is something for it: most links move no bytes, most of the time. */
   #transfers: Transfers | null = null
+  #helloMs = Number.POSITIVE_INFINITY
   #heardAtMs: number
   #pings = 0
   #writes = 0
@@ -133,6 +134,11 @@ export class Session {
   /** Open: welcomed, and not on its way out. */
   get transfers(): Transfers | null {
     return this.#phase === "open" ? this.#streams() : null
+  }
+
+  /** From the challenge to the hello. */
+  get helloMs(): number {
+    return this.#helloMs
   }
 
   get address(): string {
@@ -222,6 +228,11 @@ export class Session {
     } catch (thrown) {
       this.#failed(thrown)
     }
+  }
+
+  /** Each chunk has a credit for its answer. */
+  onSent(bytes: number): void {
+    this.#frames.give(bytes / CHUNK_MAX_BYTES)
   }
 
   onHeard(): void {
@@ -357,6 +368,7 @@ export class Session {
 
   async #onHello(hello: Hello): Promise<void> {
     const { engine, clock, hubId } = this.#world
+    this.#helloMs = clock.nowMs() - this.#openedAtMs
     const agreed = agreeOnVersion(
       { min: PROTOCOL_MIN, max: PROTOCOL_MAX },
       { min: hello.protocolMin, max: hello.protocolMax },
@@ -371,7 +383,7 @@ export class Session {
     const words = helloOf(hello, node)
     const proof = helloBytes({ hubId, nonce: this.#nonce!, nodeId: node, bootId: hello.bootId })
     this.#nonce = null
-    const isFresh = clock.nowMs() - this.#openedAtMs <= NONCE_MS
+    const isFresh = this.#helloMs <= NONCE_MS
     if (!isFresh || !(await isSignedBy(hello.publicKey, proof, hello.signature))) {
       this.#refuse("denied", "the signature does not fit this hub's challenge and the agent's key")
       return

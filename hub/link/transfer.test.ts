@@ -86,6 +86,35 @@ describe("a stagein", () => {
     assert.equal(hub.links.health().streams, 0)
   })
 
+  it("to a near agent has its share under way once the agent said how often it says that it took some", async () => {
+    await hub.close()
+    const clock = { nowMs: () => 0, wallMs: () => Date.now() }
+    hub = await startHub({ blobs: new MemoryBlobStore({ disk }), clock })
+    agent = await new ScriptedAgent(hub).join()
+    const bytes = someBytes(30 * CHUNK_MAX_BYTES)
+    const blob = await store(bytes)
+    hub.engine.gives(agent.key.node, attempt, blob)
+    const give = (stream: number, chunks: number) => {
+      agent.send({ case: "credit", value: { stream, creditOffset: BigInt(chunks * CHUNK_MAX_BYTES) } })
+    }
+    const come = async (chunks: number) => {
+      for (let n = 0; n < chunks; n++) last = await agent.next("chunk")
+      agent.send({ case: "heartbeat", value: { sequence: 1n } })
+      await agent.next("heartbeatAnswer")
+      return Number(last?.offset) / CHUNK_MAX_BYTES + 1
+    }
+    let last: Awaited<ReturnType<typeof agent.next<"chunk">>> | null = null
+    for (let stream = 2; stream <= 8; stream++) open(stream, StreamKind.STAGEIN, blob)
+    open(9, StreamKind.STAGEIN, blob)
+    credit(9, 0, 8 * CHUNK_MAX_BYTES)
+    assert.equal(await come(8), 8)
+    give(9, 9)
+    give(9, 15)
+    // Seven taken and one under way are eight.
+    give(9, 16)
+    assert.equal(await come(1), 9)
+  })
+
   it("of no bytes ends at once", async () => {
     const blob = await store(new Uint8Array(0))
     hub.engine.gives(agent.key.node, attempt, blob)
@@ -195,6 +224,22 @@ describe("a stageout", () => {
     assert.equal((await agent.next("streamStored")).stream, 1)
     assert.equal(hub.engine.rows.get(blob.digest), bytes.length)
     assert.ok(await hub.blobs.has(blob.digest))
+  })
+
+  it("of a near agent has a share of what a core takes soon, the smaller the more there are", async () => {
+    await hub.close()
+    const clock = { nowMs: () => 0, wallMs: () => Date.now() }
+    hub = await startHub({ blobs: new MemoryBlobStore({ disk }), clock })
+    agent = await new ScriptedAgent(hub).join()
+    hub.engine.gives(agent.key.node, attempt, null)
+    const opened: bigint[] = []
+    for (let stream = 1; stream <= 4; stream++) {
+      const other = refOf(someBytes(STREAM_WINDOW_WIDE_BYTES + stream))
+      open(stream, StreamKind.STAGEOUT, other)
+      opened.push((await agent.next("streamOpened")).creditOffset)
+    }
+    const chunks = (count: number) => BigInt(count * CHUNK_MAX_BYTES)
+    assert.deepEqual(opened, [chunks(8), chunks(4), chunks(2), chunks(2)])
   })
 
   it("goes on where it stopped, on another link", async () => {

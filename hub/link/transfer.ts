@@ -27,6 +27,7 @@ import {
 } from "../limits.ts"
 import type { Metrics } from "../metrics.ts"
 import type { Budget } from "./budget.ts"
+import { Nearness } from "./near.ts"
 import type { StageoutQuota } from "./quota.ts"
 import { type Follower, type Output, Tap } from "./taps.ts"
 import { attemptOf, blobOf, type GatherPage, streamErrorOf, wireAttempt } from "./words.ts"
@@ -51,7 +52,11 @@ export interface TransferWorld {
 export interface TransferLink {
   readonly node: NodeId
   readonly outbox: Outbox
+  /** From the challenge to the agent's hello, when the link was still empty. */
+  readonly helloMs: number
   send(body: HubBodyInit): void
+  /** So many bytes of a stream go to the agent. */
+  sent(bytes: number): void
   /** Resolves when older links of this node have let go of their uploads. */
   settled(): Promise<void>
 }
@@ -86,12 +91,14 @@ export class Transfers {
   readonly #taps = new Map<string, Tap>()
   /** Pumps under way, until they have let go of their files. */
   readonly #pumps = new Set<Promise<void>>()
+  readonly #nearness: Nearness
   #lastStream = 0
   #closed = false
 
   constructor(world: TransferWorld, link: TransferLink) {
     this.#world = world
     this.#link = link
+    this.#nearness = new Nearness(link.helloMs, () => world.clock.nowMs())
   }
 
   get size(): number {
@@ -207,7 +214,13 @@ export class Transfers {
     const isGathered = gather !== null && this.#world.reader.hasStageout(gather, blob.digest)
     if (campaign?.stagein?.digest !== blob.digest && !isGathered) throw denied()
     if (offset > blob.sizeBytes) throw new FrameError(`a stagein from ${offset} of ${blob.sizeBytes} bytes on`)
-    const outlet = this.#link.outbox.open(id, offset)
+    const timer = this.#nearness.timer()
+    const outlet = this.#link.outbox.open(id, offset, {
+      endOffset: blob.sizeBytes,
+      shareBytes: () => this.#shareBytes(),
+      sent: sentOffset => timer.start(sentOffset),
+      taken: takenOffset => timer.reached(takenOffset),
+    })
     const stream: Stream = {
       kind: "stagein",
       movedAtMs: this.#world.clock.nowMs(),
@@ -226,6 +239,7 @@ export class Transfers {
       this.#moved(stream)
       this.#world.metrics.streamBytes.inc({ dir: "out", kind: "stagein" }, bytes)
       this.#world.moved(this.#link.node, "out", bytes)
+      this.#link.sent(bytes)
     }
     this.#add(id, stream, async () => {
       const bytes = promised(blob, this.#world.blobs.read(blob.digest, offset))
@@ -272,10 +286,15 @@ export class Transfers {
     // The inlet comes with the store's word on where to go on. Until then it is our turn, and frames are out of order.
     let inlet: Inlet | null = null
     let error: CahError | null = null
+    const timer = this.#nearness.timer()
+    let granted = 0
     const stream: Stream = {
       kind: "stageout",
       movedAtMs: null,
-      chunk: (offset, data) => expectedInlet(inlet).accept(offset, data),
+      chunk: (offset, data) => {
+        expectedInlet(inlet).accept(offset, data)
+        timer.reached(offset + data.length)
+      },
       ended: () => {
         expectedInlet(inlet).finish()
         stream.ended = () => {
@@ -289,12 +308,19 @@ export class Transfers {
     }
     const begin = (offset: number): Inlet => {
       if (error !== null) throw error
+      const widest = windowOf(this.#world.open.transfers, LINKS_WINDOWS_BYTES)
       inlet = new Inlet({
         offset,
         sizeBytes: blob.sizeBytes,
-        windowBytes: windowOf(this.#world.open.transfers, LINKS_WINDOWS_BYTES),
-        grant: creditOffset => this.#sendCredit(id, creditOffset),
+        windowBytes: () => Math.min(widest, this.#shareBytes()),
+        grant: creditOffset => {
+          timer.start(granted + 1)
+          granted = creditOffset
+          this.#sendCredit(id, creditOffset)
+        },
       })
+      timer.start(offset + 1)
+      granted = inlet.creditOffset
       stream.movedAtMs = this.#world.clock.nowMs()
       this.#sendOpened(id, inlet.offset, inlet.creditOffset)
       return inlet
@@ -358,7 +384,7 @@ export class Transfers {
     const inlet = new Inlet({
       offset: 0,
       sizeBytes: null,
-      windowBytes: STREAM_WINDOW_BYTES,
+      windowBytes: () => STREAM_WINDOW_BYTES,
       grant: credit => this.#sendCredit(id, credit),
     })
     const stream: Stream = {
@@ -438,6 +464,10 @@ export class Transfers {
 
   #moved(stream: Stream): void {
     if (stream.movedAtMs !== null) stream.movedAtMs = this.#world.clock.nowMs()
+  }
+
+  #shareBytes(): number {
+    return this.#nearness.shareBytes(this.#world.open.transfers)
   }
 
   #count(stream: Stream, by: 1 | -1): void {

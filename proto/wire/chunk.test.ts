@@ -6,7 +6,12 @@ import { CHUNK_MAX_BYTES, FrameError, STREAM_WINDOW_BYTES, STREAM_WINDOW_WIDE_BY
 function inlet(sizeBytes: number | null, offset = 0) {
   const grants: number[] = []
   return {
-    inlet: new Inlet({ offset, sizeBytes, windowBytes: STREAM_WINDOW_BYTES, grant: credit => grants.push(credit) }),
+    inlet: new Inlet({
+      offset,
+      sizeBytes,
+      windowBytes: () => STREAM_WINDOW_BYTES,
+      grant: credit => grants.push(credit),
+    }),
     grants,
   }
 }
@@ -51,6 +56,24 @@ describe("an inlet", () => {
     assert.deepEqual(grants, [])
     await reader.next()
     assert.deepEqual(grants, [STREAM_WINDOW_BYTES + 2 * CHUNK_MAX_BYTES])
+  })
+
+  it("grants in smaller steps where it is told to, and of a window that became smaller nothing until that much is free", async () => {
+    const grants: number[] = []
+    let windowBytes = 4 * CHUNK_MAX_BYTES
+    const grant = (credit: number) => grants.push(credit / CHUNK_MAX_BYTES)
+    const options = { offset: 0, sizeBytes: null, windowBytes: () => windowBytes, stepBytes: CHUNK_MAX_BYTES, grant }
+    const stream = new Inlet(options)
+    for (let n = 0; n < 4; n++) stream.accept(n * CHUNK_MAX_BYTES, chunk())
+    const reader = stream.batches(CHUNK_MAX_BYTES)
+    await reader.next()
+    assert.deepEqual(grants, [5])
+    windowBytes = 2 * CHUNK_MAX_BYTES
+    await reader.next()
+    await reader.next()
+    assert.deepEqual(grants, [5])
+    await reader.next()
+    assert.deepEqual(grants, [5, 6])
   })
 
   it("never grants beyond the stream's size, and grants the last bytes however few", async () => {

@@ -20,8 +20,10 @@ export interface InletOptions {
   readonly offset: number
   /** Where it ends, exactly; null if nobody knows (a log). */
   readonly sizeBytes: number | null
-  /** What the sender may have under way. */
-  readonly windowBytes: number
+  /** What the sender may have under way. Asked anew for each credit; less than before takes nothing back. */
+  windowBytes(): number
+  /** Granted anew at the latest when so much was taken. Half a window if not said: few frames, and the sender has the other half meanwhile. */
+  readonly stepBytes?: number
   /** Tells the sender how far it may go from now on. */
   grant(creditOffset: number): void
 }
@@ -141,8 +143,8 @@ export class Inlet implements AsyncIterable<Uint8Array> {
   #grant(): void {
     if (this.#end !== "open") return
     const creditOffset = this.#creditFor(this.#takenOffset)
-    // Half a window at a time: fewer frames, and the sender still has the other half meanwhile.
-    const isWorth = creditOffset - this.#creditOffset >= this.#options.windowBytes / 2
+    const { windowBytes, stepBytes = windowBytes() / 2 } = this.#options
+    const isWorth = creditOffset - this.#creditOffset >= stepBytes
     const isLast = creditOffset === this.#options.sizeBytes && creditOffset > this.#creditOffset
     if (!isWorth && !isLast) return
     this.#creditOffset = creditOffset
@@ -150,7 +152,7 @@ export class Inlet implements AsyncIterable<Uint8Array> {
   }
 
   #creditFor(takenOffset: number): number {
-    return Math.min(takenOffset + this.#options.windowBytes, this.#options.sizeBytes ?? Number.MAX_SAFE_INTEGER)
+    return Math.min(takenOffset + this.#options.windowBytes(), this.#options.sizeBytes ?? Number.MAX_SAFE_INTEGER)
   }
 
   #wakeUp(): void {

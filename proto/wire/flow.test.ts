@@ -101,6 +101,42 @@ describe("an outbox", () => {
     await box.empty()
   })
 
+  it("has less under way than the credit allows where it is told to, but as much as its receiver takes without a word", async () => {
+    const { box, writes, taken } = outbox()
+    const told: string[] = []
+    const outlet = box.open(1, 0, {
+      endOffset: 20 * K64,
+      shareBytes: () => K64,
+      sent: offset => told.push(`sent ${offset / K64}`),
+      taken: offset => told.push(`taken ${offset / K64}`),
+    })
+    void outlet.send(bytes(20 * K64))
+    let answered = 0
+    /** The frames that are sent upon it. */
+    const credit = async (chunks: number) => {
+      const before = answered
+      outlet.credit(chunks * K64)
+      for (let turn = 0; turn < 8; turn++) {
+        await nextTurn()
+        for (; answered < writes.length; answered++) taken()
+      }
+      return writes.slice(before).flat().length
+    }
+    // Nothing is known of the receiver yet.
+    assert.equal(await credit(8), 8)
+    assert.deepEqual(told.slice(0, 2), ["taken 0", "sent 1"])
+    // It took three before it said so, and may do that again.
+    assert.equal(await credit(11), 0)
+    assert.equal(told.at(-1), "taken 3")
+    assert.equal(await credit(14), 1)
+    // It speaks sooner, and the share is what counts.
+    assert.equal(await credit(15), 0)
+    assert.equal(await credit(17), 1)
+    // Its last word: all the rest, and the end.
+    assert.equal(await credit(20), 11)
+    assert.equal(writes.at(-1)?.at(-1), "1.")
+  })
+
   it("holds at most four chunks of a stream beside those under way, however much credit there is", async () => {
     const { box, accounted, taken, writes } = outbox()
     const outlet = box.open(1, 0)

@@ -88,12 +88,12 @@ export class Outbox {
   }
 
   /** A new stream to send on. It has no credit at first. */
-  open(stream: number, offset: number): Outlet {
+  open(stream: number, offset: number, restraint?: Restraint): Outlet {
     if (this.#outlets === noOutlets) {
       this.#turns = new Set()
       this.#outlets = new Set()
     }
-    const outlet: Outlet = new Outlet(stream, offset, {
+    const outlet: Outlet = new Outlet(stream, offset, restraint ?? null, {
       ready: bytes => {
         this.#account(bytes)
         this.#turns.add(outlet)
@@ -195,6 +195,18 @@ export class Outbox {
   }
 }
 
+/** Of a sender that has its own reasons to have less under way than its receiver lets it. */
+export interface Restraint {
+  /** Where the stream ends. */
+  readonly endOffset: number
+  /** What may be under way. Asked before each chunk. */
+  shareBytes(): number
+  /** Bytes before here were queued. */
+  sent(offset: number): void
+  /** Bytes before here were taken by the receiver, as far as one knows. */
+  taken(offset: number): void
+}
+
 interface OutletHooks {
   /** Something more is to be sent: this many bytes, or (0) the end. */
   ready(bytes: number): void
@@ -206,17 +218,23 @@ interface OutletHooks {
 export class Outlet {
   readonly stream: number
   readonly #hooks: OutletHooks
+  readonly #restraint: Restraint | null
   #queue: { readonly offset: number; readonly data: Uint8Array }[] = []
   #queuedBytes = 0
   /** Of the next byte that is given to us. */
   #offset: number
   #creditOffset: number
+  /** Of the receiver: what it let us have under way at first. */
+  #windowBytes: number | null = null
+  /** The least by which a credit went beyond the one before: the receiver may keep taking for so long without a word. */
+  #stepBytes = Number.POSITIVE_INFINITY
   #finished = false
   #error: Error | null = null
   #wake: (() => void) | null = null
 
-  constructor(stream: number, offset: number, hooks: OutletHooks) {
+  constructor(stream: number, offset: number, restraint: Restraint | null, hooks: OutletHooks) {
     this.stream = stream
+    this.#restraint = restraint
     this.#offset = offset
     this.#creditOffset = offset
     this.#hooks = hooks
@@ -239,7 +257,10 @@ export class Outlet {
   /** The receiver has room up to here. An older or repeated credit changes nothing. */
   credit(creditOffset: number): void {
     if (creditOffset <= this.#creditOffset) return
+    if (this.#windowBytes === null) this.#windowBytes = creditOffset - this.#creditOffset
+    else this.#stepBytes = Math.min(this.#stepBytes, creditOffset - this.#creditOffset)
     this.#creditOffset = creditOffset
+    this.#restraint?.taken(creditOffset - this.#windowBytes)
     this.#wakeUp()
   }
 
@@ -288,7 +309,7 @@ export class Outlet {
   async #room(): Promise<number> {
     for (;;) {
       if (this.#error !== null) throw this.#error
-      const room = Math.min(this.#creditOffset - this.#offset, STREAM_QUEUE_BYTES - this.#queuedBytes, CHUNK_MAX_BYTES)
+      const room = Math.min(this.#endOfRoom() - this.#offset, STREAM_QUEUE_BYTES - this.#queuedBytes, CHUNK_MAX_BYTES)
       if (room > 0) return room
       await new Promise<void>(resolve => {
         this.#wake = resolve
@@ -296,10 +317,19 @@ export class Outlet {
     }
   }
 
+  #endOfRoom(): number {
+    const [restraint, credit] = [this.#restraint, this.#creditOffset]
+    // With its last credit the receiver has said all that it will ever say.
+    if (restraint === null || this.#windowBytes === null || credit >= restraint.endOffset) return credit
+    const underWay = Math.max(restraint.shareBytes(), this.#stepBytes)
+    return Math.min(credit, credit - this.#windowBytes + underWay)
+  }
+
   #push(data: Uint8Array): void {
     this.#queue.push({ offset: this.#offset, data })
     this.#offset += data.length
     this.#queuedBytes += data.length
+    this.#restraint?.sent(this.#offset)
     this.#hooks.ready(data.length)
   }
 

@@ -17,7 +17,7 @@ export const PROTOCOL_MAX = 1
 export const FRAME_MAX_BYTES = 256 * 1024
 /** Data of one chunk. At 64 KiB a control frame waits 1.6 ms at worst behind bulk (p99, measured); at 1 MiB, 33 ms. */
 export const CHUNK_MAX_BYTES = 64 * 1024
-/** What a receiver lets a sender have under way on one stream, at least; and while it has few streams. */
+/** What a receiver lets a sender far away have under way on one stream, at least; and while it has few streams. */
 export const STREAM_WINDOW_BYTES = 256 * 1024
 export const STREAM_WINDOW_WIDE_BYTES = 512 * 1024
 /** Transfers (stagein, stageout) that an agent may have open at once: bounds files open at the hub. */
