@@ -4,6 +4,7 @@ import { ATTEMPT_SLACK_MS, OFFER_MS } from "../limits.ts"
 import {
   changed,
   liveJob,
+  noTries,
   queueAgain,
   type Stage,
   stopOn,
@@ -236,8 +237,6 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
   for (const other of others) stopOn(stage, campaign.id, index, other, "another node was first")
   return "accepted"
 }
-
-const noTries: readonly Try[] = []
 
 /** Mostly there is one try, and none but it. */
 function triesBut({ tries }: Job, one: Try | null): readonly Try[] {

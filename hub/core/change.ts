@@ -19,7 +19,7 @@ import {
   type Try,
 } from "./model.ts"
 import { dequeue, enqueue } from "./queue.ts"
-import { freeRoom, readyJobs } from "./room.ts"
+import { hasFreeSlot, readyJobs } from "./room.ts"
 import { shapeOf } from "./rules.ts"
 import { lastTold, tell } from "./story.ts"
 import { phaseOf } from "./transitions.ts"
@@ -34,6 +34,8 @@ export interface Stage {
 /** The attempt that something happened to, for the story. */
 export type About = Pick<StoryLine, "attempt" | "node">
 
+export const noTries: readonly Try[] = []
+
 /** A job to which nothing has happened yet. */
 export function untouchedJob(campaign: CampaignId, index: number): Job {
   return {
@@ -45,7 +47,7 @@ export function untouchedJob(campaign: CampaignId, index: number): Job {
     attempt: 0,
     node: null,
     held: false,
-    tries: [],
+    tries: noTries,
     failures: 0,
     losses: 0,
     story: [],
@@ -218,6 +220,6 @@ export function stopOn(
 /** Puts the node among those that have room if it does, takes it out if not. Called when either may have changed. */
 export function updateRoom(state: State, node: Node): void {
   const open = node.link !== null && !node.drained && !node.revoked && node.held.size < HELD_MAX
-  if (open && freeRoom(node).slots > 0) state.room.add(node.id)
+  if (open && hasFreeSlot(node)) state.room.add(node.id)
   else state.room.delete(node.id)
 }

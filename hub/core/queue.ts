@@ -376,7 +376,7 @@ export function headGoesBefore(a: Lane, b: Lane): boolean {
 export function countPlaced({ queue }: State, lane: Lane, slots: number, nowMs: number): void {
   lane.waitsSinceMs = nowMs
   // The lane may be gone with its last job.
-  if (!queue.turns.has(lane.turn.usageKey)) return
+  if (lane.turn.lanes.size === 0) return
   lane.turn.placed += slots * USAGE_PLACED_SECONDS
   queue.placing.add(lane.turn)
 }

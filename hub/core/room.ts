@@ -34,6 +34,13 @@ export function freeRoom(node: Node): Free {
   return free
 }
 
+/** The same of slots alone, asked whenever a node gets or loses a job. */
+export function hasFreeSlot(node: Node): boolean {
+  let { slots } = node
+  for (const held of node.held.values()) if (held.inside === null) slots -= held.needs.slots
+  return slots > 0
+}
+
 /** The first of the demand's shapes for which there is room, or null. */
 export function fittingShape({ shapes }: Pick<Demand, "shapes">, free: Needs): number | null {
   for (let shape = 0; shape < shapes.length; shape++) if (fits(shapes[shape]!, free)) return shape

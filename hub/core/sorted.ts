@@ -1,8 +1,8 @@
 // A set that is always in order, for lines of many campaigns: added to, taken from anywhere, and read at its front. Kept in
 // chunks, so that a change moves a few hundred entries at most, whatever the length of the line.
 
-/** A chunk is split at twice this. Moving 256 pointers costs less than a comparison of two campaigns. */
-const CHUNK = 256
+/** A chunk is split at twice this. Moving so many pointers costs less than a comparison of two campaigns. */
+const CHUNK = 64
 
 export class Sorted<T> {
   private readonly chunks: T[][] = []
