@@ -71,7 +71,7 @@ export const prose: Readonly<Record<RowName, Prose>> = {
       "Stagein and stageout over the agents' links, hashed on arrival, and what comes back synchronised and renamed before the answer. Bare HTTP moves the same bytes between the same processes and the same file systems, made durable alike, in pieces as large; what it gives it does not hash, as the hub does. It reads a piece, gives it to the kernel, and only then reads the next, where the hub reads ahead: on a machine that is slow to wake a core the hub may be ahead of it.",
     causes: {
       "hub: stageout":
-        "Bytes come as chunks of a WebSocket message each, which ws puts together from what the socket gives it; then they are hashed and written on the hub's one core.",
+        "Bytes come as chunks of a WebSocket message each, which ws puts together from what the socket gives it; then they are hashed and written on the hub's one core. Many near agents have one chunk under way each, so that control frames need not wait, and each waits for its credit after it.",
       "hub: stagein":
         "Bytes go as chunks of a WebSocket message each, by credit, and the hub checks a blob's digest as it reads; bare HTTP gives whole buffers to the kernel unread.",
       "hub: stagein, 1 agent: control":
