@@ -11,7 +11,7 @@ import {
   onStageinSent,
   onStartDue,
 } from "./campaigns.ts"
-import type { Stage } from "./change.ts"
+import { noTries, type Stage } from "./change.ts"
 import { emptyContainers } from "./containers.ts"
 import type { Effects } from "./effects.ts"
 import type { Event } from "./events.ts"
@@ -99,8 +99,6 @@ export function writesOf(effects: Effects, now: Now): Write[] {
   writes.push(...effects.writes)
   return writes
 }
-
-const noTries: readonly TryRow[] = []
 
 function tryRow({ attempt, node, phase, shape, startedAt }: Try): TryRow {
   return { attempt, node, phase, shape, startedAt }

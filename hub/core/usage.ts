@@ -14,6 +14,10 @@ function projectKey(owner: string, project: string, bestEffort: boolean): string
   return `${ownerKey(owner, bestEffort)}\n${project}`
 }
 
+export function noUsage(nowMs: number): Usage {
+  return { coreSeconds: 0, atMs: nowMs, slots: 0 }
+}
+
 /** The same one for all that has these three. */
 export function accountOf(
   { accounts, usage }: Pick<State, "accounts" | "usage">,
@@ -24,9 +28,9 @@ export function accountOf(
   const known = accounts.get(key)
   if (known !== undefined) return known
   const ofOwner = ownerKey(owner, bestEffort)
-  const ownerUsage = usage.get(ofOwner) ?? { coreSeconds: 0, atMs: nowMs, slots: 0 }
+  const ownerUsage = usage.get(ofOwner) ?? noUsage(nowMs)
   usage.set(ofOwner, ownerUsage)
-  const account = { owner, project, bestEffort, ownerUsage, projectUsage: { coreSeconds: 0, atMs: nowMs, slots: 0 } }
+  const account = { owner, project, bestEffort, ownerUsage, projectUsage: noUsage(nowMs) }
   accounts.set(key, account)
   return account
 }

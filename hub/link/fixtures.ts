@@ -22,6 +22,7 @@ import { type BlobRef, type Campaign, type CampaignId, jobId, type Node, type No
 import type { BlobStore, CampaignRow, Engine, Links, Log, Write } from "../core/ports.ts"
 import { noPresence } from "../core/presence.ts"
 import { noRules } from "../core/rules.ts"
+import { noUsage } from "../core/usage.ts"
 import { createMetrics, type Metrics } from "../metrics.ts"
 import { LinkServer, type LinkServerOptions } from "./server.ts"
 
@@ -118,9 +119,8 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
   /** The node holds the attempt, whose campaign has this stagein. */
   gives(node: NodeId, name: AttemptName, stagein: BlobRef | null, gather: CampaignId | null = null): void {
     const needs = { slots: 1, memoryBytes: 0, diskBytes: 0 }
-    const noUsage = { coreSeconds: 0, atMs: 0, slots: 0 }
     const of = { owner: "ada", project: "", bestEffort: false }
-    const account = { ...of, ownerUsage: { ...noUsage }, projectUsage: { ...noUsage } }
+    const account = { ...of, ownerUsage: noUsage(0), projectUsage: noUsage(0) }
     this.nodeById.get(node)!.held.set(jobId(name.campaign, name.index), {
       ...name,
       needs,
