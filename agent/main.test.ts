@@ -1,10 +1,11 @@
 // The agent as people start it: a process with flags, signals and an exit code. No hub is there to answer.
 import assert from "node:assert/strict"
 import { type ChildProcess, spawn } from "node:child_process"
-import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { after, test } from "node:test"
 import { scratch } from "./fixtures.ts"
+import { AGENT_NODE_FLAGS } from "./limits.ts"
 
 const binary = join(import.meta.dirname, "bin", "cah-agent.mjs")
 const started: ChildProcess[] = []
@@ -90,3 +91,18 @@ test("a key that others can read, and a state directory that is none, are refuse
   assert.equal(none.code, 1)
   assert.match(none.stderr, /state directory .* cannot be used/)
 })
+
+for (const launcher of [
+  "appliance/guest/supervisor",
+  "scripts/package/debian/cah-agent",
+  "scripts/package/debian/cah-agent.init",
+]) {
+  test(`${launcher} gives Node the agent's flags`, () => {
+    const words = readFileSync(new URL(`../${launcher}`, import.meta.url), "utf8").split(/\s+/)
+    const before = words.slice(
+      0,
+      words.findIndex(word => word.endsWith("/cah-agent.mjs")),
+    )
+    for (const flag of AGENT_NODE_FLAGS) assert.ok(before.includes(flag), `${launcher} has no ${flag} before the agent`)
+  })
+}

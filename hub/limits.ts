@@ -247,7 +247,7 @@ export const LINKS_BUFFER_MAX_BYTES = 256 * 1024 * 1024
 export const LINKS_STREAMS_MAX = 4_096
 /** From a credit to the bytes that it allows, or from bytes to their credit: no agent that is farther than a building away is so quick. */
 export const NEAR_MS = 5
-/** What all streams with near agents together have under way, a chunk each at least: one core takes that in two milliseconds. */
+/** What all streams with near agents together have under way, a chunk or two each at least: one core takes that in two milliseconds. */
 export const NEAR_BYTES = 512 * 1024
 /** Of all that come in, windows are wider until they are so much together; then each is the least. */
 export const LINKS_WINDOWS_BYTES = 64 * 1024 * 1024

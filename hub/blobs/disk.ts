@@ -55,6 +55,11 @@ export class DiskBlobStore implements BlobStore {
   readonly #writing = new Set<string>()
   /** One upload at a time is synchronised ahead of its end: Node has four threads for files, and whoever writes needs them. */
   #isSyncing = false
+  /**
+   * One upload at a time is written to: a write copies into the page cache, which several threads do no faster and take the
+   * processor from the hub's own for (npm run bench -- --only stream: control frames wait a third as long).
+   */
+  readonly #writes = new Turns()
   #readers = 0
   /** By digest: taking a blob away must not fall between somebody's asking for it and its being marked as used. */
   readonly #turns = new Turns()
@@ -73,8 +78,9 @@ export class DiskBlobStore implements BlobStore {
     const release = () => void this.#writing.delete(path)
     const keep = () => this.#keep(path, blob.digest)
     const syncAhead = (file: FileHandle) => this.#syncAhead(file)
+    const writeInTurn = <T>(write: () => Promise<T>) => this.#writes.take("", write)
     try {
-      return await DiskWriter.open({ blob, path, keep, syncAhead, release })
+      return await DiskWriter.open({ blob, path, keep, syncAhead, writeInTurn, release })
     } catch (thrown) {
       release()
       throw fromSystem(thrown, `opening the upload of ${blob.digest}`)

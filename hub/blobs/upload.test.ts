@@ -1,5 +1,5 @@
 import assert from "node:assert/strict"
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
 import type { FileHandle } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -16,7 +16,7 @@ async function upload(t: TestContext) {
   const bytes = someBytes(BLOB_SYNC_BYTES + 1_000)
   const ends: { readonly resolve: () => void; readonly reject: (cause: Error) => void }[] = []
   const seen = { kept: 0, released: 0 }
-  const others = { areSynchronised: false }
+  const others = { areSynchronised: false, written: Promise.resolve() }
   const syncAhead = (_file: FileHandle) =>
     others.areSynchronised ? null : new Promise<void>((resolve, reject) => ends.push({ resolve, reject }))
   const writer = await DiskWriter.open({
@@ -25,6 +25,7 @@ async function upload(t: TestContext) {
     keep: async () => void seen.kept++,
     release: () => void seen.released++,
     syncAhead,
+    writeInTurn: write => others.written.then(write),
   })
   return { writer, bytes, path, ends, seen, others }
 }
@@ -104,5 +105,22 @@ describe("an upload that is synchronised ahead", () => {
     await suspending
     assert.equal(readFileSync(path).length, bytes.length)
     assert.equal(seen.released, 1)
+  })
+})
+
+describe("an upload beside others", () => {
+  it("is written to when it is its turn, and is hashed meanwhile", async t => {
+    const { writer, bytes, path, others } = await upload(t)
+    let itsTurn = () => {}
+    others.written = new Promise(resolve => {
+      itsTurn = resolve
+    })
+    const writing = writer.write(bytes.subarray(0, 1_000))
+    for (let turn = 0; turn < 10; turn++) await new Promise(resolve => setImmediate(resolve))
+    assert.deepEqual([statSync(path).size, writer.offsetBytes], [0, 0])
+    itsTurn()
+    await writing
+    assert.deepEqual([statSync(path).size, writer.offsetBytes], [1_000, 1_000])
+    await writer.suspend()
   })
 })

@@ -19,6 +19,8 @@ export interface Upload {
   readonly keep: () => Promise<void>
   /** Synchronises the file while more is written to it. Null: not now, others are being synchronised. */
   readonly syncAhead: (file: FileHandle) => Promise<void> | null
+  /** Runs a write when those of other uploads before it are done. */
+  readonly writeInTurn: <T>(write: () => Promise<T>) => Promise<T>
   /** Lets the next writer of this upload in. */
   readonly release: () => void
 }
@@ -76,15 +78,16 @@ export class DiskWriter implements BlobWriter {
     return this.#inTurn(`writing blob ${this.blob.digest}`, async () => {
       const end = pieces.reduce((sum, { length }) => sum + length, this.#offsetBytes)
       if (end > this.blob.sizeBytes) throw tooLong(this.blob, end)
+      const offsetBytes = this.#offsetBytes
       const before = this.#hash.copy()
-      const writing = writeAll(this.#file, pieces, this.#offsetBytes)
+      const writing = this.#upload.writeInTurn(() => writeAll(this.#file, pieces, offsetBytes))
       // While the disk's thread has them.
       for (const piece of pieces) this.#hash.update(piece)
       try {
         await writing
       } catch (thrown) {
         this.#hash = before
-        await this.#file.truncate(this.#offsetBytes)
+        await this.#file.truncate(offsetBytes)
         throw thrown
       }
       this.#offsetBytes = end

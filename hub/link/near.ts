@@ -15,11 +15,10 @@ export class Nearness {
     this.#nowMs = nowMs
   }
 
-  /** For each of so many streams. */
-  shareBytes(streams: number): number {
+  /** For each of so many streams, in whole chunks: else some would be cut in two. */
+  shareBytes(streams: number, chunksMin: number): number {
     if (!this.#isNear) return Number.POSITIVE_INFINITY
-    // Whole chunks: else some would be cut in two.
-    return Math.max(Math.floor(NEAR_BYTES / streams / CHUNK_MAX_BYTES), 1) * CHUNK_MAX_BYTES
+    return Math.max(Math.floor(NEAR_BYTES / streams / CHUNK_MAX_BYTES), chunksMin) * CHUNK_MAX_BYTES
   }
 
   /** For one stream: from when something was said until its answer, one after the other, as TCP timed its segments at first. */

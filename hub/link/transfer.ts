@@ -217,7 +217,7 @@ export class Transfers {
     const timer = this.#nearness.timer()
     const outlet = this.#link.outbox.open(id, offset, {
       endOffset: blob.sizeBytes,
-      shareBytes: () => this.#shareBytes(),
+      shareBytes: () => this.#shareBytes(1),
       sent: sentOffset => timer.start(sentOffset),
       taken: takenOffset => timer.reached(takenOffset),
     })
@@ -312,7 +312,8 @@ export class Transfers {
       inlet = new Inlet({
         offset,
         sizeBytes: blob.sizeBytes,
-        windowBytes: () => Math.min(widest, this.#shareBytes()),
+        // One is on its way while the disk has the other.
+        windowBytes: () => Math.min(widest, this.#shareBytes(2)),
         grant: creditOffset => {
           timer.start(granted + 1)
           granted = creditOffset
@@ -466,8 +467,8 @@ export class Transfers {
     if (stream.movedAtMs !== null) stream.movedAtMs = this.#world.clock.nowMs()
   }
 
-  #shareBytes(): number {
-    return this.#nearness.shareBytes(this.#world.open.transfers)
+  #shareBytes(chunksMin: number): number {
+    return this.#nearness.shareBytes(this.#world.open.transfers, chunksMin)
   }
 
   #count(stream: Stream, by: 1 | -1): void {

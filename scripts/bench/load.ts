@@ -55,8 +55,9 @@ export class Load {
     this.#over.catch(() => {})
   }
 
-  static start(): Load {
-    const [command, ...args] = [...pinned(cores.load), process.execPath, "--import", "tsx", program]
+  /** Node's flags come first. */
+  static start(flags: readonly string[] = []): Load {
+    const [command, ...args] = [...pinned(cores.load), process.execPath, ...flags, "--import", "tsx", program]
     const child = spawn(command!, args, { cwd: root, stdio: ["ignore", "inherit", "inherit", "ipc"] })
     running.add(child)
     return new Load(child)

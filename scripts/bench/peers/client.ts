@@ -5,7 +5,7 @@ import { beanstalkd } from "./clients/beanstalkd.ts"
 import { bullmq } from "./clients/bullmq.ts"
 import { graphile } from "./clients/graphile.ts"
 import { nats } from "./clients/nats.ts"
-import { rabbitmq } from "./clients/rabbitmq.ts"
+import { rabbitmq, rabbitmqQuorum } from "./clients/rabbitmq.ts"
 import { slurm } from "./clients/slurm.ts"
 import { Counter } from "./counter.ts"
 import type { ClientName, ClientOrder, PeerRan } from "./peer.ts"
@@ -13,7 +13,15 @@ import type { ClientName, ClientOrder, PeerRan } from "./peer.ts"
 /** Connects; what it returns submits and takes all tasks, and resolves when all are acknowledged. */
 export type Client = (order: ClientOrder, counter: Counter) => Promise<() => Promise<void>>
 
-const clients: Readonly<Record<ClientName, Client>> = { rabbitmq, bullmq, nats, beanstalkd, graphile, slurm }
+const clients: Readonly<Record<ClientName, Client>> = {
+  rabbitmq,
+  rabbitmqQuorum,
+  bullmq,
+  nats,
+  beanstalkd,
+  graphile,
+  slurm,
+}
 
 const order = JSON.parse(process.argv[2]!) as ClientOrder
 const counter = new Counter(order.tasks)

@@ -47,7 +47,7 @@ export interface ClientOrder extends Shape {
   readonly tasks: number
 }
 
-export type ClientName = "rabbitmq" | "bullmq" | "nats" | "beanstalkd" | "graphile" | "slurm"
+export type ClientName = "rabbitmq" | "rabbitmqQuorum" | "bullmq" | "nats" | "beanstalkd" | "graphile" | "slurm"
 
 /** A port of loopback that was free a moment ago. */
 export async function freePort(): Promise<number> {

@@ -13,7 +13,7 @@ import { cores, cpuMsOfAll, familyOf } from "../machine.ts"
 import { missing, versionsOf } from "../peers/install.ts"
 import { endServer } from "../peers/launch.ts"
 import type { ClientName, ClientOrder, Peer, PeerRan, Shape } from "../peers/peer.ts"
-import { beanstalkd, bullmq, nats, rabbitmq } from "../peers/servers/brokers.ts"
+import { beanstalkd, bullmq, nats, rabbitmq, rabbitmqQuorum } from "../peers/servers/brokers.ts"
 import { graphile } from "../peers/servers/postgresql.ts"
 import { slurm } from "../peers/servers/slurm.ts"
 import { runProgram } from "../program.ts"
@@ -21,7 +21,7 @@ import type { Settings } from "../settings.ts"
 import { startHub } from "../subject.ts"
 import { noopPlan, quickPlan } from "./noop.ts"
 
-const all: Readonly<Record<ClientName, Peer>> = { rabbitmq, bullmq, nats, beanstalkd, graphile, slurm }
+const all: Readonly<Record<ClientName, Peer>> = { rabbitmq, rabbitmqQuorum, bullmq, nats, beanstalkd, graphile, slurm }
 const client = new URL("../peers/client.ts", import.meta.url)
 /** Of its tasks, in each shape, before the faster shape gets all. */
 const TRIAL_SHARE = 0.1

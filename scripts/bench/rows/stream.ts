@@ -1,9 +1,11 @@
 // stream: how fast files go to agents and come back, over the link's streams: chunks, credit, hashing on arrival, and for what comes
 // back fsync, rename and a row before the answer. One agent with all the bytes, and ten at once with a tenth each.
 // Fair, because bare HTTP moves the same bytes between the same processes on the same cores, from and to the same file system, hashes
-// what arrives and makes it durable alike. The agents' link is the real agent's code; their disk is left out on both sides.
+// what arrives and makes it durable alike. The agents' link is the real agent's code, in a process that is started as agents are; bare
+// HTTP's has Node's defaults, which it is faster with. Their disk is left out on both sides.
 // What it gives it does not hash; the hub does, so that no blob that went bad on its disk is ever sent whole, and pays for it here.
 // A control frame and its answer are timed on a link that is full of chunks meanwhile, and the hub's memory is watched.
+import { AGENT_NODE_FLAGS } from "../../../agent/limits.ts"
 import { type Figure, quantile, type Row, ratios } from "../figures.ts"
 import type { Transferred } from "../load/protocol.ts"
 import { Load } from "../load.ts"
@@ -88,7 +90,7 @@ function figuresOf(plan: Plan, ours: readonly Streamed[], bare: readonly Streame
 
 /** One for each plan, after one that is not measured. The subject is stopped and its data removed. */
 async function measure(subject: Subject, to: "hub" | "bare http", plans: readonly Plan[]): Promise<Streamed[]> {
-  const load = Load.start()
+  const load = Load.start(to === "hub" ? AGENT_NODE_FLAGS : [])
   try {
     const warmUp: Plan = { direction: "stageout", agents: 1, bytesEach: Math.floor(plans[0]!.bytesEach / 8) }
     await move(load, subject, to, warmUp)

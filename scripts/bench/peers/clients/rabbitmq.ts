@@ -1,7 +1,8 @@
-// RabbitMQ by amqplib: a durable queue, persistent messages, publisher confirms; consumers with a prefetch that acknowledge each message.
+// RabbitMQ by amqplib: a durable queue of either type, persistent messages, publisher confirms; consumers with a prefetch that acknowledge each message.
 
 import type { Client } from "../client.ts"
 import { Counter } from "../counter.ts"
+import type { ClientOrder } from "../peer.ts"
 import { library } from "./library.ts"
 
 interface Message {
@@ -9,7 +10,7 @@ interface Message {
 }
 
 interface Channel {
-  assertQueue(name: string, options: { durable: boolean }): Promise<unknown>
+  assertQueue(name: string, options: { durable: boolean; arguments: QueueArguments }): Promise<unknown>
   prefetch(count: number): Promise<unknown>
   consume(queue: string, onMessage: (message: Message | null) => void): Promise<unknown>
   ack(message: Message): void
@@ -19,15 +20,24 @@ interface Channel {
   close(): Promise<void>
 }
 
+type QueueArguments = Readonly<Record<"x-queue-type", "classic" | "quorum">>
+
 interface Amqplib {
   connect(url: string): Promise<{ createChannel(): Promise<Channel>; createConfirmChannel(): Promise<Channel> }>
 }
 
-export const rabbitmq: Client = async ({ address, tasks, workers, slots }, counter) => {
+export const rabbitmq = clientOf("classic")
+export const rabbitmqQuorum = clientOf("quorum")
+
+function clientOf(type: "classic" | "quorum"): Client {
+  return (order, counter) => ready(order, counter, type)
+}
+
+async function ready({ address, tasks, workers, slots }: ClientOrder, counter: Counter, type: "classic" | "quorum") {
   const amqplib = library<Amqplib>("amqplib")
   const producer = await (await amqplib.connect(address)).createConfirmChannel()
   const queue = `bench-${tasks}-${workers}`
-  await producer.assertQueue(queue, { durable: true })
+  await producer.assertQueue(queue, { durable: true, arguments: { "x-queue-type": type } })
   const channels: Channel[] = []
   for (let worker = 0; worker < workers; worker++) {
     const channel = await (await amqplib.connect(address)).createChannel()

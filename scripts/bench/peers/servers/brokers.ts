@@ -62,6 +62,14 @@ export const rabbitmq: Peer = {
   },
 }
 
+/** Its consumers' acknowledgements are as durable as its confirms: what ended stays ended, as with the hub. */
+export const rabbitmqQuorum: Peer = {
+  ...rabbitmq,
+  name: "RabbitMQ, quorum queue",
+  durability:
+    "quorum queue of one node, publisher confirms: what is published and what is acknowledged is in its log, on disk",
+}
+
 export const bullmq: Peer = {
   name: "BullMQ on Redis",
   durability: "appendonly, appendfsync always: every command is on disk before its answer",
