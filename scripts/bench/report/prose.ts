@@ -25,7 +25,7 @@ export const prose: Readonly<Record<RowName, Prose>> = {
       "The same campaign on brokers, job queues and a batch system, each as durable as it can be made, its server on the hub's core and its own client library on the load's. The target is against the fastest of those that are durable before they acknowledge.",
     causes: {
       "hub: throughput":
-        "The fastest that is durable confirms what is submitted from disk, but takes a consumer's acknowledgement without one; ours keeps start, end, result and story of each job there. What ours spends, see the row above.",
+        "RabbitMQ's quorum queue writes a message to its log when it comes and a number when it is acknowledged, both before it goes on, and knows nothing else of a task: no start, no result, no story, no share, no lease. Ours keeps all of these on disk for each job. What ours spends, see the row above.",
     },
   },
   latency: {
@@ -71,7 +71,7 @@ export const prose: Readonly<Record<RowName, Prose>> = {
       "Stagein and stageout over the agents' links, hashed on arrival, and what comes back synchronised and renamed before the answer. Bare HTTP moves the same bytes between the same processes and the same file systems, made durable alike, in pieces as large; what it gives it does not hash, as the hub does. It reads a piece, gives it to the kernel, and only then reads the next, where the hub reads ahead: on a machine that is slow to wake a core the hub may be ahead of it.",
     causes: {
       "hub: stageout":
-        "Bytes come as chunks of a WebSocket message each, which ws puts together from what the socket gives it; then they are hashed and written on the hub's one core. Many near agents have one chunk under way each, so that control frames need not wait, and each waits for its credit after it.",
+        "Bytes come as chunks of a WebSocket message each, which ws puts together from what the socket gives it; then they are hashed and written on the hub's one core. Many near agents have two chunks under way each, so that control frames need not wait, and each chunk is answered by a credit of its own.",
       "hub: stagein":
         "Bytes go as chunks of a WebSocket message each, by credit, and the hub checks a blob's digest as it reads; bare HTTP gives whole buffers to the kernel unread.",
       "hub: stagein, 1 agent: control":
@@ -81,7 +81,7 @@ export const prose: Readonly<Record<RowName, Prose>> = {
       "hub: stagein, 10 agents: control":
         "Each of the ten has a chunk under way, which the median waits for. One in a hundred meets a stall, or the start and end of a file, when a whole window is under way.",
       "hub: stageout, 10 agents: control":
-        "Each of the ten has a chunk under way, which the one core hashes and writes: the median waits for that. One in a hundred meets a stall of hub or load process.",
+        "Each of the ten has two chunks under way, which the one core hashes and writes: the median waits for that. One in a hundred meets a stall of hub or load process.",
     },
   },
   submit: {
