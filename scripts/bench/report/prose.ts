@@ -75,11 +75,11 @@ export const prose: Readonly<Record<RowName, Prose>> = {
       "hub: stagein":
         "Bytes go as chunks of a WebSocket message each, by credit, and the hub checks a blob's digest as it reads; bare HTTP gives whole buffers to the kernel unread.",
       "hub: stagein, 1 agent: control":
-        "The median waits for the chunks before it in the socket. One in a hundred meets a stall of hub or load process: the event loop's own 99th percentile is nearly as long.",
+        "The median waits for the chunks before it in the socket. The one in a hundred met a stall of the load's own event loop, whose one core receives, puts together and hashes all that comes: a collection, or threads of V8 that have their turn on it.",
       "hub: stageout, 1 agent: control":
         "The median waits for the chunks before it. One in a hundred meets a stall of hub or load process: the event loop's own 99th percentile is nearly as long.",
       "hub: stagein, 10 agents: control":
-        "Each of the ten has a chunk under way, which the median waits for. One in a hundred meets a stall, or the start and end of a file, when a whole window is under way.",
+        "Each of the ten has a chunk under way, which the median waits for. The one in a hundred met a stall of the load's own event loop, which is ten agents in one process on one core, or the start and end of a file, when a whole window is under way.",
       "hub: stageout, 10 agents: control":
         "Each of the ten has two chunks under way, which the one core hashes and writes: the median waits for that. One in a hundred meets a stall of hub or load process.",
     },
