@@ -102,7 +102,7 @@ export const STAGEOUT_GLOBS_MAX = 1_024
 export const WALLTIME_DEFAULT_MS = 2 * 3_600_000
 export const WALLTIME_MAX_MS = 30 * 24 * 3_600_000
 /**
- * Node's own, given by all that start an agent. What a socket brought lies outside V8's heap, which only counts it: with a young
+ * Node's own, given by whatever we hand out that starts an agent. What a socket brought lies outside V8's heap, which only counts it: with a young
  * generation of the usual size, collected seldom, a GiB of stagein made it collect its whole heap fifty times, for a fifth of the
  * agent's time. And an agent's heap is small, and the other cores are its jobs': threads that help to collect it only
  * hold up its own (npm run bench -- --only stream).
