@@ -25,7 +25,7 @@ export const prose: Readonly<Record<RowName, Prose>> = {
       "The same campaign on brokers, job queues and a batch system, each as durable as it can be made, its server on the hub's core and its own client library on the load's. The target is against the fastest of those that are durable before they acknowledge.",
     causes: {
       "hub: throughput":
-        "RabbitMQ's quorum queue writes a message to its log when it comes and a number when it is acknowledged, both before it goes on, and knows nothing else of a task: no start, no result, no story, no share, no lease. Ours keeps all of these on disk for each job. Beside it the bare hub of the row above, which does only the essentials, would not reach the target either on this machine. What ours spends, see there.",
+        "RabbitMQ's quorum queue writes a message to its log when it comes and a number when it is acknowledged, both before it goes on, and knows nothing else of a task: no start, no result, no story, no share, no lease. Ours keeps all of these on disk for each job. What ours spends, and how near the bare hub comes, which does only the essentials, see the row above.",
     },
   },
   latency: {

@@ -2,7 +2,6 @@
 
 import type { Client } from "../client.ts"
 import { Counter } from "../counter.ts"
-import type { ClientOrder } from "../peer.ts"
 import { library } from "./library.ts"
 
 interface Message {
@@ -10,7 +9,7 @@ interface Message {
 }
 
 interface Channel {
-  assertQueue(name: string, options: { durable: boolean; arguments: QueueArguments }): Promise<unknown>
+  assertQueue(name: string, options: { durable: boolean; arguments: { "x-queue-type": QueueType } }): Promise<unknown>
   prefetch(count: number): Promise<unknown>
   consume(queue: string, onMessage: (message: Message | null) => void): Promise<unknown>
   ack(message: Message): void
@@ -20,7 +19,7 @@ interface Channel {
   close(): Promise<void>
 }
 
-type QueueArguments = Readonly<Record<"x-queue-type", "classic" | "quorum">>
+type QueueType = "classic" | "quorum"
 
 interface Amqplib {
   connect(url: string): Promise<{ createChannel(): Promise<Channel>; createConfirmChannel(): Promise<Channel> }>
@@ -29,34 +28,32 @@ interface Amqplib {
 export const rabbitmq = clientOf("classic")
 export const rabbitmqQuorum = clientOf("quorum")
 
-function clientOf(type: "classic" | "quorum"): Client {
-  return (order, counter) => ready(order, counter, type)
-}
-
-async function ready({ address, tasks, workers, slots }: ClientOrder, counter: Counter, type: "classic" | "quorum") {
-  const amqplib = library<Amqplib>("amqplib")
-  const producer = await (await amqplib.connect(address)).createConfirmChannel()
-  const queue = `bench-${tasks}-${workers}`
-  await producer.assertQueue(queue, { durable: true, arguments: { "x-queue-type": type } })
-  const channels: Channel[] = []
-  for (let worker = 0; worker < workers; worker++) {
-    const channel = await (await amqplib.connect(address)).createChannel()
-    channels.push(channel)
-    await channel.prefetch(slots)
-    await channel.consume(queue, message => {
-      if (message === null) throw new Error("RabbitMQ has cancelled a consumer")
-      channel.ack(message)
-      counter.took(message.content.toString())
-    })
-  }
-  return async () => {
-    for (let i = 0; i < tasks; i++) {
-      const hasRoom = producer.sendToQueue(queue, Buffer.from(Counter.payload(i)), { persistent: true })
-      if (!hasRoom) await new Promise<void>(resolve => producer.once("drain", resolve))
+function clientOf(type: QueueType): Client {
+  return async ({ address, tasks, workers, slots }, counter) => {
+    const amqplib = library<Amqplib>("amqplib")
+    const producer = await (await amqplib.connect(address)).createConfirmChannel()
+    const queue = `bench-${tasks}-${workers}`
+    await producer.assertQueue(queue, { durable: true, arguments: { "x-queue-type": type } })
+    const channels: Channel[] = []
+    for (let worker = 0; worker < workers; worker++) {
+      const channel = await (await amqplib.connect(address)).createChannel()
+      channels.push(channel)
+      await channel.prefetch(slots)
+      await channel.consume(queue, message => {
+        if (message === null) throw new Error("RabbitMQ has cancelled a consumer")
+        channel.ack(message)
+        counter.took(message.content.toString())
+      })
     }
-    await producer.waitForConfirms()
-    await counter.all
-    // Answered when the broker has taken all that was said before: the last acknowledgements too.
-    await Promise.all(channels.map(channel => channel.close()))
+    return async () => {
+      for (let i = 0; i < tasks; i++) {
+        const hasRoom = producer.sendToQueue(queue, Buffer.from(Counter.payload(i)), { persistent: true })
+        if (!hasRoom) await new Promise<void>(resolve => producer.once("drain", resolve))
+      }
+      await producer.waitForConfirms()
+      await counter.all
+      // Answered when the broker has taken all that was said before: the last acknowledgements too.
+      await Promise.all(channels.map(channel => channel.close()))
+    }
   }
 }
