@@ -37,6 +37,13 @@ interface Waiter {
   reject(error: CahError): void
 }
 
+/** What is said once the transaction that belongs to it is on disk. */
+interface Said {
+  readonly speech: readonly Speech[]
+  readonly changed: readonly CampaignId[]
+  readonly rowWaiters: readonly Waiter[]
+}
+
 export class HubEngine implements Engine {
   private readonly parts: EngineParts
   private links: Links | null = null
@@ -250,12 +257,9 @@ export class HubEngine implements Engine {
     this.effects = noEffects()
     this.rows = []
     this.rowWaiters = []
-    const speak = () => {
-      for (const waiter of rowWaiters) waiter.resolve(undefined as never)
-      this.perform(effects.speech, changed)
-    }
+    const said: Said = { speech: effects.speech, changed, rowWaiters }
     if (writes.length === 0) {
-      speak()
+      this.speak(said)
       this.rest()
       return
     }
@@ -268,7 +272,7 @@ export class HubEngine implements Engine {
         return
       }
       committed?.({ writes: writes.length, tookMs: clock.nowMs() - now.nowMs })
-      speak()
+      this.speak(said)
       // A tick that is due takes along what has come meanwhile: fewer transactions, and fewer writes to each link.
       if (!this.ticking) this.flush()
     })
@@ -285,7 +289,8 @@ export class HubEngine implements Engine {
 
   // ---- saying what was decided ----------------------------------------------------------------------------
 
-  private perform(speech: readonly Speech[], changed: readonly CampaignId[]): void {
+  private speak({ speech, changed, rowWaiters }: Said): void {
+    for (const waiter of rowWaiters) waiter.resolve(undefined as never)
     const ended = new Map<CampaignId, { index: number; outcome: Outcome }[]>()
     for (const said of speech) {
       if (said.kind === "Reply") this.reply(said.request, said.reply)

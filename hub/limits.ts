@@ -344,6 +344,8 @@ export const BLOB_VIOLATIONS_LISTED = 20
 export const BLOBS_DAMAGED_MAX = 100_000
 /** One message of a call. Uploads and parameter lists come in many. */
 export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+/** A body of HTTP/1 that is waited for and read at once. */
+export const GATHERED_BYTES_MAX = 64 * 1024
 /** A campaign's specification travels with each offer and must leave room in a frame of 256 KiB. */
 export const SPEC_BYTES_MAX = 64 * 1024
 /** One line of parameters: travels in the same frame. */

@@ -1,7 +1,7 @@
 // The form of every secret that the hub gives out: cah_<id>_<32 random bytes>_<crc>. The id finds the row; the row has
 // the SHA-256 of the whole, which is enough for 256 random bits. The checksum tells a mistyped secret from a wrong one
 // and lets scanners of leaked secrets recognise ours. Nothing here reads a table or a clock.
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto"
+import { hash, randomBytes, timingSafeEqual } from "node:crypto"
 import { crc32 } from "node:zlib"
 
 /** cah: scientists and operators. cahjoin: agents that enrol. */
@@ -42,7 +42,7 @@ export function secretMatches(secret: string, hash: Uint8Array): boolean {
 }
 
 function hashSecret(secret: string): Uint8Array {
-  return createHash("sha256").update(secret).digest()
+  return hash("sha256", secret, "buffer")
 }
 
 function checksum(body: string): string {

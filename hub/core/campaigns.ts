@@ -27,8 +27,7 @@ import { accountOf } from "./usage.ts"
 
 export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): void {
   const { state, effects, now } = stage
-  const { kind: _kind, request, lines, ...order } = event
-  const { owner, project, rules } = order
+  const { request, lines, owner, project, rules } = event
   const key = keyOf(event.owner, event.key)
   const earlier = state.campaigns.get(state.keys.get(key) ?? (0 as CampaignId))
   if (earlier !== undefined) {
@@ -55,11 +54,24 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
   }
   const id = ++state.lastCampaign as CampaignId
   const isEarly = rules.reservation !== null && rules.reservation.startAt > now.wallMs
+  // Field by field: spread into each other, event and campaign cost more than all that is decided here.
   const campaign: Campaign = {
-    ...order,
     id,
+    owner,
+    project,
+    key: event.key,
+    specDigest: event.specDigest,
+    name: event.name,
+    spec: event.spec,
+    stagein: event.stagein,
+    needs: event.needs,
+    walltimeMs: event.walltimeMs,
+    rules,
+    priority: event.priority,
+    total: event.total,
+    held: event.held,
     account: accountOf(state, { owner, project, bestEffort: rules.bestEffort }, now.nowMs),
-    demand: takeDemand(state.queue, order, rules),
+    demand: takeDemand(state.queue, event, rules),
     queued: false,
     early: isEarly,
     hasParameters: lines !== null,
@@ -279,10 +291,31 @@ function goOn(stage: Stage, waiter: Campaign, ended: Campaign): void {
 }
 
 export function campaignRow(campaign: Campaign, wallMs: number): CampaignRow {
-  const { id, owner, project, key, specDigest, name, spec, stagein, walltimeMs, rules, priority, total } = campaign
-  const { hasParameters, held, waitsFor, cursor, needs, counts, totals, told, submittedAt } = campaign
-  const submitted = { id, owner, project, key, specDigest, name, spec, stagein, walltimeMs, rules, priority, total }
-  const now = { held, waitsFor, cursor, counts: { ...counts }, totals: { ...totals }, told: [...told] }
-  const endedAt = allEnded(counts) ? wallMs : null
-  return { ...submitted, ...needs, hasParameters, submittedAt, ...now, endedAt }
+  const { counts, needs } = campaign
+  return {
+    id: campaign.id,
+    owner: campaign.owner,
+    project: campaign.project,
+    key: campaign.key,
+    specDigest: campaign.specDigest,
+    name: campaign.name,
+    spec: campaign.spec,
+    stagein: campaign.stagein,
+    slots: needs.slots,
+    memoryBytes: needs.memoryBytes,
+    diskBytes: needs.diskBytes,
+    walltimeMs: campaign.walltimeMs,
+    rules: campaign.rules,
+    priority: campaign.priority,
+    total: campaign.total,
+    hasParameters: campaign.hasParameters,
+    submittedAt: campaign.submittedAt,
+    held: campaign.held,
+    waitsFor: campaign.waitsFor,
+    cursor: campaign.cursor,
+    counts: { ...counts },
+    totals: { ...campaign.totals },
+    told: [...campaign.told],
+    endedAt: allEnded(counts) ? wallMs : null,
+  }
 }

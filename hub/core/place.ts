@@ -44,18 +44,20 @@ function fillWithNewcomers(stage: Stage): void {
 
 /** Evenly: one job a round. */
 function fill(stage: Stage, places: Iterable<Open>): void {
-  const place = (open: Open): boolean => {
-    const choice = choose(stage.state, open, stage.now.nowMs)
-    if (choice === null) return false
-    putOnto(stage, open, choice)
-    return open.free.slots > 0 && open.places > 0
-  }
   let open: Open[] = []
   for (const one of places) {
     if (stage.state.queue.isEmpty) return
-    if (place(one)) open.push(one)
+    if (placeOne(stage, one)) open.push(one)
   }
-  while (open.length > 0 && !stage.state.queue.isEmpty) open = open.filter(place)
+  while (open.length > 0 && !stage.state.queue.isEmpty) open = open.filter(one => placeOne(stage, one))
+}
+
+/** Whether there is room for another. */
+function placeOne(stage: Stage, open: Open): boolean {
+  const choice = choose(stage.state, open, stage.now.nowMs)
+  if (choice === null) return false
+  putOnto(stage, open, choice)
+  return open.free.slots > 0 && open.places > 0
 }
 
 function putOnto(stage: Stage, open: Open, { lane, campaign, index, shape }: Choice): void {

@@ -70,6 +70,8 @@ export class SqliteStore extends SqliteReader implements Store {
   #reader: Db
   /** Live campaigns that have their row, so that a tick which only counts does not carry their specification. */
   readonly #stored = new Set<number>()
+  /** No campaign above it was ever sent to the writer: most submits need not ask the database. */
+  #lastSent: number
   readonly #limits: JournalLimits
   #batches: Batches
   #closing: Promise<void> | null = null
@@ -83,6 +85,7 @@ export class SqliteStore extends SqliteReader implements Store {
     this.#writer = writer
     this.#lock = lock
     this.#wallMs = wallMs
+    this.#lastSent = this.lastCampaign()
   }
 
   commit(writes: Write[], done: (error: Error | null) => void): void {
@@ -94,7 +97,7 @@ export class SqliteStore extends SqliteReader implements Store {
     this.#writer.send({ kind: "commit", steps }, error => {
       // Nothing of a failed batch is there, nor of those after it: ask the database again.
       if (error === null) landed()
-      else this.#stored.clear()
+      else this.#askAnew()
       done(error)
     })
   }
@@ -107,6 +110,7 @@ export class SqliteStore extends SqliteReader implements Store {
     this.#batches = await batchesOf(fresh, this.#writer, this.#limits)
     this.readFrom(fresh, this.#batches.live)
     this.#stored.clear()
+    this.#lastSent = this.lastCampaign()
     closeDb(this.#file, old)
   }
 
@@ -134,8 +138,15 @@ export class SqliteStore extends SqliteReader implements Store {
     }
   }
 
+  #askAnew(): void {
+    this.#stored.clear()
+    this.#lastSent = Number.POSITIVE_INFINITY
+  }
+
   #isStored(row: CampaignRow): boolean {
-    const stored = this.#stored.has(row.id) || this.campaign(row.id) !== null
+    const isNew = row.id > this.#lastSent
+    const stored = !isNew && (this.#stored.has(row.id) || this.campaign(row.id) !== null)
+    if (isNew) this.#lastSent = row.id
     if (row.endedAt === null) this.#stored.add(row.id)
     else this.#stored.delete(row.id)
     return stored

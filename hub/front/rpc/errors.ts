@@ -26,54 +26,72 @@ export function connectErrorOf(thrown: unknown): ConnectError {
 }
 
 /** Turns what handlers throw into what callers may read, and counts. Belongs first among the interceptors. */
-export function answerErrors({ log, metrics }: { log: Log; metrics: Metrics }): Interceptor {
+export function answerErrors(parts: ErrorParts): Interceptor {
   return next => async request => {
-    const begun = performance.now()
-    const method = `${request.service.typeName}/${request.method.name}`
-    const protocol = protocolOf(request.header.get("content-type"))
-    const ended = (code: string) => {
-      metrics.rpcRequests.inc({ method, protocol, code })
-      metrics.rpcSeconds.observe({ method }, (performance.now() - begun) / 1e3)
-    }
-    const failed = (thrown: unknown): ConnectError => {
-      // A peer that went away makes whatever was under way fail: no news for anybody.
-      const error = request.signal.aborted
-        ? ConnectError.from(request.signal.reason, Code.Canceled)
-        : connectErrorOf(thrown)
-      ended(Code[error.code].toLowerCase())
-      if (error.code === Code.Internal || error.code === Code.DataLoss) {
-        log.error({ method, error: thrown }, "a call failed")
-      }
-      return error
-    }
+    const call = new Call(parts, request)
     try {
       const response = await next(request)
-      if (!response.stream) {
-        ended("ok")
-        return response
-      }
-      return { ...response, message: answered(response.message, ended, failed) } as typeof response
+      if (response.stream) return { ...response, message: answered(response.message, call) } as typeof response
+      call.ended("ok")
+      return response
     } catch (thrown) {
-      throw failed(thrown)
+      throw call.failed(thrown)
     }
   }
 }
 
-async function* answered<T>(
-  source: AsyncIterable<T>,
-  ended: (code: string) => void,
-  failed: (thrown: unknown) => ConnectError,
-): AsyncGenerator<T> {
+interface ErrorParts {
+  readonly log: Log
+  readonly metrics: Metrics
+}
+
+type CallRequest = Parameters<Parameters<Interceptor>[0]>[0]
+
+/** One call, from its first byte to the end that is counted. */
+class Call {
+  private readonly parts: ErrorParts
+  private readonly request: CallRequest
+  private readonly begun = performance.now()
+
+  constructor(parts: ErrorParts, request: CallRequest) {
+    this.parts = parts
+    this.request = request
+  }
+
+  ended(code: string): void {
+    const { metrics } = this.parts
+    const { method } = this
+    metrics.rpcRequests.inc({ method, protocol: protocolOf(this.request.header.get("content-type")), code })
+    metrics.rpcSeconds.observe({ method }, (performance.now() - this.begun) / 1e3)
+  }
+
+  failed(thrown: unknown): ConnectError {
+    const { signal } = this.request
+    // A peer that went away makes whatever was under way fail: no news for anybody.
+    const error = signal.aborted ? ConnectError.from(signal.reason, Code.Canceled) : connectErrorOf(thrown)
+    this.ended(Code[error.code].toLowerCase())
+    if (error.code === Code.Internal || error.code === Code.DataLoss) {
+      this.parts.log.error({ method: this.method, error: thrown }, "a call failed")
+    }
+    return error
+  }
+
+  private get method(): string {
+    return `${this.request.service.typeName}/${this.request.method.name}`
+  }
+}
+
+async function* answered<T>(source: AsyncIterable<T>, call: Call): AsyncGenerator<T> {
   let counted = false
   try {
     yield* source
     counted = true
-    ended("ok")
+    call.ended("ok")
   } catch (thrown) {
     counted = true
-    throw failed(thrown)
+    throw call.failed(thrown)
   } finally {
-    if (!counted) ended("canceled")
+    if (!counted) call.ended("canceled")
   }
 }
 

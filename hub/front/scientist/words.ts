@@ -212,6 +212,7 @@ const nodeStates: Record<NodeStateName, NodeState> = {
 
 /** The same specification always gives the same bytes: maps are written in the order of their keys. */
 export function specBytes(spec: CampaignSpec): Uint8Array {
+  if (Object.keys(spec.env).length < 2) return toBinary(CampaignSpecSchema, spec)
   const env = Object.fromEntries(Object.entries(spec.env).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
   return toBinary(CampaignSpecSchema, { ...spec, env })
 }
