@@ -36,8 +36,10 @@ async function carryOut(order: LoadOrder): Promise<LoadAnswer> {
     // What few rows need is loaded by them alone.
     case "submit":
       return (await import("./load/submit.ts")).submitOnly(order)
+    case "prepareTransfer":
+      return (await import("./load/transfer.ts")).prepareTransfer(order)
     case "transfer":
-      return (await import("./load/transfer.ts")).transfer(order)
+      return (await import("./load/transfer.ts")).transfer()
     case "look":
       return look()
     default:

@@ -116,8 +116,14 @@ export class Load {
     return this.#ask({ kind: "submit", url, bearer, jobs, via }, "submitted")
   }
 
-  async transfer(order: Omit<TransferOrder, "kind">): Promise<Transferred> {
-    return (await this.#ask({ kind: "transfer", ...order }, "transferred")).transferred
+  /** All that is no part of a transfer's time: a stagein is with the hub, the agents have their offers. */
+  async prepareTransfer(order: Omit<TransferOrder, "kind">): Promise<void> {
+    await this.#ask({ kind: "prepareTransfer", ...order }, "transferPrepared")
+  }
+
+  /** What was prepared. */
+  async transfer(): Promise<Transferred> {
+    return (await this.#ask({ kind: "transfer" }, "transferred")).transferred
   }
 
   async look(): Promise<LoadLook> {

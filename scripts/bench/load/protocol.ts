@@ -40,12 +40,14 @@ export type LoadOrder =
   | (HubAddress & { readonly kind: "steady"; readonly jobsPerSecond: number; readonly seconds: number })
   /** Only submits different jobs. */
   | (HubAddress & { readonly kind: "submit"; readonly jobs: number; readonly via: Via })
-  /** Moves blobs between the hub, or a bare HTTP server, and so many agents at once. */
+  /** Gets all there that blobs can be moved with, between the hub, or a bare HTTP server, and so many agents at once. */
   | TransferOrder
+  /** Moves them. */
+  | { readonly kind: "transfer" }
   | { readonly kind: "look" }
 
 export type TransferOrder = HubAddress & {
-  readonly kind: "transfer"
+  readonly kind: "prepareTransfer"
   readonly to: "hub" | "bare http"
   readonly enrolTokens: readonly string[]
   readonly direction: "stagein" | "stageout"
@@ -116,6 +118,7 @@ export type LoadAnswer =
   | { readonly kind: "latencies"; readonly latencies: Latencies }
   | { readonly kind: "steady"; readonly steady: SteadyRan }
   | { readonly kind: "submitted"; readonly seconds: number; readonly loadCpuSeconds: number }
+  | { readonly kind: "transferPrepared" }
   | { readonly kind: "transferred"; readonly transferred: Transferred }
   | { readonly kind: "looked"; readonly look: LoadLook }
   | { readonly kind: "failed"; readonly message: string }

@@ -17,7 +17,7 @@ import { uploadFile } from "../../../client/transfer.ts"
 import type { Digest } from "../../../proto/wire/digest.ts"
 import { arraySubmission, submit } from "./ask.ts"
 import { newIdentity } from "./identity.ts"
-import type { LoadAnswer, TransferOrder } from "./protocol.ts"
+import type { LoadAnswer, TransferOrder, Transferred } from "./protocol.ts"
 
 /** As chunks on a link. */
 const PIECE_BYTES = 64 * 1024
@@ -50,9 +50,19 @@ function newContent(sizeBytes: number): Content {
   return { blob: { digest: `sha256:${hash.digest("hex")}` as Digest, sizeBytes }, pieces }
 }
 
-export async function transfer(order: TransferOrder): Promise<LoadAnswer> {
-  const transferred = order.to === "hub" ? await withHub(order) : await withHttp(order)
-  return { kind: "transferred", transferred }
+/** What was prepared last. */
+let ready: (() => Promise<Transferred>) | null = null
+
+export async function prepareTransfer(order: TransferOrder): Promise<LoadAnswer> {
+  ready = order.to === "hub" ? await withHub(order) : await withHttp(order)
+  return { kind: "transferPrepared" }
+}
+
+export async function transfer(): Promise<LoadAnswer> {
+  if (ready === null) throw new Error("no transfer was prepared")
+  const run = ready
+  ready = null
+  return { kind: "transferred", transferred: await run() }
 }
 
 // ---- the hub -----------------------------------------------------------------------------------------------------
@@ -67,18 +77,20 @@ async function withHub({ url, bearer, enrolTokens, direction, agents, bytesEach 
   await submit(new URL(url), bearer, arraySubmission(`transfer-${process.pid}-${Date.now()}`, agents, spec))
   await Promise.all(crowd.map(agent => agent.reach(direction === "stagein" ? "staging" : "returning")))
 
-  const isOver = { yes: false }
-  const roundTrips = crowd[0]!.roundTrips(isOver)
-  const start = process.hrtime.bigint()
-  const results = await Promise.all(
-    crowd.map((agent, i) => (stagein === null ? agent.upload(contents[i]!) : agent.fetch(stagein))),
-  )
-  const seconds = secondsSince(start)
-  isOver.yes = true
-  const roundTripMs = await roundTrips
-  await Promise.all(crowd.map((agent, i) => agent.end(results[i]!)))
-  await Promise.all(crowd.map(agent => agent.close()))
-  return { seconds, roundTripMs }
+  return async () => {
+    const isOver = { yes: false }
+    const roundTrips = crowd[0]!.roundTrips(isOver)
+    const start = process.hrtime.bigint()
+    const results = await Promise.all(
+      crowd.map((agent, i) => (stagein === null ? agent.upload(contents[i]!) : agent.fetch(stagein))),
+    )
+    const seconds = secondsSince(start)
+    isOver.yes = true
+    const roundTripMs = await roundTrips
+    await Promise.all(crowd.map((agent, i) => agent.end(results[i]!)))
+    await Promise.all(crowd.map(agent => agent.close()))
+    return { seconds, roundTripMs }
+  }
 }
 
 /** As a scientist's client does it. */
@@ -203,13 +215,15 @@ function fail(why: string): never {
 async function withHttp({ url, direction, agents, bytesEach }: TransferOrder) {
   const contents = Array.from({ length: direction === "stagein" ? 1 : agents }, () => newContent(bytesEach))
   if (direction === "stagein") await put(url, contents[0]!)
-  const start = process.hrtime.bigint()
-  await Promise.all(
-    Array.from({ length: agents }, (_, i) =>
-      direction === "stagein" ? get(url, contents[0]!) : put(url, contents[i]!),
-    ),
-  )
-  return { seconds: secondsSince(start), roundTripMs: [] }
+  return async () => {
+    const start = process.hrtime.bigint()
+    await Promise.all(
+      Array.from({ length: agents }, (_, i) =>
+        direction === "stagein" ? get(url, contents[0]!) : put(url, contents[i]!),
+      ),
+    )
+    return { seconds: secondsSince(start), roundTripMs: [] }
+  }
 }
 
 function nameOf({ blob }: Content): string {

@@ -57,6 +57,8 @@ export const prose: Readonly<Record<RowName, Prose>> = {
     causes: {
       "hub: resident for each agent":
         "Beside Node's socket and ws, which the bare hub has too: a session with its outbox, buckets and timers' figures, and a node in the core with its properties and habits.",
+      "hub: processor for 1,000 agents":
+        "What the fewest agents cost is the small difference of two figures that themselves vary by nearly as much, so that this ratio falls on either side of its target from one measurement to the next. What each agent more costs, from level to level, can be read below.",
     },
   },
   storm: {

@@ -111,11 +111,12 @@ async function move(load: Load, subject: Subject, to: "hub" | "bare http", plan:
   const enrolTokens = await subject.enrol(plan.agents)
   // Bare http is not asked for its own: nothing is compared with it.
   const loopDelayMs = () => (to === "hub" ? subject.loopDelayMs() : Promise.resolve(Number.NaN))
+  const { url, bearer } = subject
+  await load.prepareTransfer({ to, url, bearer, ...plan, enrolTokens })
   await loopDelayMs()
   const cpuBefore = subject.usage().cpuMs
   const memory = watchMemory(subject)
-  const { url, bearer } = subject
-  const transferred = await load.transfer({ to, url, bearer, ...plan, enrolTokens })
+  const transferred = await load.transfer()
   const cpuSeconds = (subject.usage().cpuMs - cpuBefore) / 1_000
   return { ...transferred, cpuSeconds, grownBytes: memory.stop(), loopDelayMs: await loopDelayMs() }
 }
