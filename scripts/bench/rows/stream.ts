@@ -23,14 +23,12 @@ const MIB = 1024 * 1024
 
 export async function stream(settings: Settings): Promise<Row> {
   const bytes = settings.quick ? 16 * MIB : 1024 * MIB
-  // Gigabytes to disk each.
-  const runs = Math.min(settings.runs, 3)
   const plans = (["stagein", "stageout"] as const).flatMap(direction =>
     [1, 10].map((agents): Plan => ({ direction, agents, bytesEach: Math.floor(bytes / agents) })),
   )
   const ours: Streamed[][] = []
   const bare: Streamed[][] = []
-  for (let run = 0; run < runs; run++) {
+  for (let run = 0; run < settings.runs; run++) {
     const hub = async () => void ours.push(await measure(await startHub(), "hub", plans))
     const other = async () => void bare.push(await measure(await startBare("bare http"), "bare http", plans))
     for (const side of run % 2 === 0 ? [hub, other] : [other, hub]) await side()
