@@ -70,7 +70,7 @@ export class SqliteStore extends SqliteReader implements Store {
   #reader: Db
   /** Live campaigns that have their row, so that a tick which only counts does not carry their specification. */
   readonly #stored = new Set<number>()
-  /** No campaign above it was ever sent to the writer: most submits need not ask the database. */
+  /** No campaign above it is in the database or on its way there: most submits need not ask. */
   #lastSent: number
   readonly #limits: JournalLimits
   #batches: Batches
@@ -97,7 +97,7 @@ export class SqliteStore extends SqliteReader implements Store {
     this.#writer.send({ kind: "commit", steps }, error => {
       // Nothing of a failed batch is there, nor of those after it: ask the database again.
       if (error === null) landed()
-      else this.#askAnew()
+      else this.#stored.clear()
       done(error)
     })
   }
@@ -136,11 +136,6 @@ export class SqliteStore extends SqliteReader implements Store {
     } finally {
       this.#lock.release()
     }
-  }
-
-  #askAnew(): void {
-    this.#stored.clear()
-    this.#lastSent = Number.POSITIVE_INFINITY
   }
 
   #isStored(row: CampaignRow): boolean {
