@@ -34,7 +34,7 @@ export const prose: Readonly<Record<RowName, Prose>> = {
       "One job after the other on an idle hub with all agents connected, from the scientist's call to the offer at an agent; then the same beside a steady stream of small campaigns, at shares of the rate that this hub was seen to reach just before.",
     causes: {
       "hub: submit → running p50":
-        "Most of the difference is the library that serves gRPC, gRPC-web and Connect from one handler, with its streams and abort signals for each call; the rest is the order's validation, its look for an earlier submit with the same key, and a commit of more pages (the campaign with its indices, progress, usage, journal).",
+        "The difference has three parts of about one size: the library that serves gRPC, gRPC-web and Connect from one handler, with its streams and abort signals for each call; the order's validation, its look for an earlier submit with the same key, and the decision; and a commit of more pages (the campaign with its indices, progress, usage, journal).",
       "hub: submit → running p99": "The collector's pauses and SQLite's checkpoints.",
     },
   },
@@ -58,7 +58,7 @@ export const prose: Readonly<Record<RowName, Prose>> = {
       "hub: resident for each agent":
         "Beside Node's socket and ws, which the bare hub has too: a session with its outbox, buckets and timers' figures, and a node in the core with its properties and habits.",
       "hub: processor for 1,000 agents":
-        "What the fewest agents cost is the small difference of two figures that themselves vary by nearly as much, so that this ratio falls on either side of its target from one measurement to the next. What each agent more costs, from level to level, can be read below.",
+        "What the fewest agents cost is the small difference of two figures that themselves vary by nearly as much, so that this ratio falls on either side of its target from one measurement to the next. What each agent more costs, from level to level, stands in the table.",
     },
   },
   storm: {
