@@ -1,6 +1,6 @@
 // What a caller is told when something goes wrong, and what the operator is told. CahErrors cross by a table; anything else
 // is "internal" with nothing of its text, and its story in the log. Also counts calls: it is the outermost layer.
-import { Code, ConnectError, type Interceptor } from "@connectrpc/connect"
+import { Code, ConnectError, type Interceptor, type StreamRequest, type UnaryRequest } from "@connectrpc/connect"
 import { CahError, type ErrorCode } from "../../core/errors.ts"
 import type { Log } from "../../core/ports.ts"
 import type { Metrics } from "../../metrics.ts"
@@ -45,15 +45,13 @@ interface ErrorParts {
   readonly metrics: Metrics
 }
 
-type CallRequest = Parameters<Parameters<Interceptor>[0]>[0]
-
-/** One call, from its first byte to the end that is counted. */
+/** One call, from when its handler is asked to the end that is counted. */
 class Call {
   private readonly parts: ErrorParts
-  private readonly request: CallRequest
+  private readonly request: UnaryRequest | StreamRequest
   private readonly begun = performance.now()
 
-  constructor(parts: ErrorParts, request: CallRequest) {
+  constructor(parts: ErrorParts, request: UnaryRequest | StreamRequest) {
     this.parts = parts
     this.request = request
   }
