@@ -1,10 +1,12 @@
 // Everything that must hold before a change goes in, in one command: `npm run check`, which is also `npm test` and CI.
 // Needs no network, database or VM. A step that cannot be done here is skipped aloud, with the reason.
-// With arguments it runs only the tests whose path contains one of them: `npm test -- wire`.
+// With arguments it runs only the tests whose path contains one of them: `npm test -- wire`. `npm test -- cases` runs those
+// that users' reports left behind, and lists them by report.
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { runCases } from "./cases.ts"
 import { root } from "./files.ts"
 import { runTests } from "./test.ts"
 
@@ -102,6 +104,7 @@ function simulate(): Verdict {
 }
 
 async function main(filters: readonly string[]): Promise<boolean> {
+  if (filters.length === 1 && filters[0] === "cases") return runCases()
   if (filters.length > 0) return runTests(filters)
   const failed: string[] = []
   const skipped: string[] = []

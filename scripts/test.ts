@@ -36,8 +36,21 @@ export async function runTests(filters: readonly string[]): Promise<boolean> {
   return runFiles(files.map(file => join(root, file)))
 }
 
+export interface Heard {
+  /** Where the test is written, relative to the root. */
+  readonly path: string
+  readonly name: string
+  readonly mark: "✓" | "✗" | "-"
+}
+
+export interface Choice {
+  /** Only tests whose own name matches. */
+  readonly only?: RegExp
+  readonly heard?: (test: Heard) => void
+}
+
 /** Absolute paths. A test counts for the file in which it is written, which may be a suite that several files run. */
-export async function runFiles(files: readonly string[]): Promise<boolean> {
+export async function runFiles(files: readonly string[], { only, heard }: Choice = {}): Promise<boolean> {
   const reports = new Map<string, FileReport>()
   const reportOf = (path: string): FileReport => {
     const report = reports.get(path) ?? { passed: 0, failed: 0, tookMs: 0, output: "", shown: false }
@@ -50,12 +63,20 @@ export async function runFiles(files: readonly string[]): Promise<boolean> {
 
   // Node reports file after file, so the first word about one is nearly always the last about the one before.
   let current: string | null = null
-  for await (const { type, data } of run({ files: [...files], concurrency: CONCURRENCY, timeout: FILE_MAX_MS })) {
+  for await (const { type, data } of run({
+    files: [...files],
+    concurrency: CONCURRENCY,
+    timeout: FILE_MAX_MS,
+    ...(only === undefined ? {} : { testNamePatterns: only }),
+  })) {
     // An error after the tests fails their file, and says what it was only here.
     if (type === "test:diagnostic" && /asynchronous activity after/.test(data.message)) failures.push(data.message)
     // Whatever has no file is still counted: nothing that failed may get lost here.
     const path = "file" in data && data.file !== undefined ? relative(root, data.file) : "(no file)"
     if (type !== "test:stdout" && type !== "test:stderr" && type !== "test:pass" && type !== "test:fail") continue
+    // Node reports what a pattern left out as skipped, and each describe() and file as a test.
+    const left = only !== undefined && "name" in data && !only.test(data.name)
+    if (left && type === "test:pass") continue
     const report = reportOf(path)
     if (type === "test:stdout" || type === "test:stderr") {
       report.output += data.message
@@ -65,13 +86,15 @@ export async function runFiles(files: readonly string[]): Promise<boolean> {
       const name = `${path} › ${data.name}`
       report.shown = false
       if (data.nesting === 0) report.tookMs += data.details.duration_ms
+      const skipped = data.skip !== undefined && data.skip !== false
+      if (!left) heard?.({ path, name: data.name, mark: type === "test:fail" ? "✗" : skipped ? "-" : "✓" })
       if (type === "test:fail") {
         report.failed += 1
         const { error } = data.details
         // A parent fails because its subtests did, and they have told.
         if (!/subtests? failed/.test(error.message))
           failures.push(`✗ ${name}\n${indent(explain(error.cause ?? error))}`)
-      } else if (data.skip !== undefined && data.skip !== false) {
+      } else if (skipped) {
         skips.push(`${name}: ${typeof data.skip === "string" ? data.skip : "no reason given"}`)
       } else {
         report.passed += 1
