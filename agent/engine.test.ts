@@ -321,6 +321,21 @@ test("live output can be followed while the command runs, and not after", async 
   await clear(it)
 })
 
+test("F1: a job whose output bursts while it is followed finishes, with every byte", async () => {
+  const it = await node()
+  offer(it, 1, { command: ["until [ -e go ]; do sleep 0.01; done; seq 1 40000"] })
+  await it.hub.said("running")
+  await waitFor(() => it.engine.logSource(name(1), "stdout") !== null)
+  const followed = collect(it.engine.logSource(name(1), "stdout")!)
+  await writeFile(join(it.place.work(name(1)), "go"), "")
+  const { result } = await it.hub.said("ended")
+  assert.equal(result!.outcome, "finished", result!.message)
+  const wanted = Array.from({ length: 40_000 }, (_, i) => `${i + 1}\n`).join("")
+  assert.equal(it.hub.stored.get(result!.stdout.blob!.digest)!.toString(), wanted)
+  assert.equal((await followed).toString(), wanted)
+  await clear(it)
+})
+
 test("leaving gives up what runs, reports it, and is over when the hub has answered", async () => {
   const it = await node()
   offer(it, 1, { command: ["sleep 1000"] })

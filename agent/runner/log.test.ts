@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { mkdir, readdir, readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "node:test"
+import fc from "fast-check"
 import { hexOf } from "../../proto/wire/digest.ts"
 import { blobOf, collect, scratch } from "../fixtures.ts"
 import { OutputLog } from "./log.ts"
@@ -106,4 +107,61 @@ test("a disk that fails costs the rest of the output, not the job, and it is sai
   assert.equal(Buffer.from(kept.inline!, "base64").toString(), text(10).toString())
   assert.equal(kept.droppedBytes, 25)
   assert.match(trouble, /could not be kept/)
+})
+
+/** What happens to a log, and who watches it meanwhile, in any order. */
+type Move =
+  | { readonly kind: "write"; readonly size: number; readonly waits: boolean }
+  | { readonly kind: "come" }
+  | { readonly kind: "read"; readonly who: number }
+  | { readonly kind: "leave"; readonly who: number }
+
+const moves: fc.Arbitrary<Move> = fc.oneof(
+  fc.record({ kind: fc.constant("write"), size: fc.integer({ min: 0, max: 130 }), waits: fc.boolean() }),
+  fc.record({ kind: fc.constant("come") }),
+  fc.record({ kind: fc.constant("read"), who: fc.nat(3) }),
+  fc.record({ kind: fc.constant("leave"), who: fc.nat(3) }),
+)
+
+test("F1: watching a log never changes what is kept of it: followers that come, go, lag and stay through the end", async () => {
+  const property = fc.asyncProperty(fc.array(moves, { maxLength: 25 }), fc.boolean(), async (script, leaveEarly) => {
+    const { file, spool, directory } = await place()
+    const log = new OutputLog(file, bounds)
+    const followers: AsyncGenerator<Uint8Array>[] = []
+    const watched: Promise<unknown>[] = []
+    let writing = Promise.resolve()
+    const all: Buffer[] = []
+    for (const move of script) {
+      if (move.kind === "write") {
+        const bytes = text(move.size)
+        all.push(bytes)
+        writing = writing.then(() => log.write(bytes))
+        if (move.waits) await writing
+      } else if (move.kind === "come") {
+        const follower = log.follow()
+        followers.push(follower)
+        watched.push(follower.next())
+      } else {
+        const follower = followers[move.who]
+        if (follower !== undefined) watched.push(move.kind === "read" ? follower.next() : follower.return(undefined))
+      }
+    }
+    await writing
+    // Some are half-way through when the end comes; the others read to it.
+    const ends = followers.map(follower => (leaveEarly ? follower.return(undefined) : collect(follower)))
+    const { log: kept, trouble } = await log.finish(spool)
+    await Promise.all([...ends, ...watched])
+    const whole = Buffer.concat(all)
+    assert.equal(trouble, "")
+    assert.equal(kept.droppedBytes, Math.max(0, whole.length - bounds.maxBytes))
+    const mark = `\n[clouds-at-home: ${kept.droppedBytes} bytes were dropped here]\n`
+    const wanted = kept.droppedBytes === 0 ? whole : `${whole.subarray(0, 50)}${mark}${whole.subarray(-50)}`
+    const got =
+      kept.blob === null
+        ? Buffer.from(kept.inline ?? "", "base64")
+        : await readFile(join(spool, hexOf(kept.blob.digest)))
+    assert.equal(got.toString(), wanted.toString())
+    assert.deepEqual(await readdir(directory), ["spool"], "its working file is gone")
+  })
+  await fc.assert(property, { numRuns: 300 })
 })

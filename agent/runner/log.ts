@@ -29,7 +29,8 @@ export class OutputLog {
   #stored = 0
   #trouble = ""
   #ended = false
-  #readers = 0
+  /** Who needs the file: the writer until finish() is over, and every follower. The last to leave closes it. */
+  #users = 1
   #wake: (() => void)[] = []
 
   /** `file` is where it may spill to; it need not exist. */
@@ -58,26 +59,26 @@ export class OutputLog {
     this.#ended = true
     this.#wakeAll()
     const dropped = this.#total - this.#stored + Math.max(0, this.#stored - this.#headMax - this.#tailMax)
-    if (this.#memory !== null) {
-      const inline = this.#memory.length === 0 ? null : Buffer.concat(this.#memory).toString("base64")
-      return { log: { inline, blob: null, droppedBytes: dropped }, trouble: this.#trouble }
-    }
     try {
+      if (this.#memory !== null) {
+        const inline = this.#memory.length === 0 ? null : Buffer.concat(this.#memory).toString("base64")
+        return { log: { inline, blob: null, droppedBytes: dropped }, trouble: this.#trouble }
+      }
       const blob = await this.#spool(spool)
       return { log: { inline: null, blob, droppedBytes: dropped }, trouble: this.#trouble }
     } catch (error) {
       const trouble = `its output could not be kept: ${error instanceof Error ? error.message : String(error)}`
       return { log: { inline: null, blob: null, droppedBytes: this.#total }, trouble }
     } finally {
-      await this.#closeIfIdle()
+      await this.#leave()
     }
   }
 
   /** From the beginning, as far as it is kept, and on as it comes, until finish(). */
   async *follow(): AsyncGenerator<Uint8Array> {
     // Came after the end, when the file is gone: what it says now is in the result.
-    if (this.#memory === null && this.#handle === null) return
-    this.#readers++
+    if (this.#users === 0) return
+    this.#users++
     try {
       let cursor = 0
       for (;;) {
@@ -93,8 +94,7 @@ export class OutputLog {
         else await new Promise<void>(resolve => this.#wake.push(resolve))
       }
     } finally {
-      this.#readers--
-      if (this.#ended) await this.#closeIfIdle()
+      await this.#leave()
     }
   }
 
@@ -173,11 +173,12 @@ export class OutputLog {
     }
   }
 
-  async #closeIfIdle(): Promise<void> {
-    if (this.#readers > 0 || this.#handle === null) return
+  async #leave(): Promise<void> {
+    if (--this.#users > 0 || this.#handle === null) return
     const handle = this.#handle
     this.#handle = null
-    await handle.close()
+    // Whatever closing it says, every byte was read that anybody wanted: it must not become the command's failure.
+    await handle.close().catch(() => {})
     await unlink(this.#file).catch(() => {})
   }
 
