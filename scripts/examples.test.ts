@@ -1,7 +1,9 @@
 // Each example against a real hub and a real agent, as a reader would run it. What it prints is what its comments promise.
 import assert from "node:assert/strict"
 import { spawn, spawnSync } from "node:child_process"
-import { mkdtemp, rm } from "node:fs/promises"
+import { randomBytes } from "node:crypto"
+import { once } from "node:events"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { after, before, describe, it } from "node:test"
@@ -28,6 +30,12 @@ const noPython =
     : !makesStubs()
       ? "nothing makes Python's stubs: apt-get install protobuf-compiler protobuf-compiler-grpc libprotobuf-dev"
       : false
+const noAgent =
+  noPython !== false
+    ? noPython
+    : works(python!, "-c", "import websockets, cryptography")
+      ? false
+      : "no websockets for Python: apt-get install python3-websockets python3-cryptography"
 const noCurl = works("curl", "--version") && works("jq", "--version") ? false : "apt-get install curl jq"
 
 describe("an example", () => {
@@ -80,6 +88,35 @@ describe("an example", () => {
     assert.equal(code, 1)
     assert.match(stderr, /^the hub said UNAUTHENTICATED: .+$/m)
     assert.doesNotMatch(stderr, /Traceback/)
+  })
+
+  it("S24: in Python is an agent, written from proto/README.md, that brings inputs in and results back", {
+    skip: noAgent,
+  }, async () => {
+    const { secret } = await hub.ask<{ secret: string }>("OperatorService/CreateEnrolment", { account: "me", uses: 1 })
+    const snake = spawn(python!, ["examples/python/agent.py", hub.url, join(place, "snake")], {
+      cwd: root,
+      env: { ...process.env, CAH_ENROLL: secret },
+      stdio: ["ignore", "pipe", "inherit"],
+    })
+    try {
+      const input = randomBytes(300_000)
+      await writeFile(join(place, "input"), input)
+      const order = ["--stagein", join(place, "input"), "-p", "agent = 'python'", "--wait", "--get", join(place, "got")]
+      const said = await run(process.execPath, [
+        "client/bin/cah.mjs",
+        "sub",
+        ...order,
+        "cat input input > twice; echo said",
+      ])
+      assert.equal(said.code, 0, said.stderr)
+      const twice = await readFile(join(place, "got", "twice"))
+      assert.ok(twice.equals(Buffer.concat([input, input])))
+    } finally {
+      const gone = once(snake, "close")
+      snake.kill()
+      await gone
+    }
   })
 
   it("in curl submits once for two calls, watches, and unpacks a result", { skip: noCurl }, async () => {

@@ -188,6 +188,18 @@ describe("a stagein", () => {
     assert.equal(hub.links.health().streams, 0)
   })
 
+  it("S24: that the agent never says StreamOpened for is given up, and the agent hears what was missing", async () => {
+    await hub.close()
+    hub = await startHub({ blobs: new MemoryBlobStore({ disk }), limits: { stuckMs: 40, watchMs: 10 } })
+    agent = await new ScriptedAgent(hub).join()
+    const blob = await store(someBytes(1_000))
+    hub.engine.gives(agent.key.node, attempt, blob)
+    open(1, StreamKind.STAGEIN, blob)
+    const end = await agent.next("streamEnd")
+    assert.equal(end.error, StreamError.CANCELLED)
+    assert.match(end.message, /nothing moved .*waits for the agent's StreamOpened/)
+  })
+
   it("on which the agent takes nothing is given up, and counted", async () => {
     await hub.close()
     hub = await startHub({ blobs: new MemoryBlobStore({ disk }), limits: { stuckMs: 40, watchMs: 10 } })
@@ -198,7 +210,7 @@ describe("a stagein", () => {
     credit(1, 0, 10)
     const end = await agent.next("streamEnd")
     assert.equal(end.error, StreamError.CANCELLED)
-    assert.match(end.message, /nothing moved/)
+    assert.match(end.message, /nothing moved for \d+ s$/)
     assert.equal((await hub.metrics.streamStalls.get()).values[0]?.value, 1)
   })
 })

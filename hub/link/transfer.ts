@@ -68,6 +68,8 @@ interface Stream {
   readonly kind: Kind
   /** When bytes last moved; null while it is not for the agent to move them. */
   movedAtMs: number | null
+  /** What the agent has yet to say before anything can move; null or none: it has. */
+  awaited?: string | null
   opened?(frame: StreamOpened): void
   chunk?(offset: number, data: Uint8Array): void
   credit?(creditOffset: number): void
@@ -187,7 +189,9 @@ export class Transfers {
     for (const [id, stream] of [...this.#streams]) {
       if (stream.movedAtMs === null || nowMs - stream.movedAtMs < this.#world.stuckMs) continue
       this.#world.metrics.streamStalls.inc()
-      this.#giveUp(id, new CahError("aborted", `nothing moved for ${Math.round(this.#world.stuckMs / 1_000)} s`))
+      const awaited = stream.awaited == null ? "" : `; the hub waits for the agent's ${stream.awaited}`
+      const why = `nothing moved for ${Math.round(this.#world.stuckMs / 1_000)} s${awaited}`
+      this.#giveUp(id, new CahError("aborted", why))
     }
     for (const [key, tap] of [...this.#taps]) {
       if (tap.stream !== null || nowMs - tap.sinceMs < FOLLOW_OPEN_MS) continue
@@ -224,7 +228,9 @@ export class Transfers {
     const stream: Stream = {
       kind: "stagein",
       movedAtMs: this.#world.clock.nowMs(),
+      awaited: "StreamOpened",
       opened: frame => {
+        stream.awaited = null
         if (safeInteger(frame.offset, "an offset") !== offset) {
           throw new FrameError(`a stagein asked for at ${offset} and opened at ${frame.offset}`)
         }
