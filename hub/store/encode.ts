@@ -80,7 +80,9 @@ export const statements = {
   // Its key may be used again; keys that people give hold no control character.
   freeKey: "UPDATE campaigns SET key = char(1) || id WHERE id = ?",
   // Numbers of campaigns are never given twice.
-  keepNumber: "INSERT OR REPLACE INTO meta SELECT 'last_campaign', max(id) FROM campaigns",
+  keepNumber: `INSERT OR REPLACE INTO meta
+    SELECT 'last_campaign', max(max(id), coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'last_campaign'), 0))
+    FROM campaigns`,
   ...sweeps("SELECT min(campaign) FROM progress INDEXED BY progress_forgotten WHERE forgotten_at IS NOT NULL"),
   blob: `INSERT INTO blobs (digest, size_bytes, named, used_at) VALUES (?, ?, 0, ?) ${replaced("digest", "used_at")}`,
   blobOwner: insert("blob_owners", "digest, owner", "ON CONFLICT DO NOTHING"),

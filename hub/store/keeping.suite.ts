@@ -89,6 +89,19 @@ export function keepingSuite(name: string, make: () => Promise<StoreFixture>): v
       assert.equal((await fixture.restart()).lastCampaign(), 9)
     })
 
+    it("O1: does not give it again either when earlier ones are forgotten afterwards", async () => {
+      await withCampaign(
+        { kind: "campaign", row: campaignRow(8, { endedAt: WALL_MS }) },
+        { kind: "campaign", row: campaignRow(9, { endedAt: WALL_MS }) },
+      )
+      for (const campaign of [9, 8] as CampaignId[]) {
+        await commit(fixture.store, { kind: "forgetCampaign", campaign, at: WALL_MS })
+        await commit(fixture.store, { kind: "sweepForgotten", rows: 10 })
+        fixture = { ...fixture, store: await fixture.restart() }
+      }
+      assert.equal(fixture.store.lastCampaign(), 9)
+    })
+
     it("does not forget what has not ended", async () => {
       await withCampaign({ kind: "forgetCampaign", campaign: one, at: WALL_MS })
       assert.equal(fixture.store.campaign(one)?.id, 1)
