@@ -71,7 +71,12 @@ interface Node {
 }
 
 async function node(
-  options: { state?: string; hub?: PlayedHub; journal?: (real: Journal) => Journal } = {},
+  options: {
+    state?: string
+    hub?: PlayedHub
+    journal?: (real: Journal) => Journal
+    onIdle?: (isIdle: boolean) => void
+  } = {},
 ): Promise<Node> {
   const state = options.state ?? scratch()
   const hub = options.hub ?? new PlayedHub()
@@ -88,6 +93,7 @@ async function node(
     journal: options.journal?.(journal) ?? journal,
     clock: { nowMs: () => performance.now(), wallMs: () => Date.now() },
     log,
+    ...(options.onIdle === undefined ? {} : { onIdle: options.onIdle }),
   })
   hub.engine = engine
   engine.start(hub, entries)
@@ -109,6 +115,33 @@ async function clear({ engine, place, state }: Node): Promise<void> {
   assert.deepEqual(readdirSync(place.root), [])
   assert.deepEqual(readdirSync(join(state, "journal")), [])
 }
+
+test("V3: whether there is work is told after each welcome and at each change, and never without the hub", async () => {
+  const told: boolean[] = []
+  let heard = (): void => {}
+  const onIdle = (isIdle: boolean): void => {
+    told.push(isIdle)
+    heard()
+  }
+  const until = async (count: number): Promise<void> => {
+    while (told.length < count) {
+      await new Promise<void>(resolve => {
+        heard = resolve
+      })
+    }
+  }
+  const it = await node({ onIdle })
+  offer(it, 1, { command: ["true"] })
+  await until(2)
+  await it.hub.said("ended", name(1))
+  const ended = told.length
+  it.engine.post({ kind: "LinkLost" })
+  it.engine.post({ kind: "Welcomed", heartbeatMs: 30_000, reconciled: [] })
+  await until(ended + 1)
+  assert.equal(told.at(-1), true)
+  assert.ok(told.includes(false))
+  await clear(it)
+})
 
 async function stagein(hub: PlayedHub, files: Record<string, string>): Promise<BlobRef> {
   const root = scratch()

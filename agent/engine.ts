@@ -53,6 +53,8 @@ export interface EngineWorld {
   readonly journal: Journal
   readonly clock: Clock
   readonly log: Log
+  /** Told after each welcome, and when it changes: whether any attempt is held. */
+  readonly onIdle?: (isIdle: boolean) => void
 }
 
 /** What is under way for one attempt, and the order in which its effects are carried out. */
@@ -81,6 +83,8 @@ export class Engine {
   #timer: NodeJS.Timeout | null = null
   #closed = false
   #onSettled: (() => void) | null = null
+  /** As it was last told; null: not since the last welcome. */
+  #isIdle: boolean | null = null
 
   constructor(world: EngineWorld) {
     this.#world = world
@@ -149,13 +153,23 @@ export class Engine {
     this.#queue = []
     const nowMs = this.#world.clock.nowMs()
     for (const event of events) {
+      if (event.kind === "Welcomed") this.#isIdle = null
       const before = "name" in event ? this.#stepOf(event.name) : null
       const effects = step(this.#state, event, nowMs)
       if ("name" in event) this.#logChange(event, before)
       for (const effect of effects) this.#dispatch(effect)
     }
     this.#setTimer(nowMs)
+    this.#tellIdle()
     this.#checkSettled()
+  }
+
+  /** Without the hub nothing begins and nothing ends for good. */
+  #tellIdle(): void {
+    const isIdle = this.#state.attempts.size === 0
+    if (!this.#state.connected || isIdle === this.#isIdle) return
+    this.#isIdle = isIdle
+    this.#world.onIdle?.(isIdle)
   }
 
   #setTimer(nowMs: number): void {

@@ -11,6 +11,15 @@ test("a guest tells its launcher in single lines, whatever is in a reason", () =
   assert.deepEqual(lines, ["cah: agent hello\n", "cah: fatal revoked cah: agent hello [2J\n"])
 })
 
+test("V3 V13: a guest tells whether it has work, and that it was stopped", () => {
+  const lines: string[] = []
+  const guest = createGuest(line => lines.push(line), recordedLog())
+  guest.idle(true)
+  guest.idle(false)
+  guest.dismissed("stopped\non the hub")
+  assert.deepEqual(lines, ["cah: agent idle\n", "cah: agent busy\n", "cah: dismissed stopped on the hub\n"])
+})
+
 test("a clock that is nearly right is left alone", () => {
   const log = recordedLog()
   const guest = createGuest(() => assert.fail("said something"), log)

@@ -7,6 +7,10 @@ import { CLOCK_SET_MS } from "./limits.ts"
 export interface Guest {
   /** The hub has welcomed us. */
   welcomed(): void
+  /** No job is held, or one again. Said after each welcome and at each change. */
+  idle(isIdle: boolean): void
+  /** This node is not wanted any more, and nothing is wrong with it. */
+  dismissed(reason: string): void
   /** Another try would end the same way. */
   fatal(reason: string): void
   /** What time it is. */
@@ -17,6 +21,8 @@ export function createGuest(write: (line: string) => void, log: Log): Guest {
   const say = (text: string): void => write(`cah: ${text.replace(/\p{Cc}+/gu, " ")}\n`)
   return {
     welcomed: () => say("agent hello"),
+    idle: isIdle => say(`agent ${isIdle ? "idle" : "busy"}`),
+    dismissed: reason => say(`dismissed ${reason}`),
     fatal: reason => say(`fatal ${reason}`),
     setClock(wallMs) {
       const offMs = Math.round(wallMs - Date.now())

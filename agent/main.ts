@@ -85,6 +85,7 @@ async function run(config: Config, log: Logger): Promise<number> {
       journal,
       clock,
       log,
+      ...(guest === null ? {} : { onIdle: isIdle => guest.idle(isIdle) }),
     })
     const stopped = whenToldToStop(log)
     const link = createLink({
@@ -103,7 +104,7 @@ async function run(config: Config, log: Logger): Promise<number> {
         if (hubMs !== null) guest?.setClock(hubMs)
       },
       logSource: engine.logSource,
-      onFinal: reason => stopped.now({ code: exitCodes.sentAway, reason }),
+      onFinal: (reason, revoked) => stopped.now({ code: exitCodes.sentAway, reason, revoked }),
       clock,
       log,
       random: Math.random,
@@ -117,14 +118,15 @@ async function run(config: Config, log: Logger): Promise<number> {
       "the agent is up",
     )
 
-    const { code, reason } = await stopped.promise
+    const { code, reason, revoked } = await stopped.promise
     log.info({ reason }, "stopping: running work is given up and reported")
     lapses.stop()
     await engine.leave()
     await link.close()
     if (code === exitCodes.sentAway) {
       process.stderr.write(`cah-agent: the hub sent this node away: ${reason}\n`)
-      guest?.fatal(`the hub sent this node away: ${reason}`)
+      if (revoked) guest?.dismissed(reason)
+      else guest?.fatal(`the hub sent this node away: ${reason}`)
     }
     return code
   } finally {
@@ -211,6 +213,7 @@ async function chooseControlGroups({ memoryBytes }: Config, log: Logger): Promis
 interface Stop {
   readonly code: number
   readonly reason: string
+  readonly revoked: boolean
 }
 
 function whenToldToStop(log: Logger): { readonly promise: Promise<Stop>; now(stop: Stop): void } {
@@ -226,7 +229,7 @@ function whenToldToStop(log: Logger): { readonly promise: Promise<Stop>; now(sto
         log.warn({ signal: name }, "told twice: ending at once")
         process.exit(exitCodes.failed)
       }
-      now({ code: exitCodes.fine, reason: name })
+      now({ code: exitCodes.fine, reason: name, revoked: false })
     })
   }
   return { promise, now }

@@ -7,6 +7,7 @@ import {
   type Allowance,
   type ClientEars,
   Failure,
+  type Ground,
   type Machine,
   type MachineEars,
   type MachinePlan,
@@ -26,6 +27,11 @@ class Bench {
   readonly calls: string[] = []
   readonly said: string[] = []
   usage: Usage | null = null
+  ground: Ground | null = null
+  heldMs = 0
+  /** Of the clock, which goes on while nothing here runs. */
+  aheadMs = 0
+  memoryBytes = 1_000_000_000
   ears: MachineEars | null = null
   told: ClientEars | null = null
   readonly engine: Engine
@@ -52,6 +58,7 @@ class Bench {
       limitProcessor: percent => call(`limit ${percent}`),
       plugCable: async isIn => call(`cable ${isIn}`),
       cpuMs: () => 7_000,
+      heldMs: () => this.heldMs,
       otherPid: null,
     }
     this.engine = new Engine({
@@ -63,6 +70,9 @@ class Bench {
           this.usage = usage
         },
         say: message => this.said.push(message),
+        describe: ground => {
+          this.ground = ground
+        },
         end: async () => 0,
       },
       network: {
@@ -73,18 +83,21 @@ class Bench {
         receivedBytes: 2,
       },
       guest: new Guest(),
-      clock: { nowMs: () => performance.now(), wallMs: () => Date.now() },
+      clock: { nowMs: () => performance.now() + this.aheadMs, wallMs: () => Date.now() },
       ownCpuMs: () => 1_000,
       onConsole: () => {},
+      idleMaxMs: null,
       prepare: async () => {
         await fake.prepare?.()
         return {
           directory: "/nowhere",
           hasSave: fake.hasSave ?? false,
-          plan: () => ({}) as MachinePlan,
+          plan: () => ({ memoryBytes: this.memoryBytes }) as MachinePlan,
           hypervisor: {
             name: "fake",
             description: "fake",
+            acceleration: "tcg" as const,
+            why: "there is no /dev/kvm",
             sweep: async () => [],
             savedMemoryBytes: () => null,
             fits: async () => ({ hasSave: false, why: null }),
@@ -211,4 +224,36 @@ test("changed limits reach network and processor at once", async () => {
   assert.deepEqual(bench.calls, ["start", "allow", "limit 30"])
   bench.told!.post({ kind: "AbortAsked" })
   assert.equal((await bench.ending).kind, "aborted")
+})
+
+test("V5: what the machine runs on is told once it is known", async () => {
+  const bench = await new Bench().working()
+  assert.deepEqual(bench.ground, { hypervisor: "fake", acceleration: "tcg", why: "there is no /dev/kvm" })
+  bench.told!.post(quit)
+  await bench.ending
+})
+
+test("V8: a lower limit of memory ends the machine and starts a smaller one in the same task; a higher one does nothing", async () => {
+  const bench = await new Bench().working()
+  bench.told!.allow({ processorPercent: 100, memoryBytes: 2_000_000_000 } as Allowance)
+  bench.told!.allow({ processorPercent: 100, memoryBytes: 500 * 1024 ** 2 } as Allowance)
+  await bench.until("powerDown")
+  bench.memoryBytes = 500 * 1024 ** 2
+  bench.calls.length = 0
+  bench.ears!.onStopped("the virtual machine switched itself off")
+  await bench.until("start")
+  assert.ok(bench.said.some(text => /500 MiB for the virtual machine, which has 954 MiB/.test(text)))
+  bench.told!.post({ kind: "AbortAsked" })
+  await bench.ending
+})
+
+test("V14: a clock that ran on while nothing here did kills no guest in the second it wakes", async () => {
+  const bench = await new Bench().working()
+  bench.aheadMs = 11 * 60_000
+  bench.told!.post({ kind: "Ticked" })
+  await bench.until("drop")
+  assert.deepEqual(bench.calls, ["start", "drop"])
+  bench.told!.post(quit)
+  assert.equal((await bench.ending).kind, "quit")
+  assert.deepEqual(bench.calls, ["start", "drop", "save"])
 })

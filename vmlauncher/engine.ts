@@ -3,7 +3,7 @@
 // client each second what is used and notices that the computer slept.
 import type { Effect } from "./core/effects.ts"
 import type { Event } from "./core/events.ts"
-import type { Ending } from "./core/model.ts"
+import type { Ending, State } from "./core/model.ts"
 import {
   type Allowance,
   type Client,
@@ -14,8 +14,9 @@ import {
   type MachinePlan,
 } from "./core/ports.ts"
 import { emptyState, nextDeadlineMs, step } from "./core/step.ts"
+import { sizeInWords } from "./core/words.ts"
 import type { Guest } from "./guest.ts"
-import { SLEPT_MS, STATUS_MS } from "./limits.ts"
+import { FROZE_MS, SLEPT_MS, STATUS_MS } from "./limits.ts"
 
 /** What must be known before a machine can be started. */
 export interface Prepared {
@@ -23,8 +24,8 @@ export interface Prepared {
   readonly directory: string
   readonly hypervisor: Hypervisor
   readonly hasSave: boolean
-  /** Asked anew for each start, since the volunteer may have changed the limits. Writes the guest's settings. */
-  plan(): MachinePlan
+  /** Asked anew for each start, since the volunteer may have changed the limits; what was saved keeps its memory. Writes the guest's settings. Throws Failure. */
+  plan(fromSave: boolean): MachinePlan
 }
 
 /** The guest's way to the hub. */
@@ -47,11 +48,13 @@ export interface EngineWorld {
   readonly ownCpuMs: () => number
   /** The guest's console, for a file that nobody needs to read. */
   readonly onConsole: (line: string) => void
+  /** After so long without a job the work is done; null: never. */
+  readonly idleMaxMs: number | null
 }
 
 export class Engine {
   readonly #world: EngineWorld
-  readonly #state = emptyState()
+  readonly #state: State
   #prepared: Prepared | null = null
   #machine: Machine | null = null
   /** Aborted when the start under way is not wanted any more. */
@@ -62,11 +65,19 @@ export class Engine {
   #timer: NodeJS.Timeout | null = null
   #status: NodeJS.Timeout | null = null
   #sleepMs = 0
+  /** When this loop last turned. */
+  #aliveMs: number
+  /** What the machine was kept from, when it was last looked at. */
+  #heldMs = 0
+  /** Of the machine that was last started. */
+  #memoryBytes: number | null = null
   #resolve: (ending: Ending) => void = () => {}
   readonly #ended: Promise<Ending>
 
   constructor(world: EngineWorld) {
     this.#world = world
+    this.#state = emptyState(world.idleMaxMs)
+    this.#aliveMs = world.clock.nowMs()
     this.#ended = new Promise(resolve => {
       this.#resolve = resolve
     })
@@ -107,6 +118,10 @@ export class Engine {
     const events = this.#queue
     this.#queue = []
     const nowMs = this.#world.clock.nowMs()
+    const gapMs = nowMs - this.#aliveMs
+    this.#aliveMs = nowMs
+    // Before anything is judged by a clock that ran on without us.
+    if (gapMs > FROZE_MS) events.unshift({ kind: "Froze", ms: gapMs })
     for (const event of events) for (const effect of step(this.#state, event, nowMs)) this.#carryOut(effect)
     if (this.#timer !== null) clearTimeout(this.#timer)
     const next = nextDeadlineMs(this.#state)
@@ -121,6 +136,9 @@ export class Engine {
     const sleepMs = clock.wallMs() - clock.nowMs()
     if (sleepMs - this.#sleepMs > SLEPT_MS) this.post({ kind: "Slept", ms: sleepMs - this.#sleepMs })
     this.#sleepMs = sleepMs
+    const heldMs = this.#machine?.heldMs() ?? 0
+    this.post({ kind: "Held", ms: Math.max(0, heldMs - this.#heldMs) })
+    this.#heldMs = heldMs
     this.#report()
   }
 
@@ -139,11 +157,18 @@ export class Engine {
   #allow(allowance: Allowance): void {
     this.#world.network.allow(allowance)
     this.#machine?.limitProcessor(allowance.processorPercent)
+    const { memoryBytes } = allowance
+    if (this.#memoryBytes === null || memoryBytes >= this.#memoryBytes) return
+    const [now, has] = [sizeInWords(memoryBytes), sizeInWords(this.#memoryBytes)]
+    const reason = `less memory is allowed now: ${now} for the virtual machine, which has ${has}`
+    this.post({ kind: "MemoryLowered", reason })
   }
 
   async #prepare(): Promise<void> {
     try {
       this.#prepared = await this.#world.prepare()
+      const { description, acceleration, why } = this.#prepared.hypervisor
+      this.#world.client.describe({ hypervisor: description, acceleration, why })
       this.post({ kind: "Prepared", hasSave: this.#prepared.hasSave })
     } catch (error) {
       const { message, laterSeconds } = failureOf(error)
@@ -191,7 +216,7 @@ export class Engine {
 
   async #start(fromSave: boolean): Promise<void> {
     const { guest, onConsole, client, clock } = this.#world
-    const { hypervisor, plan } = this.#prepared!
+    const { hypervisor } = this.#prepared!
     const starting = new AbortController()
     this.#starting = starting
     guest.forget()
@@ -208,15 +233,30 @@ export class Engine {
       await this.#lane
       const ears = { onLine, onStopped, onDiskFull: () => this.post({ kind: "DiskFull" }) }
       const beganMs = clock.nowMs()
-      const machine = await hypervisor.start(plan(), fromSave, ears, starting.signal)
+      const wanted = this.#planFor(fromSave)
+      if (wanted === null) return
+      this.#memoryBytes = wanted.memoryBytes
+      const machine = await hypervisor.start(wanted, fromSave, ears, starting.signal)
       const how = fromSave ? "goes on from where it was saved" : "starts"
       client.say(`the virtual machine ${how} (${(clock.nowMs() - beganMs).toFixed(0)} ms)`)
       this.#machine = machine
+      this.#heldMs = machine.heldMs()
       if (starting.signal.aborted) await machine.destroy()
       else this.post({ kind: "Started" })
     } catch (error) {
       const reason = failureOf(error).message
       this.post(starting.signal.aborted ? { kind: "Stopped", reason } : { kind: "StartFailed", reason })
+    }
+  }
+
+  /** Null: what is allowed, or free, is no longer enough for any machine. */
+  #planFor(fromSave: boolean): MachinePlan | null {
+    try {
+      return this.#prepared!.plan(fromSave)
+    } catch (error) {
+      const { message, laterSeconds } = failureOf(error)
+      this.post({ kind: "CannotPrepare", reason: message, laterSeconds })
+      return null
     }
   }
 

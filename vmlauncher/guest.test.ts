@@ -21,12 +21,22 @@ test("the supervisor's lines, the agent's log and the kernel's last words become
     "GuestFailed",
     "the virtual machine's kernel panicked (Fatal exception in interrupt)",
   ])
-  assert.deepEqual(heard("cah: fatal the hub sent this node away: revoked"), [
-    "GuestDismissed",
-    "the hub sent this node away: revoked",
+  assert.deepEqual(heard("cah: fatal the hub sent this node away: unknown token"), [
+    "GuestRefused",
+    "the hub sent this node away: unknown token",
   ])
   assert.equal(heard("cah: off: the agent cannot go on"), "Heard")
   assert.equal(heard("cah: off: the power button was pressed"), "Heard")
+})
+
+test("V3 V13: what the agent says of its work and of being stopped becomes events of their own", () => {
+  const guest = new Guest()
+  const idle = ["cah: agent idle", "cah: agent busy"].map(line => guest.hear(line).kind)
+  assert.deepEqual(idle, ["GuestIdle", "GuestBusy"])
+  assert.deepEqual(guest.hear("cah: dismissed this node was stopped on the hub"), {
+    kind: "GuestDismissed",
+    reason: "this node was stopped on the hub",
+  })
 })
 
 test("the last lines are kept, and forgotten when the machine begins anew", () => {

@@ -29,8 +29,11 @@ export class Guest {
 /** The first that matches counts. Anything else is a sign of life, and no more. */
 const words: readonly (readonly [RegExp, (rest: string) => Event])[] = [
   [/^cah: agent hello/, () => ({ kind: "GuestHello" })],
-  // The agent's word when its hub wants it no more.
-  [/^cah: fatal (the hub sent this node away.*)/, reason => ({ kind: "GuestDismissed", reason })],
+  [/^cah: agent idle/, () => ({ kind: "GuestIdle" })],
+  [/^cah: agent busy/, () => ({ kind: "GuestBusy" })],
+  // The agent's words when its hub wants it no more, and when the hub will not have it as it is.
+  [/^cah: dismissed (.*)/, reason => ({ kind: "GuestDismissed", reason })],
+  [/^cah: fatal (the hub sent this node away.*)/, reason => ({ kind: "GuestRefused", reason })],
   [/^cah: fatal (.*)/, why => ({ kind: "GuestFailed", reason: `the virtual machine could not start: ${why}` })],
   [
     /Kernel panic - not syncing: (.*?)(?: \]---)?$/,

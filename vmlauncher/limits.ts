@@ -5,15 +5,15 @@ const MIB = 1024 ** 2
 // ---- core ----
 
 /**
- * From the start of the VM to the agent's hello. Under emulation 7 to 11 s were measured on two shared cores; a volunteer's old
- * laptop with a busy disk gets ten times that, and some.
+ * From the start of the VM to the agent's hello, in time that the VM had a processor or wanted none: a boot takes 18 to 20 processor seconds
+ * under emulation, which at a tenth of the processor are 200 s of the clock. Time for which it was held back is not counted (Held).
  */
 export const HELLO_MS = 180_000
 /** A restored VM's agent is there at once; what it must do is dial again. */
 export const RESTORED_HELLO_MS = 120_000
 /** A guest that has no work yet waits so long for a hub that is away, before it gives the computer's memory back for a while. */
 export const HUB_AWAY_MS = 3_600_000
-/** No line, no byte and no dial of a guest for this long, while it may run: it hangs. An agent dials at least every two minutes. */
+/** No line, no byte and no dial of a guest for this long, while it may run and has a processor: it hangs. An agent dials at least every two minutes. */
 export const SILENCE_MS = 10 * 60_000
 /** Waits between starts after failures, doubling between these. */
 export const RESTART_MIN_MS = 5_000
@@ -34,6 +34,12 @@ export const QUIT_MS = 45_000
 export const QUIT_RESTORE_MS = 8_000
 /** Below this much of QUIT_MS an orderly power-off is not begun. */
 export const POWER_DOWN_MIN_MS = 10_000
+/** A VM without a job for this long gives its processor and memory back. A client's own minutes of idleness are 3; a boot and a download cost more. */
+export const IDLE_MS = 10 * 60_000
+/** For an orderly power-off when less memory is allowed: the client measures each 10 s, and calls the task one that failed. */
+export const SHRINK_MS = 4_000
+/** The loop looks each second. A gap of this much was no load but a halt. */
+export const FROZE_MS = 15_000
 /** To end a VM that need not be kept. Killing QEMU takes milliseconds; VirtualBox may take a few seconds. */
 export const DESTROY_MS = 12_000
 /** A VM that stands because the disk is full tries again this often, and gives up after so long. */
@@ -75,6 +81,8 @@ export const SLEPT_MS = 30_000
 export const ASK_MS = 20_000
 /** A boot that shows whether acceleration works: 1 to 3 s with KVM. Where KVM is broken it hangs, and nothing comes. */
 export const PROBE_MS = 20_000
+/** With all the time that it stood in line for a processor: two minutes of a volunteer's patience, once for each kernel. */
+export const PROBE_LONGEST_MS = 120_000
 export const PROBE_MEMORY_BYTES = 256 * MIB
 /** QMP answers in milliseconds; a host that swaps takes longer. */
 export const QMP_ANSWER_MS = 10_000

@@ -14,7 +14,7 @@ import { type Allowance, type Client, type Clock, Failure } from "./core/ports.t
 import { Engine, type Network } from "./engine.ts"
 import { Guest } from "./guest.ts"
 import { openImage } from "./image/image.ts"
-import { CONSOLE_LOG_MAX_BYTES, LOCK_WAIT_MS, RELAYS_MAX } from "./limits.ts"
+import { CONSOLE_LOG_MAX_BYTES, IDLE_MS, LOCK_WAIT_MS, RELAYS_MAX } from "./limits.ts"
 import { takeLock } from "./lock.ts"
 import { Memory, names, socketPath } from "./place.ts"
 import { prepare, type Task } from "./prepare.ts"
@@ -93,6 +93,7 @@ async function runInSlot(directory: string): Promise<number> {
       allowsLan: false,
       memory: new Memory(memoryPath(init, directory)),
       consoleLog: resolveLink(directory, CONSOLE_LOG),
+      idleMaxMs: IDLE_MS,
     })
   } finally {
     lock.release()
@@ -127,6 +128,7 @@ async function runAtTerminal(argv: readonly string[]): Promise<number> {
       releaseKeyPem: config.releaseKeyPem ?? insideKey(),
       memory: new Memory(hostMemoryPath()),
       consoleLog: join(state, "console.log"),
+      idleMaxMs: null,
     })
   } finally {
     lock.release()
@@ -153,7 +155,11 @@ export function hostMemoryPath(): string {
 
 // ---- both -------------------------------------------------------------------------------------------------------
 
-type Launch = Omit<Task, "allowance" | "relayCommand" | "say"> & { readonly consoleLog: string }
+interface Launch extends Omit<Task, "allowance" | "relayCommand" | "say"> {
+  readonly consoleLog: string
+  /** Where other projects wait for this computer. Null: whoever started it wants it there. */
+  readonly idleMaxMs: number | null
+}
 
 async function launch(client: Client, first: Allowance, proxy: HttpProxy | null, task: Launch): Promise<number> {
   let allowance = first
@@ -203,6 +209,7 @@ async function launch(client: Client, first: Allowance, proxy: HttpProxy | null,
     clock,
     ownCpuMs: () => cpuMsOf(process.pid),
     onConsole: consoleLog(task.consoleLog),
+    idleMaxMs: task.idleMaxMs,
     prepare: async () => {
       rmSync(socket, { force: true })
       await relay.listen(socket)

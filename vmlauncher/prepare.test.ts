@@ -50,7 +50,7 @@ test("a plan is made of what is allowed, and the guest is told of it and of noth
   if (missing !== null) return t.skip(missing)
   const given = task(t)
   const { plan, hasSave } = await prepare(given)
-  const made = plan()
+  const made = plan(false)
   assert.deepEqual([hasSave, made.processors, made.processorPercent, made.scratch.sizeBytes], [false, 2, 50, 300 * MIB])
   const { name, bytes } = readIso(readFileSync(made.settings))
   const settings = parseSettings(Buffer.from(bytes).toString())
@@ -70,7 +70,7 @@ test("a disk keeps the size that it was made with", async t => {
   writeFileSync(disk, "")
   truncateSync(disk, 400 * MIB)
   const { plan } = await prepare(given)
-  assert.equal(plan().scratch.sizeBytes, 400 * MIB)
+  assert.equal(plan(false).scratch.sizeBytes, 400 * MIB)
 })
 
 test("what stands in the way is said with what to do, and when to try again", async t => {
@@ -97,15 +97,26 @@ test("a machine gets no more memory than is free, and one that was saved what it
   if (missing !== null) return t.skip(missing)
   const given = task(t, { allowance: () => ({ ...allowance, memoryBytes: 2 ** 50 }) })
   const { plan } = await prepare(given)
-  assert.ok(plan().memoryBytes < totalmem())
+  assert.ok(plan(false).memoryBytes < totalmem())
   writeFileSync(join(given.directory, "vm.save"), "x")
   writeFileSync(join(given.directory, "vm.save.json"), JSON.stringify({ memoryBytes: 100 * MIB }))
-  assert.equal((await prepare(given)).plan().memoryBytes, 100 * MIB)
+  assert.equal((await prepare(given)).plan(true).memoryBytes, 100 * MIB)
   const image = writeAppliance(join(given.directory, "hungry"), undefined, { minMemoryMb: 1_000_000 })
   const hungry = { ...given, locate: (name: string) => join(image, name) }
   await assert.rejects(prepare(hungry), {
     message: /^not enough memory: 977 GiB of memory are needed, and .* are free now$/,
   })
+})
+
+test("V8: each new start goes by the limits of that moment; what was saved keeps what it had", async t => {
+  const missing = await whyNoQemu()
+  if (missing !== null) return t.skip(missing)
+  let memoryBytes = 64 * MIB
+  const { plan } = await prepare(task(t, { allowance: () => ({ ...allowance, memoryBytes }) }))
+  memoryBytes = 48 * MIB
+  assert.deepEqual([plan(true).memoryBytes, plan(false).memoryBytes], [64 * MIB, 48 * MIB])
+  memoryBytes = 8 * MIB
+  assert.throws(() => plan(false), { name: "Failure", message: /leave 8 MiB of memory/, laterSeconds: 3_600 })
 })
 
 test("machines are named after their directory and their task", () => {

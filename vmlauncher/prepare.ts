@@ -50,10 +50,13 @@ export async function prepare(task: Task): Promise<Prepared> {
   const hypervisor = await choose(task, image)
   const name = machineName(task)
   for (const what of await hypervisor.sweep(directory, name)) say(`removed what an earlier run left: ${what}`)
-  const memoryBytes = chooseMemory(task.allowance(), image, hypervisor.savedMemoryBytes(directory))
+  const savedBytes = hypervisor.savedMemoryBytes(directory)
+  const memoryBytes = chooseMemory(task.allowance(), image, savedBytes)
   needDisk(task)
-  const planNow = (): MachinePlan => plan(task, image, hypervisor, name, memoryBytes)
-  const first = planNow()
+  const planNow = (fromSave: boolean): MachinePlan => {
+    return plan(task, image, hypervisor, name, fromSave ? memoryBytes : chooseMemory(task.allowance(), image, null))
+  }
+  const first = plan(task, image, hypervisor, name, memoryBytes)
   const { hasSave, why } = await hypervisor.fits(first)
   if (why !== null)
     say(`the saved virtual machine does not fit any more (${why}); it starts anew, and its unfinished jobs with it`)

@@ -32,6 +32,27 @@ export function cpuMsOf(pid: number): number {
   return readStat(pid)?.cpuMs ?? 0
 }
 
+/**
+ * How long it stood in line for a processor: that of its threads which stood longest, since they stand side by side. Where the kernel does not
+ * count that (CONFIG_SCHED_INFO), 0.
+ */
+export function waitedMsOf(pid: number): number {
+  const waited = (tid: string): number => {
+    try {
+      const [, waitedNs] = readFileSync(`/proc/${pid}/task/${tid}/schedstat`, "latin1").split(" ")
+      return Number(waitedNs) / 1e6 || 0
+    } catch {
+      // This thread has ended.
+      return 0
+    }
+  }
+  try {
+    return Math.max(0, ...readdirSync(`/proc/${pid}/task`).map(waited))
+  } catch {
+    return 0
+  }
+}
+
 /** Null if it is gone or somebody else's. */
 export function commandLineOf(pid: number): { readonly arguments: string[]; readonly directory: string } | null {
   try {

@@ -38,6 +38,9 @@ export class Terminal implements Client {
     this.#write(`${time} ${message}\n`)
   }
 
+  /** The log has said it. */
+  describe(): void {}
+
   report(usage: Usage): void {
     this.#usage = usage
   }

@@ -226,6 +226,13 @@ describe("an agent's link", () => {
     assert.equal(hub.requests.length, 1)
   })
 
+  it("V13: tells a stop by somebody who may from a refusal", async () => {
+    const end = await welcomed()
+    end.send({ case: "goodbye", value: { reason: "stopped on the hub", final: true, revoked: true } })
+    end.webSocket.close(4003)
+    assert.equal(await agent.finals.next(), "revoked: stopped on the hub")
+  })
+
   it("does not chase an agent that took over with the same key", async () => {
     const end = await welcomed()
     end.webSocket.close(4001, "a newer session")

@@ -47,8 +47,8 @@ export interface DialOptions {
   /** A link is open. With the hub's time, ms since 1970, if it told. */
   onWelcome?(hubMs: number | null): void
   readonly logSource: LogSource
-  /** The hub does not want this node back: dialling has stopped. For people. */
-  onFinal(reason: string): void
+  /** The hub does not want this node back: dialling has stopped. For people. `revoked`: it was stopped by somebody who may, and nothing is wrong. */
+  onFinal(reason: string, revoked: boolean): void
   readonly clock: Clock
   readonly log: Log
   /** Where jitter comes from: [0, 1). */
@@ -236,7 +236,7 @@ export class DialledLink implements Link {
     if (end.final) {
       this.#stop()
       this.#options.log.error({ hub: this.#url.host }, `the hub sent this agent away for good: ${end.reason}`)
-      this.#options.onFinal(end.reason)
+      this.#options.onFinal(end.reason, end.revoked)
       return
     }
     if (end.openMs !== null) this.#backoff.sessionEnded(end.openMs >= SESSION_GOOD_MS)

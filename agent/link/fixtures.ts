@@ -168,7 +168,7 @@ export function recordedLink(hubUrl: string, options: Partial<DialOptions> = {})
     node: () => ({ name: "attic", slots: 2, memoryBytes: 4_000, diskBytes: 8_000, properties: { os: "linux" } }),
     holdings: () => [],
     onEvent: event => events.push(event),
-    onFinal: reason => finals.push(reason),
+    onFinal: (reason, revoked) => finals.push(revoked ? `revoked: ${reason}` : reason),
     logSource: () => null,
     clock: { nowMs: () => performance.now(), wallMs: () => Date.now() },
     log,

@@ -83,6 +83,8 @@ export interface SessionEnd {
   readonly code: number
   /** The hub does not want us back, or we cannot talk. */
   readonly final: boolean
+  /** Final, and nobody's fault: somebody who may has stopped this node. */
+  readonly revoked: boolean
   readonly retryAfterMs: number | null
   /** How long it was open; null if it was never welcomed. */
   readonly openMs: number | null
@@ -98,7 +100,7 @@ export class Session {
   /** Who waits for which page of a gather. */
   readonly #gathers = new Map<string, { resolve(page: GatherPage): void; lost(): void }>()
   #phase: LinkPhase = "connecting"
-  #goodbye: { readonly reason: string; readonly final: boolean; readonly retryAfterMs: number | null } | null = null
+  #goodbye: Pick<SessionEnd, "reason" | "final" | "revoked" | "retryAfterMs"> | null = null
   #welcomedAtMs: number | null = null
   #isOver = false
   #heardAtMs: number
@@ -245,8 +247,8 @@ export class Session {
         return
       case "goodbye": {
         const retryAfterMs = millisecondsOf(body.value.retryAfter)
-        const { reason, final } = body.value
-        this.#goodbye = { reason, final, retryAfterMs: retryAfterMs > 0 ? retryAfterMs : null }
+        const { reason, final, revoked } = body.value
+        this.#goodbye = { reason, final, revoked, retryAfterMs: retryAfterMs > 0 ? retryAfterMs : null }
         return
       }
       case "streamOpened":
@@ -281,7 +283,12 @@ export class Session {
     if ("upgrade" in agreed) {
       const versions = `it speaks versions ${challenge.protocolMin} to ${challenge.protocolMax}, this agent ${agent.min} to ${agent.max}`
       // We say hello all the same: the hub's operator sees it then, and the hub may know better words.
-      this.#goodbye = { reason: `upgrade the ${agreed.upgrade}: ${versions}`, final: true, retryAfterMs: null }
+      this.#goodbye = {
+        reason: `upgrade the ${agreed.upgrade}: ${versions}`,
+        final: true,
+        revoked: false,
+        retryAfterMs: null,
+      }
     }
     const { bootId, nodeId, publicKey } = identity
     const proof = helloBytes({ hubId: challenge.hubId, nonce: challenge.nonce, nodeId, bootId })
@@ -350,6 +357,7 @@ export class Session {
       code,
       reason: goodbye?.reason ?? (reason === "" ? `closed with code ${code}` : reason),
       final: goodbye?.final ?? false,
+      revoked: goodbye?.revoked ?? false,
       retryAfterMs: goodbye?.retryAfterMs ?? null,
       openMs: this.#welcomedAtMs === null ? null : clock.nowMs() - this.#welcomedAtMs,
     })

@@ -114,7 +114,9 @@ describe("a hello", () => {
     node.revoked = true
     const revoked = new ScriptedAgent(hub, key)
     await revoked.hello()
-    assert.match((await revoked.next("goodbye")).reason, /revoked/)
+    const goodbye = await revoked.next("goodbye")
+    assert.match(goodbye.reason, /stopped on the hub, by its owner or by the hub's operator/)
+    assert.deepEqual([goodbye.final, goodbye.revoked], [true, true])
     hub.engine.nodeById.set(key.node, { ...node, revoked: false, publicKey: newKey().publicKey })
     const double = new ScriptedAgent(hub, key)
     await double.hello()

@@ -75,6 +75,9 @@ export interface SessionWorld extends TransferWorld {
   readonly times: LinkTimes
 }
 
+/** To an agent whose node was revoked, whoever did it: its own volunteer, mostly. */
+const STOPPED = "this node was stopped on the hub, by its owner or by the hub's operator"
+
 export interface LinkTimes {
   readonly helloMs: number
   readonly welcomeMs: number
@@ -405,7 +408,7 @@ export class Session {
       if (!Buffer.from(known.publicKey).equals(publicKey)) {
         return this.#refuse("denied", "another key goes by this node's id; make a new key")
       }
-      if (known.revoked) return this.#refuse("denied", "this node was revoked by the hub's operator")
+      if (known.revoked) return this.#refuse("denied", STOPPED, closeCodes.denied, true)
       return known.account
     }
     if (enrolToken === "") {
@@ -422,11 +425,11 @@ export class Session {
 
   // ---- endings ----
 
-  #refuse(result: "denied" | "version", reason: string, code: CloseCode = closeCodes.denied): null {
+  #refuse(result: "denied" | "version", reason: string, code: CloseCode = closeCodes.denied, revoked = false): null {
     if (this.#phase === "closed") return null
     this.#greeted(result)
     this.#world.log.info({ link: this.link, address: this.#socket.address, reason }, "agent refused")
-    this.#goodbye(reason, { final: true }, code)
+    this.#goodbye(reason, { final: true, revoked }, code)
     return null
   }
 
@@ -440,7 +443,7 @@ export class Session {
         return
       case "revoked":
         this.#greeted("denied")
-        this.#goodbye("this node was revoked by the hub's operator", { final: true }, closeCodes.denied)
+        this.#goodbye(STOPPED, { final: true, revoked: true }, closeCodes.denied)
         return
       default:
         why satisfies never
@@ -471,7 +474,7 @@ export class Session {
     this.#close(closeCodes.tooSlow, "what the hub sent was not taken in time")
   }
 
-  #goodbye(reason: string, how: { retryAfterMs: number } | { final: true }, code: CloseCode): void {
+  #goodbye(reason: string, how: { retryAfterMs: number } | { final: true; revoked: boolean }, code: CloseCode): void {
     const rest = "final" in how ? how : { retryAfter: wireDuration(how.retryAfterMs) }
     const files = this.#transfers?.close() ?? Promise.resolve()
     this.send({ case: "goodbye", value: { reason, ...rest } })

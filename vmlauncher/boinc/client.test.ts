@@ -111,6 +111,15 @@ test("work that would survive a quit counts as checkpointed, once a period", t =
   assert.equal(checkpointed({ cpuMs: 60_000 }, 1_000), 160)
 })
 
+test("V5: what the machine runs on goes to the hub with its state, in words that cannot be taken for tags", t => {
+  const slot = new Slot(t)
+  slot.client.describe({ hypervisor: "QEMU 7.2 with emulation (TCG)", acceleration: "tcg", why: 'say "x <y> & z"' })
+  slot.client.report(usage)
+  const trickle = slot.file("trickle_up.xml")
+  assert.match(trickle, /<acceleration>tcg<\/acceleration>\n<acceleration_why>say "x y z"<\/acceleration_why>/)
+  assert.match(trickle, /<hypervisor>QEMU 7.2 with emulation \(TCG\)<\/hypervisor>/)
+})
+
 test("the fraction done grows towards the deadline and never reaches it", t => {
   const slot = new Slot(t, { init: { computation_deadline: 1_800_000_200, starting_elapsed_time: 0 } })
   const fraction = (): number => {

@@ -3,7 +3,7 @@
 import { join } from "node:path"
 import type { Event } from "../core/events.ts"
 import type { Ending } from "../core/model.ts"
-import type { Client, ClientEars, Clock, Usage } from "../core/ports.ts"
+import type { Client, ClientEars, Clock, Ground, Usage } from "../core/ports.ts"
 import { CLIENT_LOOK_MS, HEARTBEAT_MAX_MS, POLL_MS, REASON_MAX_CHARS, TRICKLE_MS } from "../limits.ts"
 import { isAlive, type Leader, leaderOf } from "../process.ts"
 import { allowanceOf } from "./allowance.ts"
@@ -37,6 +37,7 @@ export class BoincClient implements Client {
   #checkpointSeconds: number
   #checkpointAtMs: number
   #lastUsage: Usage | null = null
+  #ground: Ground | null = null
   readonly #startedMs: number
 
   constructor(world: BoincWorld) {
@@ -60,6 +61,10 @@ export class BoincClient implements Client {
   say(message: string): void {
     const time = new Date(this.#world.clock.wallMs()).toISOString().slice(0, 19).replace("T", " ")
     this.#world.write(`${time} (${process.pid}): ${message}\n`)
+  }
+
+  describe(ground: Ground): void {
+    this.#ground = ground
   }
 
   report(usage: Usage): void {
@@ -200,7 +205,18 @@ export class BoincClient implements Client {
       `<bytes_sent>${usage.sentBytes}</bytes_sent>`,
       `<bytes_received>${usage.receivedBytes}</bytes_received>`,
     ]
+    if (this.#ground !== null) lines.push(...groundLines(this.#ground))
     writeTrickle(this.#world.directory, "vmstatus", `${lines.join("\n")}\n`)
     this.#shared.send("trickleUp", "<have_new_trickle_up/>\n")
   }
+}
+
+/** As the hub's scheduler reads them: plain words, in which nothing looks like a tag. */
+function groundLines({ hypervisor, acceleration, why }: Ground): string[] {
+  const plain = (text: string): string => text.replace(/[<>&\s]+/g, " ").slice(0, REASON_MAX_CHARS)
+  return [
+    `<hypervisor>${plain(hypervisor)}</hypervisor>`,
+    `<acceleration>${acceleration ?? ""}</acceleration>`,
+    `<acceleration_why>${plain(why)}</acceleration_why>`,
+  ]
 }

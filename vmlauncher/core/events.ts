@@ -21,9 +21,14 @@ export type Event =
   /** A dial to the hub, or a byte for it. */
   | { readonly kind: "Dialled" }
   | { readonly kind: "GuestHello" }
+  /** Its agent holds no job, or holds one again. Said anew after each welcome. */
+  | { readonly kind: "GuestIdle" }
+  | { readonly kind: "GuestBusy" }
   /** It says that it cannot go on: its kernel panicked, or its supervisor gave up. */
   | { readonly kind: "GuestFailed"; readonly reason: string }
-  /** The hub told the guest's agent for good to go: this enrolment is over. */
+  /** The hub does not take the guest's agent as it is: another task is needed. */
+  | { readonly kind: "GuestRefused"; readonly reason: string }
+  /** The hub told the guest's agent for good to go, since somebody who may has stopped it there: the work is over. */
   | { readonly kind: "GuestDismissed"; readonly reason: string }
   /** More connections than any agent makes. */
   | { readonly kind: "Flooded" }
@@ -34,6 +39,12 @@ export type Event =
   /** The hub says that the work is over. */
   | { readonly kind: "FinishAsked" }
   | { readonly kind: "NetworkGate"; readonly gate: NetworkGate; readonly isOpen: boolean }
+  /** The volunteer allows less memory than the machine has. The client ends the task as one that failed, unless we are quicker. */
+  | { readonly kind: "MemoryLowered"; readonly reason: string }
   /** The computer slept. */
   | { readonly kind: "Slept"; readonly ms: number }
+  /** Nothing ran here for so long, while the clock went on: this process, or the whole computer, was held. */
+  | { readonly kind: "Froze"; readonly ms: number }
+  /** So long since the last time the machine would have run and got no processor: the volunteer's share was used up, or others were before it. */
+  | { readonly kind: "Held"; readonly ms: number }
   | { readonly kind: "Ticked" }

@@ -39,6 +39,18 @@ export interface State {
   hasHello: boolean
   /** It has had work, now or before it was saved: worth the time of another save. */
   hasWork: boolean
+  /** Whether no job is in the machine, as it said last; null: it has not said. */
+  isIdle: boolean | null
+  /** How long a machine may be idle before its computer is left to others; null: for ever. */
+  readonly idleMaxMs: number | null
+  /** When that is over. Null while it works, stands still, or has not been welcomed. */
+  idleAtMs: number | null
+  /** What was left of that when it was paused; null: it was not idle. */
+  idleLeftMs: number | null
+  /** The work is over once the machine holds no job. */
+  isFinishing: boolean
+  /** The machine is being ended so that another, smaller one can follow. */
+  isShrinking: boolean
   /** A guest that was not heard for this long, while it could run, is given up. Null while it stands still. */
   silenceAtMs: number | null
   /** What was left of that when it was paused. */

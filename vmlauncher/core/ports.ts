@@ -60,6 +60,8 @@ export interface Client {
   report(usage: Usage): void
   /** A plain sentence for the log. */
   say(message: string): void
+  /** What the machine runs on, once it is known: the hub tells the volunteer, who may make it faster. */
+  describe(ground: Ground): void
   /** What the work came to, in the client's words. Returns the exit code. Called once, at the very end. */
   end(ending: Ending): Promise<number>
 }
@@ -68,6 +70,16 @@ export interface ClientEars {
   post(event: Event): void
   /** The volunteer has changed the limits. */
   allow(allowance: Allowance): void
+}
+
+/** What a machine runs on. */
+export interface Ground {
+  /** "QEMU 7.2 with KVM". */
+  readonly hypervisor: string
+  /** Of the processor's virtualisation; emulation ("tcg") takes ten times as long. Null: the hypervisor does not say. */
+  readonly acceleration: "kvm" | "tcg" | null
+  /** One sentence: what was found, and for emulation what to do. */
+  readonly why: string
 }
 
 /** How a machine is to be made. Paths are absolute. */
@@ -131,6 +143,8 @@ export interface Machine {
   /** Pulled, no packet leaves the guest. */
   plugCable(isIn: boolean): Promise<void>
   cpuMs(): number
+  /** How long it would have run and was kept from it, all in all: stopped for having had its share, or in line behind others. */
+  heldMs(): number
   readonly otherPid: number | null
 }
 
@@ -139,6 +153,8 @@ export interface Hypervisor {
   readonly name: string
   /** For people: "QEMU 7.2 with KVM". */
   readonly description: string
+  readonly acceleration: Ground["acceleration"]
+  readonly why: string
   /** Ends and removes what earlier runs left in this directory under this name. Returns what that was, in words. */
   sweep(directory: string, name: string): Promise<string[]>
   /** Of a saved machine, so that a plan can fit it; null: there is none, or it does not say. */

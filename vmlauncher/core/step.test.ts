@@ -9,10 +9,12 @@ import {
   HEALTHY_MS,
   HELLO_MS,
   HUB_AWAY_MS,
+  IDLE_MS,
   QUIT_MS,
   QUIT_RESTORE_MS,
   RESTART_MAX_MS,
   SAVE_MS,
+  SHRINK_MS,
   SILENCE_MS,
   START_MS,
 } from "../limits.ts"
@@ -22,7 +24,7 @@ import type { Ending } from "./model.ts"
 import { emptyState, nextDeadlineMs, step } from "./step.ts"
 
 class TestLauncher {
-  readonly state = emptyState()
+  readonly state = emptyState(IDLE_MS)
   nowMs = 0
   said: string[] = []
 
@@ -187,9 +189,9 @@ test("when the hub has no more work, the guest is switched off in order and the 
   assert.deepEqual(launcher.take(stopped), ["End done"])
 })
 
-test("a guest that the hub sent away needs a new workunit", () => {
+test("a guest that the hub does not take as it is needs a new workunit", () => {
   const launcher = new TestLauncher().working()
-  assert.deepEqual(launcher.take({ kind: "GuestDismissed", reason: "unknown node" }), ["PowerDown"])
+  assert.deepEqual(launcher.take({ kind: "GuestRefused", reason: "unknown node" }), ["PowerDown"])
   // The client may say quit meanwhile: the end keeps its own word.
   launcher.take(quit)
   assert.deepEqual(launcher.take(stopped), ["End broken"])
@@ -340,6 +342,136 @@ test("a machine that cannot be ended does not keep the launcher", () => {
   assert.match(launcher.ending.reason, /removed at the next start/)
 })
 
+test("V3: a machine without a job for ten minutes leaves the computer to others, and its work is done, not failed", () => {
+  const launcher = new TestLauncher().working()
+  launcher.take({ kind: "GuestIdle" })
+  launcher.wait(IDLE_MS - 1)
+  assert.equal(launcher.state.phase, "up")
+  assert.deepEqual(launcher.wait(1), ["PowerDown"])
+  assert.deepEqual(launcher.take(stopped), ["End done"])
+  assert.equal(launcher.ending.reason, "the hub had no work for this computer in 10 minutes")
+})
+
+test("V3: idle minutes are those that it runs and has nothing; a job, a pause and a hub that is away begin no new count", () => {
+  const launcher = new TestLauncher().working()
+  launcher.take({ kind: "GuestIdle" })
+  launcher.nowMs += IDLE_MS / 2
+  // Said again after the hub was away for a moment.
+  launcher.take({ kind: "GuestHello" })
+  launcher.take({ kind: "GuestIdle" })
+  launcher.take({ kind: "SuspendAsked" })
+  assert.deepEqual(launcher.wait(10 * IDLE_MS), [])
+  launcher.take({ kind: "ResumeAsked" })
+  launcher.take({ kind: "Heard" })
+  launcher.wait(IDLE_MS / 2 - 1)
+  assert.equal(launcher.state.phase, "up")
+  launcher.take({ kind: "GuestBusy" })
+  launcher.take({ kind: "Heard" })
+  launcher.wait(1)
+  assert.equal(launcher.state.phase, "up")
+})
+
+test("V3: at a person's terminal an idle machine stays", () => {
+  const state = emptyState()
+  for (const event of [{ kind: "Prepared", hasSave: false }, { kind: "Started" }, { kind: "GuestHello" }] as const)
+    step(state, event, 0)
+  step(state, { kind: "GuestIdle" }, 0)
+  assert.equal(state.idleAtMs, null)
+})
+
+test("V4: told to finish, it does first what it has, and then ends well", () => {
+  const launcher = new TestLauncher().working()
+  launcher.take({ kind: "GuestBusy" })
+  assert.deepEqual(launcher.take({ kind: "FinishAsked" }), [])
+  assert.deepEqual(launcher.take({ kind: "FinishAsked" }), [])
+  assert.equal(launcher.said.filter(text => text.includes("finished first")).length, 1)
+  assert.deepEqual(launcher.take({ kind: "GuestIdle" }), ["PowerDown"])
+  assert.deepEqual(launcher.take(stopped), ["End done"])
+})
+
+test("V4: a machine that dies while it finishes is not started again", () => {
+  const launcher = new TestLauncher().working()
+  launcher.take({ kind: "GuestBusy" })
+  launcher.take({ kind: "FinishAsked" })
+  assert.deepEqual(launcher.take(stopped), ["End done"])
+})
+
+test("V6: a boot that is held back by a tenth of the processor, or a busy computer, gets its time all the same", () => {
+  const launcher = new TestLauncher().up()
+  // Ten minutes, of which nine tenths are not its own: a minute of 180 s is used up.
+  for (let second = 0; second < 600; second++) {
+    launcher.take({ kind: "Held", ms: 900 })
+    assert.deepEqual(launcher.wait(1_000), [], `given up after ${second} s`)
+  }
+  // One that has a processor, and does nothing with it, is given up as before.
+  assert.deepEqual(launcher.wait(HELLO_MS - 60_000 + 1), ["Destroy"])
+})
+
+test("V6: a machine at work that is held back does not count as silent either", () => {
+  const launcher = new TestLauncher().working()
+  launcher.take({ kind: "Held", ms: 60_000 })
+  assert.deepEqual(launcher.wait(SILENCE_MS + 59_999), [])
+  assert.deepEqual(launcher.wait(1), ["Destroy"])
+})
+
+test("V8: when less memory is allowed the machine ends in order, at once, and another follows; nothing has failed", () => {
+  const launcher = new TestLauncher().working()
+  const lowered: Event = { kind: "MemoryLowered", reason: "less memory is allowed now" }
+  assert.deepEqual(launcher.take(lowered), ["PowerDown"])
+  assert.deepEqual(launcher.take(lowered), [])
+  assert.match(launcher.said[0]!, /less memory is allowed now.*a smaller one follows/)
+  assert.deepEqual(launcher.take({ kind: "Stopped", reason: "it switched itself off" }), ["Start"])
+  assert.equal(launcher.state.failures, 0)
+})
+
+test("V8: a guest that does not switch off before the client would measure is ended", () => {
+  const launcher = new TestLauncher().working()
+  launcher.take({ kind: "MemoryLowered", reason: "less" })
+  assert.deepEqual(launcher.wait(SHRINK_MS), ["Destroy"])
+  assert.deepEqual(launcher.take(stopped), ["Start"])
+})
+
+test("V8: what was saved with more memory is not brought back, and a suspended machine comes back smaller when it may", () => {
+  const restoring = new TestLauncher()
+  restoring.take({ kind: "Prepared", hasSave: true })
+  assert.deepEqual(restoring.take({ kind: "MemoryLowered", reason: "less" }), ["DiscardSave", "Destroy"])
+  assert.deepEqual(restoring.take(stopped), ["Start"])
+  const paused = new TestLauncher().working()
+  paused.take({ kind: "SuspendAsked" })
+  assert.deepEqual(paused.take({ kind: "MemoryLowered", reason: "less" }), ["Resume", "PowerDown"])
+  assert.deepEqual(paused.take(stopped), [])
+  assert.deepEqual(paused.take({ kind: "ResumeAsked" }), ["Start"])
+})
+
+test("V8: if what is allowed is too little for any machine, the task waits and says so", () => {
+  const launcher = new TestLauncher().working()
+  launcher.take({ kind: "MemoryLowered", reason: "less" })
+  launcher.take(stopped)
+  assert.deepEqual(launcher.take({ kind: "CannotPrepare", reason: "too little", laterSeconds: 3_600 }), ["End later"])
+})
+
+test("V13: a node that somebody stopped on the hub's page ends its task well, in words that say so", () => {
+  const launcher = new TestLauncher().working()
+  assert.deepEqual(launcher.take({ kind: "GuestDismissed", reason: "stopped on the hub" }), ["PowerDown"])
+  assert.deepEqual(launcher.take(stopped), ["End done"])
+  assert.equal(launcher.ending.reason, "stopped on the hub")
+})
+
+test("V14: eleven minutes in which nothing ran are not held against the guest, nor against what was under way", () => {
+  const launcher = new TestLauncher().working()
+  launcher.take({ kind: "GuestIdle" })
+  launcher.nowMs += 11 * 60_000
+  assert.deepEqual(launcher.take({ kind: "Froze", ms: 11 * 60_000 }), ["DropConnections"])
+  assert.deepEqual(launcher.wait(0), [])
+  assert.match(launcher.said.at(-1)!, /nothing ran here for 11 minutes/)
+  const starting = new TestLauncher()
+  starting.take({ kind: "Prepared", hasSave: false })
+  starting.nowMs += START_MS
+  starting.take({ kind: "Froze", ms: START_MS })
+  assert.deepEqual(starting.wait(START_MS - 1), [])
+  assert.deepEqual(starting.wait(1), ["DiscardSave", "Destroy"])
+})
+
 // ---- whatever happens -------------------------------------------------------------------------------------------
 
 const anything: fc.Arbitrary<Event> = fc.oneof(
@@ -359,6 +491,11 @@ const anything: fc.Arbitrary<Event> = fc.oneof(
     { kind: "GuestHello" },
     { kind: "GuestFailed", reason: "r" },
     { kind: "GuestDismissed", reason: "r" },
+    { kind: "GuestRefused", reason: "r" },
+    { kind: "GuestIdle" },
+    { kind: "GuestBusy" },
+    { kind: "MemoryLowered", reason: "r" },
+    { kind: "Held", ms: 900 },
     { kind: "Flooded" },
     { kind: "SuspendAsked" },
     { kind: "ResumeAsked" },

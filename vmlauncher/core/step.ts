@@ -2,32 +2,43 @@
 // obeyed within its 60 s; work that can be saved is saved, and nothing else is worth waiting for; a guest that fails is started anew a
 // bounded number of times, ever later; every end has a sentence that a volunteer understands.
 import {
-  DESTROY_MS,
   DISK_FULL_MAX_MS,
   DISK_RETRY_MS,
-  FAILURES_MAX,
   HEALTHY_MS,
   HELLO_MS,
   HUB_AWAY_MS,
   LATER_SECONDS,
   MUCH_LATER_SECONDS,
   POWER_DOWN_MIN_MS,
-  POWER_DOWN_MS,
   QUIT_MS,
   QUIT_RESTORE_MS,
-  RESTART_MAX_MS,
-  RESTART_MIN_MS,
   RESTORED_HELLO_MS,
   SAVE_MS,
+  SHRINK_MS,
   SILENCE_MS,
   START_MS,
 } from "../limits.ts"
 import type { Effect } from "./effects.ts"
 import type { Event } from "./events.ts"
 import type { Ending, NetworkGate, State } from "./model.ts"
+import {
+  destroy,
+  end,
+  fail,
+  finished,
+  leave,
+  pause,
+  powerDown,
+  resume,
+  start,
+  type Turn,
+  tryAgain,
+  unwatch,
+} from "./moves.ts"
 import { inWords } from "./words.ts"
 
-export function emptyState(): State {
+/** `idleMaxMs`: after so long without a job the launcher ends, and its work is done; null: never. */
+export function emptyState(idleMaxMs: number | null = null): State {
   return {
     phase: "preparing",
     mayRun: true,
@@ -35,6 +46,12 @@ export function emptyState(): State {
     hasSave: false,
     hasHello: false,
     hasWork: false,
+    isIdle: null,
+    idleMaxMs,
+    idleAtMs: null,
+    idleLeftMs: null,
+    isFinishing: false,
+    isShrinking: false,
     silenceAtMs: null,
     silenceLeftMs: 0,
     helloAtMs: null,
@@ -51,12 +68,6 @@ export function emptyState(): State {
   }
 }
 
-interface Turn {
-  readonly state: State
-  readonly nowMs: number
-  readonly say: (effect: Effect) => void
-}
-
 /** Applies one event and returns what is to be done, in this order. */
 export function step(state: State, event: Event, nowMs: number): Effect[] {
   const effects: Effect[] = []
@@ -68,8 +79,9 @@ export function step(state: State, event: Event, nowMs: number): Effect[] {
 /** The earliest moment at which a Ticked event has something to do, or null. */
 export function nextDeadlineMs(state: State): number | null {
   if (state.phase === "ended") return null
-  const { silenceAtMs, helloAtMs, deadlineMs, retryAtMs, healthyAtMs, diskRetryAtMs } = state
-  const all = [silenceAtMs, helloAtMs, deadlineMs, state.mayRun ? retryAtMs : null, healthyAtMs, diskRetryAtMs]
+  const { silenceAtMs, helloAtMs, idleAtMs, deadlineMs, retryAtMs, healthyAtMs, diskRetryAtMs } = state
+  const retry = state.mayRun ? retryAtMs : null
+  const all = [silenceAtMs, helloAtMs, idleAtMs, deadlineMs, retry, healthyAtMs, diskRetryAtMs]
   const times = all.filter(time => time !== null)
   return times.length === 0 ? null : Math.min(...times)
 }
@@ -104,10 +116,19 @@ function apply(turn: Turn, event: Event): void {
       return onHeard(turn)
     case "GuestHello":
       return onHello(turn)
+    case "GuestIdle":
+      return onGuestIdle(turn)
+    case "GuestBusy":
+      state.isIdle = false
+      state.idleAtMs = null
+      state.idleLeftMs = null
+      return
     case "GuestFailed":
       return fail(turn, event.reason)
-    case "GuestDismissed":
+    case "GuestRefused":
       return leave(turn, { kind: "broken", reason: event.reason, seconds: 0 })
+    case "GuestDismissed":
+      return leave(turn, { kind: "done", reason: event.reason, seconds: 0 })
     case "Flooded":
       return fail(turn, "the virtual machine opened far more connections than its work needs")
     case "SuspendAsked":
@@ -119,9 +140,17 @@ function apply(turn: Turn, event: Event): void {
     case "AbortAsked":
       return onAbortAsked(turn)
     case "FinishAsked":
-      return leave(turn, { kind: "done", reason: "the hub has no more work for this computer", seconds: 0 })
+      return onFinishAsked(turn)
     case "NetworkGate":
       return onNetworkGate(turn, event.gate, event.isOpen)
+    case "MemoryLowered":
+      return onMemoryLowered(turn, event.reason)
+    case "Held":
+      // The guest's patience is counted in time that it could use.
+      if (state.silenceAtMs !== null) state.silenceAtMs += event.ms
+      return
+    case "Froze":
+      return onFroze(turn, event.ms)
     case "Slept":
       turn.say({ kind: "Say", message: `the computer slept for ${inWords(event.ms)}; the virtual machine goes on` })
       turn.say({ kind: "DropConnections" })
@@ -144,19 +173,9 @@ function onPrepared({ state, nowMs, say }: Turn, hasSave: boolean): void {
 }
 
 function onCannotPrepare(turn: Turn, reason: string, laterSeconds: number | null): void {
-  if (turn.state.phase !== "preparing") return
+  if (turn.state.phase !== "preparing" && turn.state.phase !== "starting") return
+  turn.state.deadlineMs = null
   end(turn, { kind: laterSeconds === null ? "broken" : "later", reason, seconds: laterSeconds ?? 0 })
-}
-
-function start({ state, nowMs, say }: Turn): void {
-  state.phase = "starting"
-  state.retryAtMs = null
-  state.isPaused = false
-  state.hasHello = false
-  state.hasWork = state.hasSave
-  state.diskFullSinceMs = null
-  state.deadlineMs = nowMs + START_MS
-  say({ kind: "Start", fromSave: state.hasSave })
 }
 
 function onStarted(turn: Turn): void {
@@ -214,53 +233,6 @@ function onStopped(turn: Turn, reason: string): void {
   }
 }
 
-/** The machine is gone. If nothing more is wanted, that was it; else it starts again, later each time. */
-function tryAgain(turn: Turn): void {
-  const { state, nowMs } = turn
-  state.phase = "waiting"
-  state.deadlineMs = null
-  unwatch(state)
-  if (state.ending !== null) return end(turn, state.ending)
-  state.failures++
-  if (state.failures >= FAILURES_MAX) {
-    const reason = `the virtual machine failed ${state.failures} times, the last time because ${state.failure}`
-    return end(turn, { kind: "later", reason, seconds: LATER_SECONDS })
-  }
-  const waitMs = Math.min(RESTART_MAX_MS, RESTART_MIN_MS * 2 ** (state.failures - 1))
-  state.retryAtMs = nowMs + waitMs
-  turn.say({ kind: "Say", message: `${state.failure}; it is started again in ${inWords(waitMs)}` })
-}
-
-/** The guest is no good as it is: away with it. */
-function fail(turn: Turn, reason: string): void {
-  const { state } = turn
-  if (state.phase === "starting" || state.phase === "up") {
-    state.failure = reason
-    destroy(turn)
-  }
-}
-
-/** It is not watched any more: it is on its way out. */
-function unwatch(state: State): void {
-  state.silenceAtMs = null
-  state.helloAtMs = null
-  state.healthyAtMs = null
-  state.diskRetryAtMs = null
-}
-
-function destroy({ state, nowMs, say }: Turn): void {
-  state.phase = "clearing"
-  unwatch(state)
-  state.deadlineMs = nowMs + DESTROY_MS
-  say({ kind: "Destroy" })
-}
-
-function end({ state, say }: Turn, ending: Ending): void {
-  state.phase = "ended"
-  state.ending = ending
-  say({ kind: "End", ending })
-}
-
 // ---- what the client says ---------------------------------------------------------------------------------------
 
 function onSuspendAsked(turn: Turn): void {
@@ -274,21 +246,6 @@ function onResumeAsked(turn: Turn): void {
   state.mayRun = true
   if (state.phase === "up" && state.isPaused) resume(turn)
   else if (state.phase === "waiting" && state.retryAtMs !== null && state.retryAtMs <= nowMs) start(turn)
-}
-
-function pause({ state, nowMs, say }: Turn): void {
-  state.isPaused = true
-  state.silenceLeftMs = state.silenceAtMs === null ? 0 : Math.max(0, state.silenceAtMs - nowMs)
-  state.silenceAtMs = null
-  state.healthyAtMs = null
-  say({ kind: "Pause" })
-}
-
-function resume({ state, nowMs, say }: Turn): void {
-  state.isPaused = false
-  state.silenceAtMs = nowMs + Math.max(state.silenceLeftMs, state.hasHello ? RESTORED_HELLO_MS : 0)
-  state.healthyAtMs = state.hasHello ? nowMs + HEALTHY_MS : null
-  say({ kind: "Resume" })
 }
 
 function onQuitAsked(turn: Turn, reason: string): void {
@@ -369,40 +326,37 @@ function onSaveFailed(turn: Turn, reason: string): void {
   powerDown(turn)
 }
 
-/** The work ends here: the guest gives up what it does in order, since there is nothing to come back to. */
-function leave(turn: Turn, ending: Ending): void {
+/** What the hub has given already is done first: it sends no more from its word on. */
+function onFinishAsked(turn: Turn): void {
   const { state } = turn
-  if (state.ending?.kind === "aborted") return
-  state.ending = ending
-  switch (state.phase) {
-    case "preparing":
-    case "waiting":
-      return end(turn, ending)
-    case "starting":
-      return destroy(turn)
-    case "up":
-      return powerDown(turn)
-    case "saving":
-      // What is saved would never be continued.
-      turn.say({ kind: "DiscardSave" })
-      return destroy(turn)
-    case "leaving":
-    case "clearing":
-    case "ended":
-      return
-    default:
-      state.phase satisfies never
+  if (state.phase === "up" && state.isIdle === false) {
+    const message = "the hub wants this to end; what is being worked on is finished first"
+    if (!state.isFinishing) turn.say({ kind: "Say", message })
+    state.isFinishing = true
+    return
   }
+  leave(turn, finished)
 }
 
-function powerDown({ state, nowMs, say }: Turn): void {
-  // A guest that stands still does not hear its power button.
-  if (state.isPaused) say({ kind: "Resume" })
-  state.isPaused = false
-  state.phase = "leaving"
-  unwatch(state)
-  state.deadlineMs = Math.min(nowMs + POWER_DOWN_MS, state.quitAtMs ?? Number.POSITIVE_INFINITY)
-  say({ kind: "PowerDown" })
+/** Memory cannot be taken from a machine that runs, nor from one that was saved: it ends, and a smaller one follows in the same task. */
+function onMemoryLowered(turn: Turn, reason: string): void {
+  const { state, nowMs } = turn
+  if (state.ending !== null || state.isShrinking) return
+  if (state.phase === "starting") {
+    turn.say({ kind: "Say", message: `${reason}; a smaller one follows` })
+    state.isShrinking = true
+    if (state.hasSave) turn.say({ kind: "DiscardSave" })
+    state.hasSave = false
+    return destroy(turn)
+  }
+  if (state.phase !== "up") return
+  turn.say({
+    kind: "Say",
+    message: `${reason}; it is ended, what it worked on goes back to the hub, and a smaller one follows`,
+  })
+  state.isShrinking = true
+  powerDown(turn)
+  state.deadlineMs = nowMs + SHRINK_MS
 }
 
 // ---- what the guest does ----------------------------------------------------------------------------------------
@@ -415,6 +369,18 @@ function onHello(turn: Turn): void {
   state.helloAtMs = null
   state.healthyAtMs ??= nowMs + HEALTHY_MS
   onHeard(turn)
+}
+
+/** A machine that has nothing to do keeps a processor and memory that other projects of this computer could use. */
+function onGuestIdle(turn: Turn): void {
+  const { state, nowMs } = turn
+  if (state.phase !== "up" || !state.hasHello) return
+  if (state.isFinishing) {
+    state.isIdle = true
+    return onFinishAsked(turn)
+  }
+  if (state.isIdle !== true && state.idleMaxMs !== null && !state.isPaused) state.idleAtMs = nowMs + state.idleMaxMs
+  state.isIdle = true
 }
 
 function onHeard({ state, nowMs }: Turn): void {
@@ -454,6 +420,7 @@ function onTicked(turn: Turn): void {
     state.healthyAtMs = null
   }
   if (isOver(state.diskRetryAtMs)) return onDiskRetry(turn)
+  if (isOver(state.idleAtMs)) return onIdleTooLong(turn)
   if (isOver(state.helloAtMs)) return onHubAway(turn)
   if (isOver(state.silenceAtMs)) {
     const silent = state.hasHello ? "has not been heard of" : "did not reach the hub"
@@ -463,6 +430,35 @@ function onTicked(turn: Turn): void {
   if (isOver(state.deadlineMs)) return onDeadline(turn)
   if (state.phase === "waiting" && state.mayRun && isOver(state.retryAtMs)) start(turn)
 }
+
+/** No failure, and nothing to keep: the client may do others' work, and asks for ours again. */
+function onIdleTooLong(turn: Turn): void {
+  const reason = `the hub had no work for this computer in ${inWords(turn.state.idleMaxMs!)}`
+  leave(turn, { kind: "done", reason, seconds: 0 })
+}
+
+/** Every moment ahead was meant in time that is lived through. What was under way may be half a minute from its end, not past it. */
+function onFroze(turn: Turn, ms: number): void {
+  const { state, say } = turn
+  for (const name of moments) {
+    const time = state[name]
+    if (time !== null) state[name] = time + ms
+  }
+  say({ kind: "Say", message: `nothing ran here for ${inWords(ms)}; the virtual machine is given that time anew` })
+  say({ kind: "DropConnections" })
+}
+
+const moments = [
+  "silenceAtMs",
+  "helloAtMs",
+  "idleAtMs",
+  "deadlineMs",
+  "quitAtMs",
+  "retryAtMs",
+  "healthyAtMs",
+  "diskFullSinceMs",
+  "diskRetryAtMs",
+] as const satisfies readonly (keyof State)[]
 
 /** It dials and dials, and has nothing to do meanwhile: its memory is better left to its owner. */
 function onHubAway(turn: Turn): void {

@@ -13,10 +13,16 @@ export class Throttle {
   #creditMs = 0
   #atMs = 0
   #cpuMs = 0
+  #heldMs = 0
 
   constructor(pid: number, processors: number) {
     this.#pid = pid
     this.#processors = processors
+  }
+
+  /** How long it was stopped, all in all, up to the last look. */
+  get heldMs(): number {
+    return this.#heldMs
   }
 
   /** Of each processor. 100: not at all. */
@@ -48,6 +54,7 @@ export class Throttle {
     const cpuMs = cpuMsOf(this.#pid)
     const share = (this.#percent / 100) * this.#processors
     this.#creditMs += (nowMs - this.#atMs) * share - (cpuMs - this.#cpuMs)
+    if (this.#isStopped) this.#heldMs += nowMs - this.#atMs
     // What was not used is not saved up: a guest that idled for an hour may not run wild for the next.
     this.#creditMs = Math.min(this.#creditMs, CAP_BURST_MS * share)
     this.#atMs = nowMs

@@ -232,6 +232,21 @@ describe("a machine of QEMU", async () => {
     machine.limitProcessor(100)
   })
 
+  test("V6: says how long it was kept from the processor that it wanted, and that is most of it at a tenth", async t => {
+    const bench = new Bench(t, { processorPercent: 10 })
+    const machine = await bench.start()
+    await bench.until(() => bench.letters.length > 0)
+    const [pid, beganMs, heldMs] = [bench.pid(), performance.now(), machine.heldMs()]
+    const cpuMs = cpuMsOf(pid)
+    const { length } = bench.letters
+    await bench.until(() => bench.letters.length > length + 8)
+    const tookMs = performance.now() - beganMs
+    const held = machine.heldMs() - heldMs
+    assert.ok(held > tookMs / 2, `${held} of ${tookMs} ms`)
+    // What remains is what it had, and what the counting is late.
+    assert.ok(tookMs - held < 3 * (cpuMsOf(pid) - cpuMs) + 1_000, `${tookMs - held} ms of its own`)
+  })
+
   test("cannot be saved where there is no room for it, and goes on", async t => {
     const directory = join(scratch(t), "small")
     mkdirSync(directory)

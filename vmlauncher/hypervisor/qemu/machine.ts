@@ -7,7 +7,7 @@ import { setTimeout as wait } from "node:timers/promises"
 import { Failure, type Machine, type MachineEars, type MachinePlan } from "../../core/ports.ts"
 import { COMPLAINT_MAX_BYTES, LATER_SECONDS } from "../../limits.ts"
 import { socketPath } from "../../place.ts"
-import { cpuMsOf } from "../../process.ts"
+import { cpuMsOf, waitedMsOf } from "../../process.ts"
 import { type Caller, expectCall } from "../caller.ts"
 import { Lines } from "../lines.ts"
 import { Throttle } from "../throttle.ts"
@@ -206,6 +206,11 @@ class QemuMachine implements Machine {
   cpuMs(): number {
     // The time of one that has ended is in our own: it was our child.
     return this.#child.pid === undefined || this.#child.exitCode !== null ? 0 : cpuMsOf(this.#child.pid)
+  }
+
+  heldMs(): number {
+    const isGone = this.#child.pid === undefined || this.#child.exitCode !== null
+    return this.#throttle.heldMs + (isGone ? 0 : waitedMsOf(this.#child.pid!))
   }
 
   async #command(name: string, args?: Readonly<Record<string, unknown>>): Promise<void> {

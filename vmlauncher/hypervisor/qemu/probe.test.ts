@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { test } from "node:test"
 import { scratch, whyNoQemu, writeAppliance } from "../../fixtures.ts"
 import { Memory } from "../../place.ts"
-import { probeKvm } from "./probe.ts"
+import { probeKvm, whyForbidden } from "./probe.ts"
 import { qemuProgram } from "./qemu.ts"
 
 test("whether KVM works is found out by booting, said in a sentence, and found out once", async t => {
@@ -20,6 +20,11 @@ test("whether KVM works is found out by booting, said in a sentence, and found o
   const again = await probeKvm(qemuProgram, "7.2", { kernel: "/none", initrd: null, command: "" }, memory)
   assert.deepEqual(again, probed)
   assert.ok(performance.now() - startedMs < 100)
+})
+
+test("V5: whoever may not use KVM is told the command that mends it, where there is one", () => {
+  assert.match(whyForbidden("boinc", "kvm"), /"sudo usermod -aG kvm boinc".*restart BOINC/)
+  assert.match(whyForbidden("boinc", null), /open to root alone/)
 })
 
 test("what is remembered is not believed for ever, nor when it is damaged", t => {

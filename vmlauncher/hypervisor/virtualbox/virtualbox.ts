@@ -9,7 +9,7 @@ import { setTimeout as wait } from "node:timers/promises"
 import { Failure, type Hypervisor, type Machine, type MachineEars, type MachinePlan } from "../../core/ports.ts"
 import { LATER_SECONDS, VBOX_LOOK_MS, VBOX_RETRY_MS, VBOX_TRIES } from "../../limits.ts"
 import { socketPath } from "../../place.ts"
-import { allPids, commandLineOf, cpuMsOf } from "../../process.ts"
+import { allPids, commandLineOf, cpuMsOf, waitedMsOf } from "../../process.ts"
 import { type Caller, expectCall } from "../caller.ts"
 import { Lines } from "../lines.ts"
 import { ask, SEARCH_PATH } from "../program.ts"
@@ -55,6 +55,8 @@ export function openVirtualBox(installed: Installed, options: VirtualBoxOptions)
   return {
     name: "virtualbox",
     description: `VirtualBox ${installed.version}`,
+    acceleration: null,
+    why: "VirtualBox chooses by itself",
     async sweep(_directory, name) {
       const { stdout } = await manage.try(verbs.list())
       if (!namesIn(stdout).includes(name)) return []
@@ -138,12 +140,15 @@ class VirtualBoxMachine implements Machine {
   #isGone = false
   #pid: number | null = null
   #cpuMs = 0
+  /** VirtualBox stops the machine itself when it has had its share, and does not tell: all of the rest counts. */
+  readonly #cap = { percent: 100, sinceMs: performance.now(), heldMs: 0 }
 
   constructor(manage: VBoxManage, plan: MachinePlan, ears: MachineEars) {
     this.#manage = manage
     this.#plan = plan
     this.#ears = ears
     this.#scratch = join(plan.directory, scratchFile)
+    this.#cap.percent = plan.processorPercent
   }
 
   async start(fromSave: boolean, network: Network, aborted: AbortSignal): Promise<void> {
@@ -208,7 +213,19 @@ class VirtualBoxMachine implements Machine {
   }
 
   limitProcessor(percent: number): void {
+    this.#cap.heldMs = this.#cappedMs()
+    this.#cap.sinceMs = performance.now()
+    this.#cap.percent = percent
     void this.#manage.try(verbs.cap(this.#plan.name, percent))
+  }
+
+  heldMs(): number {
+    return this.#cappedMs() + (this.otherPid === null ? 0 : waitedMsOf(this.otherPid))
+  }
+
+  #cappedMs(): number {
+    const { percent, sinceMs, heldMs } = this.#cap
+    return heldMs + (performance.now() - sinceMs) * (1 - percent / 100)
   }
 
   async plugCable(isIn: boolean): Promise<void> {
