@@ -425,7 +425,8 @@ export class FakeHub {
     }
     this.partial.delete(blob.digest)
     const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`
-    if (digest !== blob.digest) throw new Refusal(Status.DATA_LOSS, `the upload is ${digest}, not ${blob.digest}`)
+    if (digest !== blob.digest)
+      throw new Refusal(Status.INVALID_ARGUMENT, `the upload is ${digest}, not ${blob.digest}`)
     this.blobs.set(digest, bytes)
     return { blob }
   }

@@ -67,10 +67,11 @@ export async function uploadFile(
     } catch (thrown) {
       options.signal?.throwIfAborted()
       const error = ClientError.from(thrown)
-      // Bytes that were damaged on the way are sent again, once; twice means that they are wrong here.
+      // Bytes that were damaged on the way are sent again, once; twice means that they are wrong here. (Older hubs: data_loss.)
       // "aborted" and "failed_precondition" mean that the hub has more or less than we thought: it is asked again.
       const moved = error.code === "aborted" || error.code === "failed_precondition"
-      const again = isTransient(error) || moved || (error.code === "data_loss" && mismatches++ === 0)
+      const wrong = error.code === "invalid_argument" || error.code === "data_loss"
+      const again = isTransient(error) || moved || (wrong && mismatches++ === 0)
       if (!again || ++failures >= TRANSFER_TRIES) throw error
       const ms = waitMs(backoff, failures)
       options.onWait?.(error, ms)

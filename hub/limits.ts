@@ -342,8 +342,28 @@ export const BLOB_QUARANTINE_MS = 30 * 24 * 3_600_000
 export const BLOB_VIOLATIONS_LISTED = 20
 /** Lost blobs that are remembered by name: about 10 MB of memory. Beyond it their number is "at least". */
 export const BLOBS_DAMAGED_MAX = 100_000
-/** One message of a call. Uploads and parameter lists come in many. */
+/** One message of a call with parameters. Uploads and long lists come in many. */
 export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+/** Its fields and elements at all levels, counted before they are decoded: 32,000 lines, which take some 60 ms. Our client sends 14,000 at once. */
+export const MESSAGE_LINES_ENTRIES_MAX = 65_536
+/** A specification without parameters, also in JSON, or as many ranges as one call may have; each range is three entries. */
+export const MESSAGE_SPEC_BYTES_MAX = 192 * 1024
+export const MESSAGE_SPEC_ENTRIES_MAX = 10_000
+export const MESSAGE_RANGES_ENTRIES_MAX = 4_096
+/** A message that names things: ids, names, a digest. */
+export const MESSAGE_SMALL_BYTES_MAX = 8 * 1024
+export const MESSAGE_SMALL_ENTRIES_MAX = 256
+/** Of a service that asks for no token: the name of a service or a symbol. A stranger may send many at once, and each is in memory. */
+export const MESSAGE_OPEN_BYTES_MAX = 1024
+export const MESSAGE_OPEN_ENTRIES_MAX = 64
+/** Of an upload: UPLOAD_MESSAGE_BYTES_MAX in JSON's base64, with room for one that is too large to be told so in words. */
+export const MESSAGE_UPLOAD_BYTES_MAX = 512 * 1024
+/** Levels of a message: ours have five. */
+export const MESSAGE_DEPTH_MAX = 32
+/** Digits of one number in JSON's quotes, which cost the square of their number to read: a line of parameters may be all digits. */
+export const MESSAGE_DIGITS_MAX = 16 * 1024
+/** From a message's first byte to its last, whoever sends it: 4 MiB over 0.6 Mbit/s. */
+export const MESSAGE_MS = 60_000
 /** A body of HTTP/1 that is waited for and read at once. */
 export const GATHERED_BYTES_MAX = 64 * 1024
 /** A campaign's specification travels with each offer and must leave room in a frame of 256 KiB. */

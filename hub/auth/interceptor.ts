@@ -1,7 +1,7 @@
 // The one place where a call is allowed or refused. Deny by default: what a caller needs stands beside each method as
 // (cah.v1.scope), and a method without it is closed to everybody, unless its whole service was named as open (health,
 // reflection). Whether an object is the caller's own is the service's question, never asked here.
-import { getOption, hasOption } from "@bufbuild/protobuf"
+import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf"
 import { Code, ConnectError, createContextKey, type Interceptor } from "@connectrpc/connect"
 import { scope as scopeOption } from "../../proto/gen/cah/v1/scope_pb.ts"
 import type { ScopeName } from "../core/ports.ts"
@@ -10,8 +10,11 @@ import type { Failures } from "./failures.ts"
 import { allows, type Caller, type Denied, type Tokens } from "./tokens.ts"
 import { scopeNames } from "./words.ts"
 
-/** Set here for every call that was let in; an open service has none. */
+/** Set for every call that was let in; an open service has none. */
 export const callerKey = createContextKey<Caller | null>(null, { description: "who calls" })
+
+/** Why a call was not let in: its interceptors may hear of it before anything of its body is read. */
+export const refusalKey = createContextKey<ConnectError | null>(null, { description: "why the call is refused" })
 
 /** Set by the adapter that knows the socket. */
 export interface Peer {
@@ -37,34 +40,56 @@ const denied: Record<Denied, string> = {
   expired: "the token has expired: ask the hub's operator for another, then run `cah login`",
 }
 
-export function authorise(parts: AuthoriseParts): Interceptor {
+/** Says who calls, from the head of a call alone, and lets its messages through while they may. */
+export interface Guard {
+  /**
+   * Before anything of the body is read. Null: the service is open and asks for nobody. Throws what the caller is told; the failure
+   * is counted.
+   */
+  admit(method: Method, authorization: string | null, peer: Peer): Caller | null
+  /** Refuses every call that admit() did not let in, and ends streams whose caller may no longer have them. */
+  readonly interceptor: Interceptor
+}
+
+export function guard(parts: AuthoriseParts): Guard {
   // By method: reading an option decodes it from its bytes each time.
   const scopes = new Map<Method, ScopeName | null>()
-  return next => async request => {
-    if (parts.open.has(request.service.typeName)) return next(request)
-    const peer = request.contextValues.get(peerKey)
-    const caller = authenticate(parts, request.header.get("authorization"), peer)
-    let needed = scopes.get(request.method)
+  const admit: Guard["admit"] = (method, authorization, peer) => {
+    if (parts.open.has(method.parent.typeName)) return null
+    const caller = authenticate(parts, authorization, peer)
+    let needed = scopes.get(method)
     if (needed === undefined) {
-      needed = scopeOf(request.method)
-      scopes.set(request.method, needed)
+      needed = scopeOf(method)
+      scopes.set(method, needed)
     }
     if (needed === null) {
-      throw new ConnectError(`${request.method.name} is closed: it names no scope`, Code.PermissionDenied)
+      throw new ConnectError(`${method.name} is closed: it names no scope`, Code.PermissionDenied)
     }
     if (!allows(caller, needed)) {
       throw new ConnectError(`this token may not ${needed}: it may ${caller.scopes.join(", ")}`, Code.PermissionDenied)
     }
-    request.contextValues.set(callerKey, caller)
-    if (!request.stream) return next(request)
+    return caller
+  }
+  const interceptor: Interceptor = next => async request => {
+    const refusal = request.contextValues.get(refusalKey)
+    if (refusal !== null) throw refusal
+    if (parts.open.has(request.service.typeName)) return next(request)
+    const caller = request.contextValues.get(callerKey)
+    if (caller === null) throw new ConnectError("a call came past the guard", Code.PermissionDenied)
+    const peer = request.contextValues.get(peerKey)
     const life = lifeOf(caller, peer, request.signal, parts.wallMs())
+    // Its message may have been a minute on its way.
+    const over = life.over()
+    if (over !== null) throw new ConnectError(over, Code.Unauthenticated)
+    if (!request.stream) return next(request)
     const response = await next({ ...request, message: whileAllowed(request.message, life) } as typeof request)
     if (!response.stream) return response
     return { ...response, message: whileAllowed(response.message, life) } as typeof response
   }
+  return { admit, interceptor }
 }
 
-type Method = Parameters<typeof getOption>[0] & { kind: "rpc" }
+type Method = DescMethod
 
 /** What a method needs, or null if nobody wrote it down. */
 export function scopeOf(method: Method): ScopeName | null {

@@ -186,7 +186,9 @@ export interface TestFront {
 }
 
 export async function openFront(
-  change: Partial<Pick<FrontParts, "diskFloorBytes" | "damagedBlobs" | "release" | "publicUrl">> = {},
+  change: Partial<
+    Pick<FrontParts, "diskFloorBytes" | "damagedBlobs" | "release" | "publicUrl" | "failures" | "messageMs">
+  > = {},
 ): Promise<TestFront> {
   const store = new MemoryStore({ wallMs: clock.wallMs })
   const blobs = new MemoryBlobStore({ wallMs: clock.wallMs })

@@ -4,12 +4,12 @@
 import { OperatorService } from "../../proto/gen/cah/v1/operator_pb.ts"
 import { ScientistService } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts"
-import { authorise } from "../auth/interceptor.ts"
+import { guard } from "../auth/interceptor.ts"
 import type { OnRequest } from "../port.ts"
 import { type BoincParts, boincHandler, schedulerUrl } from "./boinc/handler.ts"
 import { type OperatorParts, operatorService } from "./operator/service.ts"
 import { rpcHandler } from "./rpc/adapter.ts"
-import { answerErrors } from "./rpc/errors.ts"
+import { answerErrors, countRefused } from "./rpc/errors.ts"
 import { healthService } from "./rpc/health.ts"
 import { reflectionServices, serveReflection } from "./rpc/reflection.ts"
 import { type ScientistParts, scientistService } from "./scientist/service.ts"
@@ -22,6 +22,8 @@ export type FrontParts = ScientistParts &
   BoincParts & {
     /** Ends all open calls. */
     readonly shutdown: AbortSignal
+    /** How long one message of a call may take; shorter in tests. */
+    readonly messageMs?: number
   }
 
 /** What balancers and probes ask, and what is public anyway. Every other service needs a token. */
@@ -34,18 +36,19 @@ const HEALTH_EVERY_MS = 1_000
 export function front(parts: FrontParts): OnRequest {
   const status = statusHandler({ ...parts, schedulerUrl: request => schedulerUrl(parts, request) })
   const boinc = boincHandler(parts)
+  const { admit, interceptor } = guard({
+    tokens: parts.tokens,
+    failures: parts.failures,
+    open: new Set(openServices.map(service => service.typeName)),
+    wallMs: () => parts.clock.wallMs(),
+    onLimited: () => parts.metrics.rateLimited.inc({ rule: "login" }),
+  })
   const rpc = rpcHandler({
-    interceptors: [
-      answerErrors(parts),
-      authorise({
-        tokens: parts.tokens,
-        failures: parts.failures,
-        open: new Set(openServices.map(service => service.typeName)),
-        wallMs: () => parts.clock.wallMs(),
-        onLimited: () => parts.metrics.rateLimited.inc({ rule: "login" }),
-      }),
-    ],
+    admit,
+    interceptors: [answerErrors(parts), interceptor],
+    onRefused: (method, contentType, error) => countRefused(parts, method, contentType, error),
     shutdown: parts.shutdown,
+    ...(parts.messageMs === undefined ? {} : { messageMs: parts.messageMs }),
     log: parts.log,
     routes(router) {
       router.service(ScientistService, scientistService(parts))

@@ -21,6 +21,8 @@ describe("a call over HTTP/1", () => {
         return { status: 1 }
       })
     },
+    admit: () => null,
+    boundOf: () => ({ bytes: 2 * GATHERED_BYTES_MAX, entries: 100 }),
     interceptors: [],
     shutdown: new AbortController().signal,
     log,

@@ -1,6 +1,14 @@
 // What a caller is told when something goes wrong, and what the operator is told. CahErrors cross by a table; anything else
 // is "internal" with nothing of its text, and its story in the log. Also counts calls: it is the outermost layer.
-import { Code, ConnectError, type Interceptor, type StreamRequest, type UnaryRequest } from "@connectrpc/connect"
+import type { DescMethod } from "@bufbuild/protobuf"
+import {
+  Code,
+  ConnectError,
+  createContextKey,
+  type Interceptor,
+  type StreamRequest,
+  type UnaryRequest,
+} from "@connectrpc/connect"
 import { CahError, type ErrorCode } from "../../core/errors.ts"
 import type { Log } from "../../core/ports.ts"
 import type { Metrics } from "../../metrics.ts"
@@ -25,10 +33,14 @@ export function connectErrorOf(thrown: unknown): ConnectError {
   return new ConnectError(error.message, codes[error.code], undefined, undefined, error.cause)
 }
 
+/** Whether answerErrors() has heard of the call, and counts it. */
+export const countedKey = createContextKey(false, { description: "the call is counted" })
+
 /** Turns what handlers throw into what callers may read, and counts. Belongs first among the interceptors. */
 export function answerErrors(parts: ErrorParts): Interceptor {
   return next => async request => {
     const call = new Call(parts, request)
+    request.contextValues.set(countedKey, true)
     try {
       const response = await next(request)
       if (response.stream) return { ...response, message: answered(response.message, call) } as typeof response
@@ -38,6 +50,18 @@ export function answerErrors(parts: ErrorParts): Interceptor {
       throw call.failed(thrown)
     }
   }
+}
+
+/** Counts a call that was refused before any interceptor heard of it: by its head, or by the bytes of its message. */
+export function countRefused(
+  { metrics }: Pick<ErrorParts, "metrics">,
+  method: DescMethod,
+  contentType: string,
+  error: ConnectError,
+): void {
+  const name = `${method.parent.typeName}/${method.name}`
+  const code = Code[error.code].toLowerCase()
+  metrics.rpcRequests.inc({ method: name, protocol: protocolOf(contentType), code })
 }
 
 interface ErrorParts {

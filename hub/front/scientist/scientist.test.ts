@@ -245,9 +245,14 @@ describe("the scientist's service", () => {
       assert.equal((await eve.getUpload({ blob: named })).stored, true)
     })
 
-    it("whose bytes do not match their digest is thrown away and begins anew", async () => {
+    it("S17: whose bytes do not match their digest is its sender's fault, thrown away, and begins anew", async () => {
       const wrong = refOf(Buffer.from("right"))
-      await assert.rejects(ada.upload(pieces(wrong, 0, [Buffer.from("wrong")])), { code: Code.DataLoss })
+      const logged = front.lines.errors.length
+      await assert.rejects(ada.upload(pieces(wrong, 0, [Buffer.from("wrong")])), {
+        code: Code.InvalidArgument,
+        rawMessage: /the bytes sent as sha256:\w+ have the digest/,
+      })
+      assert.equal(front.lines.errors.length, logged)
       const where = await ada.getUpload({ blob: { digest: wrong.digest, sizeBytes: 5n } })
       assert.deepEqual([where.offset, where.stored], [0n, false])
       await ada.upload(pieces(wrong, 0, [Buffer.from("right")]))

@@ -87,7 +87,9 @@ export function uploadMethods(parts: ScientistParts): Pick<Service, "getUpload" 
           throw error
         }
         // Blob first, then its row, then the answer: a row without its blob is impossible.
-        await writer.finish()
+        await writer.finish().catch(thrown => {
+          throw asSent(thrown)
+        })
         await engine.commit([
           { kind: "blob", ...blob },
           { kind: "blobOwner", digest: blob.digest, owner },
@@ -101,6 +103,12 @@ export function uploadMethods(parts: ScientistParts): Pick<Service, "getUpload" 
       }
     },
   }
+}
+
+/** Bytes that are not what their sender said are the sender's, and no loss of ours. */
+function asSent(thrown: unknown): unknown {
+  if (!(thrown instanceof CahError) || thrown.code !== "data_loss") return thrown
+  return new CahError("invalid_argument", thrown.message, { retry: thrown.retry, cause: thrown })
 }
 
 /** The next message, null at the end. A sender that stalls gives the upload up, so that it can be resumed elsewhere. */
