@@ -162,6 +162,10 @@ export const LAUNCH_BACKOFF_S = [60, 600, 3_600, 6 * 3_600, 24 * 3_600] as const
 export const LAUNCH_GOOD_MS = 3_600_000
 /** A launch that its volunteer aborted is not followed by another sooner. */
 export const LAUNCH_ABORTED_BACKOFF_S = 3_600
+/** After one that ended well: it had nothing to do for as long (the launcher's IDLE_MS), and would boot for nothing if at once. */
+export const LAUNCH_IDLE_MS = 10 * 60_000
+/** A computer's clock may be so far off: a wrong time zone at worst. Beyond, deadlines mean nothing to its client. */
+export const CLOCK_OFF_MS = 26 * 3_600_000
 /** How long a launch may go on without the computer calling; moved on with each call when half of it is over. */
 export const LAUNCH_DEADLINE_MS = 30 * 24 * 3_600_000
 /** The enrolment in a launch: a slow line downloads for days, and a computer may be off for a week. */

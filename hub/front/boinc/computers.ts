@@ -17,6 +17,7 @@ import {
 } from "../../core/volunteers.ts"
 import { HOSTS_PER_VOLUNTEER_MAX, LAUNCH_DEADLINE_MS, LAUNCH_ENROLMENT_MS } from "../../limits.ts"
 import { Turns } from "../../turns.ts"
+import { groundFacts } from "./ground.ts"
 import type { HubKey } from "./key.ts"
 import type { AppVersion } from "./release.ts"
 import type { SchedulerRequest } from "./request.ts"
@@ -67,8 +68,10 @@ export class Computers {
   }
 
   /** The record with what the request tells. */
-  heard(row: HostRow, { host, sequence }: SchedulerRequest): HostRow {
-    const { cpid, name, facts } = host
+  heard(row: HostRow, request: SchedulerRequest): HostRow {
+    const { sequence } = request
+    const { cpid, name } = request.host
+    const facts = { ...request.host.facts, ...groundFacts(row.facts, request) }
     return { ...row, cpid, name, facts, sequence, heardAt: this.#parts.clock.wallMs() }
   }
 

@@ -47,6 +47,7 @@ describe("a scheduler request", () => {
         reported: [],
         inProgress: [],
         messages: [],
+        clientNow: 0,
       },
     )
   })
@@ -96,7 +97,7 @@ describe("a scheduler request", () => {
     const more =
       "<msg_from_host>\n<result_name>vm_1_5_0</result_name>\n<time>1</time>\n<variety>vmstatus</variety>\n<vm_state>running</vm_state>\n</msg_from_host>\n"
     assert.deepEqual(parseSchedulerRequest(clientRequest({ more })).messages, [
-      { result: "vm_1_5_0", variety: "vmstatus" },
+      { result: "vm_1_5_0", variety: "vmstatus", ground: null },
     ])
   })
 

@@ -2,6 +2,7 @@
 // send, for its volunteer's eyes and for statistics; nothing is credited by it.
 import { CahError } from "../../core/errors.ts"
 import { BOINC_FACT_CHARACTERS_MAX, BOINC_LIST_MAX, BOINC_STDERR_CHARACTERS } from "../../limits.ts"
+import type { Ground } from "./ground.ts"
 import { type Element, readXml } from "./xml.ts"
 
 export interface ReportedResult {
@@ -32,7 +33,9 @@ export interface SchedulerRequest {
   readonly reported: readonly ReportedResult[]
   /** Names of results that it has and has not reported. */
   readonly inProgress: readonly string[]
-  readonly messages: readonly { readonly result: string; readonly variety: string }[]
+  readonly messages: readonly { readonly result: string; readonly variety: string; readonly ground: Ground | null }[]
+  /** What time it is by the computer's own clock, s; 0: it does not say. */
+  readonly clientNow: number
 }
 
 export interface HostFacts {
@@ -126,7 +129,19 @@ export function parseSchedulerRequest(text: string): SchedulerRequest {
     messages: bounded(root.all("msg_from_host"), "messages").map(each => ({
       result: each.text("result_name"),
       variety: short(each.text("variety")),
+      ground: groundOf(each),
     })),
+    clientNow: root.one("time_stats").number("now"),
+  }
+}
+
+function groundOf(message: Element): Ground | null {
+  const hypervisor = short(message.text("hypervisor"))
+  if (hypervisor === "") return null
+  return {
+    hypervisor,
+    acceleration: short(message.text("acceleration")),
+    why: short(message.text("acceleration_why")),
   }
 }
 

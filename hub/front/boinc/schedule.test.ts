@@ -12,6 +12,7 @@ import {
   LAUNCH_BACKOFF_S,
   LAUNCH_DEADLINE_MS,
   LAUNCH_GOOD_MS,
+  LAUNCH_IDLE_MS,
 } from "../../limits.ts"
 import { clientRequest, type Sent, testRelease } from "./client.suite.ts"
 import { launchIdOf, resultName } from "./launch.ts"
@@ -87,6 +88,8 @@ function decided(sent: Partial<Sent>, known: Partial<Known> = {}): Decision {
     launch: null,
     tally: unused,
     node: null,
+    last: null,
+    hasWork: true,
     release,
     nowMs,
     random: 0,
@@ -232,11 +235,45 @@ describe("a launch", () => {
     assert.equal(ended(202, null).send, null, "that the hub wanted it, only the hub can say")
   })
 
-  it("that ended well is followed by another a minute later, so that nobody can have any number of them", () => {
+  it("V3: that ended for want of work is followed by another once there is some, and not at once", () => {
     const results = [{ name, state: 5, exit: 0 }]
-    const { host, send, messages } = decided({ results }, { launch: launchRow(), tally: enrolled })
-    assert.deepEqual([host.failures, host.notBefore, send], [0, nowMs + LAUNCH_BACKOFF_S[0] * 1_000, null])
-    assert.match(messages[0]?.text ?? "", /has ended; this computer gets another in 60 seconds/)
+    const over = decided({ results, wants: 0 }, { launch: launchRow(), tally: enrolled, hasWork: false })
+    assert.deepEqual([over.host.failures, over.host.notBefore, over.send], [0, nowMs + LAUNCH_IDLE_MS, null])
+    assert.match(texts(over), /has ended, as it had nothing to do; this computer gets another in 10 minutes/)
+    const last = over.launch!
+    assert.equal(last.ending, "finished")
+    const later = { host: { ...over.host, notBefore: nowMs }, last }
+    const none = decided({ wants: 0 }, { ...later, hasWork: false })
+    assert.deepEqual([none.send, none.callAfterS], [null, BOINC_CALL_EVERY_S])
+    assert.match(texts(none), /no work just now.*BOINC asks again in/)
+    // The client asks ever more seldom by itself, having had nothing: what it is called for it need not ask for.
+    assert.equal(decided({ wants: 0 }, later).send?.kind, "new")
+    assert.equal(decided({ wants: 0, refuses: true }, later).send, null)
+  })
+
+  it("V3: is made for a computer that is new here even without work, so that its volunteer sees that it can", () => {
+    assert.equal(decided({}, { hasWork: false }).send?.kind, "new")
+  })
+
+  it("V13: that somebody aborted in BOINC is said to be that, and counts as no failure of the machine", () => {
+    const aborted = decided({ results: [{ name, state: 6, exit: 203 }] }, { launch: launchRow() })
+    assert.equal(aborted.host.failures, 0)
+    assert.match(texts(aborted), /was aborted in BOINC; this computer gets another in 60 minutes/)
+    const later = decided({}, { host: aborted.host, last: aborted.launch })
+    assert.match(texts(later), /was aborted in BOINC/)
+  })
+
+  it("V13: that was stopped on the hub's page has ended well, whichever of the two was quicker", () => {
+    const launch = launchRow({ stopping: "You pressed stop on the hub's page." })
+    for (const [state, exit, ending] of [
+      [5, 0, "finished"],
+      [6, 202, "aborted"],
+    ] as const) {
+      const host = hostRow({ stopped: true })
+      const over = decided({ results: [{ name, state, exit }] }, { host, launch, tally: enrolled })
+      assert.deepEqual([over.launch?.ending, over.host.failures, over.host.notBefore], [ending, 0, nowMs])
+      assert.doesNotMatch(texts(over), /error/)
+    }
   })
 
   it("of another computer, or of nobody, is stopped where it shows up, and acknowledged without being believed", () => {
@@ -342,6 +379,26 @@ describe("a computer that cannot have a launch", () => {
       assert.match(texts(decision), says)
     })
   }
+
+  it("V14: is told that its clock is wrong, instead of getting one task after the other that is late by it", () => {
+    const at = (aheadDays: number) => ({
+      more: `<time_stats><now>${(nowMs + aheadDays * 86_400_000) / 1_000}</now></time_stats>`,
+    })
+    const ahead = decided(at(40))
+    assert.deepEqual([ahead.send, ahead.delayS], [null, BOINC_MEND_DELAY_S])
+    assert.match(texts(ahead), /clock is wrong: it is 960 hours ahead.*timedatectl/)
+    assert.match(texts(decided(at(-40))), /960 hours late/)
+    assert.equal(decided(at(0.9)).send?.kind, "new", "a wrong time zone is borne")
+    const working = decided({ ...at(40), others: [name] }, { launch: launchRow(), tally: enrolled })
+    assert.match(texts(working), /clock is wrong/)
+    assert.deepEqual(working.abort, [])
+  })
+
+  it("V14: whose client gave a task up as late, before it was begun, is told why", () => {
+    const late = decided({ results: [{ name, state: 6, exit: 200 }] }, { launch: launchRow() })
+    assert.match(texts(late), /by this computer's clock its time was over/)
+    assert.equal(late.host.failures, 0)
+  })
 
   it("is told what is wrong with VirtualBox where nothing else would do", () => {
     const onlyBox = {

@@ -9,11 +9,13 @@ import {
   BOINC_MEND_DELAY_S,
   BOINC_NOTHING_DELAY_S,
   BOINC_REQUEST_DELAY_S,
+  CLOCK_OFF_MS,
   HOST_QUIET_MS,
   LAUNCH_ABORTED_BACKOFF_S,
   LAUNCH_BACKOFF_S,
   LAUNCH_DEADLINE_MS,
   LAUNCH_GOOD_MS,
+  LAUNCH_IDLE_MS,
 } from "../../limits.ts"
 import { gigabytes, launchIdOf, resultName, shareOf, versionsFor } from "./launch.ts"
 import type { AppVersion, Release } from "./release.ts"
@@ -22,7 +24,8 @@ import type { ReportedResult, SchedulerRequest } from "./request.ts"
 /** BOINC's numbers for what became of a result. */
 const STATE_SUCCESS = 5
 const STATE_ABORTED = 6
-const SHORTEST_MS = LAUNCH_BACKOFF_S[0] * 1_000
+/** EXIT_UNSTARTED_LATE: the client gave it up, since by its clock it was late already. */
+const EXIT_LATE = 200
 
 export interface Message {
   /** "notice" shows up in front of the volunteer, "low" in the log only. */
@@ -69,6 +72,9 @@ export interface Known {
   readonly tally: LaunchTally
   /** The launch's node as the engine has it. */
   readonly node: { readonly revoked: boolean; readonly isIdle: boolean } | null
+  /** The last one that has ended, and whether any job waits for a node. */
+  readonly last: LaunchRow | null
+  readonly hasWork: boolean
   readonly release: Release | null
   /** Wall time, ms. */
   readonly nowMs: number
@@ -118,7 +124,7 @@ export function decide(request: SchedulerRequest, known: Known): Decision {
     host = paused(host, launch, nowMs)
     launch = { ...launch, ending: "lost", endedAt: nowMs, message: "The computer no longer has it." }
   }
-  return { ...common, launch, ...offer(request, { ...known, host }) }
+  return { ...common, launch, ...offer(request, { ...known, host, last: launch ?? known.last }) }
 }
 
 function nextCallS({ random }: Known): number {
@@ -142,7 +148,7 @@ function goOn(request: SchedulerRequest, known: Known & { launch: LaunchRow }, c
     const messages: Message[] = [{ priority: "low", text: launch.stopping }]
     return { ...base, launch, send: null, abort: [...common.abort, resultName(launch)], messages }
   }
-  const messages = silence(request)
+  const messages = [...clockNotice(request, nowMs), ...silence(request)]
   if (launch.deadlineAt - nowMs > LAUNCH_DEADLINE_MS / 2) return { ...base, launch, send: null, messages }
   return {
     ...base,
@@ -150,6 +156,17 @@ function goOn(request: SchedulerRequest, known: Known & { launch: LaunchRow }, c
     send: { kind: "deadline" },
     messages,
   }
+}
+
+/** Deadlines are told as moments: by a clock that is days ahead every task is late before it is begun. */
+function clockNotice({ clientNow }: SchedulerRequest, nowMs: number): Message[] {
+  const aheadMs = clientNow * 1_000 - nowMs
+  if (clientNow === 0 || Math.abs(aheadMs) < CLOCK_OFF_MS) return []
+  const off = `${inWords(Math.abs(aheadMs) / 1_000)} ${aheadMs > 0 ? "ahead" : "late"}`
+  const text =
+    `This computer's clock is wrong: it is ${off}. BOINC gives up tasks by it, and certificates are judged by it. ` +
+    "Please set date and time right (on Debian and Ubuntu: sudo timedatectl set-ntp true)."
+  return [{ priority: "notice", text }]
 }
 
 /** It asks for more while it has the one launch that a computer gets. */
@@ -177,16 +194,19 @@ function ended(
   const over = { ...launch, ending, exitStatus, message: reported.stderr, endedAt: nowMs }
   // What the hub itself wanted to end is nobody's failure.
   if (launch.stopping !== null) return { host: { ...host, failures: 0, notBefore: nowMs }, launch: over }
-  if (ending === "finished") return { host: { ...host, failures: 0, notBefore: nowMs + SHORTEST_MS }, launch: over }
-  return { host: paused(host, launch, nowMs, ending === "aborted" ? LAUNCH_ABORTED_BACKOFF_S : 0), launch: over }
+  if (ending === "finished") return { host: { ...host, failures: 0, notBefore: nowMs + LAUNCH_IDLE_MS }, launch: over }
+  // A person's wish, or a date that has passed: no failure, and the next hypervisor's turn has not come.
+  if (ending === "aborted")
+    return { host: { ...host, notBefore: nowMs + LAUNCH_ABORTED_BACKOFF_S * 1_000 }, launch: over }
+  return { host: paused(host, launch, nowMs), launch: over }
 }
 
 /** No other launch for a while, longer each time in a row: else a client could have any number of them made. */
-function paused(host: HostRow, launch: LaunchRow, nowMs: number, leastS = 0): HostRow {
+function paused(host: HostRow, launch: LaunchRow, nowMs: number): HostRow {
   const before = nowMs - launch.madeAt >= LAUNCH_GOOD_MS ? 0 : host.failures
   const pauses = LAUNCH_BACKOFF_S
   const growing = pauses[Math.min(before, pauses.length - 1)]!
-  return { ...host, failures: before + 1, notBefore: nowMs + Math.max(growing, leastS) * 1_000 }
+  return { ...host, failures: before + 1, notBefore: nowMs + growing * 1_000 }
 }
 
 // ---- a new launch -----------------------------------------------------------------------------------------------
@@ -194,7 +214,7 @@ function paused(host: HostRow, launch: LaunchRow, nowMs: number, leastS = 0): Ho
 type Offer = Pick<Decision, "host" | "send" | "messages" | "delayS" | "callAfterS">
 
 function offer(request: SchedulerRequest, known: Known): Offer {
-  const { host, release, nowMs } = known
+  const { host, last, hasWork, release, nowMs } = known
   const no = (messages: Message[], rest: Partial<Offer> = {}): Offer => {
     return { host, send: null, messages, delayS: BOINC_REQUEST_DELAY_S, callAfterS: null, ...rest }
   }
@@ -219,16 +239,22 @@ function offer(request: SchedulerRequest, known: Known): Offer {
       "You stopped this computer on the hub's page for volunteers. Press start there when you want it to go on."
     return no([{ priority: "low", text }], { callAfterS: nextCallS(known) })
   }
-  // Of those that failed, the client was asked to call again, and need not ask for work then.
-  if (request.refusesWork || (!request.wantsWork && host.failures === 0)) return no([])
+  if (request.refusesWork) return no([])
+  const clock = clockNotice(request, nowMs)
+  if (clock.length > 0) return no(clock, mend)
+  // A client that was told to call again need not ask for work then: those whose machine failed, and those that had none to do, which
+  // the client takes for a reason to ask ever more seldom.
+  const wasIdle = last?.ending === "finished" && last.stopping === null
+  if (!request.wantsWork && host.failures === 0 && !wasIdle) return no([])
   if (host.notBefore > nowMs) {
     const waitS = Math.ceil((host.notBefore - nowMs) / 1_000)
-    const what =
-      host.failures > 0
-        ? "The last virtual machine here ended with an error"
-        : "The last virtual machine here has ended"
-    const text = `${what}; this computer gets another in ${inWords(waitS)}.`
+    const text = `${whatBecameOf(last, host)}; this computer gets another in ${inWords(waitS)}.`
     return no([{ priority: "low", text }], { callAfterS: waitS + 1 })
+  }
+  if (wasIdle && !hasWork) {
+    const callAfterS = nextCallS(known)
+    const text = `This hub has no work just now: the virtual machine comes back when there is some. BOINC asks again in ${inWords(callAfterS)}.`
+    return no([{ priority: "low", text }], { callAfterS })
   }
   const share = shareOf(request)
   if (share.memoryBytes < release.minMemoryBytes) {
@@ -248,6 +274,15 @@ function offer(request: SchedulerRequest, known: Known): Offer {
   // Where one kind of hypervisor failed, the next may do.
   const version = versions[host.failures % versions.length]!
   return no([], { send: { kind: "new", version }, callAfterS: nextCallS(known) })
+}
+
+function whatBecameOf(last: LaunchRow | null, { failures }: HostRow): string {
+  if (last?.ending === "aborted" && last.exitStatus === EXIT_LATE) {
+    return "BOINC gave up the last virtual machine here, since by this computer's clock its time was over"
+  }
+  if (last?.ending === "aborted" && last.stopping === null) return "The last virtual machine here was aborted in BOINC"
+  if (failures > 0) return "The last virtual machine here ended with an error"
+  return "The last virtual machine here has ended, as it had nothing to do"
 }
 
 function hasKey(theirs: string, ours: string): boolean {

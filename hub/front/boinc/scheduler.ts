@@ -3,7 +3,7 @@
 import type { Accounts } from "../../auth/accounts.ts"
 import { CahError } from "../../core/errors.ts"
 import type { Clock, Engine, Log, StoreReader, Write } from "../../core/ports.ts"
-import { accountOf, type HostId, type HostRow, type VolunteerRow } from "../../core/volunteers.ts"
+import { accountOf, type HostId, type HostRow, type LaunchRow, type VolunteerRow } from "../../core/volunteers.ts"
 import { BOINC_MEND_DELAY_S, BOINC_NOTHING_DELAY_S, LAUNCH_LOG_BYTES_MAX } from "../../limits.ts"
 import type { Computers } from "./computers.ts"
 import type { HubKey } from "./key.ts"
@@ -15,7 +15,7 @@ import { type Decision, decide, hostFor } from "./schedule.ts"
 
 export interface SchedulerParts {
   readonly store: Pick<StoreReader, "volunteers">
-  readonly engine: Pick<Engine, "commit" | "node">
+  readonly engine: Pick<Engine, "commit" | "node" | "health">
   readonly accounts: Accounts
   readonly computers: Computers
   readonly key: HubKey
@@ -70,6 +70,8 @@ async function scheduleFor(
     launch: launchBefore,
     tally,
     node: node === null ? null : { revoked: node.revoked, isIdle: node.held.size === 0 },
+    last: lastEnded(parts, before.id),
+    hasWork: engine.health().counts.queued > 0,
     release,
     nowMs,
     random: Math.random(),
@@ -107,6 +109,10 @@ async function scheduleFor(
     },
     sent,
   )
+}
+
+function lastEnded({ store }: SchedulerParts, host: HostId): LaunchRow | null {
+  return store.volunteers.launchesOf(host, 2).find(launch => launch.endedAt !== null) ?? null
 }
 
 /** It has ended, or its node should hear at once that it shall. */

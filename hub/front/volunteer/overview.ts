@@ -3,6 +3,7 @@ import { creditAt } from "../../core/credit.ts"
 import type { Clock, Engine, StoreReader } from "../../core/ports.ts"
 import { accountOf, type HostRow, type LaunchRow, type VolunteerRow } from "../../core/volunteers.ts"
 import { LAUNCH_READY_MS } from "../../limits.ts"
+import { whySlow } from "../boinc/ground.ts"
 import { inWords } from "../boinc/schedule.ts"
 import { duration } from "../status/words.ts"
 
@@ -16,6 +17,8 @@ export interface Computer {
   readonly host: HostRow
   /** One sentence: what it does now, and for whom. */
   readonly doing: string
+  /** Why its virtual machine is slow, and what its volunteer can do; null: it is not, as far as is known. */
+  readonly slow: string | null
   /** The last words of a virtual machine that failed; "" if none did. */
   readonly said: string
   readonly isStopped: boolean
@@ -60,6 +63,7 @@ function computerOf(parts: OverviewParts, host: HostRow, nowMs: number): Compute
   return {
     host,
     doing: doing(parts, host, { live, last: last ?? null }, nowMs),
+    slow: whySlow(host.facts),
     said: live === null && last?.ending === "failed" ? last.message : "",
     isStopped: host.stopped,
     credit: creditAt(total, nowMs).total,
@@ -80,7 +84,7 @@ function doing(
   if (host.stopped) {
     return live === null
       ? "You stopped it. It does nothing here."
-      : "You stopped it. BOINC puts the virtual machine away in about ten minutes."
+      : "You stopped it. Its virtual machine ends within seconds if it runs just now, else when BOINC next calls."
   }
   if (live === null) return resting(host, last, nowMs)
   const { node: id } = parts.store.volunteers.launchTally(live.id)
@@ -119,6 +123,13 @@ function resting(host: HostRow, last: LaunchRow | null, nowMs: number): string {
   if (last.ending === "failed") {
     const waitS = Math.ceil((host.notBefore - nowMs) / 1_000)
     return `Its virtual machine ended with an error. ${waitS > 0 ? `The next try comes in ${inWords(waitS)}.` : "The next try comes when BOINC calls."}`
+  }
+  const waitS = Math.ceil((host.notBefore - nowMs) / 1_000)
+  if (last.ending === "aborted" && last.stopping === null && waitS > 0) {
+    return `Its virtual machine was aborted in BOINC. The next comes in ${inWords(waitS)}; to have none, press stop here, or "No new tasks" in BOINC.`
+  }
+  if (last.ending === "finished" && last.stopping === null) {
+    return "There was no work for it, so its virtual machine has ended and leaves the computer to you. It comes back when there is some."
   }
   return "It has no work just now: BOINC asks for some when it has room."
 }

@@ -78,7 +78,7 @@ account that you have here. The computer shows up on this page when BOINC has ca
 }
 
 function computerCard(computer: Computer, token: Html): Html {
-  const { host, doing, said, isStopped } = computer
+  const { host, doing, slow, said, isStopped } = computer
   const name = host.name === "" ? `computer ${host.id}` : host.name
   const what = isStopped ? "start" : "stop"
   const button = isStopped
@@ -88,6 +88,7 @@ function computerCard(computer: Computer, token: Html): Html {
 <div class="computer">
 <h2>${name}</h2>
 <p>${doing}</p>
+${slow === null ? null : html`<p>${slow}</p>`}
 ${said === "" ? null : html`<p>This is what it said last:</p><p class="says">${said}</p>`}
 <form method="post" action="/volunteer/${what}">${token}<input type="hidden" name="computer" value="${host.id}">${button}</form>
 <table>

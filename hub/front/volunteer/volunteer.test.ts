@@ -5,6 +5,7 @@ import { order } from "../../core/fixtures.ts"
 import type { NodeId } from "../../core/model.ts"
 import type { HostId, LaunchId, VolunteerId } from "../../core/volunteers.ts"
 import { LAUNCH_READY_MS } from "../../limits.ts"
+import { masterPage } from "../boinc/master.ts"
 import { call, joinFrom, online, projects, textOf } from "../boinc/project.suite.ts"
 import type { Element } from "../boinc/xml.ts"
 import type { TestFront } from "../front.suite.ts"
@@ -233,7 +234,7 @@ describe("the volunteer's page", () => {
       words((await browser.get("/volunteer?said=stopped")).text),
       /Stopped\. What it worked on goes to other computers/,
     )
-    assert.match(words((await browser.get()).text), /You stopped it\. BOINC puts the virtual machine away/)
+    assert.match(words((await browser.get()).text), /You stopped it\. Its virtual machine ends within seconds/)
 
     const abort = await call(front, { key, hostId: 1, sequence: 1, others: [name] })
     assert.equal(abort.one("result_abort").text("name"), name)
@@ -245,6 +246,60 @@ describe("the volunteer's page", () => {
 
     assert.equal((await browser.submit("start", { computer: "1" })).status, 303)
     assert.ok((await call(front, { key, hostId: 1, sequence: 3 })).has("result"))
+  })
+
+  it("V5: says that a machine is emulated, and the command that mends it, until it is not", async () => {
+    const front = await open()
+    const { browser, key } = await loggedIn(front)
+    await call(front, { key })
+    const told = (acceleration: string, why: string) => `<msg_from_host>
+<result_name>vm_1_1_0</result_name>
+<time>1</time>
+<variety>vmstatus</variety>
+<vm_state>running</vm_state>
+<hypervisor>QEMU 7.2.22</hypervisor>
+<acceleration>${acceleration}</acceleration>
+<acceleration_why>${why}</acceleration_why>
+</msg_from_host>`
+    const why = 'the user boinc may not use /dev/kvm: say "sudo usermod -aG kvm boinc"'
+    await call(front, { key, hostId: 1, sequence: 1, more: told("tcg", why) })
+    await call(front, { key, hostId: 1, sequence: 2 })
+    const page = words((await browser.get()).text).replaceAll("&quot;", '"')
+    assert.match(page, /is emulated, and works about ten times slower.*sudo usermod -aG kvm boinc/)
+    await call(front, { key, hostId: 1, sequence: 3, more: told("kvm", "KVM works") })
+    assert.doesNotMatch(words((await browser.get()).text), /emulated/)
+    const first = masterPage("https://hub.example.org/", "Test", "https://hub.example.org/scheduler")
+    assert.match(words(first), /sudo usermod -aG kvm boinc &amp;&amp; sudo systemctl restart boinc-client/)
+  })
+
+  it("V13: says that a stop takes seconds where the machine runs", async () => {
+    const front = await open()
+    const { browser, key } = await loggedIn(front)
+    await working(front, key)
+    await browser.submit("stop", { computer: "1" })
+    assert.match(
+      words((await browser.get()).text),
+      /ends within seconds if it runs just now, else when BOINC next calls/,
+    )
+  })
+
+  it("V13: says of an abort in BOINC what it was", async () => {
+    const front = await open()
+    const { browser, key } = await loggedIn(front)
+    const name = (await call(front, { key })).one("result").text("name")
+    await call(front, { key, hostId: 1, sequence: 1, results: [{ name, state: 6, exit: 203 }] })
+    const page = words((await browser.get()).text)
+    assert.match(page, /was aborted in BOINC\. The next comes in 60 minutes/)
+    assert.doesNotMatch(page, /error/)
+  })
+
+  it("V3: says that a machine ended since there was no work", async () => {
+    const front = await open()
+    const { browser, key } = await loggedIn(front)
+    const name = (await call(front, { key })).one("result").text("name")
+    const reply = await call(front, { key, hostId: 1, sequence: 1, results: [{ name, state: 5, exit: 0 }] })
+    assert.equal(reply.has("result"), false)
+    assert.match(words((await browser.get()).text), /There was no work for it, so its virtual machine has ended/)
   })
 
   it("stops no computer of somebody else's", async () => {
