@@ -395,6 +395,17 @@ export class FakeHub {
         node(id).state = NodeState.REVOKED
         return {}
       },
+      async *backup({ keep }) {
+        const far = { name: "2026-12-01T10-00-00Z", blobs: 2n }
+        yield { ...far, blobsDone: 1n }
+        const made = {
+          path: "/backups/2026-12-01T10-00-00Z",
+          campaigns: 3n,
+          blobBytes: 1_200n,
+          removed: keep === 1 ? ["older"] : [],
+        }
+        yield { ...far, blobsDone: 2n, copiedBlobs: 1n, copiedBytes: 700n, made }
+      },
       listShares: () => ({
         shares: [...this.shares].map(([owner, share]) => ({ owner, share, usedCoreSeconds: 90, slotsNow: 2 })),
       }),

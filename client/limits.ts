@@ -119,3 +119,5 @@ export const GET_ERRORS_SHOWN = 3
 export const TOKEN_MAX_BYTES = 4_096
 /** A configuration or credentials file. */
 export const CONFIG_MAX_BYTES = 256 * 1024
+/** Backups that a number may keep: a daily one for ten years. */
+export const BACKUPS_KEPT_MAX = 3_650

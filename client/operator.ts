@@ -2,6 +2,7 @@
 // nothing; what comes back may hold a secret, which is for the caller to show or to store.
 import { durationFromMs } from "@bufbuild/protobuf/wkt"
 import {
+  type BackupResponse,
   type CreateEnrolmentResponse,
   type CreateTokenResponse,
   OperatorService,
@@ -48,6 +49,11 @@ export class Operator {
 
   async revokeNode(node: string): Promise<void> {
     await this.#rpc.unary(method.revokeNode, { node }, this.#call())
+  }
+
+  /** How far it is, about once a second; the last answer says what was made. Leaving the loop early gives the backup up. Null: all stay. */
+  backup(keep: number | null): AsyncGenerator<BackupResponse, void, undefined> {
+    return this.#rpc.serverStream(method.backup, keep === null ? {} : { keep }, this.#call())
   }
 
   async shares(): Promise<Share[]> {

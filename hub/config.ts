@@ -24,6 +24,8 @@ export interface Config {
   readonly sendmail: string | null
   readonly mailFrom: string
   readonly webhooks: (typeof webhookKinds)[number]
+  /** Where `cah admin backup` writes. Null: backups are refused. */
+  readonly backups: string | null
   /** A directory made by `npm run boinc -- sign`. Null: nothing for volunteers. */
   readonly release: string | null
   /** By which others reach the hub, with a slash at its end. Null: as each caller names it. */
@@ -117,6 +119,12 @@ const options = {
     fallback: "forever",
     value: "DAYS",
     help: "how long campaigns that have ended are kept with their results",
+  },
+  backups: {
+    schema: z.string().min(1, "must name a directory"),
+    fallback: undefined,
+    value: "DIRECTORY",
+    help: "where `cah admin backup` writes, best on another disk; without it none are made",
   },
   sendmail: {
     schema: path,
@@ -239,6 +247,7 @@ function freeze(chosen: ReadonlyMap<Name, Chosen>): Config {
     logLevel: value<Config["logLevel"]>("log-level"),
     diskFloorBytes: value<number>("disk-floor"),
     retentionMs: retention === "forever" ? null : retention * 86_400_000,
+    backups: value<string | undefined>("backups") ?? null,
     sendmail: value<string | undefined>("sendmail") ?? null,
     mailFrom: value<string>("mail-from"),
     webhooks: value<Config["webhooks"]>("webhooks"),
@@ -259,7 +268,9 @@ function readFlags(argv: readonly string[]): Map<string, string | boolean> {
   const flags = new Map<string, string | boolean>()
   for (const token of tokens) {
     if (token.kind === "positional")
-      throw invalid(`unexpected "${token.value}": the hub takes options only; see --help`)
+      throw invalid(
+        `unexpected "${token.value}": the hub takes options, and restore or admin-token before them; see --help`,
+      )
     if (token.kind !== "option") continue
     const option = known[token.name]
     if (option === undefined)

@@ -10,6 +10,7 @@ import { adminTokenPath, ensureAdminToken } from "./auth/admin.ts"
 import { Enrolments } from "./auth/enrolments.ts"
 import { Failures } from "./auth/failures.ts"
 import { Tokens } from "./auth/tokens.ts"
+import { Backups } from "./backup/backups.ts"
 import { checkBlobs, collectGarbage, demandNone } from "./blobs/collect.ts"
 import { Damage } from "./blobs/damage.ts"
 import { openDiskBlobs } from "./blobs/disk.ts"
@@ -32,8 +33,10 @@ import { webhookCarrier } from "./notify/webhook.ts"
 import { observeTick } from "./observe.ts"
 import { openPort } from "./port.ts"
 import { Retention } from "./retention.ts"
-import { openSqliteStore } from "./store/sqlite.ts"
+import { readCopy, takeSnapshot } from "./store/snapshot.ts"
+import { DATABASE, openSqliteStore } from "./store/sqlite.ts"
 import { Traffic } from "./traffic.ts"
+import { Turns } from "./turns.ts"
 import { version } from "./version.ts"
 
 export interface Hub {
@@ -143,7 +146,22 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
     opened.push(() => traffic.stop())
     opened.push(() => links.drain())
     await ensureAdminToken(tokens, config.data)
-    opened.push(collectNowAndThen(store, blobs, engine, log))
+    // What a backup has yet to copy must not be collected meanwhile: one at a time.
+    const upkeep = new Turns()
+    opened.push(collectNowAndThen({ store, blobs, engine, log }, upkeep))
+    const backups = new Backups({
+      directory: config.backups,
+      data: config.data,
+      blobs,
+      openBlobs: directory => openDiskBlobs({ directory, wallMs: clock.wallMs }),
+      snapshot: to => takeSnapshot(join(config.data, DATABASE), to, "reader"),
+      readCopy,
+      wallMs: clock.wallMs,
+      hubVersion: version,
+      log,
+      alone: work => upkeep.take(UPKEEP, work),
+    })
+    opened.push(() => backups.stop())
     opened.push(() => retention.stop())
     opened.push(() => delivery.stop())
     void retention.wake()
@@ -168,6 +186,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       links,
       tokens,
       enrolments,
+      backups,
       failures,
       logins: new Failures(clock, LOGINS_MAX, LOGIN_REFILL_MS),
       signups: new Failures(clock, SIGNUPS_MAX, SIGNUP_REFILL_MS),
@@ -256,8 +275,17 @@ async function announce(directory: string, told: Record<string, unknown>): Promi
   return () => rmSync(path, { force: true })
 }
 
-function collectNowAndThen(store: Store, blobs: BlobStore, engine: HubEngine, log: Log): () => Promise<void> {
-  let round: Promise<void> = Promise.resolve()
+interface CollectParts {
+  readonly store: Store
+  readonly blobs: BlobStore
+  readonly engine: HubEngine
+  readonly log: Log
+}
+
+/** The turn of what reads all blobs, or removes some. */
+const UPKEEP = "blobs"
+
+function collectNowAndThen({ store, blobs, engine, log }: CollectParts, upkeep: Turns): () => Promise<void> {
   const collect = async () => {
     try {
       const collected = await collectGarbage({
@@ -271,9 +299,9 @@ function collectNowAndThen(store: Store, blobs: BlobStore, engine: HubEngine, lo
       log.warn({ error }, "blobs could not be collected this time")
     }
   }
+  let round: Promise<void> = Promise.resolve()
   const interval = setInterval(() => {
-    // Never two rounds at once.
-    round = round.then(collect)
+    round = upkeep.take(UPKEEP, collect)
   }, COLLECT_EVERY_MS)
   return () => {
     clearInterval(interval)

@@ -416,5 +416,7 @@ export const SWEEP_ROWS = 500
 export const BLOB_CAMPAIGNS_LISTED = 10
 /** Between rounds of looking for blobs that nothing names. They are kept a day, so an hour more or less is nothing. */
 export const COLLECT_EVERY_MS = 3_600_000
+/** How often whoever asked for a backup hears how far it is. */
+export const BACKUP_TOLD_EVERY_MS = 1_000
 /** Outputs inline in one answer that lists jobs. With all else of a thousand jobs it stays below gRPC's usual 4 MiB. */
 export const PAGE_INLINE_BYTES_MAX = 1024 * 1024

@@ -128,4 +128,41 @@ describe("cah-hub", () => {
     assert.deepEqual(await version.exit, [0, null])
     assert.match(version.out, /^\d+\.\d+\.\d+\n$/)
   })
+
+  it("O5: makes another admin token when it is stopped, and refuses a directory that is not a hub's", async () => {
+    const args = ["--port", "0", "--data", "locked-out"]
+    const file = join(directory, "locked-out", "admin.token")
+    const first = new Run(...args)
+    await first.says(/--enroll/)
+    const running = new Run("admin-token", "--data", "locked-out")
+    assert.deepEqual(await running.exit, [1, null])
+    assert.match(running.errors, /^cah-hub: another hub \([^)]*\) is using locked-out: /)
+    first.child.kill("SIGTERM")
+    await first.exit
+    rmSync(file)
+    const made = new Run("admin-token", "--data", "locked-out")
+    assert.deepEqual(await made.exit, [0, null])
+    assert.match(made.out, /^An admin token is in locked-out\/admin\.token\. Older ones still hold/)
+    const second = new Run(...args)
+    const [, url = ""] = await second.says(/The hub is at (\S+),/)
+    assert.equal(await whoAmI(url, readFileSync(file, "utf8").trim()), 200)
+    second.child.kill("SIGTERM")
+    await second.exit
+
+    const nothing = new Run("admin-token", "--data", "nowhere")
+    assert.deepEqual(await nothing.exit, [1, null])
+    assert.equal(
+      nothing.errors,
+      "cah-hub: there is no hub's database in nowhere: name its data directory with --data\n",
+    )
+  })
+
+  it("O5: says what a restore lacks", async () => {
+    const without = new Run("restore")
+    const empty = new Run("restore", ".", "--data", "elsewhere")
+    assert.deepEqual(await without.exit, [2, null])
+    assert.match(without.errors, /^cah-hub: restore from where\? cah-hub restore BACKUPS/)
+    assert.deepEqual(await empty.exit, [1, null])
+    assert.match(empty.errors, /^cah-hub: there is no backup in /)
+  })
 })

@@ -1,6 +1,7 @@
 // The hub as a program: reads the configuration, starts the hub, says in words how to use it, and stops at a signal. SIGTERM
 // and SIGINT drain; a second one stops at once, and nothing acknowledged is lost by that either.
 import pino from "pino"
+import { commands } from "./commands.ts"
 import { type Config, readConfig } from "./config.ts"
 import { CahError } from "./core/errors.ts"
 import { type Hub, startHub } from "./hub.ts"
@@ -12,8 +13,16 @@ const WRONG_USAGE = 2
 
 export async function main(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
   try {
+    const [name = "", ...rest] = argv
+    const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+    if (command !== undefined) {
+      const { said, well } = await command.run(rest, process.env, pino({ level: "warn" }, pino.destination(2)))
+      say(said)
+      process.exit(well ? 0 : 1)
+    }
     const asked = readConfig(argv, process.env)
-    if (asked.kind === "help" || asked.kind === "print-config") return say(asked.text)
+    if (asked.kind === "help") return say(`${asked.text}\n${commandsText()}`)
+    if (asked.kind === "print-config") return say(asked.text)
     if (asked.kind === "version") return say(`${version}\n`)
     const { logLevel } = asked.config
     const log = pino({ level: logLevel, serializers: { error: pino.stdSerializers.err } }, pino.destination(2))
@@ -31,6 +40,11 @@ export async function main(argv: readonly string[] = process.argv.slice(2)): Pro
     if (error.code === "internal") process.stderr.write(`${String((error.cause as Error)?.stack ?? error.cause)}\n`)
     process.exit(error.code === "invalid_argument" ? WRONG_USAGE : 1)
   }
+}
+
+function commandsText(): string {
+  const lines = Object.values(commands).map(({ usage, help }) => `  cah-hub ${usage.padEnd(24)} ${help}`)
+  return `Besides, with the hub stopped and with its own options:\n\n${lines.join("\n")}\n`
 }
 
 async function greet(hub: Hub, { release, publicUrl }: Config): Promise<void> {

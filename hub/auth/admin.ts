@@ -9,7 +9,11 @@ export async function ensureAdminToken(
   tokens: Tokens,
   directory: string,
 ): Promise<{ path: string; secret: string } | null> {
-  if (tokens.hasAdmin()) return null
+  return tokens.hasAdmin() ? null : writeAdminToken(tokens, directory)
+}
+
+/** Another one, beside those that there are. */
+export async function writeAdminToken(tokens: Tokens, directory: string): Promise<{ path: string; secret: string }> {
   const { row, secret } = tokens.prepare("admin", ["admin"], null)
   const path = adminTokenPath(directory)
   // The file first. If we die before the row is kept, the next start finds no admin and writes another file; the

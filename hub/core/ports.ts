@@ -322,6 +322,19 @@ export interface BlobStore {
   freeBytes(): Promise<number>
 }
 
+/** A database in one file, as it stood at one moment, whichever version of the hub it was made by: what backups are made of. */
+export interface DatabaseCopy {
+  readonly hubId: string
+  /** The database's version. */
+  readonly schema: number
+  readonly campaigns: number
+  readonly blobCount: number
+  /** By digest. */
+  blobs(): Iterable<BlobRef>
+  has(digest: Digest): boolean
+  close(): void
+}
+
 // ---- the engine, as fronts and links see it -------------------------------------------------------------------
 
 export interface Clock {

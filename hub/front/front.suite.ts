@@ -1,5 +1,6 @@
 // For tests of the fronts: the real engine, port and interceptors over stores in memory, and one node that does what the
 // test says. Nothing else imports this.
+import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -13,6 +14,7 @@ import { Accounts } from "../auth/accounts.ts"
 import { Enrolments } from "../auth/enrolments.ts"
 import { Failures } from "../auth/failures.ts"
 import { Tokens } from "../auth/tokens.ts"
+import { Backups } from "../backup/backups.ts"
 import { MemoryBlobStore } from "../blobs/memory.ts"
 import type { AttemptName } from "../core/effects.ts"
 import type { ReportPhase } from "../core/events.ts"
@@ -224,6 +226,18 @@ export async function openFront(
     links: node,
     tokens,
     enrolments,
+    backups: new Backups({
+      directory: null,
+      data: directory,
+      blobs,
+      openBlobs: async () => blobs,
+      snapshot: async () => {},
+      readCopy: () => assert.fail("nothing was copied"),
+      wallMs: clock.wallMs,
+      hubVersion: "1",
+      log,
+      alone: work => work(),
+    }),
     failures,
     logins: failures,
     signups: failures,

@@ -9,8 +9,8 @@ import { SQLITE_BUSY_MS, SQLITE_CACHE_KIB, WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES 
 
 export type Db = Sqlite.Database
 
-/** The only thread that writes; those that read; and the lock that keeps a second hub out. */
-export type DbRole = "writer" | "reader" | "lock"
+/** The only thread that writes; those that read; those that read a copy, which no hub has open; and the lock that keeps a second hub out. */
+export type DbRole = "writer" | "reader" | "copy" | "lock"
 
 /** How many handles this thread has open, by file. The writer's thread counts its own. */
 const open = new Map<string, number>()
@@ -52,15 +52,15 @@ export function openDb(file: string, role: DbRole): Db {
   let db: Db
   try {
     db = new Database(file, {
-      readonly: role === "reader",
-      fileMustExist: role === "reader",
+      readonly: role === "reader" || role === "copy",
+      fileMustExist: role === "reader" || role === "copy",
       timeout: role === "lock" ? 0 : SQLITE_BUSY_MS,
     })
   } catch (cause) {
     throw new CahError("failed_precondition", `the database ${file} cannot be opened: ${messageOf(cause)}`, { cause })
   }
   open.set(file, openHandles(file) + 1)
-  if (role === "lock") return db
+  if (role === "lock" || role === "copy") return db
   try {
     if (role === "writer") setUpWriter(db)
     demand(db, "journal_mode", "wal")

@@ -1,7 +1,7 @@
 // The store on SQLite: questions on this thread's read-only handle, changes sent to the writer's thread. Two handles and
 // a lock, whatever the number of agents. It keeps the order of batches and says "done" for none that COMMIT has not
 // returned for; what they mean is the core's business.
-import { statSync } from "node:fs"
+import { existsSync, statSync } from "node:fs"
 import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
@@ -13,23 +13,32 @@ import { closeDb, type Db, messageOf, openDb, openHandles } from "./open.ts"
 import { SqliteReader } from "./reader.ts"
 import type { Answer, Failure, Request, WriterSettings } from "./writer.ts"
 
+/** The database's file, in the data directory. */
+export const DATABASE = "hub.db"
+
 export interface SqliteStoreOptions {
   /** Made if it is not there. Holds hub.db, its WAL, hub.lock and hub.pid. */
   readonly directory: string
   /** Wall time in ms, for rows that the store itself stamps. */
   readonly wallMs: () => number
+  /** False: a directory without a database is refused. */
+  readonly create?: boolean
   /** Other bounds than those of limits.ts, in tests. */
   readonly journal?: JournalLimits
 }
 
 /** CahError failed_precondition when another hub holds the directory, or the database is newer than this hub. */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteStore> {
+  if (options.create === false && !existsSync(join(options.directory, DATABASE))) {
+    const message = `there is no hub's database in ${options.directory}: name its data directory with --data`
+    throw new CahError("failed_precondition", message)
+  }
   await mkdir(options.directory, { recursive: true, mode: 0o700 }).catch(cause => {
     const message = `the data directory ${options.directory} cannot be made: ${messageOf(cause)}`
     throw new CahError("failed_precondition", message, { cause })
   })
   const lock = lockDirectory(options.directory)
-  const file = join(options.directory, "hub.db")
+  const file = join(options.directory, DATABASE)
   const writer = new Writer(file)
   try {
     await writer.ask({ kind: "open", wallMs: options.wallMs(), probe: false })

@@ -8,6 +8,7 @@ import type { Enrolments } from "../../auth/enrolments.ts"
 import { callerKey } from "../../auth/interceptor.ts"
 import type { Tokens } from "../../auth/tokens.ts"
 import { scopeNames, scopesByName } from "../../auth/words.ts"
+import type { Backup, Backups, Progress } from "../../backup/backups.ts"
 import { CahError } from "../../core/errors.ts"
 import type { NodeId } from "../../core/model.ts"
 import type { Engine, Log, ScopeName, TokenRow } from "../../core/ports.ts"
@@ -17,6 +18,7 @@ export interface OperatorParts {
   readonly engine: Engine
   readonly tokens: Tokens
   readonly enrolments: Enrolments
+  readonly backups: Backups
   /** Each change is logged with who made it. */
   readonly log: Log
 }
@@ -25,6 +27,7 @@ export function operatorService({
   engine,
   tokens,
   enrolments,
+  backups,
   log,
 }: OperatorParts): ServiceImpl<typeof OperatorService> {
   function checkNode(id: string): NodeId {
@@ -74,6 +77,11 @@ export function operatorService({
         })),
       }
     },
+    async *backup({ keep }, context) {
+      if (keep === 0) throw new CahError("invalid_argument", "keep is 0: the backup itself would not stay; at least 1")
+      log.info({ by: context.values.get(callerKey)?.principal, keep }, "backup asked for")
+      for await (const step of backups.make(keep ?? null, context.signal)) yield wireBackup(step)
+    },
     async drainNode({ node, drained }, context) {
       await engine.drainNode(checkNode(node), drained)
       log.info({ by: context.values.get(callerKey)?.principal, node, drained }, "node drained")
@@ -83,6 +91,25 @@ export function operatorService({
       await engine.revokeNode(checkNode(node))
       log.info({ by: context.values.get(callerKey)?.principal, node }, "node revoked")
       return {}
+    },
+  }
+}
+
+function wireBackup(step: Progress | Backup) {
+  const { name, copiedBlobs, copiedBytes, blobs } = step
+  const far = { name, blobs: BigInt(blobs), copiedBlobs: BigInt(copiedBlobs), copiedBytes: BigInt(copiedBytes) }
+  if ("blobsDone" in step) return { ...far, blobsDone: BigInt(step.blobsDone) }
+  const { path, madeAt, campaigns, blobBytes, lostBlobs, removed } = step
+  return {
+    ...far,
+    blobsDone: far.blobs,
+    made: {
+      path,
+      madeAt: timestampFromMs(Date.parse(madeAt)),
+      campaigns: BigInt(campaigns),
+      blobBytes: BigInt(blobBytes),
+      lostBlobs: [...lostBlobs],
+      removed: [...removed],
     },
   }
 }

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cah/v1/operator.proto.
  */
 export const file_cah_v1_operator: GenFile = /*@__PURE__*/
-  fileDesc("ChVjYWgvdjEvb3BlcmF0b3IucHJvdG8SBmNhaC52MSKHAgoFVG9rZW4SCgoCaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEh0KBnNjb3BlcxgDIAMoDjINLmNhaC52MS5TY29wZRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXZva2VkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInMKEkNyZWF0ZVRva2VuUmVxdWVzdBIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEisKCGxpZmV0aW1lGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkMKE0NyZWF0ZVRva2VuUmVzcG9uc2USHAoFdG9rZW4YASABKAsyDS5jYWgudjEuVG9rZW4SDgoGc2VjcmV0GAIgASgJIhMKEUxpc3RUb2tlbnNSZXF1ZXN0IjMKEkxpc3RUb2tlbnNSZXNwb25zZRIdCgZ0b2tlbnMYASADKAsyDS5jYWgudjEuVG9rZW4iIAoSUmV2b2tlVG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIhUKE1Jldm9rZVRva2VuUmVzcG9uc2UiZAoWQ3JlYXRlRW5yb2xtZW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEgwKBHVzZXMYAiABKA0SKwoIbGlmZXRpbWUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWQoXQ3JlYXRlRW5yb2xtZW50UmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjEKEERyYWluTm9kZVJlcXVlc3QSDAoEbm9kZRgBIAEoCRIPCgdkcmFpbmVkGAIgASgIIhMKEURyYWluTm9kZVJlc3BvbnNlIiEKEVJldm9rZU5vZGVSZXF1ZXN0EgwKBG5vZGUYASABKAkiFAoSUmV2b2tlTm9kZVJlc3BvbnNlIi8KD1NldFNoYXJlUmVxdWVzdBINCgVvd25lchgBIAEoCRINCgVzaGFyZRgCIAEoASISChBTZXRTaGFyZVJlc3BvbnNlIhMKEUxpc3RTaGFyZXNSZXF1ZXN0IjMKEkxpc3RTaGFyZXNSZXNwb25zZRIdCgZzaGFyZXMYASADKAsyDS5jYWgudjEuU2hhcmUiewoFU2hhcmUSDQoFb3duZXIYASABKAkSDQoFc2hhcmUYAiABKAESGQoRdXNlZF9jb3JlX3NlY29uZHMYAyABKAESEQoJc2xvdHNfbm93GAQgASgNEiYKCHByb2plY3RzGAUgAygLMhQuY2FoLnYxLlByb2plY3RVc2FnZSI6CgxQcm9qZWN0VXNhZ2USDwoHcHJvamVjdBgBIAEoCRIZChF1c2VkX2NvcmVfc2Vjb25kcxgCIAEoATL7BAoPT3BlcmF0b3JTZXJ2aWNlEkwKC0NyZWF0ZVRva2VuEhouY2FoLnYxLkNyZWF0ZVRva2VuUmVxdWVzdBobLmNhaC52MS5DcmVhdGVUb2tlblJlc3BvbnNlIgSItRgEEkwKCkxpc3RUb2tlbnMSGS5jYWgudjEuTGlzdFRva2Vuc1JlcXVlc3QaGi5jYWgudjEuTGlzdFRva2Vuc1Jlc3BvbnNlIgeQAgGItRgEEkwKC1Jldm9rZVRva2VuEhouY2FoLnYxLlJldm9rZVRva2VuUmVxdWVzdBobLmNhaC52MS5SZXZva2VUb2tlblJlc3BvbnNlIgSItRgEElgKD0NyZWF0ZUVucm9sbWVudBIeLmNhaC52MS5DcmVhdGVFbnJvbG1lbnRSZXF1ZXN0Gh8uY2FoLnYxLkNyZWF0ZUVucm9sbWVudFJlc3BvbnNlIgSItRgEEkYKCURyYWluTm9kZRIYLmNhaC52MS5EcmFpbk5vZGVSZXF1ZXN0GhkuY2FoLnYxLkRyYWluTm9kZVJlc3BvbnNlIgSItRgEEkMKCFNldFNoYXJlEhcuY2FoLnYxLlNldFNoYXJlUmVxdWVzdBoYLmNhaC52MS5TZXRTaGFyZVJlc3BvbnNlIgSItRgEEkwKCkxpc3RTaGFyZXMSGS5jYWgudjEuTGlzdFNoYXJlc1JlcXVlc3QaGi5jYWgudjEuTGlzdFNoYXJlc1Jlc3BvbnNlIgeQAgGItRgEEkkKClJldm9rZU5vZGUSGS5jYWgudjEuUmV2b2tlTm9kZVJlcXVlc3QaGi5jYWgudjEuUmV2b2tlTm9kZVJlc3BvbnNlIgSItRgEYgZwcm90bzM", [file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChVjYWgvdjEvb3BlcmF0b3IucHJvdG8SBmNhaC52MSKHAgoFVG9rZW4SCgoCaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEh0KBnNjb3BlcxgDIAMoDjINLmNhaC52MS5TY29wZRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXZva2VkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInMKEkNyZWF0ZVRva2VuUmVxdWVzdBIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEisKCGxpZmV0aW1lGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkMKE0NyZWF0ZVRva2VuUmVzcG9uc2USHAoFdG9rZW4YASABKAsyDS5jYWgudjEuVG9rZW4SDgoGc2VjcmV0GAIgASgJIhMKEUxpc3RUb2tlbnNSZXF1ZXN0IjMKEkxpc3RUb2tlbnNSZXNwb25zZRIdCgZ0b2tlbnMYASADKAsyDS5jYWgudjEuVG9rZW4iIAoSUmV2b2tlVG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIhUKE1Jldm9rZVRva2VuUmVzcG9uc2UiZAoWQ3JlYXRlRW5yb2xtZW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEgwKBHVzZXMYAiABKA0SKwoIbGlmZXRpbWUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWQoXQ3JlYXRlRW5yb2xtZW50UmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjEKEERyYWluTm9kZVJlcXVlc3QSDAoEbm9kZRgBIAEoCRIPCgdkcmFpbmVkGAIgASgIIhMKEURyYWluTm9kZVJlc3BvbnNlIiEKEVJldm9rZU5vZGVSZXF1ZXN0EgwKBG5vZGUYASABKAkiFAoSUmV2b2tlTm9kZVJlc3BvbnNlIi8KD1NldFNoYXJlUmVxdWVzdBINCgVvd25lchgBIAEoCRINCgVzaGFyZRgCIAEoASISChBTZXRTaGFyZVJlc3BvbnNlIhMKEUxpc3RTaGFyZXNSZXF1ZXN0IjMKEkxpc3RTaGFyZXNSZXNwb25zZRIdCgZzaGFyZXMYASADKAsyDS5jYWgudjEuU2hhcmUiewoFU2hhcmUSDQoFb3duZXIYASABKAkSDQoFc2hhcmUYAiABKAESGQoRdXNlZF9jb3JlX3NlY29uZHMYAyABKAESEQoJc2xvdHNfbm93GAQgASgNEiYKCHByb2plY3RzGAUgAygLMhQuY2FoLnYxLlByb2plY3RVc2FnZSI6CgxQcm9qZWN0VXNhZ2USDwoHcHJvamVjdBgBIAEoCRIZChF1c2VkX2NvcmVfc2Vjb25kcxgCIAEoASIrCg1CYWNrdXBSZXF1ZXN0EhEKBGtlZXAYASABKA1IAIgBAUIHCgVfa2VlcCKPAQoOQmFja3VwUmVzcG9uc2USDAoEbmFtZRgBIAEoCRISCgpibG9ic19kb25lGAIgASgEEg0KBWJsb2JzGAMgASgEEhQKDGNvcGllZF9ibG9icxgEIAEoBBIUCgxjb3BpZWRfYnl0ZXMYBSABKAQSIAoEbWFkZRgGIAEoCzISLmNhaC52MS5CYWNrdXBNYWRlIpMBCgpCYWNrdXBNYWRlEgwKBHBhdGgYASABKAkSKwoHbWFkZV9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJY2FtcGFpZ25zGAMgASgEEhIKCmJsb2JfYnl0ZXMYBCABKAQSEgoKbG9zdF9ibG9icxgFIAMoCRIPCgdyZW1vdmVkGAYgAygJMrwFCg9PcGVyYXRvclNlcnZpY2USTAoLQ3JlYXRlVG9rZW4SGi5jYWgudjEuQ3JlYXRlVG9rZW5SZXF1ZXN0GhsuY2FoLnYxLkNyZWF0ZVRva2VuUmVzcG9uc2UiBIi1GAQSTAoKTGlzdFRva2VucxIZLmNhaC52MS5MaXN0VG9rZW5zUmVxdWVzdBoaLmNhaC52MS5MaXN0VG9rZW5zUmVzcG9uc2UiB5ACAYi1GAQSTAoLUmV2b2tlVG9rZW4SGi5jYWgudjEuUmV2b2tlVG9rZW5SZXF1ZXN0GhsuY2FoLnYxLlJldm9rZVRva2VuUmVzcG9uc2UiBIi1GAQSWAoPQ3JlYXRlRW5yb2xtZW50Eh4uY2FoLnYxLkNyZWF0ZUVucm9sbWVudFJlcXVlc3QaHy5jYWgudjEuQ3JlYXRlRW5yb2xtZW50UmVzcG9uc2UiBIi1GAQSRgoJRHJhaW5Ob2RlEhguY2FoLnYxLkRyYWluTm9kZVJlcXVlc3QaGS5jYWgudjEuRHJhaW5Ob2RlUmVzcG9uc2UiBIi1GAQSQwoIU2V0U2hhcmUSFy5jYWgudjEuU2V0U2hhcmVSZXF1ZXN0GhguY2FoLnYxLlNldFNoYXJlUmVzcG9uc2UiBIi1GAQSTAoKTGlzdFNoYXJlcxIZLmNhaC52MS5MaXN0U2hhcmVzUmVxdWVzdBoaLmNhaC52MS5MaXN0U2hhcmVzUmVzcG9uc2UiB5ACAYi1GAQSPwoGQmFja3VwEhUuY2FoLnYxLkJhY2t1cFJlcXVlc3QaFi5jYWgudjEuQmFja3VwUmVzcG9uc2UiBIi1GAQwARJJCgpSZXZva2VOb2RlEhkuY2FoLnYxLlJldm9rZU5vZGVSZXF1ZXN0GhouY2FoLnYxLlJldm9rZU5vZGVSZXNwb25zZSIEiLUYBGIGcHJvdG8z", [file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message cah.v1.Token
@@ -429,6 +429,123 @@ export const ProjectUsageSchema: GenMessage<ProjectUsage> = /*@__PURE__*/
   messageDesc(file_cah_v1_operator, 18);
 
 /**
+ * @generated from message cah.v1.BackupRequest
+ */
+export type BackupRequest = Message<"cah.v1.BackupRequest"> & {
+  /**
+   * So many backups stay, the newest; older ones are removed when this one is made. Unset: all stay.
+   *
+   * @generated from field: optional uint32 keep = 1;
+   */
+  keep?: number | undefined;
+};
+
+/**
+ * Describes the message cah.v1.BackupRequest.
+ * Use `create(BackupRequestSchema)` to create a new message.
+ */
+export const BackupRequestSchema: GenMessage<BackupRequest> = /*@__PURE__*/
+  messageDesc(file_cah_v1_operator, 19);
+
+/**
+ * @generated from message cah.v1.BackupResponse
+ */
+export type BackupResponse = Message<"cah.v1.BackupResponse"> & {
+  /**
+   * As 2026-12-01T11-56-37Z.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: uint64 blobs_done = 2;
+   */
+  blobsDone: bigint;
+
+  /**
+   * @generated from field: uint64 blobs = 3;
+   */
+  blobs: bigint;
+
+  /**
+   * What earlier backups did not have.
+   *
+   * @generated from field: uint64 copied_blobs = 4;
+   */
+  copiedBlobs: bigint;
+
+  /**
+   * @generated from field: uint64 copied_bytes = 5;
+   */
+  copiedBytes: bigint;
+
+  /**
+   * In the last message only.
+   *
+   * @generated from field: cah.v1.BackupMade made = 6;
+   */
+  made?: BackupMade | undefined;
+};
+
+/**
+ * Describes the message cah.v1.BackupResponse.
+ * Use `create(BackupResponseSchema)` to create a new message.
+ */
+export const BackupResponseSchema: GenMessage<BackupResponse> = /*@__PURE__*/
+  messageDesc(file_cah_v1_operator, 20);
+
+/**
+ * @generated from message cah.v1.BackupMade
+ */
+export type BackupMade = Message<"cah.v1.BackupMade"> & {
+  /**
+   * On the hub's machine.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp made_at = 2;
+   */
+  madeAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint64 campaigns = 3;
+   */
+  campaigns: bigint;
+
+  /**
+   * All that it holds, with what earlier backups had.
+   *
+   * @generated from field: uint64 blob_bytes = 4;
+   */
+  blobBytes: bigint;
+
+  /**
+   * Digests of blobs that the hub itself has lost or has damaged: they are in no backup made now.
+   *
+   * @generated from field: repeated string lost_blobs = 5;
+   */
+  lostBlobs: string[];
+
+  /**
+   * Names of older backups.
+   *
+   * @generated from field: repeated string removed = 6;
+   */
+  removed: string[];
+};
+
+/**
+ * Describes the message cah.v1.BackupMade.
+ * Use `create(BackupMadeSchema)` to create a new message.
+ */
+export const BackupMadeSchema: GenMessage<BackupMade> = /*@__PURE__*/
+  messageDesc(file_cah_v1_operator, 21);
+
+/**
  * @generated from service cah.v1.OperatorService
  */
 export const OperatorService: GenService<{
@@ -497,6 +614,17 @@ export const OperatorService: GenService<{
     methodKind: "unary";
     input: typeof ListSharesRequestSchema;
     output: typeof ListSharesResponseSchema;
+  },
+  /**
+   * Copies the database, and the blobs that no earlier backup has, to where the hub's --backups says, while the hub works. Tells how far
+   * it is about once a second; the last message says what was made. One at a time.
+   *
+   * @generated from rpc cah.v1.OperatorService.Backup
+   */
+  backup: {
+    methodKind: "server_streaming";
+    input: typeof BackupRequestSchema;
+    output: typeof BackupResponseSchema;
   },
   /**
    * For good: its link is closed and its key never accepted again.
