@@ -56,6 +56,7 @@ const operator: Record<keyof typeof OperatorService.method, Bound> = {
   listTokens: small,
   revokeToken: small,
   createEnrolment: small,
+  backup: small,
   drainNode: small,
   setShare: small,
   listShares: small,
