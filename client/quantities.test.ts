@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { parseCount, parseDuration, parseSize, showBytes, showDuration } from "./quantities.ts"
+import { ClientError } from "./errors.ts"
+import { parseCount, parseDuration, parseSize, showBytes, showDuration, showTime } from "./quantities.ts"
 
 test("durations are taken as people write them", () => {
   const cases: [string, number][] = [
@@ -10,7 +11,7 @@ test("durations are taken as people write them", () => {
     ["2d", 172_800],
     ["1.5h", 5400],
     ["02:30:00", 9000],
-    ["45:00", 2700],
+    ["0:45:00", 2700],
     ["10min", 600],
     ["100:00:00", 360_000],
   ]
@@ -21,6 +22,30 @@ test("what is no duration is refused and named", () => {
   for (const text of ["", "90", "1x", "h", "0s", "-5s", "1:60:00", "1h 15", "1e3s", "00:00:00"]) {
     assert.throws(() => parseDuration(text, "--walltime"), /--walltime/, text)
   }
+})
+
+test("F3: a span that two tools read differently is refused with both readings", () => {
+  const refused = (text: string) => {
+    try {
+      parseDuration(text, "--walltime")
+    } catch (thrown) {
+      if (thrown instanceof ClientError) return `${thrown.message} ${thrown.hint}`
+    }
+    return ""
+  }
+  assert.match(
+    refused("1:30"),
+    /"1:30" is 1h 30m to oarsub and 1m 30s to sbatch\. Write 1h 30m or 1m 30s; or all three parts, 1:30:00 or 0:1:30/,
+  )
+  assert.match(refused("0:45"), /"0:45" is 45m to oarsub and 45s to sbatch/)
+  assert.match(refused("18:00"), /18h to oarsub and 18m to sbatch/)
+  assert.match(refused("90"), /90 of what\? Write 90s, 90m or 90h/)
+})
+
+test("F3: a moment is shown in local time with its zone", () => {
+  const at = new Date(2026, 10, 30, 18, 0, 5).getTime()
+  assert.match(showTime(at), /^2026-11-30 18:00:05(Z|[+-]\d\d:\d\d)$/)
+  assert.equal(Date.parse(showTime(at).replace(" ", "T")), at)
 })
 
 test("sizes are powers of 1024 unless they say B", () => {

@@ -1,7 +1,7 @@
 // The words that people read for the states of the wire, and the sums over a campaign's counts.
 // One table per enum; a state that a newer hub may send is shown as "?" rather than refused.
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt"
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt"
 import {
   type Campaign,
   type NeedsSchema,
@@ -11,7 +11,7 @@ import {
   type ReservationSchema,
 } from "../proto/gen/cah/v1/job_pb.ts"
 import { Scope } from "../proto/gen/cah/v1/scope_pb.ts"
-import { plural, showBytes } from "./quantities.ts"
+import { plural, showBytes, showTime } from "./quantities.ts"
 
 export const phaseWords: Readonly<Record<number, string>> = {
   [Phase.QUEUED]: "queued",
@@ -46,13 +46,9 @@ export const scopeWords: Readonly<Record<number, string>> = {
   [Scope.ADMIN]: "admin",
 }
 
-/** "2026-11-22 10:02:03Z": the same for everybody who reads it. */
+/** In local time with its zone; programs read UTC in the JSON. */
 export function showMoment(at: Timestamp | undefined): string {
-  if (at === undefined) return ""
-  return timestampDate(at)
-    .toISOString()
-    .replace("T", " ")
-    .replace(/\.\d+Z$/, "Z")
+  return at === undefined ? "" : showTime(timestampMs(at))
 }
 
 /** "4 slots, 8.6 GB of memory". */
@@ -64,7 +60,7 @@ export function needsInWords(needs: MessageInitShape<typeof NeedsSchema> | undef
   return parts.join(", ")
 }
 
-/** "2026-11-30 18:00:00Z to 2026-11-30 20:00:00Z". */
+/** "2026-11-30 18:00:00+01:00 to 2026-11-30 20:00:00+01:00". */
 export function reservationInWords(reservation: MessageInitShape<typeof ReservationSchema> | undefined): string {
   const { start, end } = (reservation ?? {}) as { start?: Timestamp; end?: Timestamp }
   return end === undefined ? showMoment(start) : `${showMoment(start)} to ${showMoment(end)}`

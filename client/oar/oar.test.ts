@@ -32,7 +32,7 @@ describe("under the names of OAR", () => {
 
   test("oarsub answers with the job's number, and for an array with all of them and the array's", async () => {
     const one = await oar("oarsub -l /nodes=1/core=4,walltime=2:00:00 ./prog")
-    assert.deepEqual([one.code, one.stdout, one.stderr], [0, `OAR_JOB_ID=${newest()}\n`, ""])
+    assert.deepEqual([one.code, one.stdout, one.stderr], [0, `OAR_JOB_ID=${newest()}\n`, "Walltime 2h.\n"])
     assert.deepEqual([specOf(newest())?.needs?.slots, specOf(newest())?.walltime?.seconds], [4, 7200n])
     const array = await oar("oarsub --array 3 -n test ./prog")
     const id = newest()
@@ -43,7 +43,7 @@ describe("under the names of OAR", () => {
   test("oarsub passes moldable needs, properties, dependencies, holds and retries on", async () => {
     const flags = "-l /nodes=1/core=8,walltime=1 -l core=1,walltime=8 -a 1 --after-ok 2 --hold -t desktop_computing"
     const done = await oar(`oarsub ${flags} --retries 3 --retry-exit 99,75 -q default -p`, "mem > 64", "./prog")
-    assert.equal(done.stderr, "")
+    assert.equal(done.stderr, "Walltime 1h, or else 8h.\n")
     const spec = specOf(newest())
     assert.deepEqual(
       [

@@ -5,7 +5,7 @@ import { stringify } from "yaml"
 import { defineSubmission, submission } from "../commands/sub.ts"
 import type { Context } from "../context.ts"
 import { ClientError } from "../errors.ts"
-import { type Announce, announce, okInWords } from "../submit/announce.ts"
+import { type Announce, announce, noteTimes, okInWords } from "../submit/announce.ts"
 import type { Verb } from "../verb.ts"
 import { oarId } from "./words.ts"
 
@@ -55,6 +55,7 @@ const answer: Announce = async (context, done, waits) => {
     await output.lines(`${WAITING}\n# Reservation valid --> OK`)
     output.note(okInWords(submitted))
   }
+  noteTimes(context, done)
 }
 
 const inJson: Announce = async (context, done) => {

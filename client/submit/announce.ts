@@ -5,6 +5,7 @@ import type { Context } from "../context.ts"
 import { plural } from "../quantities.ts"
 import { expectationInWords } from "./expectation.ts"
 import type { Submitted } from "./submit.ts"
+import { timesInWords } from "./timewords.ts"
 
 /** How a submission is told: `cah sub` and `oarsub` differ in nothing else. */
 export type Announce = (context: Context, done: readonly Submitted[], waits: boolean) => Promise<void>
@@ -42,8 +43,22 @@ export async function announce(context: Context, done: readonly Submitted[], wai
       quiet: () => plain.map(one => one.campaign).join("\n"),
     })
   }
+  noteTimes(context, done)
   const ids = answers.map(({ campaign }) => campaign).join(",")
   const held = done.filter(({ order }) => order.draft.spec.hold === true).map(({ answer }) => answer.campaign)
   if (held.length > 0) output.note(`Held until you say: cah resume ${held.join(",")}`)
   if (!waits) output.note(`Wait for it: cah wait ${ids}    fetch its results: cah get ${answers.at(-1)?.campaign}`)
+}
+
+/** What the typed times were taken for, so that a misread one is seen before it kills or cancels anything. */
+export function noteTimes(context: Context, done: readonly Submitted[]): void {
+  const names = new Map<string, string[]>()
+  for (const { order } of done) {
+    const times = timesInWords(order.draft.spec, Date.now())
+    if (times !== "") names.set(times, [...(names.get(times) ?? []), order.name ?? ""])
+  }
+  for (const [times, jobs] of names) {
+    const whose = names.size === 1 || jobs.includes("") ? "" : ` (${jobs.join(", ")})`
+    context.output.note(`${times}${whose}.`)
+  }
 }

@@ -130,7 +130,7 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
     parseReservation(text),
   )
   add(order, "--priority <n>", "higher goes first among your own (0)", text => signed(text, "--priority", PRIORITY_MAX))
-  add(order, "--deadline <when>", '2d, or "2026-11-30 18:00"; then it is cancelled', text => parseDeadline(text))
+  add(order, "--deadline <when>", '18:00, "2026-11-30 18:00", 2d; then it is cancelled', text => parseDeadline(text))
 
   add(order, "--retries <n>", "try a job that failed n times more (0)", text =>
     parseCount(text, "--retries", 0, RETRIES_MAX),

@@ -8,6 +8,7 @@ import { create } from "@bufbuild/protobuf"
 import { status as Status } from "@grpc/grpc-js"
 import { NodeSchema, Outcome } from "../../proto/gen/cah/v1/job_pb.ts"
 import { FakeHub } from "../fakehub.ts"
+import { showTime } from "../quantities.ts"
 import { inside, type Place, place } from "../spawning.ts"
 
 describe("cah sub", () => {
@@ -256,6 +257,45 @@ describe("cah sub", () => {
       assert.equal(hub.calls.filter(call => call === "submit").length, calls)
     })
   }
+
+  test("F3: one grammar of times in flags, job files, directives and OAR's verbs, and what it was taken for is said", async () => {
+    const [calls, campaigns] = [hub.calls.length, hub.campaigns.size]
+    const job = (text: string, name: string) => ["-f", write(name, `command: [a, b]\n${text}\n`)]
+    for (const args of [
+      ["--walltime", "1:30", "true"],
+      ["-l", "core=1,walltime=1:30", "true"],
+      job("walltime: 1:30", "a.yaml"),
+      job("resource: [walltime=1:30]", "b.yaml"),
+      ["-S", write("a.sh", "#CAH --walltime 1:30\ntrue\n")],
+      ["-S", write("b.sh", "#OAR -l /core=1,walltime=1:30\ntrue\n")],
+    ]) {
+      const done = await sub(args)
+      assert.equal(done.code, 2, args.join(" "))
+      assert.match(done.stderr, /"1:30" is 1h 30m to oarsub and 1m 30s to sbatch/, args.join(" "))
+    }
+    const asOar = await inside(where, ["-l", "walltime=1:30", "true"], {}, { name: "oarsub" })
+    assert.match(asOar.stderr, /1h 30m to oarsub and 1m 30s to sbatch/)
+    for (const args of [
+      ["wait", "1", "--timeout", "1:30"],
+      ["admin", "enrol", "--for", "1:30"],
+      ["admin", "token", "create", "x", "--for", "1:30"],
+      ["cache", "rm", "--older", "1:30"],
+    ]) {
+      const done = await inside(where, args)
+      assert.match(done.stderr, /"1:30" is 1h 30m to oarsub/, args.join(" "))
+      assert.equal(done.code, 2)
+    }
+    assert.deepEqual([hub.calls.slice(calls), hub.campaigns.size], [[], campaigns])
+    const soon = new Date(Date.now() + 3_600_000 * 5)
+    const said = `${soon.getFullYear()}-${soon.getMonth() + 1}-${soon.getDate()} ${soon.getHours()}:00`
+    const taken = await sub(["--walltime", "1:30:05", "--deadline", said, "true"])
+    const shown = showTime(new Date(said).getTime()).replace("+", "\\+")
+    assert.match(taken.stderr, new RegExp(`^Walltime 1h 30m 5s, deadline ${shown} \\(in [34]h`, "m"))
+    assert.equal(Number(newest()?.campaign.spec?.deadline?.seconds), new Date(said).getTime() / 1000)
+    assert.match((await sub(["--dry-run", "--deadline", said, "true"])).stdout, new RegExp(`Deadline +${shown}`))
+    const lines = await inside(where, ["-l", "walltime=2:00:00", "true"], {}, { name: "oarsub" })
+    assert.match(lines.stderr, /^Walltime 2h\.$/m)
+  })
 
   test("cah hold and resume take campaigns, and jobs of them", async () => {
     const id = hub.add({}, 6, () => undefined)

@@ -1,7 +1,8 @@
-// Moments as people type them, for --deadline and --reservation: a date and a time, here or with a zone, or a time from now. What is said from
-// now is kept so until the submission, so that the same words do not turn into another specification while a file is read.
+// Moments as people type them, for --deadline and --reservation: a date and a time, here or with a zone, a time of today, or a time from now,
+// which has units: a clock is never a span. What is said from now is kept so until the submission, so that the same words do not turn
+// into another specification while a file is read.
 import { ClientError, usage } from "../errors.ts"
-import { parseDuration } from "../quantities.ts"
+import { parseDuration, showTime } from "../quantities.ts"
 
 export type Moment = { readonly atMs: number } | { readonly inSeconds: number }
 
@@ -10,20 +11,28 @@ export interface Reservation {
   readonly end: { readonly atMs: number } | null
 }
 
-const deadlineHint = 'Write it like 2d, 1h 30m, "2026-11-30 18:00" (here) or 2026-11-30T18:00:00Z.'
+const deadlineHint =
+  'Write it like 18:00, "2026-11-30 18:00" (both here), 2026-11-30T18:00:00Z, or 2d, 1h 30m from now.'
 const reservationHint = 'Write it like "2026-11-30 18:00:00", "18:00, 20:00", now or 2h; the end stands after a comma.'
 
 /** How far ahead "now" lies: the hub refuses what has passed by its own clock, and gets it a little later. */
 const NOW_S = 10
 
-export function parseDeadline(text: string): Moment {
+export function parseDeadline(text: string, nowMs = Date.now()): Moment {
   const refuse = (message: string) => usage(`--deadline: ${message}`, deadlineHint)
+  const clock = text.includes(":") ? today(text, nowMs) : null
+  if (clock !== null) return ahead(text, clock, nowMs, refuse)
   // A day alone is its end.
-  return (
-    parseMoment(text, "23:59:59", refuse) ??
-    fromNow(text) ??
-    fail(refuse(`"${text}" is neither a moment nor a time from now.`))
-  )
+  const moment = parseMoment(text, "23:59:59", refuse) ?? fromNow(text)
+  if (moment !== null) return moment
+  if (text.includes(":")) throw refuse(`"${text}" is not a time of day, and a time from now has units.`)
+  throw refuse(`"${text}" is neither a moment nor a time from now.`)
+}
+
+/** A time of today that is still to come. */
+function ahead(text: string, at: { atMs: number }, nowMs: number, refuse: (message: string) => Error): Moment {
+  if (at.atMs > nowMs) return at
+  throw refuse(`${text.trim()} of today has passed. Tomorrow's is "${showTime(nextDay(at.atMs))}".`)
 }
 
 /** OAR's: "START[, END]"; a time without a day is today's, an end before its start the next day's; now. Ours: a time from now. */
@@ -41,9 +50,11 @@ export function parseReservation(text: string, nowMs = Date.now()): Reservation 
 
 function startOf(text: string, nowMs: number, refuse: (message: string) => Error): Moment {
   if (text.trim() === "now") return { inSeconds: NOW_S }
-  const moment = parseMoment(text, null, refuse) ?? today(text, nowMs) ?? (/[a-z]/i.test(text) ? fromNow(text) : null)
+  const clock = today(text, nowMs)
+  if (clock !== null) return ahead(text, clock, nowMs, refuse)
+  const moment = parseMoment(text, null, refuse) ?? fromNow(text)
   if (moment === null) throw refuse(text.trim() === "" ? "there is no start." : `"${text.trim()}" is not a moment.`)
-  if ("atMs" in moment && moment.atMs < nowMs) throw refuse(`${new Date(moment.atMs).toISOString()} has passed.`)
+  if ("atMs" in moment && moment.atMs < nowMs) throw refuse(`${showTime(moment.atMs)} has passed.`)
   return moment
 }
 
@@ -64,7 +75,7 @@ function parseMoment(
   refuse: (message: string) => Error,
 ): { atMs: number } | null {
   const form =
-    /^(\d{4})-(\d{1,2})-(\d{1,2})(?:(?:T|\s+)(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.\d+)?)?)?(Z|[+-]\d{2}:\d{2})?)?$/.exec(
+    /^(\d{4})-(\d{1,2})-(\d{1,2})(?:(?:T|\s+)(\d{1,2})(?::(\d{1,2})(?::(\d{1,2})(?:\.\d+)?)?)?\s*(Z|[+-]\d{2}:\d{2})?)?$/.exec(
       text.trim(),
     )
   if (form === null) return null
@@ -93,17 +104,15 @@ function nextDay(ms: number): number {
   return date.setDate(date.getDate() + 1)
 }
 
+/** Null where it has no units: "18" and "1:30:00" are times of day or nothing. */
 function fromNow(text: string): { inSeconds: number } | null {
+  if (!/[a-z]/i.test(text)) return null
   try {
     return { inSeconds: parseDuration(text, "") }
   } catch (thrown) {
     if (thrown instanceof ClientError) return null
     throw thrown
   }
-}
-
-function fail(error: Error): never {
-  throw error
 }
 
 export function momentMs(moment: Moment, nowMs: number): number {
@@ -113,5 +122,5 @@ export function momentMs(moment: Moment, nowMs: number): number {
 export function deadlineMs(deadline: Moment, nowMs: number): number {
   const ms = momentMs(deadline, nowMs)
   if (ms > nowMs) return ms
-  throw usage(`--deadline: ${new Date(ms).toISOString()} has passed.`, deadlineHint)
+  throw usage(`--deadline: ${showTime(ms)} has passed.`, deadlineHint)
 }

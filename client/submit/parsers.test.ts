@@ -49,7 +49,7 @@ describe("-l", () => {
     ["/nodes=1/cpu=2/core=4", { slots: 8 }],
     ["core=4,mem=8G,disk=1.5GiB", { slots: 4, memoryBytes: 8n * GIB, diskBytes: (3n * GIB) / 2n }],
     ["walltime=2", { walltimeSeconds: 7200 }],
-    ["walltime=2:30", { walltimeSeconds: 9000 }],
+    ["walltime=2:30:00", { walltimeSeconds: 9000 }],
     ["walltime=90s", { walltimeSeconds: 90 }],
     [" core=2 , mem=1M ", { slots: 2, memoryBytes: 1n << 20n }],
   ]
@@ -69,7 +69,8 @@ describe("-l", () => {
     ["core=4,mem=8192", /column 12: 8192 of what/],
     ["core=4,mem=lots", /column 12: .*"lots" is not a size/],
     ["walltime=soon", /column 10: .*"soon" is not a duration/],
-    ["walltime=1:75", /column 10: "1:75" is not a time/],
+    ["walltime=1:75", /column 10: .*"1:75" is not a duration/],
+    ["walltime=1:30", /column 10: .*"1:30" is 1h 30m to oarsub and 1m 30s to sbatch/],
     ["walltime=0", /column 10: "0" is no time at all/],
     ["walltime=1000", /column 10: .*more than 30 days/],
     ["core=1,core=2", /column 8: resources are given twice/],
@@ -214,6 +215,24 @@ test("a deadline is a moment or a time from now, and lies ahead", () => {
     assert.throws(() => parseDeadline(text), /--deadline/)
   }
   assert.throws(() => deadlineMs(parseDeadline("2026-11-22T00:00Z"), now), /has passed/)
+})
+
+test("F3: a clock is a moment of today, here, and never a span", () => {
+  const now = new Date(2026, 11, 1, 10, 12).getTime()
+  const evening = { atMs: new Date(2026, 11, 1, 18).getTime() }
+  for (const text of ["18:00", " 18:00 ", "18:00:00", "2026-12-01 18:00"]) {
+    assert.deepEqual([parseDeadline(text, now), parseReservation(text, now).start], [evening, evening], text)
+  }
+  for (const parse of [parseDeadline, parseReservation]) {
+    assert.throws(
+      () => parse("9:30", now),
+      /9:30 of today has passed\. Tomorrow's is "2026-12-02 09:30:00(Z|[+-]..:..)"/,
+    )
+    assert.throws(() => parse("36:00", now), /"36:00" is not a (time of day|moment)/)
+  }
+  assert.deepEqual(parseDeadline("2026-12-01 18:00:00+01:00", now), { atMs: Date.parse("2026-12-01T17:00:00Z") })
+  assert.deepEqual(parseDeadline("1h 30m", now), { inSeconds: 5_400 })
+  assert.throws(() => parseDeadline("18", now), /neither a moment nor/)
 })
 
 test("a type is taken only if the job gets what it says", () => {

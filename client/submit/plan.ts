@@ -1,6 +1,6 @@
 // cah sub --dry-run: what would be sent, without sending it, and what the hub would make of it. The stagein is listed and measured here; the rest
 // is the hub's to say, if it can be asked, and said to be unknown otherwise. Leaves nothing anywhere.
-import { type Duration, durationMs } from "@bufbuild/protobuf/wkt"
+import { type Duration, durationMs, type Timestamp } from "@bufbuild/protobuf/wkt"
 import { type PlanResponse, PlanResponseSchema } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "../context.ts"
 import { ClientError, exitCodes } from "../errors.ts"
@@ -12,6 +12,7 @@ import { needsInWords, reservationInWords } from "../words.ts"
 import type { Draft } from "./draft.ts"
 import { expectationInWords } from "./expectation.ts"
 import { isDigest, named, storedBlob } from "./send.ts"
+import { momentInWords, spanInWords } from "./timewords.ts"
 import { quoteWords } from "./words.ts"
 
 export interface Plan {
@@ -24,6 +25,7 @@ export interface Plan {
   readonly waitsFor: readonly string[]
   readonly needs: string
   readonly walltime: string
+  readonly deadline: string
   readonly reservation: string
   /** What the hub says. Null: it could not be asked. */
   readonly hub: PlanResponse | null
@@ -58,8 +60,10 @@ export async function planOf(context: Context, draft: Draft, name: string | null
       ...(draft.inside === null ? [] : [`inside ${draft.inside}`]),
     ],
     needs: [first, ...others].map(shape => needsInWords(shape?.needs)).join(", or else "),
-    walltime:
-      first?.walltime === undefined ? "the hub's default" : showDuration(durationMs(first.walltime as Duration) / 1000),
+    walltime: [first, ...others]
+      .map(shape => (shape?.walltime === undefined ? "the hub's default" : spanInWords(shape.walltime as Duration)))
+      .join(", or else "),
+    deadline: spec.deadline === undefined ? "" : momentInWords(spec.deadline as Timestamp, Date.now()),
     reservation: reservationInWords(spec.reservation),
     hub: await hubsPlan(context, draft, stagein),
   }
@@ -125,6 +129,7 @@ function showPlan(context: Context, plan: Plan): string {
       ["Parameters", parameters.length === 0 ? "" : `${parameters.join("  |  ")}${more}`],
       ["Needs", plan.needs],
       ["Walltime", plan.walltime],
+      ["Deadline", plan.deadline],
       ["Reserved", plan.reservation],
       ["Stagein", stageinInWords(plan.stagein)],
       ["", plan.stagein?.digest ?? ""],

@@ -1,7 +1,7 @@
 // One -l of oarsub's: "/nodes=1/core=4,walltime=2:00:00", and ours: mem=8G, disk=20G. A job here runs on one node, so that a path
 // of resources comes down to a number of slots; what asks for more than a node is refused in words, never made smaller.
 // Every refusal names the column.
-import { usage } from "../errors.ts"
+import { ClientError, usage } from "../errors.ts"
 import { SLOTS_MAX, WALLTIME_MAX_S } from "../limits.ts"
 import { parseDuration, parseSize } from "../quantities.ts"
 
@@ -57,7 +57,10 @@ function add(shape: Shape, part: string, refuse: Refuse): Shape {
   }
   if (name === "walltime") {
     once(shape.walltimeSeconds)
-    return { ...shape, walltimeSeconds: oarWalltime(value, message => refuse(offset, message, walltimeHint)) }
+    return {
+      ...shape,
+      walltimeSeconds: walltimeOf(value, (message, hint = walltimeHint) => refuse(offset, message, hint)),
+    }
   }
   // OAR has megabytes here and we have bytes: a bare number would be read differently by different people.
   if (/^[\d_]+$/.test(value)) throw refuse(offset, `${value} of what?`, `Write it like ${name}=8G or ${name}=512M.`)
@@ -100,28 +103,23 @@ function withSlots(shape: Shape, path: string, refuse: Refuse): Shape {
 }
 
 const knownHint = "Known are nodes (1), core, cpu and slots; mem, disk and walltime stand after a comma."
-const walltimeHint = "Write it as OAR does, 2 (hours), 2:30 or 2:30:00; or like 90s, 1h 15m."
+const walltimeHint = "Write it like 2 (hours, as OAR has it), 2:30:00, 90s or 1h 15m."
 
-/** OAR's: hours, hours:minutes, hours:minutes:seconds. With units it is as everywhere else. */
-function oarWalltime(text: string, refuse: (message: string) => Error): number {
-  const clock = /^(\d{1,6})(?::(\d{1,2}))?(?::(\d{1,2}))?$/.exec(text.trim())
-  let seconds: number
-  if (clock === null) seconds = parsed(() => parseDuration(text, "walltime"), refuse)
-  else {
-    const [hours, minutes, rest] = [Number(clock[1]), Number(clock[2] ?? 0), Number(clock[3] ?? 0)]
-    if (minutes > 59 || rest > 59) throw refuse(`"${text}" is not a time.`)
-    seconds = hours * 3_600 + minutes * 60 + rest
-  }
-  if (seconds < 1) throw refuse(`"${text}" is no time at all.`)
+/** A span as everywhere, and OAR's whole hours. */
+function walltimeOf(text: string, refuse: (message: string, hint?: string) => Error): number {
+  const hours = /^\d{1,6}$/.test(text.trim()) ? Number(text) : null
+  if (hours === 0) throw refuse(`"${text}" is no time at all.`)
+  const seconds = hours === null ? parsed(() => parseDuration(text, "walltime"), refuse) : hours * 3_600
   if (seconds > WALLTIME_MAX_S) throw refuse(`walltime ${text} is more than 30 days.`)
   return seconds
 }
 
 /** The other parsers' refusals, with our place. */
-function parsed<T>(parse: () => T, refuse: (message: string) => Error): T {
+function parsed<T>(parse: () => T, refuse: (message: string, hint?: string) => Error): T {
   try {
     return parse()
   } catch (thrown) {
-    throw refuse(thrown instanceof Error ? thrown.message : String(thrown))
+    const { message, hint } = ClientError.from(thrown)
+    throw refuse(message, hint === "" ? undefined : hint)
   }
 }
