@@ -29,7 +29,7 @@ export interface Work {
   /** Sends one output from the spool. Rejects with Failure. */
   give(blob: BlobRef, link: Link, signal: AbortSignal): Promise<void>
   /** Live output; null unless the command runs. */
-  follow(output: OutputName): AsyncIterable<Uint8Array> | null
+  follow(output: OutputName, offset: number): AsyncIterable<Uint8Array> | null
   /** Removes all that it left on the disk. */
   clear(): Promise<void>
 }
@@ -112,8 +112,8 @@ export class Engine {
     return [...this.#state.attempts.values()].map(attempt => ({ name: attempt.name, phase: holdingOf(attempt) }))
   }
 
-  readonly logSource: LogSource = (name, output) => {
-    return this.#lanes.get(attemptId(name))?.work.follow(output) ?? null
+  readonly logSource: LogSource = (name, output, offset) => {
+    return this.#lanes.get(attemptId(name))?.work.follow(output, offset) ?? null
   }
 
   /** Gives up what runs and reports it. Resolves when the hub knows all, or cannot be told now, or after LEAVE_MS. */

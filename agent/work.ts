@@ -139,8 +139,8 @@ class AttemptWork implements Work {
     }
   }
 
-  follow(output: OutputName): AsyncIterable<Uint8Array> | null {
-    return this.#outputs?.[output].follow() ?? null
+  follow(output: OutputName, offset: number): AsyncIterable<Uint8Array> | null {
+    return this.#outputs?.[output].follow(offset) ?? null
   }
 
   clear(): Promise<void> {

@@ -38,6 +38,7 @@ import { type Call, FakeServer, type Methods, Refusal } from "./fakeserver.ts"
 
 export { Refusal } from "./fakeserver.ts"
 
+export const CUT = "cut"
 export const TOKEN = `cah_0123456789abcdef_${"a".repeat(64)}_00000000`
 
 type MethodName = keyof typeof ScientistService.method | keyof typeof OperatorService.method
@@ -84,7 +85,7 @@ export class FakeHub {
   cutDownloadsAt: number[] = []
   /** Sends this in place of a stageout's bytes, under the right digest, so many times. */
   damage: { bytes: Buffer; times: number } | null = null
-  /** What FollowLog sends. */
+  /** What FollowLog sends; at a CUT it fails once, as a hub that is restarted. */
   following: string[] = []
   readonly #failures = new Map<MethodName, { code: number; message: string; afterwards: boolean }[]>()
   readonly #changed = new EventEmitter().setMaxListeners(0)
@@ -489,9 +490,18 @@ export class FakeHub {
     }
   }
 
-  *#follow({ job: id }: MessageShape<typeof ScientistService.method.followLog.input>) {
+  *#follow({ job: id, offset: from }: MessageShape<typeof ScientistService.method.followLog.input>) {
     const job = this.#jobOf(id)
-    for (const text of this.following) yield { data: Buffer.from(text) }
+    let at = 0n
+    for (const text of this.following) {
+      if (text === CUT) {
+        this.following = this.following.filter(one => one !== CUT)
+        throw new Refusal(Status.UNAVAILABLE, "the hub is stopping")
+      }
+      const [data, offset] = [Buffer.from(text), at]
+      at += BigInt(data.length)
+      if (at > from) yield { data, offset, attempt: 1 }
+    }
     if (job.id !== undefined) this.end(job.id.campaign, job.id.index, {})
   }
 

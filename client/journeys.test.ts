@@ -7,7 +7,7 @@ import { createServer } from "node:net"
 import { join } from "node:path"
 import { describe, test } from "node:test"
 import { Outcome } from "../proto/gen/cah/v1/job_pb.ts"
-import { FakeHub, TOKEN } from "./fakehub.ts"
+import { CUT, FakeHub, TOKEN } from "./fakehub.ts"
 import { archive, cah, inside, place, start } from "./spawning.ts"
 
 describe("waiting", { concurrency: 2 }, () => {
@@ -197,6 +197,16 @@ describe("logs", { concurrency: 2 }, () => {
     hub.following = ["one\n", "two\n"]
     const done = await cah(place(hub), ["logs", "-f", "last"])
     assert.deepEqual([done.code, done.stdout], [0, "one\ntwo\n"])
+    hub.stop()
+  })
+
+  test("F11: are followed over a restart of the hub, going on where they were", async () => {
+    const hub = await FakeHub.start()
+    hub.running(hub.add({}, 1), 0)
+    hub.following = ["one\n", "two\n", CUT, "three\n"]
+    const done = await cah(place(hub), ["logs", "-f", "last"])
+    assert.deepEqual([done.code, done.stdout], [0, "one\ntwo\nthree\n"])
+    assert.match(done.stderr, /Trying again in [\s\S]* is back/)
     hub.stop()
   })
 })

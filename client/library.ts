@@ -63,6 +63,11 @@ export interface JobName {
 
 const watchBackoff = { minMs: CALL_WAIT_MIN_MS, maxMs: WATCH_WAIT_MAX_MS }
 
+/** While a log is followed: it begins again with another attempt, or bytes are missing (fewer than none: the log has less than was seen). */
+export type FollowNews =
+  | { readonly kind: "attempt"; readonly attempt: number }
+  | { readonly kind: "gap"; readonly bytes: number }
+
 export class Hub {
   readonly url: URL
   readonly #rpc: Rpc
@@ -334,24 +339,36 @@ export class Hub {
   }
 
   /**
-   * A job's output as it is written, from when it starts until its attempt ends; that of an ended job at once. Waits
-   * for ever for the start. A cut after the first bytes is an error: what was missed is unknown.
+   * A job's output as it is written, from when it starts until its attempt ends; that of an ended job at once. Waits for ever for the
+   * start, and goes on where it was after a cut of the hub or of the node. `onNews` is told of what is not as if there had been none.
    */
-  async *follow(id: JobName, output: Output = Output.STDOUT): AsyncGenerator<Uint8Array> {
-    const request = { job: id, output }
+  async *follow(
+    id: JobName,
+    output: Output = Output.STDOUT,
+    onNews?: (news: FollowNews) => void,
+  ): AsyncGenerator<Uint8Array> {
+    let [attempt, offset] = [0, 0n]
     for (let failures = 0, began = false; ; ) {
       try {
-        for await (const { data } of this.#rpc.serverStream(ScientistService.method.followLog, request, this.#call())) {
+        const request = { job: id, output, attempt, offset }
+        for await (const piece of this.#rpc.serverStream(ScientistService.method.followLog, request, this.#call())) {
           failures = 0
-          if (data.length === 0) continue
+          if (piece.attempt !== 0) {
+            if (attempt !== 0 && piece.attempt !== attempt) onNews?.({ kind: "attempt", attempt: piece.attempt })
+            else if (piece.offset !== offset) onNews?.({ kind: "gap", bytes: Number(piece.offset - offset) })
+            attempt = piece.attempt
+            offset = piece.offset + BigInt(piece.data.length)
+          }
+          if (piece.data.length === 0) continue
           began = true
-          yield data
+          yield piece.data
         }
         return
       } catch (thrown) {
         this.#signal?.throwIfAborted()
         const error = ClientError.from(thrown)
-        if (began || !isTransient(error)) throw error
+        // A hub that does not say where its bytes stand cannot be asked to go on.
+        if (!isTransient(error) || (began && attempt === 0)) throw error
         const ms = waitMs(watchBackoff, ++failures)
         this.#onWait?.(error, ms)
         await pause(ms, this.#signal)

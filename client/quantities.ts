@@ -12,7 +12,10 @@ export function parseDuration(text: string, what: string): number {
   const refuse = () => usage(`${what}: "${text}" is not a duration.`, "Write it like 1h 15m, 90s, 2d or 02:30:00.")
   const trimmed = text.trim().toLowerCase()
   if (/^\d{1,6}$/.test(trimmed) && Number(trimmed) > 0) {
-    throw usage(`${what}: "${trimmed}" is not a duration: ${trimmed} of what?`, `Write ${trimmed}s, ${trimmed}m or ${trimmed}h.`)
+    throw usage(
+      `${what}: "${trimmed}" is not a duration: ${trimmed} of what?`,
+      `Write ${trimmed}s, ${trimmed}m or ${trimmed}h.`,
+    )
   }
   const clock = /^(\d{1,6}):(\d{1,2})(?::(\d{2}))?$/.exec(trimmed)
   let seconds = 0

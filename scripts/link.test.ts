@@ -197,7 +197,7 @@ describe("a followed log", () => {
       const data = (bytes: Uint8Array) => {
         text += Buffer.from(bytes).toString()
       }
-      hub.links.follow(node(), attempt, "stdout", { data, end: resolve })
+      hub.links.follow(node(), attempt, "stdout", { data, end: () => resolve() }, 0)
     })
     assert.equal(text, "frame 1\nframe 2\n")
   })

@@ -61,4 +61,4 @@ export interface GatherPage {
 export type OutputName = "stdout" | "stderr"
 
 /** Live output of attempts that run here, for the link to serve. Null: no such attempt, or it has ended. */
-export type LogSource = (name: AttemptName, output: OutputName) => AsyncIterable<Uint8Array> | null
+export type LogSource = (name: AttemptName, output: OutputName, offset: number) => AsyncIterable<Uint8Array> | null

@@ -243,7 +243,7 @@ export class Session {
         // That it came is all: the lease is the hub's to keep.
         return
       case "followLog":
-        this.transfers.follow(attemptOf(body.value.attempt), body.value.on)
+        this.transfers.follow(attemptOf(body.value.attempt), body.value)
         return
       case "goodbye": {
         const retryAfterMs = millisecondsOf(body.value.retryAfter)

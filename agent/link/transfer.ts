@@ -2,7 +2,7 @@
 // watches. Only the agent opens streams. Whatever a stream ends by, its caller gets bytes, success or a Failure; a frame that
 // no honest hub sends is a FrameError. The frames' order is described in proto/wire/link.ts.
 import type { AttemptId as WireAttempt, Blob as WireBlob } from "../../proto/gen/cah/v1/job_pb.ts"
-import { StreamError, StreamKind, type StreamOpened } from "../../proto/gen/cah/v1/link_pb.ts"
+import { type FollowLog, StreamError, StreamKind, type StreamOpened } from "../../proto/gen/cah/v1/link_pb.ts"
 import { Inlet, windowOf } from "../../proto/wire/chunk.ts"
 import type { Outbox, Outlet } from "../../proto/wire/flow.ts"
 import {
@@ -41,6 +41,8 @@ interface Stream {
   /** Given up, by either side or with the link. */
   dropped(failure: Failure): void
 }
+
+const streamKinds = { stdout: StreamKind.STDOUT, stderr: StreamKind.STDERR } as const
 
 export class Transfers {
   readonly #link: TransferLink
@@ -121,12 +123,14 @@ export class Transfers {
   // ---- frames of the hub ----
 
   /** Somebody watches this attempt, or nobody does any more. */
-  follow(name: AttemptName, isOn: boolean): void {
+  follow(name: AttemptName, { on, kind, offset }: Pick<FollowLog, "on" | "kind" | "offset">): void {
+    const from = safeInteger(offset, "an offset")
     for (const output of ["stdout", "stderr"] as const) {
+      if (on && kind !== StreamKind.UNSPECIFIED && kind !== streamKinds[output]) continue
       const key = logKey(name, output)
       const served = [...this.#streams].find(([, stream]) => "key" in stream && stream.key === key)
-      if (isOn && served === undefined) this.#serve(name, output, key)
-      if (!isOn && served !== undefined) this.#giveUp(served[0], new Failure("nobody watches", { final: false }))
+      if (on && served === undefined) this.#serve(name, output, key, from)
+      if (!on && served !== undefined) this.#giveUp(served[0], new Failure("nobody watches", { final: false }))
     }
   }
 
@@ -225,13 +229,13 @@ export class Transfers {
 
   // ---- logs ----
 
-  #serve(name: AttemptName, output: OutputName, key: string): void {
+  #serve(name: AttemptName, output: OutputName, key: string, from: number): void {
     if ([...this.#streams.values()].filter(isLog).length >= LOG_STREAMS_MAX) return
     const id = ++this.#lastStream
     const over = new AbortController()
     let outlet: Outlet | null = null
     const pump = async (to: Outlet) => {
-      const source = this.#link.logSource(name, output)
+      const source = this.#link.logSource(name, output, from)
       if (source !== null) await to.send(until(over.signal, source))
       else await to.send(nothing())
       this.#remove(id)
@@ -257,7 +261,7 @@ export class Transfers {
       },
     }
     this.#add(id, stream)
-    this.#sendOpen(id, output === "stdout" ? StreamKind.STDOUT : StreamKind.STDERR, wireAttempt(name), null, 0)
+    this.#sendOpen(id, streamKinds[output], wireAttempt(name), null, from)
   }
 
   // ---- the register of streams ----

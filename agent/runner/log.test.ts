@@ -88,6 +88,22 @@ test("a follower that lags loses the middle, never the order, and costs no memor
   assert.deepEqual(await rest, Buffer.concat([all.subarray(40, 50), all.subarray(-50)]))
 })
 
+test("F11: a follower goes on after what it has seen, and is told what was dropped meanwhile", async () => {
+  const { file, spool } = await place()
+  const log = new OutputLog(file, { inlineMaxBytes: 4, maxBytes: 40 })
+  await log.write(Buffer.from("0123456789"))
+  const seen = log.follow(4)
+  assert.equal(String((await seen.next()).value), "456789")
+  await log.write(Buffer.from("a".repeat(30)))
+  await log.write(Buffer.from("b".repeat(20)))
+  const late = log.follow(25)
+  assert.match(String((await late.next()).value), /15 bytes were dropped here/)
+  const rest = collect(late)
+  await log.finish(spool)
+  assert.equal(String(await rest), "b".repeat(20))
+  await seen.return(undefined)
+})
+
 test("a follower that leaves lets the log close its file", async () => {
   const { file, spool, directory } = await place()
   const log = new OutputLog(file, bounds)

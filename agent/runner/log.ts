@@ -74,13 +74,15 @@ export class OutputLog {
     }
   }
 
-  /** From the beginning, as far as it is kept, and on as it comes, until finish(). */
-  async *follow(): AsyncGenerator<Uint8Array> {
+  /** From the beginning or an offset, as far as it is kept, and on as it comes, until finish(). */
+  async *follow(offset = 0): AsyncGenerator<Uint8Array> {
     // Came after the end, when the file is gone: what it says now is in the result.
     if (this.#users === 0) return
     this.#users++
     try {
-      let cursor = 0
+      let cursor = Math.min(offset, this.#stored)
+      const missed = this.#stored - this.#tailMax - cursor
+      if (cursor >= this.#headMax && missed > 0) yield dropped(missed)
       for (;;) {
         // Overtaken by the tail's end: go on where the kept bytes begin.
         if (cursor >= this.#headMax) cursor = Math.max(cursor, this.#stored - this.#tailMax)
@@ -144,7 +146,7 @@ export class OutputLog {
       yield bytes.subarray(0, end - at)
       at += Math.min(bytes.length, end - at)
       if (at === this.#headMax && tailBegin > this.#headMax) {
-        yield Buffer.from(`\n[clouds-at-home: ${tailBegin - this.#headMax} bytes were dropped here]\n`)
+        yield dropped(tailBegin - this.#headMax)
         at = tailBegin
       }
     }
@@ -187,6 +189,10 @@ export class OutputLog {
     this.#wake = []
     for (const wake of sleepers) wake()
   }
+}
+
+function dropped(bytes: number): Buffer {
+  return Buffer.from(`\n[clouds-at-home: ${bytes} bytes were dropped here]\n`)
 }
 
 async function writeAt(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {

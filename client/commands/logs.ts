@@ -5,8 +5,9 @@ import { type Job, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
 import { Output } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "../context.ts"
 import { ClientError, usage } from "../errors.ts"
-import type { Hub, JobName } from "../library.ts"
+import type { FollowNews, Hub, JobName } from "../library.ts"
 import { clean } from "../output.ts"
+import { plural } from "../quantities.ts"
 import { findOne } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
 import { jobState } from "../words.ts"
@@ -40,7 +41,7 @@ export const logs: Verb = {
         })
       }
       if (job.phase !== Phase.RUNNING) context.output.note(`${id(name)} is ${jobState(job)}; waiting for it to write …`)
-      await printLog(context, hub.follow(name, output))
+      await followLog(context, hub, name, output)
       return 0
     }
     return printStored(context, hub, job, name, output)
@@ -60,6 +61,33 @@ async function printStored(context: Context, hub: Hub, job: Job, name: JobName, 
     context.output.warn(`${id(name)} wrote ${log.droppedBytes} bytes more, in the middle, which nobody kept.`)
   }
   return 0
+}
+
+/** As it is written, over restarts of the hub, with a remark where it is not in one piece. */
+export async function followLog(
+  context: Context,
+  hub: Hub,
+  name: JobName,
+  output: Output,
+  to: "stdout" | "stderr" = "stdout",
+): Promise<void> {
+  const onNews = (news: FollowNews) => {
+    if (news.kind === "attempt") context.output.warn(`${id(name)} begins again, as attempt ${news.attempt}.`)
+    else {
+      const what = news.bytes > 0 ? plural(news.bytes, "byte") : "some bytes"
+      context.output.warn(
+        `${what} of ${id(name)} are missing here. All that is kept, once it has ended: cah logs ${id(name)}`,
+      )
+    }
+  }
+  await printLog(context, back(context, hub.follow(name, output, onNews)), to)
+}
+
+async function* back(context: Context, pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    context.hubIsBack()
+    yield piece
+  }
 }
 
 /** Pieces as they come to a stream of ours; also for what is followed while somebody waits. */

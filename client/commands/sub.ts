@@ -23,7 +23,7 @@ import { checkFixed, checkKey, wishesAlone } from "../submit/send.ts"
 import { type Submitted, submitAll } from "../submit/submit.ts"
 import { examples, type Verb } from "../verb.ts"
 import { type Ended, endInWords, verdict, waitFor } from "../waiting.ts"
-import { printLog } from "./logs.ts"
+import { followLog } from "./logs.ts"
 import { resubmit } from "./resub.ts"
 
 interface Act {
@@ -179,8 +179,8 @@ async function finish(context: Context, hub: Hub, done: readonly Submitted[], ac
 async function follow(context: Context, hub: Hub, campaign: bigint): Promise<void> {
   const name = { campaign, index: 0 }
   await Promise.all([
-    printLog(context, hub.follow(name, Output.STDOUT), "stdout"),
-    printLog(context, hub.follow(name, Output.STDERR), "stderr"),
+    followLog(context, hub, name, Output.STDOUT, "stdout"),
+    followLog(context, hub, name, Output.STDERR, "stderr"),
   ])
 }
 

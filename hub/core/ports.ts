@@ -445,12 +445,14 @@ export interface Links {
 export interface LogTap {
   /**
    * Asks the node for the attempt's output and passes it on until the attempt ends, the link does, or stop() is called.
-   * Bytes before the follower came are sent too, as far as the node kept them.
+   * Bytes before the follower came are sent too, as far as the node kept them; those before `offset` may be left out. `isCut`: there may
+   * be more, which can be followed from where it stopped once the node is back.
    */
   follow(
     node: NodeId,
     attempt: AttemptName,
     output: "stdout" | "stderr",
-    on: { data(bytes: Uint8Array): void; end(): void },
+    on: { data(bytes: Uint8Array, offset: number): void; end(isCut: boolean): void },
+    offset: number,
   ): { stop(): void }
 }

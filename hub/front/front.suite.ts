@@ -60,7 +60,7 @@ export class TestNode implements Links, LogTap {
   readonly id = "node-1" as NodeId
   readonly offers: FullOffer[] = []
   readonly said: LinkSpeech[] = []
-  readonly followers: { attempt: AttemptName; output: string; on: Follower; stopped: boolean }[] = []
+  readonly followers: { attempt: AttemptName; output: string; on: Follower; offset: number; stopped: boolean }[] = []
   epoch = 0
   private engine: HubEngine | null = null
   private waiting: { done: () => boolean; resolve: () => void }[] = []
@@ -82,8 +82,8 @@ export class TestNode implements Links, LogTap {
     return { links: this.epoch > 0 ? 1 : 0, streams: 0, bufferedBytes: 0 }
   }
 
-  follow(_node: NodeId, attempt: AttemptName, output: "stdout" | "stderr", on: Follower): { stop(): void } {
-    const follower = { attempt, output, on, stopped: false }
+  follow(_node: NodeId, attempt: AttemptName, output: "stdout" | "stderr", on: Follower, offset: number) {
+    const follower = { attempt, output, on, offset, stopped: false }
     this.followers.push(follower)
     this.look()
     return {

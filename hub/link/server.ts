@@ -169,13 +169,13 @@ export class LinkServer implements Links, LogTap {
 
   // ---- LogTap ----
 
-  follow(node: NodeId, attempt: AttemptName, output: Output, on: Follower): { stop(): void } {
+  follow(node: NodeId, attempt: AttemptName, output: Output, on: Follower, offset: number): { stop(): void } {
     const link = this.#options.engine.node(node)?.link ?? null
     const transfers = link === null ? null : (this.#sessions.get(link)?.transfers ?? null)
     if (transfers === null) {
       throw new CahError("unavailable", "the node is not connected now; its output can be followed when it is back")
     }
-    return transfers.follow(attempt, output, on)
+    return transfers.follow(attempt, output, on, offset)
   }
 
   // ---- inside ----

@@ -7,8 +7,9 @@ import { FOLLOWERS_MAX, LOG_REPLAY_MAX_BYTES } from "../limits.ts"
 export type Output = "stdout" | "stderr"
 
 export interface Follower {
-  data(bytes: Uint8Array): void
-  end(): void
+  /** `offset`: where they stand in what the attempt wrote. */
+  data(bytes: Uint8Array, offset: number): void
+  end(isCut: boolean): void
 }
 
 /** One followed output of one attempt. */
@@ -19,6 +20,8 @@ export class Tap {
   readonly #followers = new Set<Follower>()
   #replay: Uint8Array[] = []
   #replayBytes = 0
+  /** Where the next bytes stand in what the attempt wrote. */
+  #offset = 0
 
   constructor(nowMs: number) {
     this.sinceMs = nowMs
@@ -33,12 +36,22 @@ export class Tap {
     if (this.#followers.size >= FOLLOWERS_MAX) {
       throw new CahError("resource_exhausted", `this output is followed by ${FOLLOWERS_MAX} already`)
     }
-    for (const bytes of this.#replay) follower.data(bytes)
+    let at = this.#offset - this.#replayBytes
+    for (const bytes of this.#replay) {
+      follower.data(bytes, at)
+      at += bytes.length
+    }
     this.#followers.add(follower)
   }
 
   remove(follower: Follower): void {
     this.#followers.delete(follower)
+  }
+
+  /** The agent serves it on this stream, from this offset on. */
+  open(stream: number, offset: number): void {
+    this.stream = stream
+    this.#offset = offset
   }
 
   push(bytes: Uint8Array): void {
@@ -47,13 +60,14 @@ export class Tap {
     this.#replay.push(kept)
     this.#replayBytes += kept.length
     while (this.#replayBytes > LOG_REPLAY_MAX_BYTES) this.#replayBytes -= this.#replay.shift()!.length
-    for (const follower of [...this.#followers]) follower.data(kept)
+    for (const follower of [...this.#followers]) follower.data(kept, this.#offset)
+    this.#offset += kept.length
   }
 
   /** No more will come. */
-  end(): void {
+  end(isCut: boolean): void {
     const followers = [...this.#followers]
     this.#followers.clear()
-    for (const follower of followers) follower.end()
+    for (const follower of followers) follower.end(isCut)
   }
 }

@@ -406,7 +406,7 @@ describe("a followed log", () => {
 
   it("is asked for once, passed on as it comes, and replayed to those who come later", async () => {
     const first = follower()
-    hub.links.follow(agent.key.node, attempt, "stdout", first)
+    hub.links.follow(agent.key.node, attempt, "stdout", first, 0)
     const asked = await agent.next("followLog")
     assert.equal(asked.on, true)
     agent.send({ case: "streamOpen", value: { stream: 1, kind: StreamKind.STDOUT, attempt: wireAttempt } })
@@ -414,7 +414,7 @@ describe("a followed log", () => {
     chunk(1, 0, Buffer.from("one "))
     await first.has("one ")
     const second = follower()
-    const { stop } = hub.links.follow(agent.key.node, attempt, "stdout", second)
+    const { stop } = hub.links.follow(agent.key.node, attempt, "stdout", second, 0)
     assert.equal(second.text(), "one ")
     chunk(1, 4, Buffer.from("two"))
     await second.has("one two")
@@ -426,8 +426,52 @@ describe("a followed log", () => {
     assert.equal(second.text(), "one two")
   })
 
+  it("F11: goes on after what a follower has seen, and tells a cut from an end", async () => {
+    const pieces: [string, number][] = []
+    const ends: boolean[] = []
+    const ended = new Promise<void>(resolve => {
+      const on = {
+        data: (bytes: Uint8Array, offset: number) => pieces.push([String(Buffer.from(bytes)), offset]),
+        end: (isCut: boolean) => {
+          ends.push(isCut)
+          resolve()
+        },
+      }
+      hub.links.follow(agent.key.node, attempt, "stdout", on, 1_000)
+    })
+    const asked = await agent.next("followLog")
+    assert.deepEqual([asked.kind, asked.offset], [StreamKind.STDOUT, 1_000n])
+    agent.send({
+      case: "streamOpen",
+      value: { stream: 1, kind: StreamKind.STDOUT, attempt: wireAttempt, offset: 1_000n },
+    })
+    await agent.next("streamOpened")
+    const has = async (count: number) => {
+      while (pieces.length < count) await new Promise(setImmediate)
+    }
+    chunk(1, 0, Buffer.from("one "))
+    await has(1)
+    chunk(1, 4, Buffer.from("two"))
+    await has(2)
+    const late: number[] = []
+    hub.links.follow(agent.key.node, attempt, "stdout", { data: (_, at) => late.push(at), end: () => {} }, 0)
+    agent.webSocket.terminate()
+    await ended
+    assert.deepEqual(
+      [pieces, ends, late],
+      [
+        [
+          ["one ", 1_000],
+          ["two", 1_004],
+        ],
+        [true],
+        [1_000, 1_004],
+      ],
+    )
+  })
+
   it("that nobody follows any more is called off", async () => {
-    const { stop } = hub.links.follow(agent.key.node, attempt, "stderr", follower())
+    const { stop } = hub.links.follow(agent.key.node, attempt, "stderr", follower(), 0)
     await agent.next("followLog")
     agent.send({ case: "streamOpen", value: { stream: 1, kind: StreamKind.STDERR, attempt: wireAttempt } })
     await agent.next("streamOpened")
@@ -447,9 +491,9 @@ describe("a followed log", () => {
 
   it("ends with the link", async () => {
     const watcher = follower()
-    hub.links.follow(agent.key.node, attempt, "stdout", watcher)
+    hub.links.follow(agent.key.node, attempt, "stdout", watcher, 0)
     agent.webSocket.terminate()
     await watcher.ended
-    assert.throws(() => hub.links.follow(agent.key.node, attempt, "stdout", watcher), /not connected/)
+    assert.throws(() => hub.links.follow(agent.key.node, attempt, "stdout", watcher, 0), /not connected/)
   })
 })

@@ -79,6 +79,8 @@ interface Stream {
   dropped(error: CahError): void
 }
 
+const logKinds = { stdout: StreamKind.STDOUT, stderr: StreamKind.STDERR } as const
+
 const kinds: Partial<Record<StreamKind, Kind>> = {
   [StreamKind.STAGEIN]: "stagein",
   [StreamKind.STAGEOUT]: "stageout",
@@ -122,7 +124,7 @@ export class Transfers {
     const name = attemptOf(frame.attempt)
     try {
       if (isLog(kind)) {
-        this.#log(frame.stream, kind, name)
+        this.#log(frame.stream, kind, name, safeInteger(frame.offset, "an offset"))
         return
       }
       const blob = blobOf(frame.blob)
@@ -168,7 +170,7 @@ export class Transfers {
   // ---- of the hub ----
 
   /** As LogTap.follow, on this link. */
-  follow(name: AttemptName, output: Output, follower: Follower): { stop(): void } {
+  follow(name: AttemptName, output: Output, follower: Follower, offset: number): { stop(): void } {
     const key = tapKey(name, output)
     let tap = this.#taps.get(key)
     if (tap === undefined) {
@@ -178,7 +180,10 @@ export class Transfers {
       }
       tap = new Tap(this.#world.clock.nowMs())
       this.#taps.set(key, tap)
-      this.#link.send({ case: "followLog", value: { attempt: wireAttempt(name), on: true } })
+      this.#link.send({
+        case: "followLog",
+        value: { attempt: wireAttempt(name), on: true, kind: logKinds[output], offset: BigInt(offset) },
+      })
     }
     tap.add(follower)
     return { stop: () => this.#unfollow(name, output, follower) }
@@ -196,7 +201,8 @@ export class Transfers {
     for (const [key, tap] of [...this.#taps]) {
       if (tap.stream !== null || nowMs - tap.sinceMs < FOLLOW_OPEN_MS) continue
       this.#taps.delete(key)
-      tap.end()
+      // The agent has no such attempt any more.
+      tap.end(false)
     }
   }
 
@@ -204,7 +210,7 @@ export class Transfers {
   async close(): Promise<void> {
     this.#closed = true
     for (const id of [...this.#streams.keys()]) this.#drop(id, new CahError("aborted", "the link was closed"))
-    for (const tap of this.#taps.values()) tap.end()
+    for (const tap of this.#taps.values()) tap.end(true)
     this.#taps.clear()
     await Promise.all(this.#pumps)
   }
@@ -384,10 +390,10 @@ export class Transfers {
 
   // ---- logs ----
 
-  #log(id: number, output: Output, name: AttemptName): void {
+  #log(id: number, output: Output, name: AttemptName, from: number): void {
     const tap = this.#taps.get(tapKey(name, output))
     if (tap === undefined || tap.stream !== null) throw new CahError("aborted", "nobody follows this output")
-    tap.stream = id
+    tap.open(id, from)
     const inlet = new Inlet({
       offset: 0,
       sizeBytes: null,
@@ -403,12 +409,14 @@ export class Transfers {
       dropped: error => inlet.fail(error),
     }
     this.#add(id, stream, async () => {
+      let isCut = true
       try {
         for await (const data of inlet) tap.push(data)
+        isCut = false
         this.#remove(id)
       } finally {
         if (this.#taps.get(tapKey(name, output)) === tap) this.#taps.delete(tapKey(name, output))
-        tap.end()
+        tap.end(isCut)
       }
     })
     this.#sendOpened(id, 0, inlet.creditOffset)

@@ -14,6 +14,12 @@ import { jobOf, numberOf, wireBlob } from "./words.ts"
 type Service = ServiceImpl<typeof ScientistService>
 type OutputName = "stageout" | "stdout" | "stderr"
 
+/** How much of which attempt's output a caller has. */
+interface Seen {
+  readonly attempt: number
+  readonly offset: number
+}
+
 const outputs: Partial<Record<Output, OutputName>> = {
   [Output.STAGEOUT]: "stageout",
   [Output.STDOUT]: "stdout",
@@ -62,11 +68,17 @@ export function downloadMethods(parts: ScientistParts): Pick<Service, "download"
       }
     },
 
-    async *followLog({ job: wire, output }, context) {
+    async *followLog({ job: wire, output, offset: wireOffset, attempt: wireAttempt }, context) {
       const { campaign, index } = jobOf(wire)
       checkIndex(campaignFor(store, callerOf(context), campaign), index)
       const name = outputOf(output)
       if (name === "stageout") throw new CahError("invalid_argument", "only stdout and stderr can be followed")
+      /** What the caller has of which attempt's output. */
+      const seen = { attempt: wireAttempt, offset: numberOf(wireOffset, "offset") }
+      const of = (attempt: number) => {
+        if (attempt !== seen.attempt) Object.assign(seen, { attempt, offset: 0 })
+        return seen
+      }
       const news = new Signal(context.signal)
       const stopWatching = engine.watch(campaign, () => news.raise())
       /** The attempt whose node had nothing more to tell. */
@@ -77,13 +89,14 @@ export function downloadMethods(parts: ScientistParts): Pick<Service, "download"
           context.signal.throwIfAborted()
           const result = resultOf(campaign, index)
           if (result !== null) {
-            for await (const data of piecesOf(contentOf(result[name]), 0)) yield { data }
+            yield* rest(contentOf(result[name]), of(result.attempt))
             return
           }
           const job = engine.job(campaign, index)
           if (job !== null && job.node !== null && job.phase === "running" && job.attempt !== silent) {
             let isTold = false
-            for await (const piece of live(job.node, { campaign, index, attempt: job.attempt }, name, context.signal)) {
+            const from = of(job.attempt)
+            for await (const piece of live(job.node, { campaign, index, ...from }, name, context.signal)) {
               isTold ||= "data" in piece
               yield piece
             }
@@ -102,29 +115,44 @@ export function downloadMethods(parts: ScientistParts): Pick<Service, "download"
     },
   }
 
+  /** A stored output from an offset on. Beyond its end there is nothing: more was seen than was kept. */
+  async function* rest(content: Uint8Array | BlobRef, { attempt, offset: from }: Seen) {
+    const size = content instanceof Uint8Array ? content.byteLength : content.sizeBytes
+    let offset = Math.min(from, size)
+    // Also of an empty rest: the caller learns how much there is.
+    yield { attempt, offset: BigInt(offset) }
+    for await (const data of piecesOf(content, offset)) {
+      yield { data, attempt, offset: BigInt(offset) }
+      offset += data.byteLength
+    }
+  }
+
   async function* live(
     node: Parameters<typeof logTap.follow>[0],
-    attempt: Parameters<typeof logTap.follow>[1],
+    { attempt, offset: from, ...job }: Seen & { campaign: CampaignId; index: number },
     name: "stdout" | "stderr",
     signal: AbortSignal,
   ) {
     const news = new Signal(signal)
-    let pending: Uint8Array[] = []
+    let pending: { data: Uint8Array; offset: bigint }[] = []
     let pendingBytes = 0
-    let ended = false
-    const follower = logTap.follow(node, attempt, name, {
-      data(bytes) {
+    let ended = "no" as "no" | "whole" | "cut"
+    const on = {
+      data(bytes: Uint8Array, offset: number) {
         // Beyond the bound nothing is kept: the loop below ends the call.
         if (pendingBytes > FOLLOW_PENDING_BYTES_MAX) return
-        pending.push(bytes)
-        pendingBytes += bytes.byteLength
+        const data = bytes.subarray(Math.max(0, from - offset))
+        if (data.byteLength === 0) return
+        pending.push({ data, offset: BigInt(Math.max(from, offset)) })
+        pendingBytes += data.byteLength
         news.raise()
       },
-      end() {
-        ended = true
+      end(isCut: boolean) {
+        ended = isCut ? "cut" : "whole"
         news.raise()
       },
-    })
+    }
+    const follower = logTap.follow(node, { ...job, attempt }, name, on, from)
     try {
       for (;;) {
         signal.throwIfAborted()
@@ -138,12 +166,14 @@ export function downloadMethods(parts: ScientistParts): Pick<Service, "download"
         pending = []
         pendingBytes = 0
         const at = timestampFromMs(clock.wallMs())
-        for (const data of ready) {
-          yield { data, at }
-          metrics.streamBytes.inc({ dir: "out", kind: name }, data.byteLength)
+        for (const piece of ready) {
+          yield { ...piece, at, attempt }
+          metrics.streamBytes.inc({ dir: "out", kind: name }, piece.data.byteLength)
         }
         if (pending.length > 0) continue
-        if (ended) return
+        // Not its end: the caller asks again, from where it is.
+        if (ended === "cut") throw new CahError("unavailable", "the link of its node was cut; go on when it is back")
+        if (ended === "whole") return
         if (ready.length === 0) yield {}
         await news.wait(KEEP_ALIVE_MS)
       }

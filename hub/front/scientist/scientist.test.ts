@@ -494,9 +494,9 @@ describe("with a node that works", () => {
     await front.node.until(() => find() !== undefined)
     const follower = find()!
     assert.deepEqual([follower.attempt.attempt, follower.output], [1, "stdout"])
-    follower.on.data(Buffer.from("one\n"))
-    follower.on.data(Buffer.from("two\n"))
-    follower.on.end()
+    follower.on.data(Buffer.from("one\n"), 0)
+    follower.on.data(Buffer.from("two\n"), 4)
+    follower.on.end(false)
     assert.equal(Buffer.concat((await following).map(each => each.data)).toString(), "one\ntwo\n")
     assert.ok(follower.stopped)
     await front.node.report(offer, "ended", {
@@ -524,7 +524,7 @@ describe("with a node that works", () => {
     const following = all(ada.followLog({ job: { campaign, index: 0 }, output: Output.STDERR }))
     const find = () => front.node.followers.find(each => each.attempt.campaign === Number(campaign))
     await front.node.until(() => find() !== undefined)
-    find()!.on.end()
+    find()!.on.end(false)
     await front.node.report(offer, "ended", {
       ...{ outcome: "finished", exitCode: 0, message: "", stageout: null, runMs: 1, cpuMs: 1, peakMemoryBytes: 1 },
       stdout: { inline: null, blob: null, droppedBytes: 0 },
@@ -533,13 +533,50 @@ describe("with a node that works", () => {
     assert.equal(Buffer.concat((await following).map(each => each.data)).toString(), "too quick\n")
   })
 
+  it("F11: output is followed from where a caller was cut off, by attempt; a cut of the node is no end", async () => {
+    const { campaign } = await submit(ada, { command, array: 1 })
+    const offer = await front.node.offered(campaign, 0)
+    await front.node.start(offer)
+    const job = { campaign, index: 0 }
+    const from = (attempt: number, offset: bigint) =>
+      all(ada.followLog({ job, output: Output.STDOUT, attempt, offset }))
+    const find = (n: number) => front.node.followers.filter(each => each.attempt.campaign === Number(campaign))[n]
+    const cut = from(1, 4n)
+    await front.node.until(() => find(0) !== undefined)
+    assert.equal(find(0)?.offset, 4)
+    // An agent that begins at the start all the same.
+    find(0)?.on.data(Buffer.from("one\ntwo\n"), 0)
+    find(0)?.on.end(true)
+    await assert.rejects(cut, { code: Code.Unavailable, rawMessage: /link of its node was cut/ })
+    const whole = from(1, 8n)
+    await front.node.until(() => find(1) !== undefined)
+    find(1)?.on.data(Buffer.from("three\n"), 8)
+    find(1)?.on.end(false)
+    const pieces = (await whole).filter(({ data }) => data.length > 0)
+    assert.deepEqual(
+      pieces.map(({ data, offset, attempt }) => [String(Buffer.from(data)), offset, attempt]),
+      [["three\n", 8n, 1]],
+    )
+    await front.node.report(offer, "ended", {
+      ...{ outcome: "finished", exitCode: 0, message: "", stageout: null, runMs: 1, cpuMs: 1, peakMemoryBytes: 1 },
+      stdout: { inline: Buffer.from("one\ntwo\nthree\n"), blob: null, droppedBytes: 0 },
+      stderr: { inline: null, blob: null, droppedBytes: 0 },
+    })
+    const text = async (attempt: number, offset: bigint) =>
+      Buffer.concat((await from(attempt, offset)).map(({ data }) => data)).toString()
+    assert.deepEqual(
+      [await text(1, 8n), await text(1, 14n), await text(1, 99n), await text(2, 8n), await text(0, 0n)],
+      ["three\n", "", "", "one\ntwo\nthree\n", "one\ntwo\nthree\n"],
+    )
+  })
+
   it("a follower that does not read is let go, and says why", async () => {
     const { campaign } = await submit(ada, { command, array: 1 })
     await front.node.start(await front.node.offered(campaign, 0))
     const following = ada.followLog({ job: { campaign, index: 0 }, output: Output.STDOUT })[Symbol.asyncIterator]()
     const find = () => front.node.followers.find(each => each.attempt.campaign === Number(campaign))
     await front.node.until(() => find() !== undefined)
-    for (let n = 0; n < 40; n++) find()?.on.data(Buffer.alloc(64 * 1024))
+    for (let n = 0; n < 40; n++) find()?.on.data(Buffer.alloc(64 * 1024), n * 64 * 1024)
     await assert.rejects(
       (async () => {
         while (!(await following.next()).done);
