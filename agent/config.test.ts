@@ -47,7 +47,7 @@ test("a hub is all that must be said; the machine shows the rest", () => {
   assert.equal(config.hub, "http://127.0.0.1:8080")
   assert.equal(config.state, join(directory, ".local/state/cah-agent"))
   assert.ok(config.slots >= 1 && config.memoryBytes > 1e8 && config.diskBytes > 0 && config.cacheBytes > 0)
-  assert.equal(config.sandbox, "auto")
+  assert.equal(config.sandbox, "bwrap")
   for (const name of ["os", "arch", "cores", "cpu_model", "has_povray"]) assert.ok(config.properties[name], name)
   assert.doesNotMatch(config.properties.arch ?? "", /^x64$/, "named as uname does")
   assert.ok(Object.isFrozen(config))
@@ -99,13 +99,32 @@ test("what is wrong is said with where it stands and what it must be", () => {
   refused([...hub, "--slots", "0"], /^--slots: must be a whole number from 1/)
   refused(hub, /^CAH_SLOTS: must be a whole number.*"many"/, { CAH_SLOTS: "many" })
   refused([...hub, "--memory", "lots"], /^--memory: must be a size/)
-  refused([...hub, "--sandbox", "vm"], /^--sandbox: must be one of auto, bwrap, none/)
+  refused([...hub, "--sandbox", "vm"], /^--sandbox: must be one of bwrap, none/)
   refused([...hub, "--property", "novalue"], /name=value/)
   refused([...hub, "--ca", join(directory, "missing.pem")], /^--ca: .*is not there/)
   refused([...hub, "--config", join(directory, "missing.toml")], /is not there/)
   refused([...hub, "--config", file("slotz = 2\n")], /unknown setting "slotz"; there are hub,/)
   refused([...hub, "--config", file("\nslots = = 2\n")], /agent\.toml, line 2/)
   refused([...hub, "--config", file("slots = [2]\n")], /agent\.toml: slots: must be one value/)
+})
+
+test("S1: a sandbox is the default; none must be said, and for root a second word as well", () => {
+  assert.equal(readConfig(world(hub)).sandbox, "bwrap")
+  assert.equal(
+    readConfig(world([...hub, "--sandbox", "auto"])).sandbox,
+    "bwrap",
+    "what older files say goes on without no more",
+  )
+  assert.equal(readConfig(world([...hub, "--sandbox", "none"])).sandbox, "none")
+  const root = (...more: string[]) => ({ ...world([...hub, ...more]), isRoot: true })
+  assert.equal(readConfig(root()).sandbox, "bwrap")
+  assert.throws(
+    () => readConfig(root("--sandbox", "none")),
+    (error: unknown) =>
+      error instanceof UsageError && /root on this machine.*another user.*--allow-root-jobs/.test(error.message),
+  )
+  assert.equal(readConfig(root("--sandbox", "none", "--allow-root-jobs")).allowRootJobs, true)
+  assert.equal(readConfig(root("--sandbox", "none", "--runner", "noop")).sandbox, "none", "nothing is run there")
 })
 
 test("plain text to another machine is refused unless it is insisted on", () => {

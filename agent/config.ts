@@ -25,7 +25,9 @@ export interface Config {
   readonly diskBytes: number
   readonly cacheBytes: number
   readonly properties: Readonly<Record<string, string>>
-  readonly sandbox: "auto" | "bwrap" | "none"
+  readonly sandbox: "bwrap" | "none"
+  /** The second word for jobs of root's rights: without a sandbox, and the agent is root. */
+  readonly allowRootJobs: boolean
   readonly runner: "process" | "noop"
   /** PEM text of the authorities to trust. */
   readonly ca: string | null
@@ -155,9 +157,17 @@ const settings: Settings = {
   sandbox: {
     flag: "--sandbox <kind>",
     env: "CAH_SANDBOX",
-    help: "bwrap: jobs run behind bubblewrap; none: with the agent's own rights; auto: bwrap where it works",
-    otherwise: () => "auto",
-    parse: oneOf("auto", "bwrap", "none"),
+    help: "bwrap: jobs run behind bubblewrap, or the agent does not start; none: with the agent's own rights",
+    otherwise: () => "bwrap",
+    // What earlier agents called the default. It no longer goes on without.
+    parse: text => (text === "auto" ? "bwrap" : oneOf("bwrap", "none")(text)),
+  },
+  allowRootJobs: {
+    flag: "--allow-root-jobs",
+    env: "CAH_ALLOW_ROOT_JOBS",
+    help: "with --sandbox none, as root: yes, every job may do anything to this machine",
+    otherwise: () => false,
+    parse: oneOfBooleans,
   },
   runner: {
     flag: "--runner <kind>",
@@ -226,6 +236,7 @@ export function readConfig(world: World): Config {
   }
   const ready = Object.freeze(config) as unknown as Config
   refusePlainText(ready)
+  refuseRootJobs(ready, world)
   if (flags.printConfig === true) {
     world.print(describe(ready, origins))
     throw new Printed()
@@ -404,6 +415,14 @@ function refusePlainText({ hub, insecure }: Config): void {
       `${hub} is in plain text and not on this machine; use https://, or say --insecure to do it all the same`,
     )
   }
+}
+
+function refuseRootJobs({ sandbox, runner, allowRootJobs }: Config, { isRoot }: World): void {
+  if (!isRoot || sandbox !== "none" || runner === "noop" || allowRootJobs) return
+  throw new UsageError(
+    "without a sandbox, jobs would be root on this machine and could read this node's key; run the agent as another user, or say " +
+      "--allow-root-jobs as well where nobody minds",
+  )
 }
 
 /** "4GiB", "500M", "1000": powers of 1024 with or without the i, as people mean them of memory. */

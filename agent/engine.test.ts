@@ -81,7 +81,7 @@ async function node(
   const state = options.state ?? scratch()
   const hub = options.hub ?? new PlayedHub()
   const place = await openWorkplace(state)
-  const runner = processRunner({ node: "attic", sandboxEtc: null })
+  const runner = processRunner({ node: "attic", sandbox: null, pipes: join(state, "pipes") })
   await runner.killLeftovers(place.root)
   const { journal, entries } = await openJournal(join(state, "journal"))
   await place.sweep(entries.map(entry => entry.name))

@@ -45,8 +45,26 @@ export const SAMPLE_GROWTH = 1.2
 export const SAMPLE_MAX_MS = 1_000
 /** Processes and threads of one job, for each of its slots (SECURITY §6). Where the kernel counts them. */
 export const PIDS_PER_SLOT = 256
-/** The sandbox is tried once at start; a machine that needs longer for `true` is in trouble. */
+/** The sandbox is tried at start, for so long, and as often as this, each time for twice as long: a machine may be busy while it boots. */
 export const PROBE_MS = 10_000
+export const PROBE_TRIES_MAX = 4
+/** Named pipes are made so many at a time, by one process: for 32 jobs. A name costs an entry in a directory. */
+export const PIPES_AT_ONCE = 64
+/**
+ * Each process may set aside so many times the memory that its job may use, where the kernel does not count what is used: runtimes reserve what
+ * they never touch. What is used is watched.
+ */
+export const DATA_LIMIT_FACTOR = 2
+/** A working directory is summed up this often; if that takes long, so that it is at most this share of the time; but at least every half minute. */
+export const DISK_WATCH_FIRST_MS = 2_000
+export const DISK_WATCH_SHARE = 0.05
+export const DISK_WATCH_MAX_MS = 30_000
+/** What any file or directory counts for: some file systems keep small ones in their tables, which are no less full for it. */
+export const ENTRY_LEAST_BYTES = 1_024
+/** How often it is looked whether what was asked to end has ended: soon, and less often as it takes longer. */
+export const END_LOOK_FIRST_MS = 5
+export const END_LOOK_GROWTH = 1.5
+export const END_LOOK_MAX_MS = 250
 /** Told to stop, the agent ends what runs, reports it and goes after this at the latest. Systemd kills after 90 s. */
 export const LEAVE_MS = 20_000
 

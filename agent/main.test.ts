@@ -8,9 +8,9 @@ import { scratch } from "./fixtures.ts"
 import { AGENT_NODE_FLAGS } from "./limits.ts"
 
 const binary = join(import.meta.dirname, "bin", "cah-agent.mjs")
-const started: ChildProcess[] = []
+const children: ChildProcess[] = []
 after(() => {
-  for (const child of started) if (child.exitCode === null) child.kill("SIGKILL")
+  for (const child of children) if (child.exitCode === null) child.kill("SIGKILL")
 })
 
 interface Started {
@@ -20,11 +20,12 @@ interface Started {
 }
 
 function agent(...argv: string[]): Started {
-  const child = spawn(process.execPath, [binary, ...argv], {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: process.env.PATH },
-  })
-  started.push(child)
+  return started([process.execPath, binary, ...argv])
+}
+
+function started([program, ...argv]: string[]): Started {
+  const child = spawn(program!, argv, { stdio: ["ignore", "pipe", "pipe"], env: { PATH: process.env.PATH } })
+  children.push(child)
   let stderr = ""
   let stdout = ""
   const waiting: { text: string; resolve: () => void }[] = []
@@ -45,6 +46,8 @@ function agent(...argv: string[]): Started {
 }
 // Port 9 discards, where there is anything at all: no hub.
 const hub = ["--hub", "http://127.0.0.1:9"]
+/** Root needs the second word. */
+const unwalled = ["--sandbox", "none", ...(process.getuid?.() === 0 ? ["--allow-root-jobs"] : [])]
 
 test("wrong use ends with 2 and says what is wrong", async () => {
   const { code, stderr } = await agent("--hub", "http://127.0.0.1", "--slotz", "2").ended
@@ -54,7 +57,7 @@ test("wrong use ends with 2 and says what is wrong", async () => {
 
 test("it says aloud whether jobs run in a sandbox, keeps its state to itself, and ends with 0 when told", async () => {
   const state = join(scratch(), "state")
-  const it = agent(...hub, "--state", state, "--sandbox", "none")
+  const it = agent(...hub, "--state", state, ...unwalled)
   await it.said("the agent is up")
   assert.equal(statSync(state).mode & 0o777, 0o700)
   it.child.kill("SIGTERM")
@@ -64,16 +67,27 @@ test("it says aloud whether jobs run in a sandbox, keeps its state to itself, an
   assert.ok(!existsSync(join(state, "lock")))
 })
 
+test("S1: without bubblewrap there is no agent, and it says what to do", {
+  skip: process.getuid?.() !== 0 && "needs root to hide bubblewrap",
+}, async () => {
+  const state = join(scratch(), "state")
+  const hidden = ["unshare", "-m", "sh", "-c", 'mount --bind /dev/null /usr/bin/bwrap && exec "$@"', "sh"]
+  const { code, stderr } = await started([...hidden, process.execPath, binary, ...hub, "--state", state]).ended
+  assert.equal(code, 1)
+  assert.match(stderr, /bubblewrap does not work here \(.*\), and jobs run behind it or not at all; install bubblewrap/)
+  assert.doesNotMatch(stderr, /the agent is up/)
+})
+
 test("a second agent with the same state is refused; after kill -9 of the first it may start", async () => {
   const state = join(scratch(), "state")
-  const first = agent(...hub, "--state", state, "--sandbox", "none")
+  const first = agent(...hub, "--state", state, ...unwalled)
   await first.said("the agent is up")
-  const second = await agent(...hub, "--state", state, "--sandbox", "none").ended
+  const second = await agent(...hub, "--state", state, ...unwalled).ended
   assert.equal(second.code, 1)
   assert.match(second.stderr, new RegExp(`another agent \\(pid ${first.child.pid}\\) uses this state directory`))
   first.child.kill("SIGKILL")
   await first.ended
-  const third = agent(...hub, "--state", state, "--sandbox", "none")
+  const third = agent(...hub, "--state", state, ...unwalled)
   await third.said("the agent is up")
   third.child.kill("SIGINT")
   assert.equal((await third.ended).code, 0)
@@ -84,10 +98,10 @@ test("a key that others can read, and a state directory that is none, are refuse
   mkdirSync(state)
   writeFileSync(join(state, "node.key"), "")
   chmodSync(join(state, "node.key"), 0o644)
-  const readable = await agent(...hub, "--state", state, "--sandbox", "none").ended
+  const readable = await agent(...hub, "--state", state, ...unwalled).ended
   assert.equal(readable.code, 1)
   assert.match(readable.stderr, /chmod 600/)
-  const none = await agent(...hub, "--state", join(state, "node.key"), "--sandbox", "none").ended
+  const none = await agent(...hub, "--state", join(state, "node.key"), ...unwalled).ended
   assert.equal(none.code, 1)
   assert.match(none.stderr, /state directory .* cannot be used/)
 })

@@ -21,7 +21,7 @@ import { noopRunner } from "./runner/noop.ts"
 import { processRunner } from "./runner/process.ts"
 import { closeInherited } from "./runner/processes.ts"
 import type { Runner } from "./runner/runner.ts"
-import { prepareSandbox, probeSandbox } from "./runner/sandbox.ts"
+import { openSandbox } from "./runner/sandbox.ts"
 import { tryOnce } from "./try.ts"
 import { workshop } from "./work.ts"
 import { openWorkplace } from "./workplace.ts"
@@ -174,39 +174,46 @@ async function openState(state: string): Promise<void> {
 interface Chosen {
   readonly runner: Runner
   readonly sandbox: "bwrap" | "none"
-  readonly limits: "cgroup" | "none"
+  readonly limits: "cgroup" | "rlimit" | "none"
 }
 
+/** No sandbox, no agent, unless it was said: jobs are strangers' programs. */
 async function chooseRunner(config: Config, log: Logger): Promise<Chosen> {
   if (config.runner === "noop") {
     log.warn({}, "the noop runner is on: jobs are not run, only said to have ended")
     return { runner: noopRunner, sandbox: "none", limits: "none" }
   }
-  const controlGroups = await chooseControlGroups(config, log)
-  const limits = controlGroups === null ? "none" : "cgroup"
-  const walled = async (): Promise<Runner> =>
-    processRunner({ node: config.name, sandboxEtc: await prepareSandbox(config.state), controlGroups })
-  const why = config.sandbox === "none" ? "so configured" : await probeSandbox(config.state)
-  if (why === null) {
-    log.info(
-      { sandbox: "bwrap" },
-      "jobs run behind bubblewrap: as nobody, without network, in a directory of their own",
-    )
-    return { runner: await walled(), sandbox: "bwrap", limits }
-  }
-  if (config.sandbox === "bwrap") {
+  const opened = config.sandbox === "none" ? null : await openSandbox(config.state)
+  if (typeof opened === "string") {
     const advice =
       "install bubblewrap and allow user namespaces, or say --sandbox none on a machine that is a sandbox itself"
-    throw new Failure(`bubblewrap does not work here (${why}); ${advice}`, { final: true })
+    throw new Failure(`bubblewrap does not work here (${opened}), and jobs run behind it or not at all; ${advice}`, {
+      final: true,
+    })
   }
-  log.warn({ sandbox: "none", why }, "JOBS RUN WITHOUT A SANDBOX, with all rights of this agent")
-  return { runner: processRunner({ node: config.name, sandboxEtc: null, controlGroups }), sandbox: "none", limits }
+  if (opened === null) log.warn({ sandbox: "none" }, "JOBS RUN WITHOUT A SANDBOX, with all rights of this agent")
+  else {
+    const words = "jobs run behind bubblewrap: as nobody, without network, in a directory of their own"
+    log.info({ sandbox: "bwrap", seccomp: opened.filter !== null }, words)
+    if (opened.filter === null)
+      log.warn({ arch: process.arch }, "system calls of jobs are not filtered: none are known for this processor")
+  }
+  const controlGroups = await chooseControlGroups(config, log)
+  const { name: node, slots, memoryBytes, state } = config
+  const runner = processRunner({
+    ...{ node, sandbox: opened, controlGroups, shares: { slots, memoryBytes } },
+    pipes: join(state, "pipes"),
+  })
+  return { runner, sandbox: opened === null ? "none" : "bwrap", limits: controlGroups === null ? "rlimit" : "cgroup" }
 }
 
 async function chooseControlGroups({ memoryBytes }: Config, log: Logger): Promise<ControlGroups | null> {
   const opened = await openControlGroups(memoryBytes)
   if (typeof opened !== "string") return opened
-  log.warn({ limits: "none", why: opened }, "nothing holds jobs to the memory and processors that they asked for")
+  log.warn(
+    { limits: "rlimit", why: opened },
+    "no control groups: each process of a job is limited, and the agent watches what they use together",
+  )
   return null
 }
 

@@ -17,7 +17,7 @@ import { CANCEL_GRACE_MS, WALLTIME_GRACE_MS } from "./limits.ts"
 import { attemptOf, runSpecOf } from "./link/words.ts"
 import { processRunner } from "./runner/process.ts"
 import type { Runner } from "./runner/runner.ts"
-import { prepareSandbox, probeSandbox } from "./runner/sandbox.ts"
+import { openSandbox, type Sandbox } from "./runner/sandbox.ts"
 import { workshop } from "./work.ts"
 import { openWorkplace } from "./workplace.ts"
 
@@ -91,7 +91,8 @@ async function run(options: Options): Promise<number> {
   try {
     const cache = await openCache(join(state, "cache"), (spec.stagein?.sizeBytes ?? 0) + 1)
     const walls = await chooseWalls(state, options.sandbox)
-    const runner = outLoud(processRunner({ node: hostname(), sandboxEtc: walls.etc }))
+    const { sandbox } = walls
+    const runner = outLoud(processRunner({ node: hostname(), sandbox, pipes: join(state, "pipes") }))
     const work = workshop({ cache, runner, place }).open(name)
     await work.stage(spec, linkTo(options.stagein), stop.signal)
     const { exit, overtime } = await ended(work.run(spec), spec.walltimeMs, stop.signal)
@@ -109,7 +110,7 @@ async function run(options: Options): Promise<number> {
       peakMemoryBytes: exit.peakMemoryBytes,
       hasStageout: packed.stageout !== null,
       droppedBytes: { stdout: packed.stdout.droppedBytes, stderr: packed.stderr.droppedBytes },
-      sandbox: walls.etc === null ? "none" : "bwrap",
+      sandbox: sandbox === null ? "none" : "bwrap",
       whyNone: walls.why,
       processor: cpus()[0]?.model.trim() || "unknown",
     }
@@ -137,11 +138,15 @@ async function readOffer(file: string): Promise<{ name: AttemptName; spec: RunSp
   }
 }
 
-async function chooseWalls(state: string, wanted: Options["sandbox"]): Promise<{ etc: string | null; why: string }> {
-  const why = wanted === "none" ? "so asked for" : await probeSandbox(state)
-  if (why === null) return { etc: await prepareSandbox(state), why: "" }
-  if (wanted === "bwrap") throw new Failure(`bubblewrap does not work here (${why})`, { final: true })
-  return { etc: null, why }
+async function chooseWalls(
+  state: string,
+  wanted: Options["sandbox"],
+): Promise<{ sandbox: Sandbox | null; why: string }> {
+  if (wanted === "none") return { sandbox: null, why: "so asked for" }
+  const opened = await openSandbox(state)
+  if (typeof opened !== "string") return { sandbox: opened, why: "" }
+  if (wanted === "bwrap") throw new Failure(`bubblewrap does not work here (${opened})`, { final: true })
+  return { sandbox: null, why: opened }
 }
 
 /** The stagein comes from a file, and nothing else is asked for. */

@@ -12,6 +12,7 @@ import { end, type Program, ready, runToEnd, start, tail } from "./demo/processe
 import { chooseRenderer, VIDEO, videoCommand } from "./demo/renderers.ts"
 import { RenderWatch } from "./demo/renders.ts"
 import { type Report, report, table } from "./demo/report.ts"
+import { wallFlags } from "./demo/walls.ts"
 
 /** How long a killed hub stays away: long enough for jobs to end meanwhile, so that agents have results nobody takes. */
 const HUB_AWAY_MS = 1_500
@@ -38,6 +39,7 @@ async function demo(options: Options, say: (line: string) => void): Promise<Repo
       account: "demo",
       uses: options.agents,
     })
+    const walls = await wallFlags(place, say)
     for (let n = 1; n <= options.agents; n++) {
       const args = [
         "agent/bin/cah-agent.mjs",
@@ -47,6 +49,7 @@ async function demo(options: Options, say: (line: string) => void): Promise<Repo
         secret,
         "--state",
         join(place, `agent-${n}`),
+        ...walls,
       ]
       const name = `home-${n}`
       programs.push(

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Hub } from "./demo/hub.ts"
 import { end, type Program, ready, start } from "./demo/processes.ts"
+import { wallFlags } from "./demo/walls.ts"
 import { root } from "./files.ts"
 
 export interface Typed {
@@ -39,6 +40,7 @@ export class Desk {
     const hub = await Hub.start(join(place, "hub"), join(place, "hub.log"), { host: "127.0.0.1", more: hubFlags })
     const { secret } = await hub.ask<{ secret: string }>("OperatorService/CreateEnrolment", { account: "me", uses: 1 })
     const flags = ["--hub", hub.url, "--enroll", secret, "--state", join(place, "agent"), "--name", "home-1"]
+    flags.push(...(await wallFlags(place, line => process.stderr.write(`${line}\n`))))
     const agent = start("agent", ["agent/bin/cah-agent.mjs", ...flags, "--slots", "2"], {}, join(place, "agent.log"))
     await ready(agent, async () => {
       const { nodes = [] } = await hub.ask<{ nodes?: { state: string }[] }>("ScientistService/ListNodes", {})

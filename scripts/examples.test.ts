@@ -9,6 +9,7 @@ import { join } from "node:path"
 import { after, before, describe, it } from "node:test"
 import { Hub } from "./demo/hub.ts"
 import { end, type Program, ready, start } from "./demo/processes.ts"
+import { wallFlags } from "./demo/walls.ts"
 import { root } from "./files.ts"
 
 /** One example. Each takes seconds; the first call of Python compiles the protocol. */
@@ -48,6 +49,7 @@ describe("an example", () => {
     hub = await Hub.start(join(place, "hub"), join(place, "hub.log"))
     const { secret } = await hub.ask<{ secret: string }>("OperatorService/CreateEnrolment", { account: "me", uses: 1 })
     const flags = ["--hub", hub.url, "--enroll", secret, "--state", join(place, "agent"), "--name", "home"]
+    flags.push(...(await wallFlags(place, line => process.stderr.write(`${line}\n`))))
     agent = start("agent", ["agent/bin/cah-agent.mjs", ...flags, "--slots", "2"], {}, join(place, "agent.log"))
     await ready(agent, async () => {
       const { nodes = [] } = await hub.ask<{ nodes?: { state: string }[] }>("ScientistService/ListNodes", {})

@@ -22,6 +22,9 @@ export function commandOf(spec: RunSpec): string[] {
   return [first, ...rest, ...line.split(/\s+/).filter(word => word !== "")]
 }
 
+/** Of OpenMP, OpenBLAS and Intel's MKL. */
+const threadVariables = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"]
+
 /** The scientist's variables first, so that none of them can stand in for one of ours. */
 export function environmentOf(name: AttemptName, spec: RunSpec, around: Surroundings): Record<string, string> {
   const jobId = spec.arraySize > 1 ? `${name.campaign}.${name.index}` : `${name.campaign}`
@@ -34,6 +37,8 @@ export function environmentOf(name: AttemptName, spec: RunSpec, around: Surround
     SHELL: "/bin/sh",
     HOME: around.work,
     TMPDIR: around.scratch,
+    // Libraries that count processors themselves, and not those they may use, begin too many threads. A scientist may know better.
+    ...Object.fromEntries(threadVariables.map(variable => [variable, `${spec.needs.slots}`])),
     ...spec.env,
     PWD: around.work,
     CAH_JOB_ID: `${name.campaign}.${name.index}`,

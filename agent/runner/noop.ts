@@ -5,6 +5,6 @@ import type { Runner } from "./runner.ts"
 const exit = { exitCode: 0, message: "", runMs: 0, cpuMs: 0, peakMemoryBytes: 0 }
 
 export const noopRunner: Runner = {
-  start: () => ({ ended: Promise.resolve(exit), stop: () => {} }),
+  start: () => ({ begun: Promise.resolve(), ended: Promise.resolve(exit), stop: () => {} }),
   killLeftovers: () => Promise.resolve(0),
 }

@@ -1,61 +1,20 @@
 // Real processes, without walls and, where bubblewrap works, behind them.
 import assert from "node:assert/strict"
 import { type ChildProcess, spawn } from "node:child_process"
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { mkdir } from "node:fs/promises"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { test } from "node:test"
-import type { RunSpec } from "../core/model.ts"
 import { name, scratch, spec } from "../fixtures.ts"
 import { openWorkplace } from "../workplace.ts"
+import { openRunners } from "./fixtures.ts"
 import { processRunner } from "./process.ts"
 import { closeInherited, readProcess } from "./processes.ts"
-import type { Run, Runner } from "./runner.ts"
-import { prepareSandbox, probeSandbox } from "./sandbox.ts"
+import { prepareSandbox, type Sandbox } from "./sandbox.ts"
 
 closeInherited()
-const home = scratch()
-const unavailable = await probeSandbox(home)
-const etc = await prepareSandbox(home)
-const place = await openWorkplace(home)
-const runners: [kind: string, runner: Runner, skip: string | false][] = [
-  ["without walls", processRunner({ node: "attic", sandboxEtc: null }), false],
-  ["in the sandbox", processRunner({ node: "attic", sandboxEtc: etc }), unavailable ?? false],
-]
-
-let index = 0
-interface Started extends Run {
-  readonly work: string
-  readonly output: { stdout: string; stderr: string }
-  /** Resolves once stdout has this in it. */
-  said(text: string): Promise<void>
-}
-async function begin(runner: Runner, change: Partial<RunSpec>, stage: Record<string, string> = {}): Promise<Started> {
-  const own = { ...name, index: index++ }
-  await place.prepare(own)
-  const work = place.work(own)
-  mkdirSync(work)
-  for (const [file, content] of Object.entries(stage)) writeFileSync(join(work, file), content)
-  const output = { stdout: "", stderr: "" }
-  const waiting: { text: string; resolve: () => void }[] = []
-  const run = runner.start({
-    name: own,
-    spec: spec(change),
-    directory: place.directory(own),
-    work,
-    onOutput: async (which, bytes) => {
-      output[which] += Buffer.from(bytes).toString()
-      for (const { text, resolve } of waiting) if (output.stdout.includes(text)) resolve()
-    },
-  })
-  const said = (text: string): Promise<void> =>
-    new Promise(resolve => {
-      waiting.push({ text, resolve })
-      if (output.stdout.includes(text)) resolve()
-    })
-  return { ...run, work, output, said }
-}
+const { home, place, sandbox, unavailable, runners, begin } = await openRunners()
 const dead = (pid: number): boolean => readProcess(pid)?.zombie ?? true
 
 for (const [kind, runner, skip] of runners) {
@@ -206,7 +165,7 @@ for (const [kind, runner, skip] of runners) {
 }
 
 /** A process that runs a job as an agent does, and tells the pids of all that belongs to it. */
-function agentLife(state: string, sandboxEtc: string | null): ChildProcess {
+function agentLife(state: string, sandbox: Sandbox | null): ChildProcess {
   const program = `
     import { processRunner } from ${JSON.stringify(join(import.meta.dirname, "process.ts"))}
     import { descendants } from ${JSON.stringify(join(import.meta.dirname, "processes.ts"))}
@@ -214,7 +173,7 @@ function agentLife(state: string, sandboxEtc: string | null): ChildProcess {
     const directory = ${JSON.stringify(join(state, "attempts", "12.7-2"))}
     mkdirSync(directory + "/work", { recursive: true })
     const command = ['(setsid sh -c "trap : TERM HUP; while :; do sleep 0.1; done" &) ; trap : TERM HUP; echo ready; while :; do sleep 0.1; done']
-    processRunner({ node: "attic", sandboxEtc: ${JSON.stringify(sandboxEtc)} }).start({
+    processRunner({ node: "attic", sandbox: ${JSON.stringify(sandbox)}, pipes: ${JSON.stringify(join(state, "pipes"))} }).start({
       name: ${JSON.stringify(name)}, spec: { ...${JSON.stringify(spec())}, command }, directory, work: directory + "/work",
       onOutput: async (_, bytes) => console.log("pids " + descendants(process.pid).slice(1).join(" ")),
     })`
@@ -330,7 +289,11 @@ test("Debian's POV-Ray renders in the sandbox", {
 })
 
 test("a sandbox that cannot be set up is told as such, not as the job's failure", walled, async () => {
-  const broken = processRunner({ node: "attic", sandboxEtc: join(home, "missing") })
+  const broken = processRunner({
+    node: "attic",
+    sandbox: { ...sandbox!, etc: join(home, "missing") },
+    pipes: join(home, "broken"),
+  })
   await mkdir(home, { recursive: true })
   const exit = await (await begin(broken, { command: ["true"] })).ended
   assert.equal(exit.exitCode, 126)

@@ -1,54 +1,82 @@
 // Runs a command for real: in a process group of its own, behind bubblewrap or not, with nothing on stdin, its output given on as
 // it comes. When it ends, all that it started ends with it, whatever it did to get away; then and only then is the run over.
-// It keeps a note of the process on disk, so that the agent's next life can end what a kill -9 left behind.
-import { type ChildProcess, spawn } from "node:child_process"
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import type { ChildProcess } from "node:child_process"
 import { constants } from "node:os"
-import { basename, join } from "node:path"
+import { basename } from "node:path"
 import type { Readable } from "node:stream"
 import { setTimeout as wait } from "node:timers/promises"
 import type { Exit } from "../core/model.ts"
-import { KILL_ROUNDS_MAX, PIPE_CLOSE_MS, SAMPLE_FIRST_MS, SAMPLE_GROWTH, SAMPLE_MAX_MS } from "../limits.ts"
-import { type ControlGroup, type ControlGroups, enter } from "./cgroup.ts"
-import { commandOf, environmentOf, PATH, unrunnable } from "./environment.ts"
-import { type Leader, members, readProcess, signal, stillAlive, usage } from "./processes.ts"
+import { PIPE_CLOSE_MS } from "../limits.ts"
+import type { ControlGroup, ControlGroups } from "./cgroup.ts"
+import { availableCores, CoreShares } from "./cores.ts"
+import { askSandbox, askTree, endSandbox, endTree, killSandbox, type Tree } from "./ending.ts"
+import { commandOf, unrunnable } from "./environment.ts"
+import { asRoot, boundsOf, type Launch, launch, type Shares } from "./launch.ts"
+import { killLeftovers, note } from "./leftovers.ts"
+import { PipeStock } from "./pipes.ts"
+import { type Leader, readProcess } from "./processes.ts"
 import type { Run, Runner, RunRequest } from "./runner.ts"
-import { bubblewrapArguments, ENV_PROGRAM, giveToNobody, inside, resourceLimits, STATUS_FD } from "./sandbox.ts"
+import { ENV_PROGRAM, giveToNobody, type Sandbox, STATUS_FD } from "./sandbox.ts"
+import { type Excess, Watch } from "./watch.ts"
 
 export interface ProcessRunnerOptions {
   /** Name of this node, for the job. */
   readonly node: string
-  /** What prepareSandbox() returned, or null to run without walls. */
-  readonly sandboxEtc: string | null
+  /** A directory of the runner's own, for pipes that wait to be used. Nothing else may lie in it. */
+  readonly pipes: string
+  /** What openSandbox() made, or null to run without walls. */
+  readonly sandbox: Sandbox | null
   /** None: the kernel enforces nothing here. */
   readonly controlGroups?: ControlGroups | null
+  /** What the node gives to jobs: bounds one that did not say what it needs. */
+  readonly shares?: Shares
 }
 
 export function processRunner(options: ProcessRunnerOptions): Runner {
+  const tools: Tools = {
+    ...options,
+    stock: new PipeStock(options.pipes),
+    coreShares: new CoreShares(availableCores),
+  }
   return {
-    start: request => start(options, request),
+    start: request => start(tools, request),
     killLeftovers,
   }
 }
 
-const asRoot = process.getuid?.() === 0
+interface Tools extends ProcessRunnerOptions {
+  readonly stock: PipeStock
+  readonly coreShares: CoreShares
+}
 
 /** Exit codes a shell gives when a command could not be run, and when it was not found. */
 const CANNOT_RUN = 126
 const NOT_FOUND = 127
+/** SIGSYS. */
+const FORBIDDEN_CALL = 128 + 31
+const forbidden = "ended by the sandbox, which runs no programs for another processor: is it one of 32 bits?"
 
-function start(options: ProcessRunnerOptions, request: RunRequest): Run {
+function start(tools: Tools, request: RunRequest): Run {
   const why = unrunnable(request.spec)
-  if (why !== null) return { ended: Promise.resolve(failedExit(CANNOT_RUN, why)), stop: () => {} }
   const told = new AbortController()
   const over = new AbortController()
+  let begin = (): void => {}
+  const begun = new Promise<void>(resolve => {
+    begin = resolve
+  })
+  const stopping: Stopping = { told: told.signal, over: over.signal }
+  const ended =
+    why !== null
+      ? Promise.resolve(failedExit(CANNOT_RUN, why))
+      : run(tools, request, stopping, begin).catch((error: unknown) =>
+          failedExit(
+            CANNOT_RUN,
+            `the command could not be run here: ${error instanceof Error ? error.message : String(error)}`,
+          ),
+        )
   return {
-    ended: run(options, request, { told: told.signal, over: over.signal }).catch((error: unknown) =>
-      failedExit(
-        CANNOT_RUN,
-        `the command could not be run here: ${error instanceof Error ? error.message : String(error)}`,
-      ),
-    ),
+    begun: Promise.race([begun, ended.then(() => {})]),
+    ended,
     stop: graceMs => {
       told.abort()
       // The command itself keeps the agent alive; once it is gone nobody waits for the grace.
@@ -64,104 +92,84 @@ interface Stopping {
   readonly over: AbortSignal
 }
 
-async function run(options: ProcessRunnerOptions, request: RunRequest, stopping: Stopping): Promise<Exit> {
+async function run(tools: Tools, request: RunRequest, stopping: Stopping, begun: () => void): Promise<Exit> {
   const { directory, spec } = request
-  if (options.sandboxEtc !== null && asRoot) await giveToNobody(request.work)
-  const group = options.controlGroups?.open(basename(directory), spec.needs) ?? null
+  if (tools.sandbox !== null && asRoot) await giveToNobody(request.work)
+  const group = tools.controlGroups?.open(basename(directory), spec.needs) ?? null
+  const cores = tools.coreShares.take(spec.needs.slots)
   try {
-    return await runIn(group, options, request, stopping)
+    return await runIn(group, cores.list, tools, request, stopping, begun)
   } finally {
+    cores.release()
     await group?.close()
   }
 }
 
 async function runIn(
   group: ControlGroup | null,
-  options: ProcessRunnerOptions,
+  cores: readonly number[] | null,
+  tools: Tools,
   request: RunRequest,
   stopping: Stopping,
+  begun: () => void,
 ): Promise<Exit> {
   const { directory } = request
+  const what: Launch = { request, group, cores, node: tools.node, sandbox: tools.sandbox, shares: tools.shares ?? null }
+  const { child, stdout, stderr } = await launch(what, tools.stock)
   const begunMs = performance.now()
-  const child = launch(options, request, group)
+  begun()
   const firstWords = new FirstWords()
   const exited = exitOf(child)
   const pumps = [
-    pump(child.stdout, bytes => request.onOutput("stdout", bytes)),
-    pump(child.stderr, bytes => {
+    pump(stdout, bytes => request.onOutput("stdout", bytes)),
+    pump(stderr, bytes => {
       firstWords.add(bytes)
       return request.onOutput("stderr", bytes)
     }),
   ]
   const leader = leaderOf(child)
   if (leader !== null) note(directory, { leader, first: null })
-  const status =
-    options.sandboxEtc === null ? null : readStatus(child, first => note(directory, { leader: leader ?? first, first }))
-  const meter = leader === null ? null : new Meter(leader.pid)
-  const tree = (): Tree => ({ leader, seen: meter?.seen ?? [], directory })
-  const onTold = (): void => askToEnd(options, tree())
-  const onOver = (): void => void endTree(tree())
-  stopping.told.addEventListener("abort", onTold, { once: true })
+  const status = tools.sandbox === null ? null : readStatus(child)
+  void status?.first.then(first => first !== null && note(directory, { leader: leader ?? first, first }))
+  const watch = leader === null ? null : new Watch(leader.pid, request.work, boundsOf(what), () => void kill())
+  const tree = (): Tree => ({ leader, seen: watch?.seen ?? [], directory })
+  let asking: Promise<void> | null = null
+  const ask = (): void => {
+    asking = status === null ? askTree(tree(), stopping.over) : askSandbox(tree(), status.first, stopping.over)
+  }
+  const kill = async (): Promise<void> => {
+    const first = status?.now() ?? null
+    if (first !== null) await killSandbox(leader, first)
+    else await endTree(tree())
+  }
+  const onOver = (): void => void kill()
+  stopping.told.addEventListener("abort", ask, { once: true })
   stopping.over.addEventListener("abort", onOver, { once: true })
   // Told to stop before it began.
-  if (stopping.told.aborted) onTold()
+  if (stopping.told.aborted) ask()
   if (stopping.over.aborted) onOver()
 
   const end = await exited
   const runMs = Math.round(performance.now() - begunMs)
-  stopping.told.removeEventListener("abort", onTold)
+  stopping.told.removeEventListener("abort", ask)
+  // The command itself has ended; others that were asked may have something to save yet.
+  await asking
   stopping.over.removeEventListener("abort", onOver)
-  meter?.stop()
-  const inner = await status
+  watch?.stop()
+  const inner = (await status?.end) ?? null
   await endTree(tree())
   if (inner?.firstPid) await endSandbox(inner.firstPid)
-  await closePipes(child, pumps)
-  const { cpuMs, peakMemoryBytes } = meter ?? { cpuMs: 0, peakMemoryBytes: 0 }
+  await closePipes([stdout, stderr], pumps)
+  const { cpuMs, peakMemoryBytes, excess } = watch ?? { cpuMs: 0, peakMemoryBytes: 0, excess: null }
   const judged = judge(request, end, inner, firstWords.text)
-  const message = group?.ranOutOfMemory() && judged.exitCode !== 0 ? outOfMemory(request) : judged.message
+  let { message } = judged
+  if (group?.ranOutOfMemory() && judged.exitCode !== 0) message = outOfMemory(request)
+  if (excess !== null) message = tooMuch[excess](what)
   // What a group counted is all; samples miss the end.
   return { ...judged, message, runMs, cpuMs: Math.max(cpuMs, group?.cpuMs() ?? 0), peakMemoryBytes }
 }
 
 // ---- beginning --------------------------------------------------------------------------------------------------
-
-function launch(options: ProcessRunnerOptions, request: RunRequest, group: ControlGroup | null): ChildProcess {
-  const { name, spec, directory, work } = request
-  const behind = group === null ? [] : enter(group)
-  const nodeFile = join(directory, "nodefile")
-  writeFileSync(nodeFile, `${options.node}\n`.repeat(spec.needs.slots))
-  const command = commandOf(spec)
-  // A group and a session of its own; nothing to read.
-  const common = { cwd: work, detached: true } as const
-  if (options.sandboxEtc !== null) {
-    const environment = environmentOf(name, spec, { node: options.node, ...inside })
-    const walls = bubblewrapArguments({ command, environment, work, nodeFile, etc: options.sandboxEtc, asRoot })
-    const limited = [...behind, ...resourceLimits(spec.needs.diskBytes), "bwrap", ...walls]
-    return spawn(limited[0]!, limited.slice(1), { ...common, env: { PATH }, stdio: ["ignore", "pipe", "pipe", "pipe"] })
-  }
-  const scratch = join(directory, "scratch")
-  mkdirSync(scratch, { recursive: true, mode: 0o700 })
-  const environment = environmentOf(name, spec, { node: options.node, work, nodeFile, scratch })
-  const [program, ...words] = [...behind, ...command]
-  return spawn(program!, words, { ...common, env: environment, stdio: ["ignore", "pipe", "pipe"] })
-}
-
-const noteFile = "process.json"
-
-interface Note {
-  readonly leader: Leader
-  /** The sandbox's first process, once bwrap has told it. */
-  readonly first: Leader | null
-}
-
-/** Written in the turn the process began in. Not synced: it has to survive our death, not the machine's. */
-function note(directory: string, content: Note): void {
-  try {
-    writeFileSync(join(directory, noteFile), JSON.stringify({ ...content, boot: bootId() }))
-  } catch {
-    // A full disk: the command runs all the same. Should we die, bwrap dies with us, and without walls the mark is still found.
-  }
-}
 
 function leaderOf(child: ChildProcess): Leader | null {
   if (child.pid === undefined) return null
@@ -177,9 +185,7 @@ function exitOf(child: ChildProcess): Promise<End> {
   })
 }
 
-/** There are no pipes where the process could not be begun for want of descriptors; its error tells. */
-async function pump(stream: Readable | null | undefined, give: (bytes: Uint8Array) => Promise<void>): Promise<void> {
-  if (!stream) return
+async function pump(stream: Readable, give: (bytes: Uint8Array) => Promise<void>): Promise<void> {
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) await give(chunk)
   } catch (error) {
@@ -190,54 +196,11 @@ async function pump(stream: Readable | null | undefined, give: (bytes: Uint8Arra
 
 // ---- ending -----------------------------------------------------------------------------------------------------
 
-interface Tree {
-  readonly leader: Leader | null
-  /** Descendants when last looked at: some may have left it since. */
-  readonly seen: readonly Leader[]
-  readonly directory: string
-}
-
-/** TERM to all. */
-function askToEnd(options: ProcessRunnerOptions, tree: Tree): void {
-  for (const pid of members(tree.leader, tree.seen, tree.directory)) {
-    // bwrap would die of it and take the job along without grace. It ends by itself when the job does.
-    if (options.sandboxEtc === null || pid !== tree.leader?.pid) signal(pid, "SIGTERM")
-  }
-}
-
-/** Stops, then kills, until nothing is left: what is stopped cannot fork while the rest is being killed. */
-async function endTree({ leader, seen, directory }: Tree): Promise<number> {
-  const ended = new Set<number>()
-  for (let round = 0; round < KILL_ROUNDS_MAX; round++) {
-    const alive = members(leader, seen, directory)
-    if (alive.length === 0) break
-    for (const pid of alive) signal(pid, "SIGSTOP")
-    for (const pid of alive) signal(pid, "SIGKILL")
-    for (const pid of alive) ended.add(pid)
-    // The kernel needs a moment to bury them, more under load.
-    await wait(Math.min(2 ** round, 100))
-  }
-  return ended.size
-}
-
-/** The sandbox's first process dies with bwrap, and everything inside with it, but not in the same instant. */
-async function endSandbox(first: Leader): Promise<number> {
-  for (let round = 0; round < KILL_ROUNDS_MAX; round++) {
-    const now = readProcess(first.pid)
-    // A zombie is as good as gone: the kernel makes it one only after all inside are dead.
-    if (now === null || now.zombie || now.startTicks !== first.startTicks) return round === 0 ? 0 : 1
-    signal(first.pid, "SIGKILL")
-    await wait(Math.min(2 ** round, 100))
-  }
-  return 1
-}
-
-async function closePipes(child: ChildProcess, pumps: readonly Promise<void>[]): Promise<void> {
+async function closePipes(pipes: readonly Readable[], pumps: readonly Promise<void>[]): Promise<void> {
   const over = new AbortController()
   const late = wait(PIPE_CLOSE_MS, undefined, { signal: over.signal }).then(
     () => {
-      child.stdout?.destroy()
-      child.stderr?.destroy()
+      for (const pipe of pipes) pipe.destroy()
     },
     () => {},
   )
@@ -257,6 +220,12 @@ function judge(request: RunRequest, end: End, inner: Status | null, words: strin
       message: `${program}: ${code === "EACCES" ? "may not be executed" : end.error.message}`,
     }
   }
+  const isComplaint = end.code === CANNOT_RUN || end.code === NOT_FOUND
+  if (inner === null && isComplaint && words.startsWith("prlimit: ")) {
+    const message =
+      end.code === NOT_FOUND ? `${program}: command not found on this node` : `${program}: may not be executed`
+    return { exitCode: end.code!, message }
+  }
   if (inner !== null) {
     const complaint = ["bwrap: execvp ", `${ENV_PROGRAM}: `].find(start => words.startsWith(start))
     if (complaint !== undefined) {
@@ -264,11 +233,30 @@ function judge(request: RunRequest, end: End, inner: Status | null, words: strin
       const message = missing ? `${program}: command not found on this node` : words.slice(complaint.length)
       return { exitCode: missing ? NOT_FOUND : CANNOT_RUN, message }
     }
+    if (inner.exitCode === FORBIDDEN_CALL) return { exitCode: inner.exitCode, message: forbidden }
     if (inner.exitCode !== null) return { exitCode: inner.exitCode, message: "" }
     if (end.signal === null) return { exitCode: CANNOT_RUN, message: `the sandbox could not be set up: ${words}` }
   }
   if (end.signal !== null) return { exitCode: 128 + constants.signals[end.signal], message: `ended by ${end.signal}` }
   return { exitCode: end.code ?? CANNOT_RUN, message: "" }
+}
+
+/** In words, with what to ask for. */
+const tooMuch: Record<Excess, (what: Launch) => string> = {
+  memory: ({ request }) => {
+    const { memoryBytes } = request.spec.needs
+    if (memoryBytes === 0)
+      return "ended by the agent: it used all the memory that this node gives to jobs; say with -l mem how much it needs"
+    return `ended by the agent: it used more than the ${memoryBytes} bytes of memory that it asked for; ask for more with -l mem`
+  },
+  processes: what =>
+    `ended by the agent: it had more than ${boundsOf(what).processes} processes and threads, what its slots allow`,
+  disk: what => {
+    const { workBytes } = boundsOf(what)
+    const why =
+      what.request.spec.needs.diskBytes === 0 ? "that a job may, unless it asks for more" : "that it asked for"
+    return `ended by the agent: its working directory took more than the ${workBytes} bytes of disk ${why}; ask for more with -l disk`
+  },
 }
 
 function outOfMemory({ spec }: RunRequest): string {
@@ -289,12 +277,25 @@ interface Status {
   readonly exitCode: number | null
 }
 
+interface StatusReader {
+  /** The sandbox's first process, as soon as it is known; null if there never was one. */
+  readonly first: Promise<Leader | null>
+  /** The same, as far as it is known now. */
+  now(): Leader | null
+  /** All that bwrap had to say. */
+  readonly end: Promise<Status>
+}
+
 /** One JSON object a line on its own descriptor, which the job never gets: "child-pid" at the start, "exit-code" at the end. */
-async function readStatus(child: ChildProcess, onFirst: (first: Leader) => void): Promise<Status> {
+function readStatus(child: ChildProcess): StatusReader {
   const status: { firstPid: Leader | null; exitCode: number | null } = { firstPid: null, exitCode: null }
-  let rest = ""
-  const pipe = child.stdio[STATUS_FD] as Readable | null | undefined
-  try {
+  let resolveFirst = (_: Leader | null): void => {}
+  const first = new Promise<Leader | null>(resolve => {
+    resolveFirst = resolve
+  })
+  const read = async (): Promise<void> => {
+    let rest = ""
+    const pipe = child.stdio[STATUS_FD] as Readable | null | undefined
     for await (const chunk of (pipe ?? []) as AsyncIterable<Buffer>) {
       const lines = (rest + chunk.toString()).split("\n")
       rest = lines.pop() ?? ""
@@ -303,15 +304,20 @@ async function readStatus(child: ChildProcess, onFirst: (first: Leader) => void)
         const pid = said["child-pid"]
         if (pid !== undefined) {
           status.firstPid = { pid, startTicks: readProcess(pid)?.startTicks ?? "" }
-          onFirst(status.firstPid)
+          resolveFirst(status.firstPid)
         }
         if (said["exit-code"] !== undefined) status.exitCode = said["exit-code"]
       }
     }
-  } catch {
-    // Not JSON, or cut off by a kill: then it has not told how the job ended, and its own end has to do.
   }
-  return status
+  const end = read()
+    // Not JSON, or cut off by a kill: then it has not told how the job ended, and its own end has to do.
+    .catch(() => {})
+    .then(() => {
+      resolveFirst(null)
+      return status
+    })
+  return { first, now: () => status.firstPid, end }
 }
 
 /** The beginning of stderr, where bwrap complains when the command never ran. */
@@ -319,77 +325,5 @@ class FirstWords {
   text = ""
   add(bytes: Uint8Array): void {
     if (this.text.length < 300) this.text = (this.text + Buffer.from(bytes).toString()).slice(0, 300).split("\n")[0]!
-  }
-}
-
-// ---- measuring --------------------------------------------------------------------------------------------------
-
-/**
- * Processor time and peak memory by sampling, since Node does not tell what a child used. Samples come at growing intervals: quick
- * for short runs, one a second for long ones; what happens after the last one is missed, at most about a sixth of the time.
- */
-class Meter {
-  readonly #pid: number
-  #timer: NodeJS.Timeout | null = null
-  #intervalMs = SAMPLE_FIRST_MS
-  cpuMs = 0
-  peakMemoryBytes = 0
-  /** All that were in the tree at some sample and still lived at the last. */
-  seen: readonly Leader[] = []
-
-  constructor(pid: number) {
-    this.#pid = pid
-    this.#schedule()
-  }
-
-  stop(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer)
-  }
-
-  #schedule(): void {
-    this.#timer = setTimeout(() => {
-      const now = usage(this.#pid)
-      this.cpuMs = Math.max(this.cpuMs, now.cpuMs)
-      this.peakMemoryBytes = Math.max(this.peakMemoryBytes, now.memoryBytes)
-      const inTree = new Set(now.tree.map(({ pid }) => pid))
-      this.seen = [...now.tree, ...stillAlive(this.seen.filter(({ pid }) => !inTree.has(pid)))]
-      this.#intervalMs = Math.min(this.#intervalMs * SAMPLE_GROWTH, SAMPLE_MAX_MS)
-      this.#schedule()
-    }, this.#intervalMs)
-  }
-}
-
-// ---- what an earlier life left ----------------------------------------------------------------------------------
-
-async function killLeftovers(attempts: string): Promise<number> {
-  let ended = 0
-  for (const entry of readdirSync(attempts)) {
-    const left = readNote(join(attempts, entry))
-    if (left === null) continue
-    ended += await endTree({ leader: left.leader, seen: [], directory: join(attempts, entry) })
-    if (left.first !== null) ended += await endSandbox(left.first)
-  }
-  // And whoever bears the mark of any of them, should a note be missing.
-  return ended + (await endTree({ leader: null, seen: [], directory: attempts }))
-}
-
-/** Null if there is none, or it was written before the machine was booted, when all numbers meant others. */
-function readNote(directory: string): Note | null {
-  try {
-    const { leader, first, boot } = JSON.parse(readFileSync(join(directory, noteFile), "utf8")) as Note & {
-      boot: string
-    }
-    return boot === bootId() && typeof leader.pid === "number" ? { leader, first } : null
-  } catch {
-    // No note, or one cut short: the mark has to do.
-    return null
-  }
-}
-
-function bootId(): string {
-  try {
-    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()
-  } catch {
-    return ""
   }
 }

@@ -91,6 +91,9 @@ function bearsMark(pid: number, directory: string): boolean {
 export interface Usage {
   readonly cpuMs: number
   readonly memoryBytes: number
+  /** Of that, what is each process's own: what they share is in the former once for each of them. */
+  readonly privateBytes: number
+  readonly threads: number
   /** Who was looked at. */
   readonly tree: readonly Leader[]
 }
@@ -99,16 +102,27 @@ export interface Usage {
 export function usage(pid: number): Usage {
   let cpuMs = 0
   let memoryBytes = 0
+  let privateBytes = 0
+  let threads = 0
   const tree: Leader[] = []
   for (const each of descendants(pid)) {
     const stat = readProcess(each)
     if (stat === null) continue
     tree.push(stat)
     cpuMs += stat.cpuMs
-    const resident = /^VmRSS:\s+(\d+) kB/m.exec(readText(`/proc/${each}/status`) ?? "")
-    memoryBytes += Number(resident?.[1] ?? 0) * 1024
+    const status = readText(`/proc/${each}/status`) ?? ""
+    memoryBytes += kilobytes(status, residentLine)
+    privateBytes += kilobytes(status, privateLine)
+    threads += Number(/^Threads:\s+(\d+)$/m.exec(status)?.[1] ?? 0)
   }
-  return { cpuMs, memoryBytes, tree }
+  return { cpuMs, memoryBytes, privateBytes, threads, tree }
+}
+
+const residentLine = /^VmRSS:\s+(\d+) kB/m
+const privateLine = /^RssAnon:\s+(\d+) kB/m
+
+function kilobytes(status: string, line: RegExp): number {
+  return Number(line.exec(status)?.[1] ?? 0) * 1024
 }
 
 /** Those of them that still live. */

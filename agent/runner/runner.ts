@@ -14,9 +14,11 @@ export interface RunRequest {
 }
 
 export interface Run {
+  /** Resolves, never rejects, when the command has begun, or it is clear that it never will. */
+  readonly begun: Promise<void>
   /** Resolves, never rejects, when the command and all that it started are gone and all output was given. */
   readonly ended: Promise<Exit>
-  /** TERM to the whole tree, KILL after the grace. Called again, the grace that is over first counts. */
+  /** TERM to the whole tree; KILL to what is left of it after the grace. Called again, the grace that is over first counts. */
   stop(graceMs: number): void
 }
 

@@ -1,15 +1,17 @@
 import assert from "node:assert/strict"
-import { readdirSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { test } from "node:test"
 import { scratch } from "../fixtures.ts"
-import { bubblewrapArguments, prepareSandbox, probeSandbox, resourceLimits } from "./sandbox.ts"
+import { resourceLimits } from "./rlimits.ts"
+import { bubblewrapArguments, openSandbox, prepareSandbox } from "./sandbox.ts"
 
 const walls = {
   command: ["povray", "a b", "--share-net"],
   environment: { A: "--bind", B: "" },
   work: "/state/work",
   nodeFile: "/state/nodes",
-  etc: "/state/etc",
+  sandbox: { etc: "/state/etc", filter: "/state/filter", disablesUserns: true },
 }
 const args = bubblewrapArguments({ ...walls, asRoot: false })
 const rootArgs = bubblewrapArguments({ ...walls, asRoot: true })
@@ -54,20 +56,36 @@ test("the command comes last, behind an end of options, as it was given", () => 
 })
 
 test("files are bound by the disk that was asked for, and nothing dumps core", () => {
-  assert.deepEqual(resourceLimits(1_000), ["prlimit", "--core=0:0", "--fsize=1000:1000", "--"])
-  assert.match(resourceLimits(0)[2]!, /^--fsize=\d{10,}:/)
+  const begin = ["/usr/bin/prlimit", "--core=0:0", "--fsize=1000:1000"]
+  assert.deepEqual(resourceLimits({ fileBytes: 1_000 }), [...begin, "--"])
+  const more = resourceLimits({ fileBytes: 1_000, dataBytes: 5, processes: 7 })
+  assert.deepEqual(more, [...begin, "--data=5:5", "--nproc=7:7", "--"])
 })
 
 test("the sandbox's own files name nobody of this machine, and a probe leaves nothing but them", async () => {
   const directory = scratch()
-  const etc = await prepareSandbox(directory)
+  const { etc } = await prepareSandbox(directory)
   assert.deepEqual(readdirSync(etc).sort(), ["group", "hosts", "nsswitch.conf", "passwd"])
-  const why = await probeSandbox(directory)
-  assert.ok(why === null || why.length > 0)
-  assert.deepEqual(readdirSync(directory), ["sandbox-etc"])
+  const opened = await openSandbox(directory)
+  assert.ok(typeof opened !== "string" || opened.length > 0)
+  assert.deepEqual(readdirSync(directory), ["sandbox-etc", "sandbox.bpf"])
 })
 
 test("without bubblewrap on the machine the probe says so", async () => {
   const directory = scratch()
-  assert.match((await probeSandbox(directory, directory))!, /not installed/)
+  assert.match(String(await openSandbox(directory, directory)), /not installed/)
+})
+
+test("S1: a probe that is slow is tried again, for longer, and its slowness is never taken for want of bubblewrap", async () => {
+  const directory = scratch()
+  const bin = join(directory, "bin")
+  mkdirSync(bin)
+  // Stands in for bwrap: too slow the first times.
+  const slow = `#!/bin/sh\necho x >> ${join(directory, "tried")}\n[ $(wc -l < ${join(directory, "tried")}) -lt 3 ] && exec sleep 60\necho 65534\necho "Seccomp: 2"\n`
+  writeFileSync(join(bin, "bwrap"), slow, { mode: 0o755 })
+  const path = `${bin}:/usr/bin:/bin`
+  assert.notEqual(typeof (await openSandbox(directory, path, 300)), "string")
+  assert.equal(readFileSync(join(directory, "tried"), "utf8"), "x\nx\nx\n")
+  writeFileSync(join(bin, "bwrap"), "#!/bin/sh\nexec sleep 60\n")
+  assert.match(String(await openSandbox(directory, path, 30)), /too busy/)
 })

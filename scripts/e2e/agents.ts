@@ -2,6 +2,7 @@
 import { join } from "node:path"
 import type { Hub } from "../demo/hub.ts"
 import { type Program, ready, start } from "../demo/processes.ts"
+import { wallFlags } from "../demo/walls.ts"
 
 export interface AgentOptions {
   readonly name: string
@@ -18,7 +19,8 @@ export async function startAgent(hub: Hub, options: AgentOptions): Promise<Progr
   const { name, place, flags, within = [], hubUrl = hub.url } = options
   const { secret } = await hub.ask<{ secret: string }>("OperatorService/CreateEnrolment", { account: "e2e" })
   const known = ["--hub", hubUrl, "--enroll", secret, "--state", join(place, name), "--name", name]
-  const args = ["agent/bin/cah-agent.mjs", ...known, ...flags]
+  const walls = flags.includes("--sandbox") ? [] : await wallFlags(place, line => process.stderr.write(`${line}\n`))
+  const args = ["agent/bin/cah-agent.mjs", ...known, ...walls, ...flags]
   const agent = start(name, args, {}, join(place, `${name}.log`), within)
   await ready(agent, async () => ((await nodeState(hub, name)) === "NODE_STATE_ONLINE" ? true : null))
   return agent

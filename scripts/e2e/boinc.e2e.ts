@@ -14,6 +14,7 @@ import { gunzipSync } from "node:zlib"
 import { closeDb, openDb } from "../../hub/store/open.ts"
 import { type CampaignAnswer, Hub } from "../demo/hub.ts"
 import { end, type Program, ready, runToEnd, start, tail } from "../demo/processes.ts"
+import { wallFlags } from "../demo/walls.ts"
 import { BoincClient, processesBelow } from "./boinc/client.ts"
 import { Cutter } from "./boinc/cutter.ts"
 import { CONTROL, standinScript } from "./boinc/standin.ts"
@@ -212,10 +213,11 @@ async function wrongKeyAndUrl(client: BoincClient, url: string, key: string): Pr
 
 /** The enrolment that the client downloaded lets one agent in, and no second one. */
 async function joinOnce(hub: Hub, { enrolToken, name }: Record<string, string>): Promise<Program> {
+  const walls = await wallFlags(place, line => process.stderr.write(`${line}\n`))
   const startAgent = async (directory: string) => {
     await mkdir(join(place, directory))
     const known = ["--hub", hub.url, "--enroll", enrolToken!, "--state", join(place, directory), "--name", name!]
-    const args = ["agent/bin/cah-agent.mjs", ...known, "--slots", "2"]
+    const args = ["agent/bin/cah-agent.mjs", ...known, "--slots", "2", ...walls]
     const agent = start(directory, args, {}, join(place, `${directory}.log`))
     programs.push(agent)
     return agent

@@ -10,6 +10,7 @@ import { setTimeout as pause } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import { type CampaignAnswer, Hub } from "../demo/hub.ts"
 import { end, type Program, ready, start, tail } from "../demo/processes.ts"
+import { wallFlags } from "../demo/walls.ts"
 import { chance, seedFrom } from "./chance.ts"
 import { CuttableDisk } from "./disk.ts"
 import { type Acknowledged, examine } from "./ledger.ts"
@@ -92,6 +93,7 @@ async function main(): Promise<string[]> {
       "home",
       "--slots",
       String(SLOTS),
+      ...(await wallFlags(place, line => process.stderr.write(`${line}\n`))),
     ]
     const agent = start("home", ["agent/bin/cah-agent.mjs", ...enrol], {}, join(place, "logs/home.log"))
     programs.push(agent)

@@ -12,6 +12,7 @@ import { setTimeout as pause } from "node:timers/promises"
 import { parseArgs } from "node:util"
 import { type CampaignAnswer, Hub } from "../demo/hub.ts"
 import { end, type Program, start, tail } from "../demo/processes.ts"
+import { WITHOUT_WALLS } from "../demo/walls.ts"
 import { startAgent } from "./agents.ts"
 import { CallFailed, download, upload } from "./blobs.ts"
 import { type Acknowledged, examine } from "./ledger.ts"
@@ -88,7 +89,7 @@ async function prepare(place: string): Promise<Prepared> {
   const hub = await Hub.start(data, join(place, "hub.log"))
   const programs: Program[] = []
   try {
-    programs.push(await startAgent(hub, { name: "home", place, flags: ["--slots", "4", "--sandbox", "none"] }))
+    programs.push(await startAgent(hub, { name: "home", place, flags: ["--slots", "4", ...WITHOUT_WALLS] }))
     const inputs = Array.from({ length: FILES }, () => randomBytes(FILE_BYTES))
     for (const [index, bytes] of inputs.entries()) writeFileSync(join(place, `file.${index}`), bytes)
     const acknowledged: Acknowledged[] = []

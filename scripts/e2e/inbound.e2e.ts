@@ -10,6 +10,7 @@ import { setTimeout as pause } from "node:timers/promises"
 import { promisify } from "node:util"
 import { type CampaignAnswer, Hub } from "../demo/hub.ts"
 import { end, type Program, ready, start, tail } from "../demo/processes.ts"
+import { wallFlags } from "../demo/walls.ts"
 
 const run = promisify(execFile)
 /** Of the pid, so that two runs at once do not meet; names of interfaces have 15 characters at most. */
@@ -94,6 +95,7 @@ async function main(): Promise<void> {
         "--name",
         "home",
         "--insecure",
+        ...(await wallFlags(place, line => process.stderr.write(`${line}\n`))),
       ],
       {},
       join(place, "home.log"),

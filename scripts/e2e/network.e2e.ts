@@ -16,6 +16,7 @@ import { parseArgs, promisify } from "node:util"
 import { pack } from "tar-stream"
 import { type CampaignAnswer, Hub, type JobAnswer } from "../demo/hub.ts"
 import { end, type Program, tail } from "../demo/processes.ts"
+import { WITHOUT_WALLS } from "../demo/walls.ts"
 import { root } from "../files.ts"
 import { nodeState, startAgent } from "./agents.ts"
 import { type Blob, download, upload } from "./blobs.ts"
@@ -169,7 +170,7 @@ async function main(): Promise<void> {
     const agent = await startAgent(hub, {
       name: "home",
       place,
-      flags: ["--slots", String(JOBS), "--sandbox", "none", "--insecure"],
+      flags: ["--slots", String(JOBS), ...WITHOUT_WALLS, "--insecure"],
       within: ["ip", "netns", "exec", agentSpace],
       hubUrl: `http://${HUB_HOST}:${new URL(hub.url).port}`,
     })

@@ -15,6 +15,7 @@ import { parseArgs } from "node:util"
 import { pack } from "tar-stream"
 import { Hub, type JobAnswer } from "../demo/hub.ts"
 import { end, type Program, tail } from "../demo/processes.ts"
+import { WITHOUT_WALLS } from "../demo/walls.ts"
 import { startAgent } from "./agents.ts"
 import { CallFailed, download, upload } from "./blobs.ts"
 import { type Acknowledged, examine } from "./ledger.ts"
@@ -264,7 +265,7 @@ async function main(): Promise<string[]> {
   const hub = await Hub.start(data, join(place, "hub.log"), where)
   const programs: Program[] = []
   try {
-    programs.push(await startAgent(hub, { name: "home", place, flags: ["--slots", "2", "--sandbox", "none"] }))
+    programs.push(await startAgent(hub, { name: "home", place, flags: ["--slots", "2", ...WITHOUT_WALLS] }))
     const lives = new Lives(hub, place)
     const complaints: string[] = []
     let missed = 0
