@@ -116,7 +116,7 @@ describe("one run, one line of this table, in this order", () => {
     [
       "admin enrol lab --uses 10 --for 1d",
       0,
-      /^npx cah-agent --hub http:\S+ --enroll cahjoin_lab_10\n$/,
+      /^cah-agent --hub http:\S+ --enroll cahjoin_lab_10\n$/,
       /Good for 10 agents of lab, until/,
     ],
     ["admin enrol -o quiet", 0, /^cahjoin_ada_1\n$/, /^$/],

@@ -204,7 +204,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       retention,
       diskFloorBytes: config.diskFloorBytes,
       damagedBlobs: () => damage.count,
-      agentCommand: "npx cah-agent --hub <this hub's URL> --enroll <token>",
+      agentCommand: "cah-agent --hub <this hub's URL> --enroll <token>",
       shutdown: shutdown.signal,
     })
     metrics.sample({

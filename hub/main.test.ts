@@ -1,6 +1,6 @@
 // The hub as the program that people start and stop: its own process, its real files.
 import assert from "node:assert/strict"
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
 import { connect } from "node:net"
@@ -59,10 +59,30 @@ async function whoAmI(url: string, token: string): Promise<number> {
 }
 
 describe("cah-hub", () => {
+  it("F13: prints commands that work in any directory, and none that npm would fetch", async () => {
+    const run = new Run("--port", "0", "--data", join(directory, "typed"))
+    await run.says(/--enroll cahjoin_\w+/)
+    assert.doesNotMatch(run.out, /npx/)
+    const typedOnes = [...run.out.matchAll(/^ {4}(.*) (?:login|--hub .* --enroll) .*$/gm)].map(
+      ([, command = ""]) => command,
+    )
+    assert.equal(typedOnes.length, 2)
+    for (const command of typedOnes) {
+      const { status, stdout, stderr } = spawnSync("/bin/sh", ["-c", `${command} --version`], {
+        cwd: "/",
+        encoding: "utf8",
+      })
+      assert.deepEqual([status, stderr], [0, ""], command)
+      assert.match(stdout, /^\d+\.\d+\.\d+/m)
+    }
+    run.child.kill("SIGTERM")
+    assert.deepEqual(await run.exit, [0, null])
+  })
+
   it("starts without a configuration, says how to go on, and stops clean at SIGTERM", async () => {
     const data = join(directory, "data")
     const run = new Run("--port", "0")
-    const [, url = ""] = await run.says(/npx cah-agent --hub (\S+) --enroll cahjoin_\w+/)
+    const [, url = ""] = await run.says(/cah-agent\S* --hub (\S+) --enroll cahjoin_\w+/)
     assert.match(run.out, /The first admin token is in data\/admin\.token/)
     const told = JSON.parse(readFileSync(join(data, "hub.json"), "utf8"))
     assert.deepEqual([told.url, told.pid], [url, run.child.pid])

@@ -1,10 +1,12 @@
 // The hub as a program: reads the configuration, starts the hub, says in words how to use it, and stops at a signal. SIGTERM
 // and SIGINT drain; a second one stops at once, and nothing acknowledged is lost by that either.
+import { resolve } from "node:path"
 import pino from "pino"
 import { commands } from "./commands.ts"
 import { type Config, readConfig } from "./config.ts"
 import { CahError } from "./core/errors.ts"
 import { type Hub, startHub } from "./hub.ts"
+import { quoted, typed } from "./typed.ts"
 import { version } from "./version.ts"
 
 export { type Hub, startHub } from "./hub.ts"
@@ -48,11 +50,12 @@ function commandsText(): string {
 }
 
 async function greet(hub: Hub, { release, publicUrl }: Config): Promise<void> {
+  const searchPath = process.env.PATH ?? ""
   const invitation = await hub.invite("operator").catch(() => null)
   const agent =
     invitation === null
       ? "The hub cannot make an enrolment token now: its log says why."
-      : `Start an agent (the token is good for one, for 15 minutes):\n\n    npx cah-agent --hub ${hub.url} --enroll ${invitation}\n`
+      : `Start an agent (the token is good for one, for 15 minutes):\n\n    ${typed("cah-agent", searchPath)} --hub ${hub.url} --enroll ${invitation}\n`
   const volunteers =
     release === null
       ? ""
@@ -61,7 +64,7 @@ async function greet(hub: Hub, { release, publicUrl }: Config): Promise<void> {
 The hub is at ${hub.url}, its status page too.
 The first admin token is in ${hub.adminTokenPath}:
 
-    npx cah login --hub ${hub.url} --token-file ${hub.adminTokenPath}
+    ${typed("cah", searchPath)} login --hub ${hub.url} --token-file ${quoted(resolve(hub.adminTokenPath))}
 
 ${agent}
 ${volunteers}`)

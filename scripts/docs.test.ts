@@ -184,3 +184,18 @@ describe("docs/properties.md", async () => {
     }
   }
 })
+
+describe("what documents and programs tell people to type", () => {
+  it("F13: is never fetched by npx, which would ask npm for a stranger's package of that name", () => {
+    const { stdout } = spawnSync(
+      "git",
+      ["grep", "-nE", "npx +(cah|oar|vmlauncher)", "--", "*.md", "*.ts", "*.sh", "*.mjs"],
+      {
+        cwd: root,
+        encoding: "utf8",
+      },
+    )
+    const told = stdout.split("\n").filter(line => line !== "" && !/Never `npx cah`|docs\.test\.ts/.test(line))
+    assert.deepEqual(told, [])
+  })
+})

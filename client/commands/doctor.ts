@@ -156,7 +156,7 @@ async function probe(config: Config): Promise<Check[]> {
     const hint = /CERT|SELF_SIGNED|ALTNAME|UNABLE_TO_VERIFY/.test(code)
       ? "If its certificate comes from a CA of your own, name that CA's certificate with --ca-file."
       : code === "ECONNREFUSED"
-        ? "Nothing listens there. Start the hub (npx cah-hub), or name the right one with --hub."
+        ? "Nothing listens there. Start the hub (cah-hub), or name the right one with --hub."
         : "Look at the address, and at what lies between: VPN, firewall, proxy."
     const text = error.message === "" ? code : error.message
     return [fail("reach", new ClientError("unavailable", `${url.origin} does not answer: ${text}`, { hint }))]

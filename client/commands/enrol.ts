@@ -25,10 +25,13 @@ export const enrol: Verb = {
     const account = command.args[0] ?? (await hub.whoAmI()).principal
     const made = await hub.operator.createEnrolment(account, uses, lifetimeMs)
     await context.output.one(CreateEnrolmentResponseSchema, made, {
-      table: () => `npx cah-agent --hub ${hub.url.origin} --enroll ${made.secret}`,
+      table: () => `cah-agent --hub ${hub.url.origin} --enroll ${made.secret}`,
       quiet: () => made.secret,
     })
     context.output.note(`Good for ${plural(uses, "agent")} of ${account}, until ${showMoment(made.expiresAt)}.`)
+    context.output.note(
+      "In a checkout where it is not installed, type node agent/bin/cah-agent.mjs in place of cah-agent.",
+    )
     return 0
   },
 }

@@ -255,7 +255,7 @@ export async function openFront(
     retention,
     diskFloorBytes: 0,
     damagedBlobs: () => 0,
-    agentCommand: "npx cah-agent …",
+    agentCommand: "cah-agent …",
     shutdown: shutdown.signal,
     ...change,
   })

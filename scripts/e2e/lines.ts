@@ -332,7 +332,7 @@ export const last: readonly Row[] = [
   [
     "cah admin enrol me --uses 2 --for 1h",
     0,
-    /^npx cah-agent --hub \S+ --enroll cahjoin_\w+\n$/,
+    /^cah-agent --hub \S+ --enroll cahjoin_\w+\n$/,
     /Good for 2 agents of me/,
   ],
   ["cah admin share set ada 2.5 && cah admin share ls", 0, /ada +2\.5/, any],

@@ -116,7 +116,7 @@ function facts(title: string, rows: readonly (readonly [string, string | number]
 
 function campaigns(list: readonly CampaignStatus[]): string {
   if (list.length === 0) {
-    const example = "npx cah sub --array 3 --wait 'echo hello from job $CAH_ARRAY_INDEX'"
+    const example = "cah sub --array 3 --wait 'echo hello from job $CAH_ARRAY_INDEX'"
     return `<section><h2>Campaigns</h2><p>None yet. Submit one: <code>${escapeHtml(example)}</code></p></section>`
   }
   const rows = list.map(campaign => {
