@@ -10,12 +10,13 @@ import type { Event, RequestId } from "./core/events.ts"
 import { type Explanation, explain } from "./core/explain.ts"
 import { type Judgement, judge, type Prospect, prospect, type Wish } from "./core/judge.ts"
 import type { Campaign, CampaignId, Counts, IndexRange, Job, Node, NodeId, Now, Outcome, State } from "./core/model.ts"
+import { type Outlook, outlook } from "./core/outlook.ts"
 import type { CampaignNews, Clock, Engine, EngineHealth, Links, Log, Order, Store, Timer, Write } from "./core/ports.ts"
 import { emptyState, restore } from "./core/restore.ts"
 import { shapeOf } from "./core/rules.ts"
 import { type OwnerShare, sharesOf } from "./core/shares.ts"
 import { step, writesOf } from "./core/step.ts"
-import { REOPEN_MS, TICK_EVENTS_MAX } from "./limits.ts"
+import { OUTLOOK_DEMANDS_MAX, REOPEN_MS, TICK_EVENTS_MAX } from "./limits.ts"
 
 export interface EngineParts {
   readonly store: Store
@@ -163,6 +164,10 @@ export class HubEngine implements Engine {
 
   shares(): OwnerShare[] {
     return sharesOf(this.state, this.parts.clock.nowMs())
+  }
+
+  outlook(shown: number): Outlook {
+    return outlook(this.state, this.parts.clock.nowMs(), { shown, demands: OUTLOOK_DEMANDS_MAX })
   }
 
   private now(): Now {

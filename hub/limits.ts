@@ -14,6 +14,8 @@ export const HEARTBEAT_MS = 60_000
 export const OFFER_MS = 60_000
 /** Attempts that nodes may lose before the job ends as lost. A guess: a node that loses ten in a row is the job's fault. */
 export const LOSS_MAX = 10
+/** Kinds of demand that the operator's page asks whether any node could run: each costs a look at the nodes until one could. */
+export const OUTLOOK_DEMANDS_MAX = 1_000
 /** Looks at a campaign's tail: often enough to help, seldom enough to cost nothing. */
 export const TAIL_EVERY_MS = 10_000
 /** Sooner when it is known that something is due, but not before this… */

@@ -56,7 +56,7 @@ function isCapable(node: Node, demand: AskedOfNodes): boolean {
 }
 
 /** Final: it would wait for a node that nobody has. */
-function unservable(state: State, demand: AskedOfNodes): { message: string; isFinal: boolean } | null {
+export function unservable(state: State, demand: AskedOfNodes): { message: string; isFinal: boolean } | null {
   // Nearly always the first that is asked.
   for (const node of state.nodes.values()) if (node.link !== null && isCapable(node, demand)) return null
   const nodes = [...state.nodes.values()].filter(node => !node.revoked)

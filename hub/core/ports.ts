@@ -27,6 +27,7 @@ import type {
   Try,
   Verdict,
 } from "./model.ts"
+import type { Outlook } from "./outlook.ts"
 import type { OwnerShare } from "./shares.ts"
 import type { Story } from "./story.ts"
 import type { LaunchId, VolunteerReader, VolunteerWrite } from "./volunteers.ts"
@@ -401,6 +402,8 @@ export interface Engine {
   gathers(campaign: CampaignId): CampaignId | null
   /** Owners who have used something, or have a share of their own. */
   shares(): OwnerShare[]
+  /** Whose work there is, and which of it no node can run; so many of each list at the most. */
+  outlook(shown: number): Outlook
   /** Calls back after each commit that touched the campaign. Returns the way to stop it. */
   watch(campaign: CampaignId, listener: (news: CampaignNews) => void): () => void
   health(): EngineHealth

@@ -1,6 +1,7 @@
 // What an operator wants to know at one glance, gathered from those who hold it: one value for the page and for
 // /api/v1/status. It asks nothing that costs more than a few hundred microseconds, because anybody on loopback may ask.
 import type { Counts } from "../../core/model.ts"
+import type { Outlook, OwnerWork, Stuck } from "../../core/outlook.ts"
 import type { BlobStore, Clock, Engine, Links, Store } from "../../core/ports.ts"
 import { LOOP_LAG_MAX_MS } from "../../limits.ts"
 import type { Metrics } from "../../metrics.ts"
@@ -8,7 +9,7 @@ import { busySlots, type NodeStateName, nodeState } from "../node-state.ts"
 import { count, size } from "./words.ts"
 
 export interface StatusParts {
-  readonly engine: Pick<Engine, "health" | "nodes">
+  readonly engine: Pick<Engine, "health" | "nodes" | "outlook">
   readonly store: Pick<Store, "campaigns" | "health" | "hubId">
   readonly blobs: Pick<BlobStore, "freeBytes">
   readonly links: Pick<Links, "health">
@@ -40,7 +41,7 @@ export interface Status {
   readonly hub: { readonly id: string; readonly version: string; readonly uptimeSeconds: number }
   readonly jobs: Readonly<Counts>
   readonly liveCampaigns: number
-  readonly nodes: Readonly<Record<NodeStateName, number>> & { readonly slots: number; readonly slotsBusy: number }
+  readonly nodes: NodeCounts
   readonly links: { readonly links: number; readonly streams: number; readonly bufferedBytes: number }
   /** Since the hub was started. */
   readonly bytes: { readonly in: number; readonly out: number }
@@ -51,6 +52,16 @@ export interface Status {
   readonly disk?: { readonly freeBytes: number; readonly floorBytes: number }
   readonly process?: { readonly rssBytes: number; readonly eventLoopLagSeconds: number }
   readonly campaigns?: readonly CampaignStatus[]
+  /** With work under way, the most jobs first. */
+  readonly owners?: readonly OwnerWork[]
+}
+
+export type NodeCounts = Readonly<Record<NodeStateName, number>> & {
+  /** Of nodes that are online, and those of them that jobs have. */
+  readonly slots: number
+  readonly slotsBusy: number
+  /** What jobs have on nodes that are away or drained: not part of the sums above. */
+  readonly slotsElsewhere: number
 }
 
 export interface CampaignStatus {
@@ -62,6 +73,8 @@ export interface CampaignStatus {
 }
 
 const CAMPAIGNS_SHOWN = 20
+const OWNERS_SHOWN = 10
+const STUCK_SHOWN = 3
 
 /** Whether the hub can take work now, and if not, why. */
 export async function readiness(parts: StatusParts): Promise<{ ready: boolean; checks: readonly Check[] }> {
@@ -84,7 +97,8 @@ export async function gather(parts: StatusParts, seesAll: boolean): Promise<Stat
   const nodes = countNodes(parts)
   const freeBytes = await parts.blobs.freeBytes()
   const lagSeconds = parts.metrics.eventLoopLagSeconds()
-  const needs = needsOf(parts, { online: nodes.online, freeBytes, lagSeconds })
+  const outlook = parts.engine.outlook(OWNERS_SHOWN)
+  const needs = needsOf(parts, { online: nodes.online, freeBytes, lagSeconds, outlook }, seesAll)
   const common = {
     verdict:
       needs.length === 0 ? "All well" : needs.length === 1 ? "1 thing needs you" : `${needs.length} things need you`,
@@ -110,22 +124,34 @@ export async function gather(parts: StatusParts, seesAll: boolean): Promise<Stat
     disk: { freeBytes, floorBytes: parts.diskFloorBytes },
     process: { rssBytes: process.memoryUsage.rss(), eventLoopLagSeconds: lagSeconds },
     campaigns: newest.map(({ id, name, owner, total, counts }) => ({ id, name, owner, total, counts })),
+    owners: outlook.owners,
   }
 }
 
-export function countNodes({ engine }: Pick<StatusParts, "engine">) {
-  const nodes = { online: 0, away: 0, drained: 0, revoked: 0, slots: 0, slotsBusy: 0 }
+export function countNodes({ engine }: { readonly engine: Pick<Engine, "nodes"> }): NodeCounts {
+  const nodes = { online: 0, away: 0, drained: 0, revoked: 0, slots: 0, slotsBusy: 0, slotsElsewhere: 0 }
   for (const node of engine.nodes()) {
     const state = nodeState(node)
     nodes[state]++
-    if (state === "online") nodes.slots += node.slots
-    nodes.slotsBusy += busySlots(node)
+    const busy = busySlots(node)
+    if (state !== "online") nodes.slotsElsewhere += busy
+    else {
+      nodes.slots += node.slots
+      nodes.slotsBusy += busy
+    }
   }
   return nodes
 }
 
-function needsOf(parts: StatusParts, now: { online: number; freeBytes: number; lagSeconds: number }): Need[] {
-  const { trouble, draining, liveJobs } = parts.engine.health()
+interface Now {
+  readonly online: number
+  readonly freeBytes: number
+  readonly lagSeconds: number
+  readonly outlook: Outlook
+}
+
+function needsOf(parts: StatusParts, now: Now, seesAll: boolean): Need[] {
+  const { trouble, draining } = parts.engine.health()
   const needs: Need[] = []
   if (trouble !== null) {
     needs.push({
@@ -146,11 +172,18 @@ function needsOf(parts: StatusParts, now: { online: number; freeBytes: number; l
       fix: "Restore them from the backup of the data directory's blobs, and look at the disk's health.",
     })
   }
-  if (liveJobs > 0 && now.online === 0) {
+  const { due, stuck } = now.outlook
+  if (due > 0 && now.online === 0) {
     needs.push({
-      what: `${count(liveJobs, "job")} cannot go on: no node is online.`,
+      what: `${count(due, "job")} cannot go on: no node is online.`,
       fix: `Start an agent: ${parts.agentCommand}`,
     })
+  } else {
+    needs.push(...stuck.slice(0, STUCK_SHOWN).map(one => stuckInWords(one, seesAll)))
+    const rest = stuck.slice(STUCK_SHOWN)
+    const jobs = rest.reduce((sum, one) => sum + one.jobs, 0)
+    if (rest.length > 0)
+      needs.push({ what: `${count(jobs, "more job")} wait for nodes likewise.`, fix: "Mend the first ones." })
   }
   if (now.lagSeconds * 1e3 > LOOP_LAG_MAX_MS) {
     needs.push({
@@ -160,6 +193,18 @@ function needsOf(parts: StatusParts, now: { online: number; freeBytes: number; l
   }
   if (draining) needs.push({ what: "The hub is stopping.", fix: "Start it again when you are done." })
   return needs
+}
+
+/** Names only for those who may see all. */
+function stuckInWords({ campaign, name, owner, campaigns, jobs, why, isFinal }: Stuck, seesAll: boolean): Need {
+  const called = seesAll ? `${name === "" ? "" : ` (${name})`} of ${owner}` : ""
+  const others = campaigns === 1 ? "" : ` and ${count(campaigns - 1, "other campaign")} like it`
+  return {
+    what: `${count(jobs, "job")} of campaign ${campaign}${called}${others} cannot start: ${why}.`,
+    fix: isFinal
+      ? `Add a node that can run it, or let its owner ask for less: cah explain ${campaign} names the smallest change.`
+      : `See what became of those nodes: cah nodes; cah explain ${campaign} says which are meant.`,
+  }
 }
 
 async function bytesOf(metrics: Metrics): Promise<{ in: number; out: number }> {

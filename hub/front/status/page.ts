@@ -1,9 +1,10 @@
 // The page at /: in words, whether all is well, and what to do if not. Plain HTML made on the hub, no script, one style that
 // the policy names by its hash. Whatever people named (campaigns, owners) goes through escapeHtml() and nothing else.
 import { liveCount } from "../../core/change.ts"
+import type { OwnerWork } from "../../core/outlook.ts"
 import { baseStyle, escapeHtml, styleHash } from "../html.ts"
 import type { CampaignStatus, Status } from "./gather.ts"
-import { count, duration, size } from "./words.ts"
+import { count, duration, number, size } from "./words.ts"
 
 const style = `${baseStyle}
 header p, footer { opacity: .75 }
@@ -49,13 +50,17 @@ ${well ? "" : `<ul>${status.needs.map(need => `<li><strong>${escapeHtml(need.wha
 </header>
 <main>
 ${status.campaigns === undefined ? "" : campaigns(status.campaigns)}
+${status.owners === undefined ? "" : owners(status.owners)}
 <div class="facts">
 ${facts("Nodes", [
   ["online", nodes.online],
   ["away", nodes.away],
   ["drained", nodes.drained],
   ["revoked", nodes.revoked],
-  ["slots busy", `${nodes.slotsBusy} of ${nodes.slots}`],
+  ["slots busy", `${number(nodes.slotsBusy)} of ${number(nodes.slots)}`],
+  ...(nodes.slotsElsewhere === 0
+    ? []
+    : ([["held on nodes that are away or drained", nodes.slotsElsewhere]] as [string, number][])),
 ])}
 ${facts("Jobs of campaigns under way", jobsInWords(status))}
 ${facts("Bytes since the start", [
@@ -95,20 +100,21 @@ function summary({ nodes, jobs, liveCampaigns, agentCommand }: Status): string {
   const here =
     known === 0
       ? `No node has joined yet. Start one: ${agentCommand} (the hub prints this with a fresh token at each start).`
-      : `${count(nodes.online, "node")} online with ${count(nodes.slots, "slot")}, ${nodes.slotsBusy} of them busy.`
+      : `${count(nodes.online, "node")} online with ${count(nodes.slots, "slot")}, ${number(nodes.slotsBusy)} of them busy.`
   if (liveCampaigns === 0) return `${here} ${known === 0 ? "" : "No work is under way."}`.trim()
   const active = jobs.offered + jobs.staging + jobs.running + jobs.returning
-  return `${here} ${count(liveCampaigns, "campaign")} under way: ${count(active, "job")} on nodes, ${jobs.queued + jobs.held} waiting.`
+  return `${here} ${count(liveCampaigns, "campaign")} under way: ${count(active, "job")} on nodes, ${number(jobs.queued + jobs.held)} waiting or held.`
 }
 
 /** Only what there is any of: ten zeros would hide the one number that matters. */
 function jobsInWords({ jobs }: Status): [string, number][] {
-  return Object.entries(jobs).filter(([, number]) => number > 0)
+  return Object.entries(jobs).filter(([, jobsSo]) => jobsSo > 0)
 }
 
 function facts(title: string, rows: readonly (readonly [string, string | number])[]): string {
   const body = rows.map(
-    ([name, value]) => `<tr><th scope="row">${escapeHtml(name)}</th><td>${escapeHtml(String(value))}</td></tr>`,
+    ([name, value]) =>
+      `<tr><th scope="row">${escapeHtml(name)}</th><td>${escapeHtml(typeof value === "number" ? number(value) : value)}</td></tr>`,
   )
   const content = rows.length === 0 ? "<p>None.</p>" : `<table>${body.join("")}</table>`
   return `<section><h2>${escapeHtml(title)}</h2>${content}</section>`
@@ -122,12 +128,26 @@ function campaigns(list: readonly CampaignStatus[]): string {
   const rows = list.map(campaign => {
     const { id, name, owner, total, counts } = campaign
     const done = total - liveCount(counts)
-    const bar = `<progress value="${done}" max="${total}" aria-label="jobs ended"></progress> ${done} of ${total}`
+    const bar = `<progress value="${done}" max="${total}" aria-label="jobs ended"></progress> ${number(done)} of ${number(total)}`
     const wrong = done - counts.finished
-    return `<tr><td>${id}</td><td class="name">${escapeHtml(name === "" ? "–" : name)}</td><td class="name">${escapeHtml(owner)}</td><td>${stateOf(campaign)}</td><td class="whole">${bar}</td><td>${counts.running}</td><td>${wrong}</td></tr>`
+    return `<tr><td>${id}</td><td class="name">${escapeHtml(name === "" ? "–" : name)}</td><td class="name">${escapeHtml(owner)}</td><td>${stateOf(campaign)}</td><td class="whole">${bar}</td><td>${number(counts.running)}</td><td>${number(wrong)}</td></tr>`
   })
-  const head = ["ID", "Name", "Owner", "State", "Jobs ended", "Running", "Not finished well"]
-  return `<section><h2>Campaigns, newest first</h2><div class="wide"><table><thead><tr>${head.map(each => `<th scope="col">${each}</th>`).join("")}</tr></thead><tbody>${rows.join("")}</tbody></table></div></section>`
+  const titles = ["ID", "Name", "Owner", "State", "Jobs ended", "Running", "Not finished well"]
+  return `<section><h2>Campaigns, newest first</h2><div class="wide"><table><thead><tr>${head(titles)}</tr></thead><tbody>${rows.join("")}</tbody></table></div></section>`
+}
+
+/** Who has how much under way: one who has ten million jobs waiting is found here. */
+function owners(list: readonly OwnerWork[]): string {
+  if (list.length === 0) return ""
+  const rows = list.map(one => {
+    const cells = [one.campaigns, one.onNodes, one.waiting, one.held].map(cell => `<td>${number(cell)}</td>`)
+    return `<tr><td class="name">${escapeHtml(one.owner)}</td>${cells.join("")}<td>${duration(one.usedCoreSeconds)}</td></tr>`
+  })
+  return `<section><h2>Owners with work under way</h2><div class="wide"><table><thead><tr>${head(["Owner", "Campaigns", "On nodes", "Waiting", "Held", "Core time used"])}</tr></thead><tbody>${rows.join("")}</tbody></table></div></section>`
+}
+
+function head(titles: readonly string[]): string {
+  return titles.map(each => `<th scope="col">${each}</th>`).join("")
 }
 
 /** The words that `cah ls` uses. */

@@ -7,7 +7,9 @@ import { createClient } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { Health, HealthCheckResponse_ServingStatus as Serving } from "../../../proto/gen/grpc/health/v1/health_pb.ts"
 import { ServerReflection } from "../../../proto/gen/grpc/reflection/v1/reflection_pb.ts"
+import type { Node } from "../../core/model.ts"
 import { openFront, type TestFront } from "../front.suite.ts"
+import { countNodes, type Status } from "./gather.ts"
 
 interface Answer {
   readonly status: number
@@ -181,6 +183,52 @@ describe("the operator's endpoints", () => {
     assert.ok(numbers?.case === "allExtensionNumbersResponse")
     assert.deepEqual(numbers.value.extensionNumber, [50001])
     assert.deepEqual([unknown?.case, empty?.case], ["errorResponse", "errorResponse"])
+  })
+})
+
+describe("the sums of the page", () => {
+  const node = (link: number | null, drained: boolean, slots: number, busy: number) => {
+    const held = new Map(Array.from({ length: busy }, (_, at) => [at, { needs: { slots: 1 } }]))
+    return { link, drained, revoked: false, slots, held } as unknown as Node
+  }
+
+  it("O10: slots of nodes that are away are neither there nor busy", () => {
+    const nodes = [node(1, false, 2, 2), node(2, false, 2, 1), node(null, false, 2, 2), node(3, true, 2, 1)]
+    assert.deepEqual(countNodes({ engine: { nodes: () => nodes } }), {
+      online: 2,
+      away: 1,
+      drained: 1,
+      revoked: 0,
+      slots: 4,
+      slotsBusy: 3,
+      slotsElsewhere: 3,
+    })
+  })
+
+  it("O10: held jobs need no node, an owner with ten million jobs is named, and stuck work is a need", async t => {
+    const front = await openFront()
+    t.after(() => front.close())
+    const status = async () => (await fetch(`${front.url}/api/v1/status`)).json() as Promise<Status>
+    const ada = front.scientist(await front.token("ada"))
+    await ada.submit({ idempotencyKey: "1", spec: { command: ["true"], array: 1_001, hold: true } })
+    assert.equal((await status()).verdict, "All well")
+    const hog = front.scientist(await front.token("hog"))
+    await hog.submit({ idempotencyKey: "2", spec: { command: ["true"], array: 10_000_000 } })
+    assert.match((await status()).needs[0]?.what ?? "", /^10,000,000 jobs cannot go on: no node is online\.$/)
+    const page = await (await fetch(front.url)).text()
+    assert.match(page, /<td class="name">hog<\/td><td>1<\/td><td>0<\/td><td>10,000,000<\/td><td>0<\/td>/)
+    assert.match(page, /<td class="name">ada<\/td><td>1<\/td><td>0<\/td><td>0<\/td><td>1,001<\/td>/)
+
+    await front.node.join(front.engine, 1)
+    assert.equal((await status()).verdict, "All well")
+    await ada.submit({
+      idempotencyKey: "3",
+      spec: { name: "wide", command: ["true"], array: 1, needs: { slots: 64 }, hold: true },
+    })
+    await ada.setHold({ campaign: 3n, held: false })
+    const stuck = (await status()).needs[0]
+    assert.match(stuck?.what ?? "", /^1 job of campaign 3 \(wide\) of ada cannot start: no node can ever run it: .*64/)
+    assert.match(stuck?.fix ?? "", /cah explain 3/)
   })
 })
 

@@ -20,7 +20,12 @@ export function duration(seconds: number): string {
   return days > 0 ? `${days} d ${hours} h` : hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min`
 }
 
-/** "1 job", "2 jobs". */
-export function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`
+/** "10,001,210". */
+export function number(value: number): string {
+  return value.toLocaleString("en")
+}
+
+/** "1 job", "2,000 jobs". */
+export function count(value: number, noun: string): string {
+  return `${number(value)} ${noun}${value === 1 ? "" : "s"}`
 }
