@@ -6,7 +6,7 @@ import { mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { test } from "node:test"
 import { listTree, pack } from "../archive/pack.ts"
-import { unpack } from "../archive/unpack.ts"
+import { roomFor, unpack } from "../archive/unpack.ts"
 import { hexOf } from "../proto/wire/digest.ts"
 import { openCache } from "./cache/cache.ts"
 import type { ReportPhase } from "./core/events.ts"
@@ -166,12 +166,12 @@ test("jobs are staged once, run, packed, given back and reported in order; then 
     assert.equal(inline(result), "scene")
     const out = join(scratch(), "out")
     const archive = it.hub.stored.get(result!.stageout!.digest)!
-    const files = await unpack(
+    const { files } = await unpack(
       (async function* () {
         yield archive
       })(),
       out,
-      { bytesMax: 100 },
+      { room: roomFor(100) },
     )
     assert.deepEqual(
       files.map(file => file.path),

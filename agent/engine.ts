@@ -357,7 +357,11 @@ export class Engine {
     } catch (error) {
       const { message } = this.#tell(lane, error, signal)
       const noLog = { inline: null, blob: null, droppedBytes: 0 }
-      return { kind: "ResultPacked", name, packed: { stageout: null, stdout: noLog, stderr: noLog, message } }
+      return {
+        kind: "ResultPacked",
+        name,
+        packed: { stageout: null, stdout: noLog, stderr: noLog, message, warnings: "" },
+      }
     }
   }
 

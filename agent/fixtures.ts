@@ -21,6 +21,7 @@ export function spec(change: Partial<RunSpec> = {}): RunSpec {
     gather: false,
     inside: false,
     stageout: [],
+    requireStageout: false,
     walltimeMs: 3_725_000,
     property: "",
     needs: { slots: 2, memoryBytes: 0, diskBytes: 0 },

@@ -134,7 +134,8 @@ function decode(text: string, file: string): JournalEntry {
   const { version, name, spec, result } = JSON.parse(body) as JournalEntry & { version: number }
   if (version !== 1) throw new Error(`written by another version of the agent (format ${version})`)
   if (fileNameOf(name) + suffix !== file) throw new Error("it is about another attempt than its name says")
-  return { name, spec, result }
+  // An agent before 0.2 knew no warnings.
+  return { name, spec, result: result === null ? null : { ...result, warnings: result.warnings ?? "" } }
 }
 
 function digest(body: string): string {

@@ -27,12 +27,16 @@ export const GUEST_DISK_SHARE = 0.7
 export const GUEST_SYSTEM_BYTES = 128 * 1024 ** 2
 /** What a stagein may unpack to, beside what the job asked for: disk the scientist never thought about. */
 export const UNPACKED_MAX_BYTES = 20 * 1024 ** 3
+/** Files and folders that an attempt's stageins unpack to, gathered ones together: inodes of the volunteer's. One archive has its own bound. */
+export const UNPACKED_ENTRIES_MAX = 1_000_000
 /** One stageout archive; the hub refuses larger ones (SECURITY §8). */
 export const STAGEOUT_MAX_BYTES = 2 * 1024 ** 3
 /** Files that changed while they were packed are left out one by one, this often, before packing is given up. */
 export const PACK_TRIES_MAX = 8
-/** Problems with outputs that a message names; the rest are counted. */
-export const PROBLEMS_NAMED_MAX = 3
+/** Of the entries that could not be packed as outputs and of what is wrong with them, in a message; the rest are counted. */
+export const PROBLEMS_MAX_CHARACTERS = 1_500
+/** Patterns that matched nothing, each a warning; the rest are counted. */
+export const PATTERNS_NAMED_MAX = 10
 /** /tmp of a sandboxed job lies in memory: enough for scratch files, too little to sink a small machine. */
 export const SANDBOX_TMP_BYTES = 1024 ** 3
 /** Rounds of stop-and-kill over a tree that keeps forking. Each round stops all it sees first, so two are usual. */

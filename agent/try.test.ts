@@ -18,7 +18,7 @@ import { after, describe, test } from "node:test"
 import { fileURLToPath } from "node:url"
 import { create, type MessageInitShape, toBinary, toJsonString } from "@bufbuild/protobuf"
 import { listTree, packToFile } from "../archive/pack.ts"
-import { unpack } from "../archive/unpack.ts"
+import { roomFor, unpack } from "../archive/unpack.ts"
 import { CampaignSpecSchema } from "../proto/gen/cah/v1/job_pb.ts"
 import { OfferSchema } from "../proto/gen/cah/v1/link_pb.ts"
 import type { TryResult } from "./try.ts"
@@ -85,8 +85,8 @@ describe("cah-agent try", { concurrency: 2 }, () => {
     assert.deepEqual([told.code, told.stdout, told.stderr], [0, "0.3 of 10: content \n", "grumble\n"])
     const { outcome, exitCode, hasStageout, droppedBytes } = told.result ?? assert.fail("no result.json")
     assert.deepEqual([outcome, exitCode, hasStageout, droppedBytes.stdout], ["failed", 3, true, 0])
-    const files = await unpack(createReadStream(join(told.out, "stageout.tar")), join(told.out, "files"), {
-      bytesMax: 99,
+    const { files } = await unpack(createReadStream(join(told.out, "stageout.tar")), join(told.out, "files"), {
+      room: roomFor(99),
     })
     assert.deepEqual(files, [{ path: "b.txt", sizeBytes: 5 }])
     assert.deepEqual(readdirSync(told.out).sort(), ["files", "offer.json", "result.json", "stageout.tar"])

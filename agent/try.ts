@@ -27,6 +27,8 @@ export interface TryResult {
   readonly exitCode: number
   /** One sentence when the exit code does not say it all; else empty. */
   readonly message: string
+  /** One a line; else empty. */
+  readonly warnings: string
   readonly runMs: number
   readonly cpuMs: number
   readonly peakMemoryBytes: number
@@ -102,9 +104,11 @@ async function run(options: Options): Promise<number> {
       await rename(place.spooled(name, packed.stageout.digest), join(out, "stageout.tar"))
     }
     const result: TryResult = {
-      outcome: overtime ? "timedout" : exit.exitCode === 0 ? "finished" : "failed",
+      // As agents judge: what a job made and cannot be given back is no success.
+      outcome: overtime ? "timedout" : exit.exitCode === 0 && packed.message === "" ? "finished" : "failed",
       exitCode: exit.exitCode,
       message: [exit.message, packed.message].filter(text => text !== "").join("; "),
+      warnings: packed.warnings,
       runMs: exit.runMs,
       cpuMs: exit.cpuMs,
       peakMemoryBytes: exit.peakMemoryBytes,

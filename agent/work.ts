@@ -4,16 +4,17 @@ import { createReadStream } from "node:fs"
 import { mkdir, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { ArchiveError } from "../archive/rules.ts"
-import { type UnpackedFile, unpack } from "../archive/unpack.ts"
+import { type Room, type Unpacked, unpack } from "../archive/unpack.ts"
 import type { Cache } from "./cache/cache.ts"
 import type { Packed } from "./core/events.ts"
 import type { AttemptName, BlobRef, RunSpec } from "./core/model.ts"
 import { Failure, type GatherPage, type Link, type OutputName } from "./core/ports.ts"
 import type { RunningCommand, Work, Workshop } from "./engine.ts"
-import { UNPACKED_MAX_BYTES } from "./limits.ts"
+import { UNPACKED_ENTRIES_MAX, UNPACKED_MAX_BYTES } from "./limits.ts"
 import { OutputLog } from "./runner/log.ts"
 import { packOutputs } from "./runner/outputs.ts"
 import type { Runner } from "./runner/runner.ts"
+import { inside } from "./runner/sandbox.ts"
 import type { Workplace } from "./workplace.ts"
 
 export interface Tools {
@@ -31,7 +32,7 @@ const noLog = { log: { inline: null, blob: null, droppedBytes: 0 }, trouble: "" 
 class AttemptWork implements Work {
   readonly #tools: Tools
   readonly #name: AttemptName
-  #staged: UnpackedFile[] = []
+  #staged: Unpacked = { files: [], folders: [] }
   #outputs: Record<OutputName, OutputLog> | null = null
 
   constructor(tools: Tools, name: AttemptName) {
@@ -43,9 +44,10 @@ class AttemptWork implements Work {
     const { place } = this.#tools
     const name = this.#name
     try {
-      this.#staged = []
+      this.#staged = { files: [], folders: [] }
       await place.prepare(name)
-      const room = { bytes: Math.min(spec.needs.diskBytes || UNPACKED_MAX_BYTES, UNPACKED_MAX_BYTES) }
+      const bytes = Math.min(spec.needs.diskBytes || UNPACKED_MAX_BYTES, UNPACKED_MAX_BYTES)
+      const room = { bytes, entries: UNPACKED_ENTRIES_MAX }
       if (spec.stagein === null) await mkdir(place.work(name), { mode: 0o755 })
       else await this.#unpack(spec.stagein, place.work(name), "", room, link, signal)
       if (spec.gather) await this.#gather(room, link, signal)
@@ -59,7 +61,7 @@ class AttemptWork implements Work {
     blob: BlobRef,
     directory: string,
     prefix: string,
-    room: { bytes: number },
+    room: Room,
     link: Link,
     signal: AbortSignal,
   ): Promise<void> {
@@ -67,18 +69,16 @@ class AttemptWork implements Work {
     const { cache } = this.#tools
     const held = await cache.hold(blob, (offset, until) => link.fetchBlob(name, blob, offset, until), signal)
     try {
-      const files = await unpack(held.read(), directory, { bytesMax: room.bytes, signal })
-      for (const file of files) {
-        room.bytes -= file.sizeBytes
-        this.#staged.push({ ...file, path: `${prefix}${file.path}` })
-      }
+      const { files, folders } = await unpack(held.read(), directory, { room, signal })
+      for (const file of files) this.#staged.files.push({ ...file, path: `${prefix}${file.path}` })
+      for (const folder of folders) this.#staged.folders.push(`${prefix}${folder}`)
     } finally {
       held.release()
     }
   }
 
   /** What another campaign gave back: each job's files in a directory named by its index, all of one width. */
-  async #gather(room: { bytes: number }, link: Link, signal: AbortSignal): Promise<void> {
+  async #gather(room: Room, link: Link, signal: AbortSignal): Promise<void> {
     const work = this.#tools.place.work(this.#name)
     for (let from: number | null = 0; from !== null; ) {
       const page: GatherPage = await link.listGather(this.#name, from, signal)
@@ -119,11 +119,15 @@ class AttemptWork implements Work {
       outputs?.stderr.finish(spool) ?? noLog,
     ])
     const work = place.work(this.#name)
-    const packed = await packOutputs({ work, spool, staged: this.#staged, patterns: spec.stageout, signal })
+    const packed = await packOutputs({
+      ...{ work, spool, signal, staged: this.#staged, knownAs: inside.work },
+      ...{ patterns: spec.stageout, required: spec.requireStageout },
+    })
     // A job that filled the disk would else keep its own result from the journal for ever.
     await place.removeWork(this.#name)
     const message = [packed.trouble, stdout.trouble, stderr.trouble].filter(part => part !== "").join("; ")
-    return { stageout: packed.stageout, stdout: stdout.log, stderr: stderr.log, message }
+    const { stageout, warnings } = packed
+    return { stageout, warnings, stdout: stdout.log, stderr: stderr.log, message }
   }
 
   async give(blob: BlobRef, link: Link, signal: AbortSignal): Promise<void> {

@@ -5,6 +5,9 @@ import { GlobError, matcher } from "./glob.ts"
 const cases: [pattern: string, yes: string[], no: string[]][] = [
   ["*.png", ["a.png", "frame-01.png"], ["a.jpg", "out/a.png", ".hidden.png", "a.png.bak"]],
   ["out/*.png", ["out/a.png"], ["out/x/a.png", "a.png"]],
+  ["ou*", ["out", "out/", "out/a", "out/.hidden", "out/x/y"], ["a", "x/out"]],
+  ["ou*/", ["out/", "out/a", "out/x/y"], ["out", "a"]],
+  ["*", ["a", "a/b", "a/.b"], [".a", ".a/b"]],
   ["**/*.png", ["a.png", "x/a.png", "x/y/a.png"], ["x/a.jpg", ".git/a.png"]],
   ["out/**", ["out/a", "out/x/y"], ["outer/a"]],
   ["a/**/b", ["a/b", "a/x/b", "a/x/y/b"], ["a/x", "b"]],
@@ -18,7 +21,7 @@ const cases: [pattern: string, yes: string[], no: string[]][] = [
   ["./out.txt", ["out.txt"], ["x/out.txt"]],
   ["\\*", ["*"], ["a"]],
   [".*", [".profile"], ["profile"]],
-  ["*é*", ["caf\u00e9.txt"], ["cafe.txt"]],
+  ["*\u00e9*", ["caf\u00e9.txt", "cafe\u0301.txt"], ["cafe.txt"]],
 ]
 for (const [pattern, yes, no] of cases) {
   test(`${pattern} matches ${yes.join(", ")} and not ${no.join(", ")}`, () => {

@@ -2,7 +2,8 @@
 // because Node 20 has none, and because the pattern comes from a stranger: each name is matched in at most
 // (pattern × name) steps, never by a regular expression, which a pattern could make exponential.
 //
-// As in a shell, a wildcard does not match a leading dot. Beyond a shell: a pattern without wildcards that names a directory means all in it.
+// As in a shell, a wildcard does not match a leading dot. Beyond a shell: a pattern that matches a folder means all in it, hidden files too;
+// one that ends in "/" matches only folders. Accents match however they are written.
 
 /** Patterns that braces may expand to. `{a,b}{a,b}…` doubles each time. */
 export const BRACES_MAX = 1_024
@@ -12,6 +13,7 @@ export class GlobError extends Error {
   override readonly name = "GlobError"
 }
 
+/** A folder's path may end in "/", so that patterns for folders match the folder itself. */
 export type Matcher = (path: string) => boolean
 
 export interface MatchOptions {
@@ -28,12 +30,20 @@ export function matcher(patterns: readonly string[], options: MatchOptions = {})
       throw new GlobError(`a pattern longer than ${PATTERN_MAX_LENGTH} characters: ${pattern.slice(0, 40)}…`)
     }
     if (pattern.startsWith("/")) throw new GlobError(`${pattern}: patterns are relative to the working directory`)
-    return (exact ? [pattern] : expandBraces(pattern)).map(one => compile(one, exact))
+    return (exact ? [pattern] : expandBraces(pattern)).map(compile)
   })
   return path => {
-    const names = path.split("/")
-    return compiled.some(parts => matchParts(parts, names, exact))
+    const names = path.normalize("NFC").split("/")
+    const isFolder = names.at(-1) === ""
+    if (isFolder) names.pop()
+    return compiled.some(one => matchParts(one, names, exact, isFolder))
   }
+}
+
+interface Compiled {
+  readonly parts: readonly Part[]
+  /** It ended in "/". */
+  readonly onlyFolders: boolean
 }
 
 type Part = "**" | readonly Token[]
@@ -43,17 +53,16 @@ type Token =
   | { readonly kind: "many" }
   | { readonly kind: "class"; readonly negated: boolean; readonly ranges: readonly (readonly [string, string])[] }
 
-function compile(pattern: string, exact: boolean): readonly Part[] {
+function compile(pattern: string): Compiled {
   const names = pattern
     .normalize("NFC")
     .replace(/^(\.\/)+/, "")
     .split("/")
-  // "frames/" is everything in frames.
-  if (names.at(-1) === "") names[names.length - 1] = "**"
+  const onlyFolders = names.at(-1) === ""
+  if (onlyFolders) names.pop()
+  if (names.length === 0) throw new GlobError(`${pattern}: matches nothing; everything is "*"`)
   if (names.includes("..")) throw new GlobError(`${pattern}: patterns cannot leave the working directory`)
-  const parts: Part[] = names.map(name => (name === "**" ? "**" : tokens(name, pattern)))
-  const literal = !exact && parts.every(part => part !== "**" && part.every(token => token.kind === "text"))
-  return literal ? [...parts, "**"] : parts
+  return { parts: names.map(name => (name === "**" ? "**" : tokens(name, pattern))), onlyFolders }
 }
 
 function tokens(name: string, pattern: string): Token[] {
@@ -97,7 +106,13 @@ function characterClass(body: readonly string[]): Token {
   return { kind: "class", negated, ranges }
 }
 
-function matchParts(parts: readonly Part[], names: readonly string[], dots: boolean): boolean {
+function matchParts(
+  { parts, onlyFolders }: Compiled,
+  names: readonly string[],
+  exact: boolean,
+  isFolder: boolean,
+): boolean {
+  const dots = exact
   // reached[j]: the parts so far can match the first j names.
   let reached: boolean[] = [true, ...names.map(() => false)]
   for (const part of parts) {
@@ -114,7 +129,10 @@ function matchParts(parts: readonly Part[], names: readonly string[], dots: bool
     }
     reached = next
   }
-  return reached[names.length]!
+  const last = names.length
+  if (exact) return reached[last]!
+  // What all parts match is the path itself, or a folder that it lies in.
+  return reached.some((is, length) => is && length > 0 && (length < last || isFolder || !onlyFolders))
 }
 
 /** Greedy with one point to go back to, which suffices: the last star can always take more. */

@@ -19,7 +19,7 @@ import { join } from "node:path"
 import { after, test } from "node:test"
 import { listTree, measure, pack, packToFile } from "./pack.ts"
 import { ArchiveError } from "./rules.ts"
-import { UNPACKED_MTIME_MS, unpack } from "./unpack.ts"
+import { roomFor, UNPACKED_MTIME_MS, unpack } from "./unpack.ts"
 
 const home = await mkdtemp(join(tmpdir(), "cah-pack-"))
 after(() => rm(home, { recursive: true }))
@@ -58,7 +58,7 @@ test("what is packed unpacks to the same, empty directories and long names inclu
   assert.equal(packed.sizeBytes % 512, 0)
 
   const out = join(home, "out")
-  const files = await unpack(pack(await listTree(root)), out, { bytesMax: 1e6 })
+  const { files } = await unpack(pack(await listTree(root)), out, { room: roomFor(1e6) })
   assert.deepEqual(
     files.map(f => f.path),
     ["big", long, "empty.txt", "run.sh"],
@@ -107,12 +107,12 @@ test("a link to a file in the tree is packed as that file", async () => {
   const root = await tree({ "real.txt": "real", "sub/x": "" })
   await symlink("../real.txt", join(root, "sub", "link.txt"))
   const out = join(home, "linked")
-  await unpack(pack(await listTree(root)), out, { bytesMax: 100 })
+  await unpack(pack(await listTree(root)), out, { room: roomFor(1e4) })
   assert.equal(await readFile(join(out, "sub/link.txt"), "utf8"), "real")
 })
 
-test("links out of the tree, to nowhere, in a circle and to directories are refused by name", async () => {
-  for (const target of ["/etc/passwd", "../../../../etc/passwd", "nowhere", "link", "dir"]) {
+test("links out of the tree, to nowhere and in a circle are refused by name", async () => {
+  for (const target of ["/etc/passwd", "../../../../etc/passwd", "nowhere", "link", ".", "dir/x/y"]) {
     const root = await tree({ "dir/x": "" })
     await symlink(target, join(root, "link"))
     await assert.rejects(listTree(root), broken("link", "link"), target)
@@ -178,4 +178,85 @@ test("giving up in the middle closes every file", async () => {
   controller.abort()
   await assert.rejects(measure(await listTree(root), { signal: controller.signal }), { name: "AbortError" })
   assert.equal(await handles(), before)
+})
+
+test("F8: links in the tree come as what they lead to, as those saw them who made them", async () => {
+  const root = await tree({ "run1/a.txt": "a", "deep/er/x": "x" })
+  const inside = { "/work/run1/a.txt": "a", "../work/run1/a.txt": "a", [`${root}/run1/a.txt`]: "a", "d/a.txt": "a" }
+  let index = 0
+  for (const target of Object.keys(inside)) await symlink(target, join(root, `l${index++}`))
+  await symlink("/work/run1", join(root, "d"))
+  await symlink("../../run1/../l0", join(root, "deep", "er", "back"))
+  const entries = await listTree(root, { knownAs: ["/work"] })
+  const paths = entries.filter(({ kind }) => kind === "file").map(({ path }) => path)
+  assert.deepEqual(paths, ["d/a.txt", "deep/er/back", "deep/er/x", "l0", "l1", "l2", "l3", "run1/a.txt"])
+  const out = join(home, "followed")
+  await unpack(pack(entries), out, { room: roomFor(1e6) })
+  for (const path of paths) assert.equal(await readFile(join(out, path), "utf8"), path === "deep/er/x" ? "x" : "a")
+  assert.deepEqual(
+    (await listTree(root, { links: "none", skip: () => {} })).map(({ path }) => path),
+    ["deep", "deep/er", "deep/er/x", "run1", "run1/a.txt"],
+  )
+})
+
+test("F8: a link to a folder that it lies in, through others or not, is told and the rest packed", async () => {
+  const root = await tree({ "a/x": "", "b/y": "" })
+  await symlink("../b", join(root, "a", "b"))
+  await symlink("../a", join(root, "b", "a"))
+  await symlink("/work", join(root, "all"))
+  const problems: string[] = []
+  const skip = (problem: ArchiveError): void => void problems.push(`${problem.entry}: ${problem.what}`)
+  const entries = await listTree(root, { knownAs: ["/work"], skip })
+  assert.deepEqual(
+    entries.map(({ path }) => path),
+    ["a", "a/b", "a/b/y", "a/x", "b", "b/a", "b/a/x", "b/y"],
+  )
+  assert.deepEqual(
+    problems,
+    ["a/b/a", "all", "b/a/b"].map(path => `${path}: a symbolic link to a folder that it lies in`),
+  )
+})
+
+test("F9: a name that is not UTF-8 is called that, and not a file that is missing", async () => {
+  const root = await tree({ "fine.txt": "" })
+  await writeFile(Buffer.concat([Buffer.from(`${root}/caf`), Buffer.from([0xe9]), Buffer.from(".txt")]), "x")
+  await assert.rejects(listTree(root), { rule: "encoding", message: /its name is not UTF-8/ })
+  const rest = await listTree(root, { filter: path => !path.startsWith("caf") })
+  assert.equal(rest.length, 1, "and can be left out")
+})
+
+test("F10: a decomposed name is packed as it is, and one that clashes with its twin names it", async () => {
+  const root = await tree({ "e\u0301.txt": "d" })
+  assert.deepEqual(
+    (await listTree(root)).map(({ path }) => path),
+    ["e\u0301.txt"],
+  )
+  await writeFile(join(root, "\u00e9.txt"), "c")
+  await assert.rejects(listTree(root), {
+    message: /^"\u00e9.txt": differs only in case, or in how an accent .* "e\u0301.txt"$/,
+  })
+})
+
+test("F8: names that differ only in case are named both", async () => {
+  const root = await tree({ "chrM.txt": "", "chrm.txt": "" })
+  await assert.rejects(listTree(root), { message: /^"chrm.txt": differs only in case, .* from "chrM.txt"$/ })
+})
+
+test("M7: inputs that are links elsewhere come along when links are followed anywhere", async () => {
+  const elsewhere = await tree({ "genome.fa": "ACGT", "index/0": "0" })
+  const root = await tree({ "run.sh": "" })
+  await symlink(join(elsewhere, "genome.fa"), join(root, "genome.fa"))
+  await symlink(join(elsewhere, "index"), join(root, "index"))
+  await symlink("../genome.fa", join(elsewhere, "index", "genome.fa"))
+  const out = join(home, "dereferenced")
+  const { files } = await unpack(pack(await listTree(root, { links: "anywhere" })), out, { room: roomFor(1e6) })
+  assert.deepEqual(
+    files.map(({ path, sizeBytes }) => [path, sizeBytes]),
+    [
+      ["genome.fa", 4],
+      ["index/0", 1],
+      ["index/genome.fa", 4],
+      ["run.sh", 0],
+    ],
+  )
 })

@@ -2,17 +2,19 @@
 // give equal bytes, so a stagein is stored once and results can be compared by digest. Packing fails rather than
 // shipping half a truth: a file that changes meanwhile, cannot be read, or would not unpack is an error that names it.
 //
-// The agent packs directories that a job wrote: no link is followed out of the tree, no special file is opened.
+// The agent packs directories that a job wrote: no link is followed out of the tree, no special file is opened. There are no links in an
+// archive: each is packed as a copy of the file or folder that it leads to.
 import { createHash } from "node:crypto"
 import { constants } from "node:fs"
 import { access, type FileHandle, lstat, open, readdir, realpath, unlink } from "node:fs/promises"
-import { join, sep } from "node:path"
+import { join, resolve } from "node:path"
 import tar from "tar-stream"
 import { type Digest, digestOf } from "../proto/wire/digest.ts"
-import { ArchiveError, checkPath, Places } from "./rules.ts"
+import { isWithin, resolveWithin } from "./links.ts"
+import { ArchiveError, CLASHES, checkPath, fold, Places, printable } from "./rules.ts"
 
 export interface TreeEntry {
-  /** As it stands in the archive: relative, "/" between names, in Unicode normal form C. */
+  /** As it stands in the archive: relative, "/" between names, spelled as it was found. */
   readonly path: string
   readonly kind: "file" | "directory"
   readonly sizeBytes: number
@@ -20,6 +22,8 @@ export interface TreeEntry {
   readonly executable: boolean
   /** Where it lies, links resolved. */
   readonly source: string
+  /** The symbolic link that it is, or lies below: without it, the entry would not be here. */
+  readonly link: string | null
   /** Device and inode: what is opened later must be what was looked at. */
   readonly identity: string
 }
@@ -29,6 +33,10 @@ export interface ListOptions {
   readonly filter?: (path: string, kind: "file" | "directory") => boolean
   /** Told of each entry that cannot be packed, which is then left out. Without it such an entry fails the listing. */
   readonly skip?: (problem: ArchiveError) => void
+  /** What the tree's root was called by those who made its links, besides its path: a job's was /work. */
+  readonly knownAs?: readonly string[]
+  /** Links to files and folders: copied where they lie in the tree (the usual), or wherever they lie, or left out. */
+  readonly links?: "within" | "anywhere" | "none"
   readonly signal?: AbortSignal
 }
 
@@ -45,11 +53,16 @@ export interface PackedArchive {
 
 const CHUNK_BYTES = 64 * 1024
 
-/** All files and directories below `root`, sorted. A symbolic link counts as the file it leads to, if that lies in the tree. */
+/** All files and directories below `root`, sorted. A symbolic link counts as the file or folder that it leads to. */
 export async function listTree(root: string, options: ListOptions = {}): Promise<TreeEntry[]> {
   const base = await realpath(root).catch((cause: unknown) => {
     throw new ArchiveError("unreadable", root, reason(cause), cause)
   })
+  const tree: Tree = {
+    base,
+    names: [base, resolve(root), ...(options.knownAs ?? [])],
+    links: options.links ?? "within",
+  }
   const entries: TreeEntry[] = []
   const places = new Places()
   const attempt = async <T>(work: () => Promise<T>): Promise<T | null> => {
@@ -62,34 +75,77 @@ export async function listTree(root: string, options: ListOptions = {}): Promise
       return null
     }
   }
-  const walk = async (directory: string, prefix: string): Promise<void> => {
-    const names = await readdir(directory).catch((cause: unknown) => {
+  /** `above`: identities of the folders that it lies in. */
+  const walk = async (directory: TreeEntry, prefix: string, above: readonly string[]): Promise<void> => {
+    const found = await readdir(directory.source, { withFileTypes: true }).catch((cause: unknown) => {
       throw new ArchiveError("unreadable", prefix === "" ? root : prefix.slice(0, -1), reason(cause), cause)
     })
     // Sorted so that of two names that clash it is always the same one that is refused.
-    for (const name of names.sort(byBytes)) {
+    const names = found.sort((a, b) => byBytes(a.name, b.name))
+    const spellings = new Spellings(names)
+    for (const dirent of names) {
       options.signal?.throwIfAborted()
       const entry = await attempt(async () => {
-        const path = prefix + name.normalize("NFC")
-        const found = await inspect(base, join(directory, name), path).catch((error: unknown) => {
+        const path = prefix + dirent.name
+        try {
+          // First, since a name that is not UTF-8 cannot even be looked for.
+          checkPath(path)
+          const entry = await inspect(tree, join(directory.source, dirent.name), path, directory.link)
+          if (!(options.filter?.(path, entry.kind) ?? true)) return null
+          if (entry.kind === "directory" && entry.link !== null && above.includes(entry.identity)) {
+            throw new ArchiveError("link", path, "a symbolic link to a folder that it lies in")
+          }
+          await readable(entry)
+          places.take(path, entry.kind)
+          return entry
+        } catch (error) {
+          if (!(error instanceof ArchiveError)) throw error
           // A broken link that nobody wants is no reason to refuse the tree.
-          if (error instanceof ArchiveError && options.filter?.(path, "file") === false) return null
-          throw error
-        })
-        if (found === null) return null
-        if (!(options.filter?.(found.path, found.kind) ?? true)) return null
-        checkPath(found.path)
-        await readable(found)
-        places.take(found.path, found.kind)
-        return found
+          if (options.filter?.(path, dirent.isDirectory() ? "directory" : "file") === false) return null
+          throw error.rule === "case folding" ? spellings.named(error, dirent.name) : error
+        }
       })
       if (entry === null) continue
       entries.push(entry)
-      if (entry.kind === "directory") await attempt(() => walk(entry.source, `${entry.path}/`))
+      if (entry.kind === "directory") await attempt(() => walk(entry, `${entry.path}/`, [...above, entry.identity]))
     }
   }
-  await walk(base, "")
+  const top = await inspect(tree, base, "", null)
+  await walk(top, "", [top.identity])
   return entries.sort((a, b) => byBytes(a.path, b.path))
+}
+
+/** A single file as the tree of one entry. */
+export async function listFile(file: string, path: string): Promise<TreeEntry[]> {
+  checkPath(path)
+  const source = await realpath(file)
+  const entry = await inspect({ base: source, names: [], links: "within" }, source, path, null)
+  await readable(entry)
+  return [entry]
+}
+
+interface Tree {
+  readonly base: string
+  readonly names: readonly string[]
+  readonly links: "within" | "anywhere" | "none"
+}
+
+/** Finds the other one of two names in a folder that clash. */
+class Spellings {
+  readonly #names: readonly { readonly name: string }[]
+  #first: Map<string, string> | null = null
+
+  constructor(names: readonly { readonly name: string }[]) {
+    this.#names = names
+  }
+
+  named(error: ArchiveError, name: string): ArchiveError {
+    // Once for a folder, however many of its names clash.
+    this.#first ??= new Map(this.#names.toReversed().map(one => [fold(one.name), one.name]))
+    const other = this.#first.get(fold(name))
+    if (other === undefined || other === name) return error
+    return new ArchiveError(error.rule, error.entry, `${CLASHES} ${printable(other)}`)
+  }
 }
 
 /** The bytes of the archive. Entries are packed in the order of their paths, whatever order they come in. */
@@ -150,21 +206,18 @@ export async function measure(entries: readonly TreeEntry[], options: PackOption
   return { digest: digestOf(hash.digest()), sizeBytes }
 }
 
-async function inspect(base: string, location: string, path: string): Promise<TreeEntry> {
-  let source = location
+async function inspect(tree: Tree, location: string, path: string, link: string | null): Promise<TreeEntry> {
   try {
+    let source = location
     let stats = await lstat(source, { bigint: true })
-    if (stats.isSymbolicLink()) {
-      source = await realpath(location).catch((cause: unknown) => {
-        throw new ArchiveError("link", path, `a symbolic link that leads nowhere (${reason(cause)})`, cause)
-      })
-      if (!source.startsWith(base + sep)) throw new ArchiveError("link", path, "a symbolic link out of the tree")
+    const isLink = stats.isSymbolicLink()
+    if (isLink) {
+      source = await follow(tree, location, path)
       stats = await lstat(source, { bigint: true })
-      if (!stats.isFile()) throw new ArchiveError("link", path, "a symbolic link to something that is not a file")
     }
     if (!stats.isFile() && !stats.isDirectory()) {
       const what = stats.isSocket() ? "a socket" : stats.isFIFO() ? "a named pipe" : "a device"
-      throw new ArchiveError("type", path, `${what}; only files and directories can be packed`)
+      throw new ArchiveError("type", path, `${what}; only files and folders can be packed`)
     }
     return {
       path,
@@ -173,12 +226,29 @@ async function inspect(base: string, location: string, path: string): Promise<Tr
       mtimeNs: stats.mtimeNs,
       executable: (stats.mode & 0o100n) !== 0n,
       source,
+      link: link ?? (isLink ? path : null),
       identity: `${stats.dev}:${stats.ino}`,
     }
   } catch (error) {
     if (error instanceof ArchiveError) throw error
     throw new ArchiveError("unreadable", path, reason(error), error)
   }
+}
+
+/** Where a link leads, without links. */
+async function follow(tree: Tree, location: string, path: string): Promise<string> {
+  if (tree.links === "none") throw new ArchiveError("link", path, "a symbolic link, not followed")
+  const within = await resolveWithin(tree.base, tree.names, location, path)
+  if (within !== null) return within
+  const source = await realpath(location).catch((cause: unknown) => {
+    throw new ArchiveError("link", path, `a symbolic link that ${nowhere(cause)}`, cause)
+  })
+  if (tree.links === "anywhere" || source === tree.base || isWithin(tree.base, source)) return source
+  throw new ArchiveError("link", path, "a symbolic link out of the tree")
+}
+
+function nowhere(cause: unknown): string {
+  return (cause as NodeJS.ErrnoException).code === "ELOOP" ? "leads in a circle" : `leads nowhere (${reason(cause)})`
 }
 
 async function readable(entry: TreeEntry): Promise<void> {

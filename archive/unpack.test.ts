@@ -5,8 +5,8 @@ import { lstat, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { after, afterEach, test } from "node:test"
-import { ArchiveError, DEPTH_MAX, ENTRIES_MAX, type Rule } from "./rules.ts"
-import { unpack } from "./unpack.ts"
+import { ArchiveError, DEPTH_MAX, ENTRIES_MAX, FOLDER_BYTES, type Rule } from "./rules.ts"
+import { roomFor, unpack } from "./unpack.ts"
 
 interface Raw {
   name: string | Buffer
@@ -62,10 +62,10 @@ async function* pieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
 }
 
-async function refused(parts: Buffer[], rule: Rule, entry: string | RegExp, bytesMax = 10_000): Promise<void> {
+async function refused(parts: Buffer[], rule: Rule, entry: string | RegExp, bytesMax = 100_000): Promise<void> {
   for (const size of [512, 100_000]) {
     await assert.rejects(
-      unpack(pieces(Buffer.concat(parts), size), join(home, "out"), { bytesMax }),
+      unpack(pieces(Buffer.concat(parts), size), join(home, "out"), { room: roomFor(bytesMax) }),
       (error: unknown) => {
         assert.ok(error instanceof ArchiveError, String(error))
         assert.equal(error.rule, rule, error.message)
@@ -90,7 +90,6 @@ const corpus: [threat: string, rule: Rule, hostile: Raw][] = [
   ["a newline in the name", "control", { name: "a\nb" }],
   ["an escape sequence in the name", "control", { name: "a\u001b[2Jb" }],
   ["a name that is not UTF-8", "encoding", { name: Buffer.from([0x61, 0xff, 0x62]) }],
-  ["a decomposed name", "normalization", { name: "e\u0301.txt" }],
   ["a symbolic link out", "type", { name: "link", type: "2", link: "/etc" }],
   ["a symbolic link within", "type", { name: "link", type: "2", link: "good.txt" }],
   ["a hard link", "type", { name: "link", type: "1", link: "/etc/passwd" }],
@@ -142,7 +141,9 @@ test("paths too long, names too long and trees too deep are refused, exactly at 
     /^d/,
   )
   const out = join(home, "out")
-  await unpack(pieces(Buffer.concat(named(Array(DEPTH_MAX).fill("d").join("/"))), 512), out, { bytesMax: 0 })
+  await unpack(pieces(Buffer.concat(named(Array(DEPTH_MAX).fill("d").join("/"))), 512), out, {
+    room: roomFor(DEPTH_MAX * FOLDER_BYTES),
+  })
   await rm(out, { recursive: true })
 })
 
@@ -166,7 +167,7 @@ test("an archive of too many entries is refused", async () => {
   const shortened = new AbortController()
   // A hundred thousand directories take seconds to make; the count itself is tested in rules.test.ts.
   setImmediate(() => shortened.abort())
-  await assert.rejects(unpack(flood(), join(home, "out"), { bytesMax: 0, signal: shortened.signal }), {
+  await assert.rejects(unpack(flood(), join(home, "out"), { room: roomFor(1e9), signal: shortened.signal }), {
     name: "AbortError",
   })
   assert.deepEqual(await readdir(home), [])
@@ -185,7 +186,7 @@ test("a source that fails passes its own error on and leaves nothing", async () 
     yield good
     throw new Error("the disk went away")
   }
-  await assert.rejects(unpack(failing(), join(home, "out"), { bytesMax: 100 }), /the disk went away/)
+  await assert.rejects(unpack(failing(), join(home, "out"), { room: roomFor(100) }), /the disk went away/)
   assert.deepEqual(await readdir(home), [])
 })
 
@@ -196,7 +197,7 @@ test("a full disk is reported as one, and leaves nothing", {
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", small])
   try {
     const archive = Buffer.concat([raw({ name: "big", body: "x".repeat(200_000) }), end])
-    await assert.rejects(unpack(pieces(archive, 4_096), join(small, "out"), { bytesMax: 1e6 }), { code: "ENOSPC" })
+    await assert.rejects(unpack(pieces(archive, 4_096), join(small, "out"), { room: roomFor(1e6) }), { code: "ENOSPC" })
     assert.deepEqual(await readdir(small), [])
   } finally {
     execFileSync("umount", [small])
@@ -207,7 +208,7 @@ test("a full disk is reported as one, and leaves nothing", {
 test("setuid and world-writable bits are dropped, execution is kept", async () => {
   const out = join(home, "out")
   const archive = Buffer.concat([raw({ name: "suid", mode: 0o6777 }), raw({ name: "plain", mode: 0o666 }), end])
-  await unpack(pieces(archive, 777), out, { bytesMax: 0 })
+  await unpack(pieces(archive, 777), out, { room: roomFor(0) })
   assert.equal((await lstat(join(out, "suid"))).mode & 0o7777, 0o755)
   assert.equal((await lstat(join(out, "plain"))).mode & 0o7777, 0o644)
   await rm(out, { recursive: true })
@@ -222,7 +223,8 @@ test("what tar programs commonly write is taken: ./ in front, directories before
     raw({ name: "./c/", type: "5" }),
     end,
   ])
-  assert.deepEqual(await unpack(pieces(archive, 1), out, { bytesMax: 1 }), [{ path: "a/b.txt", sizeBytes: 1 }])
+  const unpacked = await unpack(pieces(archive, 1), out, { room: roomFor(1 + 2 * FOLDER_BYTES) })
+  assert.deepEqual(unpacked, { files: [{ path: "a/b.txt", sizeBytes: 1 }], folders: ["a", "c"] })
   assert.equal(await readFile(join(out, "a/b.txt"), "utf8"), "b")
   assert.ok((await stat(join(out, "c"))).isDirectory())
   await rm(out, { recursive: true })
@@ -231,9 +233,71 @@ test("what tar programs commonly write is taken: ./ in front, directories before
 test("what stands at the destination is never replaced", async () => {
   await writeFile(join(home, "there"), "mine")
   await assert.rejects(
-    unpack(pieces(Buffer.concat([good, end]), 512), join(home, "there"), { bytesMax: 10 }),
+    unpack(pieces(Buffer.concat([good, end]), 512), join(home, "there"), { room: roomFor(10) }),
     /there already/,
   )
   assert.equal(await readFile(join(home, "there"), "utf8"), "mine")
   await rm(join(home, "there"))
+})
+
+test("S5: folders that only paths imply count as entries, and each takes its block of the disk", async () => {
+  const deep = (top: number): Buffer =>
+    raw({
+      name: `${top}/${Array(DEPTH_MAX - 2)
+        .fill("d")
+        .join("/")}/f`,
+    })
+  async function* archive(count: number): AsyncGenerator<Buffer> {
+    for (let top = 0; top < count; top++) yield deep(top)
+    yield end
+  }
+  const out = join(home, "out")
+  const folders = 10 * (DEPTH_MAX - 1)
+  const room = { bytes: folders * FOLDER_BYTES, entries: ENTRIES_MAX }
+  await unpack(archive(10), out, { room })
+  assert.deepEqual(room, { bytes: 0, entries: ENTRIES_MAX - folders - 10 })
+  await rm(out, { recursive: true })
+  const bytes = { bytes: folders * FOLDER_BYTES - 1, entries: ENTRIES_MAX }
+  await assert.rejects(unpack(archive(10), out, { room: bytes }), /unpacks to more than 1269759 bytes in all/)
+  // Few enough by their own number, as in the report.
+  await assert.rejects(
+    unpack(archive(4_000), out, { room: { bytes: 1e9, entries: 5_000 } }),
+    /more than 5000 files and/,
+  )
+  assert.deepEqual(await readdir(home), [])
+})
+
+test("S5: several archives may share one room", async () => {
+  const room = roomFor(3)
+  const archive = (): AsyncGenerator<Buffer> => pieces(Buffer.concat([raw({ name: "f", body: "xx" }), end]), 512)
+  await unpack(archive(), join(home, "one"), { room })
+  await assert.rejects(unpack(archive(), join(home, "two"), { room }), /more than 1 bytes in all/)
+})
+
+test("S16: an archive cut at the end of an entry is refused as truncated, whatever its last file ends in", async () => {
+  const zeros = raw({ name: "zeros", body: "\0".repeat(4_096) })
+  await refused([good], "malformed", "")
+  await refused([good, end.subarray(512)], "malformed", "")
+  await refused([zeros], "malformed", "")
+  await refused([], "malformed", "")
+  await assert.rejects(unpack(pieces(zeros, 512), join(home, "out"), { room: roomFor(10_000) }), /truncated/)
+  const out = join(home, "out")
+  // More zeros than needed: tar programs fill up whole records.
+  await unpack(pieces(Buffer.concat([zeros, Buffer.alloc(10_240)]), 777), out, { room: roomFor(10_000) })
+  await rm(out, { recursive: true })
+})
+
+test("S16: what follows the end of an archive is refused", async () => {
+  await refused([good, end, pax({ path: "x" })], "malformed", "")
+  await refused([good, pax({ path: "x" }), end], "malformed", "")
+})
+
+test("F10: names come out as they went in, decomposed ones too, and a clash of two spellings is refused", async () => {
+  const out = join(home, "out")
+  const archive = Buffer.concat([raw({ name: "e\u0301.txt", body: "x" }), end])
+  await unpack(pieces(archive, 512), out, { room: roomFor(1) })
+  assert.deepEqual(await readdir(out), ["e\u0301.txt"])
+  await rm(out, { recursive: true })
+  const both = [raw({ name: "e\u0301.txt" }), raw({ name: "\u00e9.txt" }), end]
+  await refused(both, "case folding", "\u00e9.txt")
 })

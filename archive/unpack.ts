@@ -5,15 +5,35 @@
 // tar-stream parses; it makes no file. What it does leniently (unknown types, trailing data, directories with a body) is refused here.
 import { randomBytes } from "node:crypto"
 import { constants } from "node:fs"
-import { chmod, lstat, mkdir, open, rename, rm } from "node:fs/promises"
+import { chmod, chown, lstat, mkdir, open, rename, rm } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import tar from "tar-stream"
-import { ArchiveError, checkPath, Places } from "./rules.ts"
+import { ArchiveError, checkPath, ENTRIES_MAX, FOLDER_BYTES, Places } from "./rules.ts"
+
+/** What may still be unpacked, perhaps from several archives. Counted down, what failed included. */
+export interface Room {
+  /** Contents of files, and FOLDER_BYTES for each folder. */
+  bytes: number
+  /** Files and folders. */
+  entries: number
+}
+
+export function roomFor(bytes: number): Room {
+  return { bytes, entries: ENTRIES_MAX }
+}
 
 export interface UnpackOptions {
-  /** Sum of the sizes of all files at most. */
-  readonly bytesMax: number
+  readonly room: Room
+  /** Who all of it is to belong to; only root can say so. */
+  readonly owner?: { readonly uid: number; readonly gid: number }
   readonly signal?: AbortSignal
+}
+
+/** In the archive's order. */
+export interface Unpacked {
+  readonly files: UnpackedFile[]
+  /** Those that the archive names, empty ones among them; not those that only a file's path implies. */
+  readonly folders: string[]
 }
 
 export interface UnpackedFile {
@@ -27,30 +47,27 @@ export interface UnpackedFile {
  */
 export const UNPACKED_MTIME_MS = Date.UTC(1980, 0, 2)
 
-/** Unpacks into `destination`, which must not exist while its parent must. Returns the files, in the archive's order. */
+/** Unpacks into `destination`, which must not exist while its parent must. */
 export async function unpack(
   source: AsyncIterable<Uint8Array>,
   destination: string,
   options: UnpackOptions,
-): Promise<UnpackedFile[]> {
+): Promise<Unpacked> {
   const fresh = join(dirname(destination), `.unpacking-${randomBytes(8).toString("hex")}`)
   await mkdir(fresh, { mode: 0o700 })
   try {
-    const files = await extract(source, fresh, options)
+    const unpacked = await extract(source, fresh, options)
     await chmod(fresh, 0o755)
+    if (options.owner !== undefined) await chown(fresh, options.owner.uid, options.owner.gid)
     await renameToNew(fresh, destination)
-    return files
+    return unpacked
   } catch (error) {
     await rm(fresh, { recursive: true, force: true })
     throw error
   }
 }
 
-async function extract(
-  source: AsyncIterable<Uint8Array>,
-  root: string,
-  options: UnpackOptions,
-): Promise<UnpackedFile[]> {
+async function extract(source: AsyncIterable<Uint8Array>, root: string, options: UnpackOptions): Promise<Unpacked> {
   const parser = tar.extract()
   // An entry's stream that breaks off does not tell why; the parser, or the source, does.
   let failure: unknown
@@ -58,39 +75,46 @@ async function extract(
     failure ??= error
   })
   const closed = new Promise<void>(resolve => parser.once("close", resolve))
-  const fed = feed(source, parser)
-  const files: UnpackedFile[] = []
-  const places = new Places()
-  const made = new Set<string>()
-  let bytesLeft = options.bytesMax
+  const tail = new Tail()
+  const fed = feed(source, parser, tail)
+  const { room, owner } = options
+  const unpacked: Unpacked = { files: [], folders: [] }
+  const places = new Places(Math.min(ENTRIES_MAX, room.entries))
+  const spend = (bytes: number, path: string): void => {
+    room.bytes -= bytes
+    if (room.bytes < 0) throw new ArchiveError("bytes", path, `unpacks to more than ${bytesMax} bytes in all`)
+  }
+  const bytesMax = room.bytes
   try {
     for await (const entry of parser) {
       options.signal?.throwIfAborted()
+      tail.entryEnds(entry.offset + BLOCK_BYTES + entry.header.size)
       const checked = check(entry.header)
       if (checked === null) {
         entry.resume()
         continue
       }
       const { path, kind, sizeBytes } = checked
-      places.take(path, kind)
-      bytesLeft -= sizeBytes
-      if (bytesLeft < 0) throw new ArchiveError("bytes", path, `unpacks to more than ${options.bytesMax} bytes in all`)
-      await makeDirectories(root, kind === "directory" ? path : path.slice(0, Math.max(0, path.lastIndexOf("/"))), made)
-      if (kind === "directory") entry.resume()
-      else {
-        await writeFile(
-          join(root, path),
-          entry as AsyncIterable<Uint8Array>,
-          sizeBytes,
-          entry.header.mode & 0o100 ? 0o755 : 0o644,
-          options.signal,
-        )
-        files.push({ path, sizeBytes })
+      const before = places.entries
+      const implied = places.take(path, kind)
+      room.entries -= places.entries - before
+      // A folder that was implied first was made, and paid for, then.
+      const folders = kind === "directory" && places.entries - before > implied.length ? [...implied, path] : implied
+      spend(sizeBytes + folders.length * FOLDER_BYTES, path)
+      for (const folder of folders) await makeFolder(join(root, folder), owner)
+      if (kind === "directory") {
+        entry.resume()
+        unpacked.folders.push(path)
+        continue
       }
+      const mode = entry.header.mode & 0o100 ? 0o755 : 0o644
+      await writeFile(join(root, path), entry as AsyncIterable<Uint8Array>, { path, sizeBytes, mode, ...options })
+      unpacked.files.push({ path, sizeBytes })
     }
     await fed
     options.signal?.throwIfAborted()
-    return files
+    tail.expectEnd()
+    return unpacked
   } catch (error) {
     parser.destroy(null)
     await Promise.all([fed, closed])
@@ -98,11 +122,43 @@ async function extract(
   }
 }
 
+const BLOCK_BYTES = 512
+/** Two blocks of nothing say that an archive is whole. */
+const END_BYTES = 2 * BLOCK_BYTES
+
+/**
+ * Knows whether an archive came to its end: after the last entry come two blocks of zeros, and nothing else. The parser takes what was cut
+ * between two entries for whole.
+ */
+class Tail {
+  #bytes = 0
+  #lastOther = 0
+  #entriesEnd = 0
+
+  add(chunk: Uint8Array): void {
+    let end = chunk.length
+    while (end > 0 && chunk[end - 1] === 0) end--
+    if (end > 0) this.#lastOther = this.#bytes + end
+    this.#bytes += chunk.length
+  }
+
+  entryEnds(at: number): void {
+    this.#entriesEnd = Math.ceil(at / BLOCK_BYTES) * BLOCK_BYTES
+  }
+
+  expectEnd(): void {
+    if (this.#lastOther > this.#entriesEnd) throw new ArchiveError("malformed", "", "goes on after its last entry")
+    if (this.#bytes >= this.#entriesEnd + END_BYTES) return
+    throw new ArchiveError("malformed", "", "truncated: the end mark after its last entry is missing")
+  }
+}
+
 /** Feeds the parser no faster than it digests. Ends early, without error, when the parser was destroyed. */
-async function feed(source: AsyncIterable<Uint8Array>, parser: tar.Extract): Promise<void> {
+async function feed(source: AsyncIterable<Uint8Array>, parser: tar.Extract, tail: Tail): Promise<void> {
   try {
     for await (const chunk of source) {
       if (parser.destroyed) return
+      tail.add(chunk)
       if (!parser.write(chunk)) await drained(parser)
     }
     if (!parser.destroyed) parser.end(null)
@@ -137,22 +193,22 @@ function check(header: tar.Header): Checked | null {
     throw new ArchiveError(
       "type",
       header.name,
-      `${typeWords[type ?? ""] ?? "of an unknown type"}; only files and directories are unpacked`,
+      `${typeWords[type ?? ""] ?? "of an unknown type"}; only files and folders are unpacked`,
     )
   }
   if (Object.keys(header.pax ?? {}).some(key => key.startsWith("GNU.sparse"))) {
-    throw new ArchiveError("type", header.name, "a sparse file; only plain files and directories are unpacked")
+    throw new ArchiveError("type", header.name, "a sparse file; only plain files and folders are unpacked")
   }
   const sizeBytes = header.size
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || Object.is(sizeBytes, -0))
     throw new ArchiveError("malformed", header.name, "its size is not a number")
   // The parser would wait for ever for the end of such a body.
   if (type === "directory" && sizeBytes !== 0)
-    throw new ArchiveError("malformed", header.name, "a directory with a content")
+    throw new ArchiveError("malformed", header.name, "a folder with a content")
   const path = header.name.replace(/^(\.\/)+/, "").replace(/\/$/, "")
   if (type === "directory" && (path === "" || path === ".") && header.name.startsWith(".")) return null
   if (type === "file" && header.name.endsWith("/"))
-    throw new ArchiveError("malformed", header.name, "a file named like a directory")
+    throw new ArchiveError("malformed", header.name, "a file named like a folder")
   checkPath(path)
   return { path, kind: type, sizeBytes }
 }
@@ -166,33 +222,31 @@ const typeWords: Record<string, string> = {
   "contiguous-file": "a contiguous file",
 }
 
-async function makeDirectories(root: string, path: string, made: Set<string>): Promise<void> {
-  if (path === "" || made.has(path)) return
-  const slash = path.lastIndexOf("/")
-  if (slash !== -1) await makeDirectories(root, path.slice(0, slash), made)
+async function makeFolder(path: string, owner: UnpackOptions["owner"]): Promise<void> {
   // Not recursive and not forgiving: all that exists in here was made by us, one name at a time.
-  await mkdir(join(root, path), { mode: 0o755 })
-  made.add(path)
+  await mkdir(path, { mode: 0o755 })
+  if (owner !== undefined) await chown(path, owner.uid, owner.gid)
 }
 
-async function writeFile(
-  file: string,
-  content: AsyncIterable<Uint8Array>,
-  sizeBytes: number,
-  mode: number,
-  signal?: AbortSignal,
-): Promise<void> {
+interface Content extends UnpackOptions {
+  readonly path: string
+  readonly sizeBytes: number
+  readonly mode: number
+}
+
+async function writeFile(file: string, content: AsyncIterable<Uint8Array>, wanted: Content): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0)
   const handle = await open(file, flags, 0o600)
   try {
     let written = 0
     for await (const chunk of content) {
-      signal?.throwIfAborted()
+      wanted.signal?.throwIfAborted()
       for (let at = 0; at < chunk.length; ) at += (await handle.write(chunk, at)).bytesWritten
       written += chunk.length
     }
-    if (written !== sizeBytes) throw new ArchiveError("malformed", "", "ends in the middle of a file")
-    await handle.chmod(mode)
+    if (written !== wanted.sizeBytes) throw new ArchiveError("malformed", wanted.path, "is cut off in the middle")
+    if (wanted.owner !== undefined) await handle.chown(wanted.owner.uid, wanted.owner.gid)
+    await handle.chmod(wanted.mode)
     await handle.utimes(UNPACKED_MTIME_MS / 1_000, UNPACKED_MTIME_MS / 1_000)
   } finally {
     await handle.close()
@@ -211,6 +265,8 @@ function translate(error: unknown): unknown {
   if (error instanceof ArchiveError) return error
   const { code } = error as NodeJS.ErrnoException
   if (code === "ENOSPC" || code === "EDQUOT") return error
+  // Nothing was there before us, and no two entries are spelled alike: this disk takes two of them for one.
+  if (code === "EEXIST") return new ArchiveError("case folding", "", "two of its names are one on this disk", error)
   if (error instanceof Error && parserWords.test(error.message)) {
     return new ArchiveError("malformed", "", `not a tar archive, or a damaged one (${error.message})`, error)
   }

@@ -69,6 +69,7 @@ function ended(
     jobs: total,
     unwell: failed + cancelled,
     errors: errors.map((error, index) => create(ErrorSummarySchema, { ...error, example: { campaign: 12n, index } })),
+    warnings: [],
   }
 }
 

@@ -32,6 +32,8 @@ import {
   ScientistService,
   type SubmitRequest,
   type SubmitResponseSchema,
+  type WarningSummary,
+  WarningSummarySchema,
 } from "../proto/gen/cah/v1/scientist_pb.ts"
 import { Scope } from "../proto/gen/cah/v1/scope_pb.ts"
 import { type Call, FakeServer, type Methods, Refusal } from "./fakeserver.ts"
@@ -46,6 +48,7 @@ type Ending = {
   outcome?: Outcome
   exitCode?: number
   message?: string
+  warnings?: string
   stdout?: string
   stderr?: string
   stageout?: Buffer
@@ -166,7 +169,8 @@ export class FakeHub {
   }
 
   #result(outcome: Outcome, ending: Ending): Result {
-    const result = create(ResultSchema, { outcome, exitCode: ending.exitCode ?? 0, message: ending.message ?? "" })
+    const { exitCode = 0, message = "", warnings = "" } = ending
+    const result = create(ResultSchema, { outcome, exitCode, message, warnings })
     if (ending.stageout !== undefined) result.stageout = this.keep(ending.stageout)
     for (const name of ["stdout", "stderr"] as const) {
       const bytes = Buffer.from(ending[name] ?? "")
@@ -266,6 +270,18 @@ export class FakeHub {
     return [...errors.values()].sort((a, b) => b.count - a.count)
   }
 
+  #warningsOf({ jobs }: Kept): WarningSummary[] {
+    const warnings = new Map<string, WarningSummary>()
+    for (const { result, id } of jobs) {
+      const text = result?.warnings ?? ""
+      if (text === "" || id === undefined) continue
+      const known = warnings.get(text)
+      if (known !== undefined) known.count++
+      else warnings.set(text, create(WarningSummarySchema, { text, count: 1, example: id }))
+    }
+    return [...warnings.values()].sort((a, b) => b.count - a.count)
+  }
+
   // ---- the service ----
 
   #scientist(): Methods<typeof ScientistService> {
@@ -303,7 +319,7 @@ export class FakeHub {
       }),
       getCampaign: request => {
         const kept = this.#kept(request.campaign)
-        return { campaign: kept.campaign, errors: this.#errorsOf(kept) }
+        return { campaign: kept.campaign, errors: this.#errorsOf(kept), warnings: this.#warningsOf(kept) }
       },
       listJobs: ({ campaign, limit, fromIndex, phase, outcome }) => ({
         jobs: this.#kept(campaign)

@@ -67,6 +67,29 @@ describe("waiting", { concurrency: 2 }, () => {
   })
 })
 
+describe("warnings of results", { concurrency: 2 }, () => {
+  test("F6: are said when a campaign has ended well, counted by show, and asked for by --require-stageout", async () => {
+    const warnings = "result.csv matched nothing"
+    const hub = await FakeHub.start({ endOf: index => (index === 1 ? {} : { warnings }) })
+    const where = place(hub)
+    const words = ["sub", "--array", "3", "--stageout", "result.csv", "--wait", "--", "true"]
+    const waited = await cah(where, words)
+    assert.equal(waited.code, 0)
+    assert.match(waited.stdout, /3 jobs, all finished\.\nMind: 2 × result\.csv matched nothing, like 1\.0\n/)
+    const some = await cah(where, ["wait", "1.1-2"])
+    assert.match(some.stdout, /2 jobs, all finished\.\nMind: 1 × result\.csv matched nothing, like 1\.2\n/)
+    assert.match(
+      (await cah(where, ["show", "1"])).stdout,
+      /COUNT {2}WARNING +LIKE\n +2 {2}result\.csv matched nothing {2}1\.0\n/,
+    )
+    assert.match((await cah(where, ["show", "1.2"])).stdout, /Warnings +result\.csv matched nothing\n/)
+    await cah(where, ["sub", "--require-stageout", "--stageout", "*.csv", "--", "true"])
+    assert.equal(hub.campaigns.get(2n)?.campaign.spec?.requireStageout, true)
+    assert.match((await cah(where, ["show", "2"])).stdout, /Stageout +\*\.csv {2}\(required\)\n/)
+    hub.stop()
+  })
+})
+
 describe("fetching", { concurrency: 2 }, () => {
   test("ends at Ctrl-C with 130, and goes on where it was when it is typed again", async () => {
     const stageout = await archive([[{ name: "a.txt" }, "theirs".repeat(50_000)]])

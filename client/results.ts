@@ -16,8 +16,8 @@ import {
   writeFile,
 } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import { ArchiveError } from "../archive/rules.ts"
-import { unpack } from "../archive/unpack.ts"
+import { ArchiveError, ENTRIES_MAX, FOLDER_BYTES } from "../archive/rules.ts"
+import { roomFor, unpack } from "../archive/unpack.ts"
 import { type Job, type Log, Phase } from "../proto/gen/cah/v1/job_pb.ts"
 import { Output } from "../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "./context.ts"
@@ -216,8 +216,9 @@ class Fetch {
     // Left by a run that was killed here.
     await rm(fresh, { recursive: true, force: true })
     try {
-      // The archive is not compressed, so that its files cannot be larger than it.
-      const files = await unpack(createReadStream(archive), fresh, { bytesMax: bytes, signal })
+      // The archive is not compressed, so that its files cannot be larger than it; its folders are bounded by their number.
+      const room = roomFor(bytes + ENTRIES_MAX * FOLDER_BYTES)
+      const { files } = await unpack(createReadStream(archive), fresh, { room, signal })
       // An archive carries no times; make and its like must see results as newer than their inputs.
       const now = new Date()
       for (const file of files) await utimes(join(fresh, file.path), now, now)

@@ -1,13 +1,13 @@
 // A directory or a file of the scientist's, packed into a temporary archive that can be sent, and sent again after a cut.
 // A directory's content becomes the job's working directory; a single file is put into it under its own name.
 // What cannot be packed whole and unchanged is an error that names it: no half of an input is ever sent.
-import { mkdtemp, readFile, realpath, rm, stat } from "node:fs/promises"
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
 import { GlobError } from "../archive/glob.ts"
 import { IGNORE_FILE, IGNORE_MAX_BYTES, ignoreRules } from "../archive/ignore.ts"
-import { listTree, measure, packToFile, type TreeEntry } from "../archive/pack.ts"
-import { ArchiveError, checkPath } from "../archive/rules.ts"
+import { listFile, listTree, measure, packToFile, type TreeEntry } from "../archive/pack.ts"
+import { ArchiveError } from "../archive/rules.ts"
 import { ClientError } from "./errors.ts"
 import { STAGEIN_MAX_BYTES } from "./limits.ts"
 
@@ -69,7 +69,7 @@ async function list(path: string, options: { signal?: AbortSignal }): Promise<Tr
 }
 
 async function everything(path: string, options: { signal?: AbortSignal }): Promise<TreeEntry[]> {
-  const status = await stat(path, { bigint: true })
+  const status = await stat(path)
   if (status.isDirectory()) {
     const entries = await listTree(path, { ...options, filter: await ignored(path) })
     if (entries.length === 0) {
@@ -80,19 +80,7 @@ async function everything(path: string, options: { signal?: AbortSignal }): Prom
     return entries
   }
   if (!status.isFile()) throw new ArchiveError("type", path, "neither a file nor a directory")
-  const name = basename(path).normalize("NFC")
-  checkPath(name)
-  return [
-    {
-      path: name,
-      kind: "file",
-      sizeBytes: Number(status.size),
-      mtimeNs: status.mtimeNs,
-      executable: (status.mode & 0o100n) !== 0n,
-      source: await realpath(path),
-      identity: `${status.dev}:${status.ino}`,
-    },
-  ]
+  return listFile(path, basename(path))
 }
 
 /** What the directory's .cahignore leaves, as a filter. */

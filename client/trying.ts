@@ -28,6 +28,7 @@ export interface TryResult {
   readonly outcome: "finished" | "failed" | "timedout"
   readonly exitCode: number
   readonly message: string
+  readonly warnings: string
   readonly runMs: number
   readonly cpuMs: number
   readonly peakMemoryBytes: number

@@ -7,6 +7,8 @@ import {
   type ErrorSummary,
   ErrorSummarySchema,
   type GetCampaignResponse,
+  type WarningSummary,
+  WarningSummarySchema,
   WatchCampaignResponseSchema,
 } from "../proto/gen/cah/v1/scientist_pb.ts"
 import type { Bar } from "./bars.ts"
@@ -40,6 +42,7 @@ export interface Ended {
   readonly unwell: number
   /** Commonest first. */
   readonly errors: readonly ErrorSummary[]
+  readonly warnings: readonly WarningSummary[]
 }
 
 /** Distinct errors remembered while waiting for single jobs; the hub bounds its own summaries likewise. */
@@ -126,14 +129,24 @@ export function verdict(ended: readonly Ended[]): ClientError | null {
   })
 }
 
-/** How a target ended, as a sentence. */
-export function endInWords({ target, campaign, jobs, unwell }: Ended): string {
+/** How a target ended, as a sentence, and what was remarked on it. */
+export function endInWords({ target, campaign, jobs, unwell, warnings }: Ended): string {
   const { submittedAt, endedAt } = campaign
   const timed = target.ranges === null && submittedAt !== undefined && endedAt !== undefined
   const took = timed ? ` after ${showDuration((timestampMs(endedAt) - timestampMs(submittedAt)) / 1000)}` : ""
   const what = target.ranges === null ? `Campaign ${target.campaign} has ended` : `Of campaign ${target.campaign}`
   const how = unwell === 0 ? "all finished" : `${jobs - unwell} finished, ${unwell} did not`
-  return `${what}${took}: ${plural(jobs, "job")}, ${how}.`
+  const shown = warnings.slice(0, ERRORS_SHOWN).map(warning => {
+    const like = warning.example === undefined ? "" : `, like ${nameOf(warning.example)}`
+    return `Mind: ${warning.count} × ${warningInWords(warning)}${like}`
+  })
+  if (warnings.length > shown.length) shown.push(`and ${plural(warnings.length - shown.length, "other warning")}`)
+  return [`${what}${took}: ${plural(jobs, "job")}, ${how}.`, ...shown].join("\n")
+}
+
+/** On one line. */
+export function warningInWords({ text }: Pick<WarningSummary, "text">): string {
+  return text.split("\n").map(clean).join("; ")
 }
 
 /** "failed, exit 1: Segmentation fault". */
@@ -217,7 +230,8 @@ class Watcher {
 
   #ended(after: GetCampaignResponse, campaign: Campaign, selected: Selected | null): Ended {
     const { total, unwell } = selected?.tally() ?? tally(campaign)
-    return { target: this.#target, campaign, jobs: total, unwell, errors: selected?.errors() ?? after.errors }
+    const { errors, warnings } = selected?.summaries() ?? after
+    return { target: this.#target, campaign, jobs: total, unwell, errors, warnings }
   }
 }
 
@@ -226,6 +240,7 @@ class Selected {
   readonly #ranges: readonly Range[]
   readonly #bits: Uint8Array
   readonly #errors = new Map<string, ErrorSummary>()
+  readonly #warnings = new Map<string, WarningSummary>()
   readonly #total: number
   #ended = 0
   #finished = 0
@@ -250,6 +265,7 @@ class Selected {
     this.#ended++
     if (job.outcome === Outcome.FINISHED) this.#finished++
     else this.#count(job)
+    this.#countWarnings(job)
   }
 
   tally(): Tally {
@@ -264,8 +280,20 @@ class Selected {
     }
   }
 
-  errors(): ErrorSummary[] {
-    return [...this.#errors.values()].sort((a, b) => b.count - a.count)
+  summaries(): { errors: ErrorSummary[]; warnings: WarningSummary[] } {
+    const [errors, warnings] = [[...this.#errors.values()], [...this.#warnings.values()]]
+    return { errors: errors.sort((a, b) => b.count - a.count), warnings: warnings.sort((a, b) => b.count - a.count) }
+  }
+
+  #countWarnings({ id, result }: Job): void {
+    const text = result?.warnings ?? ""
+    if (text === "") return
+    const known = this.#warnings.get(text)
+    if (known !== undefined) known.count++
+    else if (this.#warnings.size < ERRORS_KEPT) {
+      const summary = { text, count: 1, ...(id === undefined ? {} : { example: id }) }
+      this.#warnings.set(text, create(WarningSummarySchema, summary))
+    }
   }
 
   #count(job: Job): void {

@@ -34,7 +34,7 @@ export type Event =
   | { readonly kind: "Leaving" }
   | { readonly kind: "Ticked" }
 
-/** What packing found. A message tells what could not be packed (disk full, too large). */
-export interface Packed extends Pick<Result, "stageout" | "stdout" | "stderr"> {
+/** What packing found. A message tells what could not be packed (disk full, too large), and makes the job fail. */
+export interface Packed extends Pick<Result, "stageout" | "stdout" | "stderr" | "warnings"> {
   readonly message: string
 }

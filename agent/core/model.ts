@@ -38,6 +38,8 @@ export interface RunSpec {
   /** The stagein is gathered from another campaign's stageouts, besides. */
   readonly gather: boolean
   readonly stageout: readonly string[]
+  /** A pattern that matches nothing is a failure. */
+  readonly requireStageout: boolean
   readonly walltimeMs: number
   /** What the node must be like; empty: anything. */
   readonly property: string
@@ -74,6 +76,8 @@ export interface Result {
   readonly outcome: Outcome
   readonly exitCode: number
   readonly message: string
+  /** One a line; empty: nothing. They do not change the outcome. */
+  readonly warnings: string
   readonly stageout: BlobRef | null
   readonly stdout: LogRef
   readonly stderr: LogRef

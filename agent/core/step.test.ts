@@ -10,7 +10,7 @@ import { emptyState, nextDeadlineMs, step } from "./step.ts"
 const name = { campaign: 1, index: 0, attempt: 1 }
 const blob = { digest: `sha256:${"a".repeat(64)}` as Digest, sizeBytes: 10 }
 const noLog = { inline: null, blob: null, droppedBytes: 0 }
-const nothingPacked: Packed = { stageout: null, stdout: noLog, stderr: noLog, message: "" }
+const nothingPacked: Packed = { stageout: null, stdout: noLog, stderr: noLog, message: "", warnings: "" }
 
 function spec(change: Partial<RunSpec> = {}): RunSpec {
   return {
@@ -23,6 +23,7 @@ function spec(change: Partial<RunSpec> = {}): RunSpec {
     gather: false,
     inside: false,
     stageout: [],
+    requireStageout: false,
     walltimeMs: 60_000,
     property: "",
     needs: { slots: 1, memoryBytes: 0, diskBytes: 0 },
@@ -117,6 +118,14 @@ test("a command that did well but whose outputs can't be packed has failed, and 
   agent.take({ kind: "ResultPacked", name, packed: { ...nothingPacked, message: "the disk is full" } })
   assert.equal(agent.attempt?.result?.outcome, "failed")
   assert.equal(agent.attempt?.result?.message, "the disk is full")
+})
+
+test("F6: warnings travel with the result and change nothing about it", () => {
+  const agent = new TestAgent().running()
+  agent.take({ kind: "CommandEnded", name, exit: exit() })
+  agent.take({ kind: "ResultPacked", name, packed: { ...nothingPacked, warnings: "a.csv matched nothing" } })
+  const { outcome, message, warnings } = agent.attempt?.result ?? assert.fail()
+  assert.deepEqual([outcome, message, warnings], ["finished", "", "a.csv matched nothing"])
 })
 
 test("work goes on while the hub is away, and everything is said again when it is back", () => {

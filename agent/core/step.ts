@@ -437,6 +437,7 @@ function ended(outcome: Outcome, message: string): Result {
     outcome,
     exitCode: 0,
     message,
+    warnings: "",
     stageout: null,
     stdout: noLog,
     stderr: noLog,

@@ -147,6 +147,7 @@ describe("an agent's link", () => {
       outcome: "failed",
       exitCode: 2,
       message: "no",
+      warnings: "",
       stageout: blob,
       stdout: log,
       stderr: nothing,

@@ -137,6 +137,7 @@ export function runSpecOf(offer: Offer): RunSpec {
     stagein: spec.stagein === undefined ? null : blobOf(spec.stagein),
     gather: spec.gather !== 0n,
     stageout: spec.stageout,
+    requireStageout: spec.requireStageout,
     walltimeMs,
     property: spec.property,
     needs: {
@@ -221,6 +222,7 @@ export function refusalBody(name: AttemptName, message: string): AgentBodyInit {
     outcome: "refused",
     exitCode: 0,
     message,
+    warnings: "",
     stageout: null,
     stdout: nothing,
     stderr: nothing,
@@ -235,6 +237,7 @@ function wireResult(result: Result) {
     outcome: wireOutcomes[result.outcome],
     exitCode: result.exitCode,
     message: result.message.slice(0, SENTENCE_MAX_CHARACTERS),
+    warnings: result.warnings.slice(0, SENTENCE_MAX_CHARACTERS),
     ...(result.stageout === null ? {} : { stageout: wireBlob(result.stageout) }),
     stdout: wireLog(result.stdout),
     stderr: wireLog(result.stderr),

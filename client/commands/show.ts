@@ -19,12 +19,12 @@ import {
 } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "../context.ts"
 import { ClientError } from "../errors.ts"
-import { type Colors, fields, statePaint, table } from "../output.ts"
+import { type Colors, clean, fields, statePaint, table } from "../output.ts"
 import { showBytes, showDuration } from "../quantities.ts"
 import { quoteWords } from "../submit/words.ts"
 import { findOne } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
-import { inWords } from "../waiting.ts"
+import { inWords, warningInWords } from "../waiting.ts"
 import {
   campaignState,
   hasEnded,
@@ -67,7 +67,7 @@ export const show: Verb = {
   },
 }
 
-function showCampaign({ errors }: GetCampaignResponse, campaign: Campaign, colors: Colors): string {
+function showCampaign({ errors, warnings }: GetCampaignResponse, campaign: Campaign, colors: Colors): string {
   const { spec, counts } = campaign
   const { total, ended } = tally(campaign)
   const state = campaignState(campaign)
@@ -84,7 +84,7 @@ function showCampaign({ errors }: GetCampaignResponse, campaign: Campaign, color
       ["Jobs", `${ended} of ${total} ended: ${standing.join(", ")}`],
       ["Command", commandLine(spec?.command ?? [])],
       ["Stagein", spec?.stagein === undefined ? "" : `${showBytes(spec.stagein.sizeBytes)}  ${spec.stagein.digest}`],
-      ["Stageout", spec?.stageout.join("  ") ?? ""],
+      ["Stageout", stageoutInWords(spec)],
       ["Walltime", seconds(spec?.walltime)],
       ["Needs", shapesInWords(spec)],
       ["Property", spec?.property ?? ""],
@@ -100,17 +100,33 @@ function showCampaign({ errors }: GetCampaignResponse, campaign: Campaign, color
     colors,
   )
   const next = `Next: ${nextStep(campaign, errors)}`
-  if (errors.length === 0) return `${head}\n\n${next}`
-  const rows = table(
-    errors,
+  const parts = [head]
+  if (errors.length > 0) parts.push(counted(errors, "ERROR", inWords, colors))
+  if (warnings.length > 0) parts.push(counted(warnings, "WARNING", warningInWords, colors))
+  return [...parts, next].join("\n\n")
+}
+
+function counted<S extends Pick<ErrorSummary, "count" | "example">>(
+  summaries: readonly S[],
+  title: string,
+  value: (summary: S) => string,
+  colors: Colors,
+): string {
+  return table(
+    summaries,
     [
-      { title: "COUNT", value: error => String(error.count), right: true },
-      { title: "ERROR", value: inWords },
+      { title: "COUNT", value: ({ count }) => String(count), right: true },
+      { title, value },
       { title: "LIKE", value: ({ example }) => (example === undefined ? "" : `${example.campaign}.${example.index}`) },
     ],
     colors,
   )
-  return `${head}\n\n${rows}\n\n${next}`
+}
+
+function stageoutInWords(spec: CampaignSpec | undefined): string {
+  if (spec === undefined) return ""
+  const required = spec.requireStageout ? "(required)" : ""
+  return [...spec.stageout, required].filter(text => text !== "").join("  ")
 }
 
 /** What its owner would want to type now. */
@@ -175,6 +191,7 @@ function showJob(job: Job, colors: Colors): string {
       ["Parameters", job.parameters?.line ?? ""],
       ["Exit code", result === undefined ? "" : String(result.exitCode)],
       ["Message", result?.message ?? ""],
+      ["Warnings", (result?.warnings ?? "").split("\n").map(clean).join("\n")],
       ["Attempt", job.attempt === 0 ? "" : `${job.attempt}${job.node === "" ? "" : ` on ${job.node}`}`],
       ["Failures", job.failures === 0 ? "" : String(job.failures)],
       ["Losses", job.losses === 0 ? "" : `${job.losses} (a node vanished; not the job's fault)`],

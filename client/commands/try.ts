@@ -5,11 +5,12 @@ import { lstat, mkdir } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { durationMs } from "@bufbuild/protobuf/wkt"
 import type { Command } from "commander"
-import { type UnpackedFile, unpack } from "../../archive/unpack.ts"
+import { roomFor, type UnpackedFile, unpack } from "../../archive/unpack.ts"
 import type { Context } from "../context.ts"
 import { ClientError, usage } from "../errors.ts"
 import { compactHelp } from "../help.ts"
 import { STAGEOUT_MAX_BYTES, TRY_FILES_SHOWN, WALLTIME_DEFAULT_S } from "../limits.ts"
+import { clean } from "../output.ts"
 import { parseCount, plural, showBytes, showDuration } from "../quantities.ts"
 import { packStagein } from "../stagein.ts"
 import type { Draft } from "../submit/draft.ts"
@@ -122,7 +123,13 @@ function checkLocal(draft: Draft): void {
 async function report(context: Context, act: Act, draft: Draft, index: number, tried: Tried): Promise<number> {
   const { result, stageout } = tried
   const files = stageout === null ? [] : await unpackTo(tried.directory, stageout, act.get)
-  const remarks = remarksOf(result, draft)
+  const remarks = [
+    ...result.warnings
+      .split("\n")
+      .filter(line => line !== "")
+      .map(clean),
+    ...remarksOf(result, draft),
+  ]
   const { output } = context
   const bytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   if (output.format !== "table") {
@@ -134,21 +141,22 @@ async function report(context: Context, act: Act, draft: Draft, index: number, t
   }
   if (result.outcome === "finished") return 0
   const { exitCode } = result
-  throw new ClientError(
-    "jobs_failed",
-    `The job ${result.outcome === "timedout" ? "ran into its walltime" : `failed with exit code ${exitCode}`}.`,
-    {
-      hint: [...codeInWords(exitCode), "Nothing was submitted."].join("\n"),
-      exitCode: act.propagate === true && exitCode >= 1 && exitCode <= 125 ? exitCode : 1,
-    },
-  )
+  throw new ClientError("jobs_failed", `The job ${failureInWords(result)}.`, {
+    hint: [...codeInWords(exitCode), "Nothing was submitted."].join("\n"),
+    exitCode: act.propagate === true && exitCode >= 1 && exitCode <= 125 ? exitCode : 1,
+  })
+}
+
+function failureInWords({ outcome, exitCode }: TryResult): string {
+  if (outcome === "timedout") return "ran into its walltime"
+  return exitCode === 0 ? "failed: what it made would not come back" : `failed with exit code ${exitCode}`
 }
 
 /** Beside the archive, then to where it was wanted, so that nothing half is left there. */
 async function unpackTo(directory: string, archive: string, wanted: string | undefined): Promise<UnpackedFile[]> {
   const there = wanted ?? join(directory, "files")
   await mkdir(dirname(there), { recursive: true })
-  return unpack(createReadStream(archive), there, { bytesMax: STAGEOUT_MAX_BYTES })
+  return (await unpack(createReadStream(archive), there, { room: roomFor(STAGEOUT_MAX_BYTES) })).files
 }
 
 function endOf(result: TryResult, { jobs }: Draft, index: number): string {

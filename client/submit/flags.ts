@@ -2,7 +2,8 @@
 // are all read. Each value is parsed where it stands, so that its error can name the script's line or the file's column.
 // Nothing here reads a file or asks a hub.
 import { Option } from "commander"
-import { GlobError, matcher } from "../../archive/glob.ts"
+import { GlobError } from "../../archive/glob.ts"
+import { Selection } from "../../archive/selection.ts"
 import { PropertyError, parseProperty } from "../../proto/wire/where.ts"
 import { usage } from "../errors.ts"
 import {
@@ -35,6 +36,7 @@ export interface Wishes {
   sweep?: readonly Axis[]
   stagein?: string
   stageout?: readonly string[]
+  requireStageout?: boolean
   resource?: readonly Shape[]
   property?: string
   walltime?: number
@@ -97,9 +99,10 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
   )
 
   add(needs, "-s, --stagein <path>", "a directory, a file, or sha256:… of cah cache")
-  add(needs, "--stageout <glob>", "files that come back; repeatable (what changed)", (text, before) =>
+  add(needs, "--stageout <glob>", "what comes back, or !what not; repeatable (what changed)", (text, before) =>
     append(before, checkGlob(text)),
   )
+  add(needs, "--require-stageout", "a --stageout that matches nothing fails the job")
   add(needs, "--env <key=value>", "set in the job's environment; repeatable", addVariable)
   add(needs, "-l, --resource <needs>", "core=4,mem=8G,disk=9G,walltime=2:00; again: or else", (text, before) => {
     const shapes: readonly Shape[] = append(before, parseShape(text))
@@ -215,7 +218,7 @@ function checkProperty(text: string): string {
 
 function checkGlob(glob: string): string {
   try {
-    matcher([glob])
+    new Selection([glob])
     return glob
   } catch (thrown) {
     if (thrown instanceof GlobError) throw usage(`--stageout: ${thrown.message}`)

@@ -77,11 +77,12 @@ export function saidFromNow({ deadline, reservation }: Wishes): "--deadline" | "
 /** Everything that was said, and nothing else. */
 export function fieldsOf(wishes: Wishes, usual: Usual, nowMs: number): Spec {
   const fields: Spec = {}
-  const { name, project, env, stageout, property, priority, hold, lossRetries, deadline } = wishes
+  const { name, project, env, stageout, requireStageout, property, priority, hold, lossRetries, deadline } = wishes
   if (name !== undefined) fields.name = name
   if (project !== undefined) fields.project = project
   if (env !== undefined) fields.env = { ...env }
   if (stageout !== undefined) fields.stageout = [...stageout]
+  if (requireStageout !== undefined) fields.requireStageout = requireStageout
   if (property !== undefined) fields.property = property
   if (priority !== undefined) fields.priority = priority
   if (hold !== undefined) fields.hold = hold

@@ -246,7 +246,7 @@ function triesBut({ tries }: Job, one: Try | null): readonly Try[] {
 
 /** Name by name: a spread of a result costs more than all that is decided about it. */
 function resultRow(campaign: CampaignId, index: number, attempt: number, node: NodeId, result: Result): ResultRow {
-  const { outcome, exitCode, message, stageout, stdout, stderr, runMs, cpuMs, peakMemoryBytes } = result
+  const { outcome, exitCode, message, warnings, stageout, stdout, stderr, runMs, cpuMs, peakMemoryBytes } = result
   return {
     campaign,
     index,
@@ -255,6 +255,7 @@ function resultRow(campaign: CampaignId, index: number, attempt: number, node: N
     outcome,
     exitCode,
     message,
+    warnings,
     stageout,
     stdout,
     stderr,

@@ -41,6 +41,7 @@ export function result(change: Partial<Result> = {}): Result {
     outcome: "finished",
     exitCode: 0,
     message: "",
+    warnings: "",
     stageout: null,
     stdout: noLog,
     stderr: noLog,

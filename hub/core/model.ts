@@ -108,6 +108,8 @@ export interface Result {
   readonly outcome: Exclude<Outcome, "cancelled">
   readonly exitCode: number
   readonly message: string
+  /** What its owner should know although the outcome stands: one a line; else empty. */
+  readonly warnings: string
   readonly stageout: BlobRef | null
   readonly stdout: LogRef
   readonly stderr: LogRef

@@ -206,6 +206,12 @@ export interface ErrorSummaryRow {
   exampleIndex: number
 }
 
+export interface WarningSummaryRow {
+  text: string
+  count: number
+  exampleIndex: number
+}
+
 /** Everything that can be asked of the store. Synchronous, small, on the reader's own handle. */
 export interface StoreReader {
   readonly volunteers: VolunteerReader
@@ -248,6 +254,7 @@ export interface StoreReader {
   result(campaign: CampaignId, index: number): ResultRow | null
   parameters(campaign: CampaignId, index: number): string | null
   errors(campaign: CampaignId, limit: number): ErrorSummaryRow[]
+  warnings(campaign: CampaignId, limit: number): WarningSummaryRow[]
   /** Its size, or null. A row that nothing names may go; naming the blob makes it anew, and the file outlives it for a while. */
   hasBlob(digest: Digest): number | null
   ownsBlob(digest: Digest, owner: string): boolean

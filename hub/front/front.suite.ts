@@ -160,6 +160,7 @@ export const emptyResult: Result = {
   outcome: "finished",
   exitCode: 0,
   message: "",
+  warnings: "",
   stageout: null,
   stdout: noLog,
   stderr: noLog,

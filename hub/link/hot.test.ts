@@ -30,6 +30,7 @@ const result = fc.record(
     outcome: fc.constantFrom(Outcome.FINISHED, Outcome.FAILED, Outcome.LOST, Outcome.REFUSED, Outcome.CANCELLED),
     exitCode: fc.oneof(fc.constant(0), fc.integer({ min: -3, max: 300 })),
     message: fc.constantFrom("", "", "killed"),
+    warnings: fc.constantFrom("", "", "", "a.csv matched nothing"),
     stdout: log,
     stderr: log,
     runTime: fc.option(duration, { nil: undefined }),

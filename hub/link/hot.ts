@@ -130,7 +130,7 @@ function quickResult(bytes: Uint8Array): Result | null {
     if (peakMemoryBytes <= 0 || peakMemoryBytes > 2 ** 50) return null
   }
   if (runMs === UNREADABLE || cpuMs === UNREADABLE) return null
-  const rest = { message: "", stageout: null, stdout: noLog, stderr: noLog }
+  const rest = { message: "", warnings: "", stageout: null, stdout: noLog, stderr: noLog }
   return { outcome, exitCode, ...rest, runMs, cpuMs, peakMemoryBytes }
 }
 

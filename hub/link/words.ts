@@ -144,6 +144,7 @@ function resultOf(result: WireResult): Result {
     outcome,
     exitCode,
     message: sentence(result.message),
+    warnings: result.warnings.split("\n").map(sentence).join("\n"),
     stageout: result.stageout === undefined ? null : resultBlob(result.stageout),
     stdout: logOf(result.stdout),
     stderr: logOf(result.stderr),

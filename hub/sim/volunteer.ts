@@ -332,7 +332,11 @@ export class Volunteer implements Peer {
     const hasOutput = writes && exit.exitCode === 0
     const stageout = hasOutput ? { digest: outputDigest(name), sizeBytes: 1_000 } : null
     this.task(name, isBare ? 0 : this.random.between(10, 1_000), () => {
-      this.take({ kind: "ResultPacked", name, packed: { stageout, stdout: noLog, stderr: noLog, message: "" } })
+      this.take({
+        kind: "ResultPacked",
+        name,
+        packed: { stageout, stdout: noLog, stderr: noLog, message: "", warnings: "" },
+      })
     })
   }
 

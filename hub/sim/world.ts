@@ -272,6 +272,7 @@ class World {
       gather: false,
       inside: offer.inside,
       stageout: [],
+      requireStageout: false,
       walltimeMs: this.walltimeMs(),
       property: "",
       needs: { slots: 1, memoryBytes: 1e6, diskBytes: 1e6 },

@@ -18,7 +18,7 @@ const jobColumns = "campaign, idx, phase, outcome, verdict, attempt, node, failu
 const plainColumns = `campaign, idx, attempt, node, outcome, exit_code, stdout_inline, stderr_inline,
   run_ms, cpu_ms, peak_memory_bytes, stored_at`
 const jobsOwnColumns = "verdict, last_attempt, failures, losses, story"
-const otherColumns = `message, stageout, stageout_bytes, stdout, stdout_bytes, stdout_dropped_bytes,
+const otherColumns = `message, warnings, stageout, stageout_bytes, stdout, stdout_bytes, stdout_dropped_bytes,
   stderr, stderr_bytes, stderr_dropped_bytes`
 
 /** All that the writer ever runs. Prepared once per handle. */
@@ -234,8 +234,8 @@ export function endedStep(job: JobRow, result: ResultRow, wallMs: number): Step 
   return isPlain(result) ? ["endedPlain", values] : ["ended", [...values, ...otherValues(result)]]
 }
 
-function isPlain({ message, stageout, stdout, stderr }: ResultRow): boolean {
-  return message === "" && stageout === null && isInline(stdout) && isInline(stderr)
+function isPlain({ message, warnings, stageout, stdout, stderr }: ResultRow): boolean {
+  return message === "" && warnings === "" && stageout === null && isInline(stdout) && isInline(stderr)
 }
 
 function isInline({ blob, droppedBytes }: LogRef): boolean {
@@ -269,9 +269,10 @@ function plainValues(row: ResultRow, wallMs: number, job: JobRow | null): Value[
   ]
 }
 
-function otherValues({ message, stageout, stdout, stderr }: ResultRow): Value[] {
+function otherValues({ message, warnings, stageout, stdout, stderr }: ResultRow): Value[] {
   return [
     message,
+    warnings,
     digestBytes(stageout?.digest),
     stageout?.sizeBytes ?? null,
     ...logValues(stdout),

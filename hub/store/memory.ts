@@ -18,6 +18,7 @@ import type {
   StoreHealth,
   TokenRow,
   UsageRow,
+  WarningSummaryRow,
   Write,
 } from "../core/ports.ts"
 import { type CancelledRange, cancelledJob, mergeByIndex } from "./cancelled.ts"
@@ -45,6 +46,7 @@ interface CampaignTables {
   readonly cancelled: CancelledRange[]
   readonly results: Map<number, ResultRow>
   readonly errors: Map<string, ErrorSummaryRow>
+  readonly warnings: Map<string, WarningSummaryRow>
   readonly notices: Map<string, NoticeRow>
 }
 
@@ -260,7 +262,7 @@ export class MemoryStore implements Store {
     if (this.#keys.has(key)) throw new Error(`a second campaign with the key ${row.key} of ${row.owner}`)
     put(this.#keys, key, row.id, undo)
     const fresh = { pages: [], jobs: new Map(), live: new Set<number>(), cancelled: [], results: new Map() }
-    put(this.#campaigns, row.id, { ...fresh, row, errors: new Map(), notices: new Map() }, undo)
+    put(this.#campaigns, row.id, { ...fresh, row, errors: new Map(), warnings: new Map(), notices: new Map() }, undo)
     if (row.stagein !== null) this.#name(row.stagein, row.submittedAt, undo)
   }
 
@@ -301,8 +303,12 @@ export class MemoryStore implements Store {
     for (const blob of [row.stageout, row.stdout.blob, row.stderr.blob]) {
       if (blob !== null) this.#name(blob, wallMs, undo)
     }
-    if (row.outcome === "finished") return
-    const { outcome, exitCode, message, index } = row
+    const { outcome, exitCode, message, warnings: text, index } = row
+    if (text !== "") {
+      const group = tables.warnings.get(text) ?? { text, count: 0, exampleIndex: index }
+      put(tables.warnings, text, { ...group, count: group.count + 1 }, undo)
+    }
+    if (outcome === "finished") return
     const key = `${outcome}\n${exitCode}\n${message}`
     const group = tables.errors.get(key) ?? { outcome, exitCode, message, count: 0, exampleIndex: index }
     put(tables.errors, key, { ...group, count: group.count + 1 }, undo)
@@ -476,9 +482,11 @@ export class MemoryStore implements Store {
   }
 
   errors(campaign: CampaignId, limit: number): ErrorSummaryRow[] {
-    const groups = [...(this.#campaigns.get(campaign)?.errors.values() ?? [])]
-    groups.sort((a, b) => b.count - a.count || a.exampleIndex - b.exampleIndex)
-    return groups.slice(0, limit).map(group => ({ ...group }))
+    return commonest(this.#campaigns.get(campaign)?.errors.values() ?? [], limit)
+  }
+
+  warnings(campaign: CampaignId, limit: number): WarningSummaryRow[] {
+    return commonest(this.#campaigns.get(campaign)?.warnings.values() ?? [], limit)
   }
 
   hasBlob(digest: Digest): number | null {
@@ -563,4 +571,11 @@ function inOrder<T extends string | number>(values: Iterable<T>): T[] {
 
 function byId(a: { id: string }, b: { id: string }): number {
   return a.id < b.id ? -1 : a.id > b.id ? 1 : 0
+}
+
+function commonest<G extends { count: number; exampleIndex: number }>(groups: Iterable<G>, limit: number): G[] {
+  return [...groups]
+    .sort((a, b) => b.count - a.count || a.exampleIndex - b.exampleIndex)
+    .slice(0, limit)
+    .map(group => ({ ...group }))
 }

@@ -27,6 +27,7 @@ import type {
   StoreReader,
   TokenRow,
   UsageRow,
+  WarningSummaryRow,
 } from "../core/ports.ts"
 import { noRules } from "../core/rules.ts"
 import type { LaunchId } from "../core/volunteers.ts"
@@ -112,6 +113,9 @@ function prepare(db: Db) {
       .pluck(),
     errors: db.prepare<[number, number, number], Columns>(
       `SELECT * FROM (SELECT * FROM errors WHERE campaign = ? LIMIT ?) ORDER BY count DESC, example_idx LIMIT ?`,
+    ),
+    warnings: db.prepare<[number, number, number], Columns>(
+      `SELECT * FROM (SELECT * FROM warnings WHERE campaign = ? LIMIT ?) ORDER BY count DESC, example_idx LIMIT ?`,
     ),
     blob: db.prepare<[Uint8Array], number>("SELECT size_bytes FROM blobs WHERE digest = ?").pluck(),
     blobOwner: db
@@ -291,6 +295,14 @@ export class SqliteReader implements StoreReader {
     }))
   }
 
+  warnings(campaign: CampaignId, limit: number): WarningSummaryRow[] {
+    return this.#ask.warnings.all(campaign, ERROR_GROUPS_READ, limit).map(c => ({
+      text: c.text as string,
+      count: c.count as number,
+      exampleIndex: c.example_idx as number,
+    }))
+  }
+
   hasBlob(digest: Digest): number | null {
     return this.#ask.blob.get(digestBytes(digest)) ?? null
   }
@@ -374,6 +386,7 @@ function resultRow(c: Columns): ResultRow {
     outcome: c.outcome as ResultRow["outcome"],
     exitCode: c.exit_code as number,
     message: c.message as string,
+    warnings: c.warnings as string,
     stageout: blobRef(c.stageout, c.stageout_bytes),
     stdout: log(c.stdout_inline, c.stdout, c.stdout_bytes, c.stdout_dropped_bytes),
     stderr: log(c.stderr_inline, c.stderr, c.stderr_bytes, c.stderr_dropped_bytes),

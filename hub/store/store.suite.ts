@@ -88,6 +88,7 @@ export function resultRow(campaign: number, index: number, changes: Partial<Resu
     outcome: "finished",
     exitCode: 0,
     message: "",
+    warnings: "",
     stageout: null,
     stdout: noLog,
     stderr: noLog,
@@ -408,6 +409,27 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       const late = { outcome: "timedout", exitCode: 2, message: "exit 2", count: 1, exampleIndex: 7 }
       assert.deepEqual(store.errors(one, 10), [two, first, late])
       assert.deepEqual(store.errors(one, 1), [two])
+    })
+
+    it("F6: keeps a result's warnings, and sums them up for the campaign, commonest first", async () => {
+      const warned = (index: number, warnings: string, changes: Partial<ResultRow> = {}): Write => ({
+        kind: "result",
+        row: resultRow(1, index, { warnings, ...changes }),
+      })
+      const store = await withCampaign(
+        warned(3, "a.csv matched nothing"),
+        warned(4, "b.csv matched nothing\nleft out: é"),
+        warned(5, "b.csv matched nothing\nleft out: é", { outcome: "failed", exitCode: 1, message: "no" }),
+        warned(6, ""),
+      )
+      const two = { text: "b.csv matched nothing\nleft out: é", count: 2, exampleIndex: 4 }
+      assert.deepEqual(store.warnings(one, 10), [two, { text: "a.csv matched nothing", count: 1, exampleIndex: 3 }])
+      assert.deepEqual(store.warnings(one, 1), [two])
+      assert.equal(store.result(one, 4)?.warnings, two.text)
+      assert.deepEqual(
+        store.errors(one, 10).map(({ count, exampleIndex }) => [count, exampleIndex]),
+        [[1, 5]],
+      )
     })
 
     it("takes odd numbers that an agent claims, instead of failing everybody's transaction", async () => {

@@ -220,6 +220,7 @@ function checkAgentLengths(body: AgentBody): void {
     }
     case "report": {
       text(body.value.result?.message ?? "", SENTENCE_MAX_CHARACTERS, "the result's message")
+      text(body.value.result?.warnings ?? "", SENTENCE_MAX_CHARACTERS, "the result's warnings")
       for (const log of [body.value.result?.stdout, body.value.result?.stderr]) {
         bytesUpTo(log?.inline, LOG_INLINE_MAX_BYTES, "an inline log")
         text(log?.blob?.digest ?? "", NAME_MAX_CHARACTERS, "a digest")

@@ -244,7 +244,7 @@ function specOf({ owner, total, inside }: FullOffer): RunSpec {
       inside,
       property: "",
     },
-    ...{ stageout: [], walltimeMs, needs, line: null, arraySize: total },
+    ...{ stageout: [], requireStageout: false, walltimeMs, needs, line: null, arraySize: total },
   }
 }
 

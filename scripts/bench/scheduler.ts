@@ -78,7 +78,7 @@ function shape(slots: number, memoryGib: number): Shape {
 
 const noLog = { inline: null, blob: null, droppedBytes: 0 }
 const finished: Result = {
-  ...{ outcome: "finished", exitCode: 0, message: "", stageout: null, stdout: noLog, stderr: noLog },
+  ...{ outcome: "finished", exitCode: 0, message: "", warnings: "", stageout: null, stdout: noLog, stderr: noLog },
   ...{ runMs: 60_000, cpuMs: 60_000, peakMemoryBytes: GIB },
 }
 

@@ -27,6 +27,7 @@ const finished = {
   outcome: "finished",
   exitCode: 0,
   message: "",
+  warnings: "",
   stageout: null,
   stdout: noLog,
   stderr: noLog,

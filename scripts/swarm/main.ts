@@ -41,7 +41,7 @@ const workshop: Workshop = {
   open: () => ({
     stage: () => Promise.resolve(),
     run: runMs === 0 ? () => ({ ended: Promise.resolve(exit), stop() {} }) : run,
-    pack: () => Promise.resolve({ stageout: null, stdout: noLog, stderr: noLog, message: "" }),
+    pack: () => Promise.resolve({ stageout: null, stdout: noLog, stderr: noLog, message: "", warnings: "" }),
     give: () => Promise.resolve(),
     follow: () => null,
     clear: () => Promise.resolve(),

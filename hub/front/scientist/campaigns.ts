@@ -10,7 +10,7 @@ import { campaignIdOf, wireOutcomes } from "./words.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 
-/** Distinct errors shown with a campaign: more than fit on a screen help nobody. */
+/** Distinct errors, and warnings, shown with a campaign: more than fit on a screen help nobody. */
 const ERRORS_SHOWN = 10
 
 export function campaignMethods(
@@ -41,7 +41,12 @@ export function campaignMethods(
         count: error.count,
         example: { campaign, index: error.exampleIndex },
       }))
-      return { campaign: viewOf(parts, row, "with spec"), errors }
+      const warnings = store.warnings(row.id, ERRORS_SHOWN).map(({ text, count, exampleIndex: index }) => ({
+        text,
+        count,
+        example: { campaign, index },
+      }))
+      return { campaign: viewOf(parts, row, "with spec"), errors, warnings }
     },
 
     async setHold({ campaign, held, ranges }, context) {

@@ -503,6 +503,7 @@ describe("with a node that works", () => {
       outcome: "finished",
       exitCode: 0,
       message: "",
+      warnings: "",
       stageout: null,
       stdout: { inline: Buffer.from("all of it\n"), blob: null, droppedBytes: 0 },
       stderr: { inline: null, blob: null, droppedBytes: 0 },
@@ -526,7 +527,16 @@ describe("with a node that works", () => {
     await front.node.until(() => find() !== undefined)
     find()!.on.end(false)
     await front.node.report(offer, "ended", {
-      ...{ outcome: "finished", exitCode: 0, message: "", stageout: null, runMs: 1, cpuMs: 1, peakMemoryBytes: 1 },
+      ...{
+        outcome: "finished",
+        exitCode: 0,
+        message: "",
+        warnings: "",
+        stageout: null,
+        runMs: 1,
+        cpuMs: 1,
+        peakMemoryBytes: 1,
+      },
       stdout: { inline: null, blob: null, droppedBytes: 0 },
       stderr: { inline: Buffer.from("too quick\n"), blob: null, droppedBytes: 0 },
     })
@@ -558,7 +568,16 @@ describe("with a node that works", () => {
       [["three\n", 8n, 1]],
     )
     await front.node.report(offer, "ended", {
-      ...{ outcome: "finished", exitCode: 0, message: "", stageout: null, runMs: 1, cpuMs: 1, peakMemoryBytes: 1 },
+      ...{
+        outcome: "finished",
+        exitCode: 0,
+        message: "",
+        warnings: "",
+        stageout: null,
+        runMs: 1,
+        cpuMs: 1,
+        peakMemoryBytes: 1,
+      },
       stdout: { inline: Buffer.from("one\ntwo\nthree\n"), blob: null, droppedBytes: 0 },
       stderr: { inline: null, blob: null, droppedBytes: 0 },
     })

@@ -171,6 +171,7 @@ function wireResult(result: ResultRow): MessageInitShape<typeof ResultSchema> {
     outcome: wireOutcomes[result.outcome],
     exitCode: result.exitCode,
     message: result.message,
+    warnings: result.warnings,
     ...(result.stageout === null ? {} : { stageout: wireBlob(result.stageout) }),
     stdout: wireLog(result.stdout),
     stderr: wireLog(result.stderr),

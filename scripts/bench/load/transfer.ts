@@ -174,7 +174,15 @@ class TransferAgent {
 
   async end(stageout: BlobRef | null): Promise<void> {
     const times = { runMs: 1, cpuMs: 1, peakMemoryBytes: 0 }
-    const result = { outcome: "finished", exitCode: 0, message: "", stageout, stdout: noLog, stderr: noLog } as const
+    const result = {
+      outcome: "finished",
+      exitCode: 0,
+      message: "",
+      warnings: "",
+      stageout,
+      stdout: noLog,
+      stderr: noLog,
+    } as const
     await this.#report("ended", { ...result, ...times })
   }
 

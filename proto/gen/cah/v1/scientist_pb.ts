@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file cah/v1/scientist.proto.
  */
 export const file_cah_v1_scientist: GenFile = /*@__PURE__*/
-  fileDesc("ChZjYWgvdjEvc2NpZW50aXN0LnByb3RvEgZjYWgudjEiDwoNV2hvQW1JUmVxdWVzdCJnCg5XaG9BbUlSZXNwb25zZRIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEg4KBmh1Yl9pZBgDIAEoCRITCgtodWJfdmVyc2lvbhgEIAEoCSKYAQoNU3VibWl0UmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIn0KDlN1Ym1pdFJlc3BvbnNlEhAKCGNhbXBhaWduGAEgASgEEgwKBGpvYnMYAiABKA0SDwoHZXhpc3RlZBgDIAEoCBIQCgh3YXJuaW5ncxgEIAMoCRIoCgtleHBlY3RhdGlvbhgFIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiJrCgZOb3RpY2USIwoJb2NjYXNpb25zGAEgAygOMhAuY2FoLnYxLk9jY2FzaW9uEg4KBG1haWwYAiABKAlIABIiCgd3ZWJob29rGAMgASgLMg8uY2FoLnYxLldlYmhvb2tIAEIICgZ0YXJnZXQiJgoHV2ViaG9vaxILCgN1cmwYASABKAkSDgoGc2VjcmV0GAIgASgJIj4KC0V4cGVjdGF0aW9uEgwKBGpvYnMYASABKAESEgoKY29uZmlkZW5jZRgCIAEoARINCgVub2RlcxgDIAEoDSI/CgtQbGFuUmVxdWVzdBIiCgRzcGVjGAEgASgLMhQuY2FoLnYxLkNhbXBhaWduU3BlYxIMCgRqb2JzGAIgASgNIpICCgxQbGFuUmVzcG9uc2USEAoId2FybmluZ3MYASADKAkSDwoHcmVmdXNhbBgCIAEoCRIMCgRqb2JzGAMgASgNEhQKDG5vZGVzX29ubGluZRgEIAEoDRISCgpub2Rlc19hd2F5GAUgASgNEhAKCGpvYnNfbm93GAYgASgNEhQKDGpvYnNfYXRfb25jZRgHIAEoDRIVCg1zdGFnZWluX2J5dGVzGAggASgEEhIKCmpvYnNfYWhlYWQYCSABKAQSKgoHYXRfbW9zdBgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCgtleHBlY3RhdGlvbhgLIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiKeAQoTU3VibWl0U3RyZWFtUmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIoMBChRTdWJtaXRTdHJlYW1SZXNwb25zZRIQCghjYW1wYWlnbhgBIAEoBBIMCgRqb2JzGAIgASgNEg8KB2V4aXN0ZWQYAyABKAgSEAoId2FybmluZ3MYBCADKAkSKAoLZXhwZWN0YXRpb24YBSABKAsyEy5jYWgudjEuRXhwZWN0YXRpb24iVgoUTGlzdENhbXBhaWduc1JlcXVlc3QSDQoFbGltaXQYASABKA0SDgoGYmVmb3JlGAIgASgEEgwKBGxpdmUYAyABKAgSEQoJZXZlcnlib2R5GAQgASgIIjwKFUxpc3RDYW1wYWlnbnNSZXNwb25zZRIjCgljYW1wYWlnbnMYASADKAsyEC5jYWgudjEuQ2FtcGFpZ24iJgoSR2V0Q2FtcGFpZ25SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEIl8KE0dldENhbXBhaWduUmVzcG9uc2USIgoIY2FtcGFpZ24YASABKAsyEC5jYWgudjEuQ2FtcGFpZ24SJAoGZXJyb3JzGAIgAygLMhQuY2FoLnYxLkVycm9yU3VtbWFyeSKDAQoMRXJyb3JTdW1tYXJ5EiAKB291dGNvbWUYASABKA4yDy5jYWgudjEuT3V0Y29tZRIRCglleGl0X2NvZGUYAiABKAUSDwoHbWVzc2FnZRgDIAEoCRINCgVjb3VudBgEIAEoDRIeCgdleGFtcGxlGAUgASgLMg0uY2FoLnYxLkpvYklkIoYBCg9MaXN0Sm9ic1JlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSDQoFbGltaXQYAiABKA0SEgoKZnJvbV9pbmRleBgDIAEoDRIcCgVwaGFzZRgEIAEoDjINLmNhaC52MS5QaGFzZRIgCgdvdXRjb21lGAUgASgOMg8uY2FoLnYxLk91dGNvbWUiLQoQTGlzdEpvYnNSZXNwb25zZRIZCgRqb2JzGAEgAygLMgsuY2FoLnYxLkpvYiIqCg1HZXRKb2JSZXF1ZXN0EhkKAmlkGAEgASgLMg0uY2FoLnYxLkpvYklkIioKDkdldEpvYlJlc3BvbnNlEhgKA2pvYhgBIAEoCzILLmNhaC52MS5Kb2IiQAoORXhwbGFpblJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSEgoFaW5kZXgYAiABKA1IAIgBAUIICgZfaW5kZXgi6gEKD0V4cGxhaW5SZXNwb25zZRIcCgVjYXVzZRgBIAEoDjINLmNhaC52MS5DYXVzZRIQCghzZW50ZW5jZRgCIAEoCRISCgVpbmRleBgDIAEoDUgAiAEBEiMKCW9ic3RhY2xlcxgEIAMoCzIQLmNhaC52MS5PYnN0YWNsZRIgCghyZW1lZGllcxgFIAMoCzIOLmNhaC52MS5SZW1lZHkSEgoKam9ic19haGVhZBgGIAEoBBIuCgpub3RfYmVmb3JlGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIICgZfaW5kZXgiKAoIT2JzdGFjbGUSDQoFbGFja3MYASABKAkSDQoFbm9kZXMYAiABKA0iJwoGUmVtZWR5Eg4KBmNoYW5nZRgBIAEoCRINCgVub2RlcxgCIAEoDSI2ChRXYXRjaENhbXBhaWduUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBIMCgRqb2JzGAIgASgIIlcKFVdhdGNoQ2FtcGFpZ25SZXNwb25zZRIiCghjYW1wYWlnbhgBIAEoCzIQLmNhaC52MS5DYW1wYWlnbhIaCgVlbmRlZBgCIAMoCzILLmNhaC52MS5Kb2IiRQoNQ2FuY2VsUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBIiCgZyYW5nZXMYAiADKAsyEi5jYWgudjEuSW5kZXhSYW5nZSIpCgpJbmRleFJhbmdlEg0KBWZpcnN0GAEgASgNEgwKBGxhc3QYAiABKA0iIwoOQ2FuY2VsUmVzcG9uc2USEQoJY2FuY2VsbGVkGAEgASgNIlQKDlNldEhvbGRSZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEEgwKBGhlbGQYAiABKAgSIgoGcmFuZ2VzGAMgAygLMhIuY2FoLnYxLkluZGV4UmFuZ2UiHwoPU2V0SG9sZFJlc3BvbnNlEgwKBGpvYnMYASABKA0iTQoQTGlzdEJsb2JzUmVxdWVzdBINCgVsaW1pdBgBIAEoDRIqCgZiZWZvcmUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjUKEUxpc3RCbG9ic1Jlc3BvbnNlEiAKBWJsb2JzGAEgAygLMhEuY2FoLnYxLk93bmVkQmxvYiJnCglPd25lZEJsb2ISGgoEYmxvYhgBIAEoCzIMLmNhaC52MS5CbG9iEisKB3VzZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWNhbXBhaWducxgDIAMoBCIjChFSZW1vdmVCbG9iUmVxdWVzdBIOCgZkaWdlc3QYASABKAkiFAoSUmVtb3ZlQmxvYlJlc3BvbnNlIiEKDUZvcmdldFJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQiEAoORm9yZ2V0UmVzcG9uc2UiMAoQTGlzdE5vZGVzUmVxdWVzdBINCgVsaW1pdBgBIAEoDRINCgVhZnRlchgCIAEoCSIwChFMaXN0Tm9kZXNSZXNwb25zZRIbCgVub2RlcxgBIAMoCzIMLmNhaC52MS5Ob2RlIi4KEEdldFVwbG9hZFJlcXVlc3QSGgoEYmxvYhgBIAEoCzIMLmNhaC52MS5CbG9iIjMKEUdldFVwbG9hZFJlc3BvbnNlEg4KBm9mZnNldBgBIAEoBBIOCgZzdG9yZWQYAiABKAgiSQoNVXBsb2FkUmVxdWVzdBIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2ISDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwiLAoOVXBsb2FkUmVzcG9uc2USGgoEYmxvYhgBIAEoCzIMLmNhaC52MS5CbG9iIl0KD0Rvd25sb2FkUmVxdWVzdBIaCgNqb2IYASABKAsyDS5jYWgudjEuSm9iSWQSHgoGb3V0cHV0GAIgASgOMg4uY2FoLnYxLk91dHB1dBIOCgZvZmZzZXQYAyABKAQiTAoQRG93bmxvYWRSZXNwb25zZRIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2ISDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwibwoQRm9sbG93TG9nUmVxdWVzdBIaCgNqb2IYASABKAsyDS5jYWgudjEuSm9iSWQSHgoGb3V0cHV0GAIgASgOMg4uY2FoLnYxLk91dHB1dBIOCgZvZmZzZXQYAyABKAQSDwoHYXR0ZW1wdBgEIAEoDSJqChFGb2xsb3dMb2dSZXNwb25zZRIMCgRkYXRhGAEgASgMEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZvZmZzZXQYAyABKAQSDwoHYXR0ZW1wdBgEIAEoDSpgCghPY2Nhc2lvbhIYChRPQ0NBU0lPTl9VTlNQRUNJRklFRBAAEhQKEE9DQ0FTSU9OX1JVTk5JTkcQARISCg5PQ0NBU0lPTl9FUlJPUhACEhAKDE9DQ0FTSU9OX0VORBADKoQDCgVDYXVzZRIVChFDQVVTRV9VTlNQRUNJRklFRBAAEg8KC0NBVVNFX0VOREVEEAESEwoPQ0FVU0VfVU5ERVJfV0FZEAISFwoTQ0FVU0VfQ0FNUEFJR05fSEVMRBADEhIKDkNBVVNFX0pPQl9IRUxEEAQSHAoYQ0FVU0VfV0FJVFNfRk9SX0NBTVBBSUdOEAUSHAoYQ0FVU0VfUkVTRVJWRURfRk9SX0xBVEVSEAYSEwoPQ0FVU0VfQkFDS1NfT0ZGEAcSEgoOQ0FVU0VfTk9fTk9ERVMQCBIWChJDQVVTRV9OT19TVUNIX05PREUQCRIUChBDQVVTRV9OT0RFU19BV0FZEAoSEwoPQ0FVU0VfVE9PX0xBUkdFEAsSFAoQQ0FVU0VfTk9ERVNfQlVTWRAMEh8KG0NBVVNFX0NPTlRBSU5FUl9OT1RfUlVOTklORxANEhgKFENBVVNFX0NPTlRBSU5FUl9GVUxMEA4SGAoUQ0FVU0VfUk9PTV9LRVBUX0JBQ0sQDypbCgZPdXRwdXQSFgoST1VUUFVUX1VOU1BFQ0lGSUVEEAASEwoPT1VUUFVUX1NUQUdFT1VUEAESEQoNT1VUUFVUX1NURE9VVBACEhEKDU9VVFBVVF9TVERFUlIQAzKtCwoQU2NpZW50aXN0U2VydmljZRJACgZXaG9BbUkSFS5jYWgudjEuV2hvQW1JUmVxdWVzdBoWLmNhaC52MS5XaG9BbUlSZXNwb25zZSIHkAIBiLUYARI9CgZTdWJtaXQSFS5jYWgudjEuU3VibWl0UmVxdWVzdBoWLmNhaC52MS5TdWJtaXRSZXNwb25zZSIEiLUYAhJRCgxTdWJtaXRTdHJlYW0SGy5jYWgudjEuU3VibWl0U3RyZWFtUmVxdWVzdBocLmNhaC52MS5TdWJtaXRTdHJlYW1SZXNwb25zZSIEiLUYAigBEjoKBFBsYW4SEy5jYWgudjEuUGxhblJlcXVlc3QaFC5jYWgudjEuUGxhblJlc3BvbnNlIgeQAgGItRgBElUKDUxpc3RDYW1wYWlnbnMSHC5jYWgudjEuTGlzdENhbXBhaWduc1JlcXVlc3QaHS5jYWgudjEuTGlzdENhbXBhaWduc1Jlc3BvbnNlIgeQAgGItRgBEk8KC0dldENhbXBhaWduEhouY2FoLnYxLkdldENhbXBhaWduUmVxdWVzdBobLmNhaC52MS5HZXRDYW1wYWlnblJlc3BvbnNlIgeQAgGItRgBEkYKCExpc3RKb2JzEhcuY2FoLnYxLkxpc3RKb2JzUmVxdWVzdBoYLmNhaC52MS5MaXN0Sm9ic1Jlc3BvbnNlIgeQAgGItRgBEkAKBkdldEpvYhIVLmNhaC52MS5HZXRKb2JSZXF1ZXN0GhYuY2FoLnYxLkdldEpvYlJlc3BvbnNlIgeQAgGItRgBEkMKB0V4cGxhaW4SFi5jYWgudjEuRXhwbGFpblJlcXVlc3QaFy5jYWgudjEuRXhwbGFpblJlc3BvbnNlIgeQAgGItRgBElQKDVdhdGNoQ2FtcGFpZ24SHC5jYWgudjEuV2F0Y2hDYW1wYWlnblJlcXVlc3QaHS5jYWgudjEuV2F0Y2hDYW1wYWlnblJlc3BvbnNlIgSItRgBMAESPQoGQ2FuY2VsEhUuY2FoLnYxLkNhbmNlbFJlcXVlc3QaFi5jYWgudjEuQ2FuY2VsUmVzcG9uc2UiBIi1GAMSQAoHU2V0SG9sZBIWLmNhaC52MS5TZXRIb2xkUmVxdWVzdBoXLmNhaC52MS5TZXRIb2xkUmVzcG9uc2UiBIi1GAISSQoJTGlzdE5vZGVzEhguY2FoLnYxLkxpc3ROb2Rlc1JlcXVlc3QaGS5jYWgudjEuTGlzdE5vZGVzUmVzcG9uc2UiB5ACAYi1GAESSQoJR2V0VXBsb2FkEhguY2FoLnYxLkdldFVwbG9hZFJlcXVlc3QaGS5jYWgudjEuR2V0VXBsb2FkUmVzcG9uc2UiB5ACAYi1GAISPwoGVXBsb2FkEhUuY2FoLnYxLlVwbG9hZFJlcXVlc3QaFi5jYWgudjEuVXBsb2FkUmVzcG9uc2UiBIi1GAIoARJJCglMaXN0QmxvYnMSGC5jYWgudjEuTGlzdEJsb2JzUmVxdWVzdBoZLmNhaC52MS5MaXN0QmxvYnNSZXNwb25zZSIHkAIBiLUYARJJCgpSZW1vdmVCbG9iEhkuY2FoLnYxLlJlbW92ZUJsb2JSZXF1ZXN0GhouY2FoLnYxLlJlbW92ZUJsb2JSZXNwb25zZSIEiLUYAxI9CgZGb3JnZXQSFS5jYWgudjEuRm9yZ2V0UmVxdWVzdBoWLmNhaC52MS5Gb3JnZXRSZXNwb25zZSIEiLUYAxJFCghEb3dubG9hZBIXLmNhaC52MS5Eb3dubG9hZFJlcXVlc3QaGC5jYWgudjEuRG93bmxvYWRSZXNwb25zZSIEiLUYATABEkgKCUZvbGxvd0xvZxIYLmNhaC52MS5Gb2xsb3dMb2dSZXF1ZXN0GhkuY2FoLnYxLkZvbGxvd0xvZ1Jlc3BvbnNlIgSItRgBMAFiBnByb3RvMw", [file_cah_v1_job, file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChZjYWgvdjEvc2NpZW50aXN0LnByb3RvEgZjYWgudjEiDwoNV2hvQW1JUmVxdWVzdCJnCg5XaG9BbUlSZXNwb25zZRIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEg4KBmh1Yl9pZBgDIAEoCRITCgtodWJfdmVyc2lvbhgEIAEoCSKYAQoNU3VibWl0UmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIn0KDlN1Ym1pdFJlc3BvbnNlEhAKCGNhbXBhaWduGAEgASgEEgwKBGpvYnMYAiABKA0SDwoHZXhpc3RlZBgDIAEoCBIQCgh3YXJuaW5ncxgEIAMoCRIoCgtleHBlY3RhdGlvbhgFIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiJrCgZOb3RpY2USIwoJb2NjYXNpb25zGAEgAygOMhAuY2FoLnYxLk9jY2FzaW9uEg4KBG1haWwYAiABKAlIABIiCgd3ZWJob29rGAMgASgLMg8uY2FoLnYxLldlYmhvb2tIAEIICgZ0YXJnZXQiJgoHV2ViaG9vaxILCgN1cmwYASABKAkSDgoGc2VjcmV0GAIgASgJIj4KC0V4cGVjdGF0aW9uEgwKBGpvYnMYASABKAESEgoKY29uZmlkZW5jZRgCIAEoARINCgVub2RlcxgDIAEoDSI/CgtQbGFuUmVxdWVzdBIiCgRzcGVjGAEgASgLMhQuY2FoLnYxLkNhbXBhaWduU3BlYxIMCgRqb2JzGAIgASgNIpICCgxQbGFuUmVzcG9uc2USEAoId2FybmluZ3MYASADKAkSDwoHcmVmdXNhbBgCIAEoCRIMCgRqb2JzGAMgASgNEhQKDG5vZGVzX29ubGluZRgEIAEoDRISCgpub2Rlc19hd2F5GAUgASgNEhAKCGpvYnNfbm93GAYgASgNEhQKDGpvYnNfYXRfb25jZRgHIAEoDRIVCg1zdGFnZWluX2J5dGVzGAggASgEEhIKCmpvYnNfYWhlYWQYCSABKAQSKgoHYXRfbW9zdBgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCgtleHBlY3RhdGlvbhgLIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiKeAQoTU3VibWl0U3RyZWFtUmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIoMBChRTdWJtaXRTdHJlYW1SZXNwb25zZRIQCghjYW1wYWlnbhgBIAEoBBIMCgRqb2JzGAIgASgNEg8KB2V4aXN0ZWQYAyABKAgSEAoId2FybmluZ3MYBCADKAkSKAoLZXhwZWN0YXRpb24YBSABKAsyEy5jYWgudjEuRXhwZWN0YXRpb24iVgoUTGlzdENhbXBhaWduc1JlcXVlc3QSDQoFbGltaXQYASABKA0SDgoGYmVmb3JlGAIgASgEEgwKBGxpdmUYAyABKAgSEQoJZXZlcnlib2R5GAQgASgIIjwKFUxpc3RDYW1wYWlnbnNSZXNwb25zZRIjCgljYW1wYWlnbnMYASADKAsyEC5jYWgudjEuQ2FtcGFpZ24iJgoSR2V0Q2FtcGFpZ25SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEIokBChNHZXRDYW1wYWlnblJlc3BvbnNlEiIKCGNhbXBhaWduGAEgASgLMhAuY2FoLnYxLkNhbXBhaWduEiQKBmVycm9ycxgCIAMoCzIULmNhaC52MS5FcnJvclN1bW1hcnkSKAoId2FybmluZ3MYBSADKAsyFi5jYWgudjEuV2FybmluZ1N1bW1hcnkiTQoOV2FybmluZ1N1bW1hcnkSDAoEdGV4dBgBIAEoCRINCgVjb3VudBgCIAEoDRIeCgdleGFtcGxlGAMgASgLMg0uY2FoLnYxLkpvYklkIoMBCgxFcnJvclN1bW1hcnkSIAoHb3V0Y29tZRgBIAEoDjIPLmNhaC52MS5PdXRjb21lEhEKCWV4aXRfY29kZRgCIAEoBRIPCgdtZXNzYWdlGAMgASgJEg0KBWNvdW50GAQgASgNEh4KB2V4YW1wbGUYBSABKAsyDS5jYWgudjEuSm9iSWQihgEKD0xpc3RKb2JzUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBINCgVsaW1pdBgCIAEoDRISCgpmcm9tX2luZGV4GAMgASgNEhwKBXBoYXNlGAQgASgOMg0uY2FoLnYxLlBoYXNlEiAKB291dGNvbWUYBSABKA4yDy5jYWgudjEuT3V0Y29tZSItChBMaXN0Sm9ic1Jlc3BvbnNlEhkKBGpvYnMYASADKAsyCy5jYWgudjEuSm9iIioKDUdldEpvYlJlcXVlc3QSGQoCaWQYASABKAsyDS5jYWgudjEuSm9iSWQiKgoOR2V0Sm9iUmVzcG9uc2USGAoDam9iGAEgASgLMgsuY2FoLnYxLkpvYiJACg5FeHBsYWluUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBISCgVpbmRleBgCIAEoDUgAiAEBQggKBl9pbmRleCLqAQoPRXhwbGFpblJlc3BvbnNlEhwKBWNhdXNlGAEgASgOMg0uY2FoLnYxLkNhdXNlEhAKCHNlbnRlbmNlGAIgASgJEhIKBWluZGV4GAMgASgNSACIAQESIwoJb2JzdGFjbGVzGAQgAygLMhAuY2FoLnYxLk9ic3RhY2xlEiAKCHJlbWVkaWVzGAUgAygLMg4uY2FoLnYxLlJlbWVkeRISCgpqb2JzX2FoZWFkGAYgASgEEi4KCm5vdF9iZWZvcmUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQggKBl9pbmRleCIoCghPYnN0YWNsZRINCgVsYWNrcxgBIAEoCRINCgVub2RlcxgCIAEoDSInCgZSZW1lZHkSDgoGY2hhbmdlGAEgASgJEg0KBW5vZGVzGAIgASgNIjYKFFdhdGNoQ2FtcGFpZ25SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEEgwKBGpvYnMYAiABKAgiVwoVV2F0Y2hDYW1wYWlnblJlc3BvbnNlEiIKCGNhbXBhaWduGAEgASgLMhAuY2FoLnYxLkNhbXBhaWduEhoKBWVuZGVkGAIgAygLMgsuY2FoLnYxLkpvYiJFCg1DYW5jZWxSZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEEiIKBnJhbmdlcxgCIAMoCzISLmNhaC52MS5JbmRleFJhbmdlIikKCkluZGV4UmFuZ2USDQoFZmlyc3QYASABKA0SDAoEbGFzdBgCIAEoDSIjCg5DYW5jZWxSZXNwb25zZRIRCgljYW5jZWxsZWQYASABKA0iVAoOU2V0SG9sZFJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSDAoEaGVsZBgCIAEoCBIiCgZyYW5nZXMYAyADKAsyEi5jYWgudjEuSW5kZXhSYW5nZSIfCg9TZXRIb2xkUmVzcG9uc2USDAoEam9icxgBIAEoDSJNChBMaXN0QmxvYnNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEioKBmJlZm9yZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNQoRTGlzdEJsb2JzUmVzcG9uc2USIAoFYmxvYnMYASADKAsyES5jYWgudjEuT3duZWRCbG9iImcKCU93bmVkQmxvYhIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2ISKwoHdXNlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJY2FtcGFpZ25zGAMgAygEIiMKEVJlbW92ZUJsb2JSZXF1ZXN0Eg4KBmRpZ2VzdBgBIAEoCSIUChJSZW1vdmVCbG9iUmVzcG9uc2UiIQoNRm9yZ2V0UmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBCIQCg5Gb3JnZXRSZXNwb25zZSIwChBMaXN0Tm9kZXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEg0KBWFmdGVyGAIgASgJIjAKEUxpc3ROb2Rlc1Jlc3BvbnNlEhsKBW5vZGVzGAEgAygLMgwuY2FoLnYxLk5vZGUiLgoQR2V0VXBsb2FkUmVxdWVzdBIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2IiMwoRR2V0VXBsb2FkUmVzcG9uc2USDgoGb2Zmc2V0GAEgASgEEg4KBnN0b3JlZBgCIAEoCCJJCg1VcGxvYWRSZXF1ZXN0EhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCIsCg5VcGxvYWRSZXNwb25zZRIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2IiXQoPRG93bmxvYWRSZXF1ZXN0EhoKA2pvYhgBIAEoCzINLmNhaC52MS5Kb2JJZBIeCgZvdXRwdXQYAiABKA4yDi5jYWgudjEuT3V0cHV0Eg4KBm9mZnNldBgDIAEoBCJMChBEb3dubG9hZFJlc3BvbnNlEhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCJvChBGb2xsb3dMb2dSZXF1ZXN0EhoKA2pvYhgBIAEoCzINLmNhaC52MS5Kb2JJZBIeCgZvdXRwdXQYAiABKA4yDi5jYWgudjEuT3V0cHV0Eg4KBm9mZnNldBgDIAEoBBIPCgdhdHRlbXB0GAQgASgNImoKEUZvbGxvd0xvZ1Jlc3BvbnNlEgwKBGRhdGEYASABKAwSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBm9mZnNldBgDIAEoBBIPCgdhdHRlbXB0GAQgASgNKmAKCE9jY2FzaW9uEhgKFE9DQ0FTSU9OX1VOU1BFQ0lGSUVEEAASFAoQT0NDQVNJT05fUlVOTklORxABEhIKDk9DQ0FTSU9OX0VSUk9SEAISEAoMT0NDQVNJT05fRU5EEAMqhAMKBUNhdXNlEhUKEUNBVVNFX1VOU1BFQ0lGSUVEEAASDwoLQ0FVU0VfRU5ERUQQARITCg9DQVVTRV9VTkRFUl9XQVkQAhIXChNDQVVTRV9DQU1QQUlHTl9IRUxEEAMSEgoOQ0FVU0VfSk9CX0hFTEQQBBIcChhDQVVTRV9XQUlUU19GT1JfQ0FNUEFJR04QBRIcChhDQVVTRV9SRVNFUlZFRF9GT1JfTEFURVIQBhITCg9DQVVTRV9CQUNLU19PRkYQBxISCg5DQVVTRV9OT19OT0RFUxAIEhYKEkNBVVNFX05PX1NVQ0hfTk9ERRAJEhQKEENBVVNFX05PREVTX0FXQVkQChITCg9DQVVTRV9UT09fTEFSR0UQCxIUChBDQVVTRV9OT0RFU19CVVNZEAwSHwobQ0FVU0VfQ09OVEFJTkVSX05PVF9SVU5OSU5HEA0SGAoUQ0FVU0VfQ09OVEFJTkVSX0ZVTEwQDhIYChRDQVVTRV9ST09NX0tFUFRfQkFDSxAPKlsKBk91dHB1dBIWChJPVVRQVVRfVU5TUEVDSUZJRUQQABITCg9PVVRQVVRfU1RBR0VPVVQQARIRCg1PVVRQVVRfU1RET1VUEAISEQoNT1VUUFVUX1NUREVSUhADMq0LChBTY2llbnRpc3RTZXJ2aWNlEkAKBldob0FtSRIVLmNhaC52MS5XaG9BbUlSZXF1ZXN0GhYuY2FoLnYxLldob0FtSVJlc3BvbnNlIgeQAgGItRgBEj0KBlN1Ym1pdBIVLmNhaC52MS5TdWJtaXRSZXF1ZXN0GhYuY2FoLnYxLlN1Ym1pdFJlc3BvbnNlIgSItRgCElEKDFN1Ym1pdFN0cmVhbRIbLmNhaC52MS5TdWJtaXRTdHJlYW1SZXF1ZXN0GhwuY2FoLnYxLlN1Ym1pdFN0cmVhbVJlc3BvbnNlIgSItRgCKAESOgoEUGxhbhITLmNhaC52MS5QbGFuUmVxdWVzdBoULmNhaC52MS5QbGFuUmVzcG9uc2UiB5ACAYi1GAESVQoNTGlzdENhbXBhaWducxIcLmNhaC52MS5MaXN0Q2FtcGFpZ25zUmVxdWVzdBodLmNhaC52MS5MaXN0Q2FtcGFpZ25zUmVzcG9uc2UiB5ACAYi1GAESTwoLR2V0Q2FtcGFpZ24SGi5jYWgudjEuR2V0Q2FtcGFpZ25SZXF1ZXN0GhsuY2FoLnYxLkdldENhbXBhaWduUmVzcG9uc2UiB5ACAYi1GAESRgoITGlzdEpvYnMSFy5jYWgudjEuTGlzdEpvYnNSZXF1ZXN0GhguY2FoLnYxLkxpc3RKb2JzUmVzcG9uc2UiB5ACAYi1GAESQAoGR2V0Sm9iEhUuY2FoLnYxLkdldEpvYlJlcXVlc3QaFi5jYWgudjEuR2V0Sm9iUmVzcG9uc2UiB5ACAYi1GAESQwoHRXhwbGFpbhIWLmNhaC52MS5FeHBsYWluUmVxdWVzdBoXLmNhaC52MS5FeHBsYWluUmVzcG9uc2UiB5ACAYi1GAESVAoNV2F0Y2hDYW1wYWlnbhIcLmNhaC52MS5XYXRjaENhbXBhaWduUmVxdWVzdBodLmNhaC52MS5XYXRjaENhbXBhaWduUmVzcG9uc2UiBIi1GAEwARI9CgZDYW5jZWwSFS5jYWgudjEuQ2FuY2VsUmVxdWVzdBoWLmNhaC52MS5DYW5jZWxSZXNwb25zZSIEiLUYAxJACgdTZXRIb2xkEhYuY2FoLnYxLlNldEhvbGRSZXF1ZXN0GhcuY2FoLnYxLlNldEhvbGRSZXNwb25zZSIEiLUYAhJJCglMaXN0Tm9kZXMSGC5jYWgudjEuTGlzdE5vZGVzUmVxdWVzdBoZLmNhaC52MS5MaXN0Tm9kZXNSZXNwb25zZSIHkAIBiLUYARJJCglHZXRVcGxvYWQSGC5jYWgudjEuR2V0VXBsb2FkUmVxdWVzdBoZLmNhaC52MS5HZXRVcGxvYWRSZXNwb25zZSIHkAIBiLUYAhI/CgZVcGxvYWQSFS5jYWgudjEuVXBsb2FkUmVxdWVzdBoWLmNhaC52MS5VcGxvYWRSZXNwb25zZSIEiLUYAigBEkkKCUxpc3RCbG9icxIYLmNhaC52MS5MaXN0QmxvYnNSZXF1ZXN0GhkuY2FoLnYxLkxpc3RCbG9ic1Jlc3BvbnNlIgeQAgGItRgBEkkKClJlbW92ZUJsb2ISGS5jYWgudjEuUmVtb3ZlQmxvYlJlcXVlc3QaGi5jYWgudjEuUmVtb3ZlQmxvYlJlc3BvbnNlIgSItRgDEj0KBkZvcmdldBIVLmNhaC52MS5Gb3JnZXRSZXF1ZXN0GhYuY2FoLnYxLkZvcmdldFJlc3BvbnNlIgSItRgDEkUKCERvd25sb2FkEhcuY2FoLnYxLkRvd25sb2FkUmVxdWVzdBoYLmNhaC52MS5Eb3dubG9hZFJlc3BvbnNlIgSItRgBMAESSAoJRm9sbG93TG9nEhguY2FoLnYxLkZvbGxvd0xvZ1JlcXVlc3QaGS5jYWgudjEuRm9sbG93TG9nUmVzcG9uc2UiBIi1GAEwAWIGcHJvdG8z", [file_cah_v1_job, file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message cah.v1.WhoAmIRequest
@@ -512,6 +512,13 @@ export type GetCampaignResponse = Message<"cah.v1.GetCampaignResponse"> & {
    * @generated from field: repeated cah.v1.ErrorSummary errors = 2;
    */
   errors: ErrorSummary[];
+
+  /**
+   * The first distinct warnings of results, commonest first.
+   *
+   * @generated from field: repeated cah.v1.WarningSummary warnings = 5;
+   */
+  warnings: WarningSummary[];
 };
 
 /**
@@ -520,6 +527,37 @@ export type GetCampaignResponse = Message<"cah.v1.GetCampaignResponse"> & {
  */
 export const GetCampaignResponseSchema: GenMessage<GetCampaignResponse> = /*@__PURE__*/
   messageDesc(file_cah_v1_scientist, 14);
+
+/**
+ * @generated from message cah.v1.WarningSummary
+ */
+export type WarningSummary = Message<"cah.v1.WarningSummary"> & {
+  /**
+   * One warning or several, a line each, as a result has them.
+   *
+   * @generated from field: string text = 1;
+   */
+  text: string;
+
+  /**
+   * @generated from field: uint32 count = 2;
+   */
+  count: number;
+
+  /**
+   * One job that had it.
+   *
+   * @generated from field: cah.v1.JobId example = 3;
+   */
+  example?: JobId | undefined;
+};
+
+/**
+ * Describes the message cah.v1.WarningSummary.
+ * Use `create(WarningSummarySchema)` to create a new message.
+ */
+export const WarningSummarySchema: GenMessage<WarningSummary> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 15);
 
 /**
  * @generated from message cah.v1.ErrorSummary
@@ -558,7 +596,7 @@ export type ErrorSummary = Message<"cah.v1.ErrorSummary"> & {
  * Use `create(ErrorSummarySchema)` to create a new message.
  */
 export const ErrorSummarySchema: GenMessage<ErrorSummary> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 15);
+  messageDesc(file_cah_v1_scientist, 16);
 
 /**
  * @generated from message cah.v1.ListJobsRequest
@@ -601,7 +639,7 @@ export type ListJobsRequest = Message<"cah.v1.ListJobsRequest"> & {
  * Use `create(ListJobsRequestSchema)` to create a new message.
  */
 export const ListJobsRequestSchema: GenMessage<ListJobsRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 16);
+  messageDesc(file_cah_v1_scientist, 17);
 
 /**
  * @generated from message cah.v1.ListJobsResponse
@@ -618,7 +656,7 @@ export type ListJobsResponse = Message<"cah.v1.ListJobsResponse"> & {
  * Use `create(ListJobsResponseSchema)` to create a new message.
  */
 export const ListJobsResponseSchema: GenMessage<ListJobsResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 17);
+  messageDesc(file_cah_v1_scientist, 18);
 
 /**
  * @generated from message cah.v1.GetJobRequest
@@ -635,7 +673,7 @@ export type GetJobRequest = Message<"cah.v1.GetJobRequest"> & {
  * Use `create(GetJobRequestSchema)` to create a new message.
  */
 export const GetJobRequestSchema: GenMessage<GetJobRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 18);
+  messageDesc(file_cah_v1_scientist, 19);
 
 /**
  * @generated from message cah.v1.GetJobResponse
@@ -652,7 +690,7 @@ export type GetJobResponse = Message<"cah.v1.GetJobResponse"> & {
  * Use `create(GetJobResponseSchema)` to create a new message.
  */
 export const GetJobResponseSchema: GenMessage<GetJobResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 19);
+  messageDesc(file_cah_v1_scientist, 20);
 
 /**
  * @generated from message cah.v1.ExplainRequest
@@ -676,7 +714,7 @@ export type ExplainRequest = Message<"cah.v1.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 20);
+  messageDesc(file_cah_v1_scientist, 21);
 
 /**
  * @generated from message cah.v1.ExplainResponse
@@ -735,7 +773,7 @@ export type ExplainResponse = Message<"cah.v1.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 21);
+  messageDesc(file_cah_v1_scientist, 22);
 
 /**
  * @generated from message cah.v1.Obstacle
@@ -759,7 +797,7 @@ export type Obstacle = Message<"cah.v1.Obstacle"> & {
  * Use `create(ObstacleSchema)` to create a new message.
  */
 export const ObstacleSchema: GenMessage<Obstacle> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 22);
+  messageDesc(file_cah_v1_scientist, 23);
 
 /**
  * @generated from message cah.v1.Remedy
@@ -785,7 +823,7 @@ export type Remedy = Message<"cah.v1.Remedy"> & {
  * Use `create(RemedySchema)` to create a new message.
  */
 export const RemedySchema: GenMessage<Remedy> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 23);
+  messageDesc(file_cah_v1_scientist, 24);
 
 /**
  * @generated from message cah.v1.WatchCampaignRequest
@@ -809,7 +847,7 @@ export type WatchCampaignRequest = Message<"cah.v1.WatchCampaignRequest"> & {
  * Use `create(WatchCampaignRequestSchema)` to create a new message.
  */
 export const WatchCampaignRequestSchema: GenMessage<WatchCampaignRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 24);
+  messageDesc(file_cah_v1_scientist, 25);
 
 /**
  * @generated from message cah.v1.WatchCampaignResponse
@@ -831,7 +869,7 @@ export type WatchCampaignResponse = Message<"cah.v1.WatchCampaignResponse"> & {
  * Use `create(WatchCampaignResponseSchema)` to create a new message.
  */
 export const WatchCampaignResponseSchema: GenMessage<WatchCampaignResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 25);
+  messageDesc(file_cah_v1_scientist, 26);
 
 /**
  * @generated from message cah.v1.CancelRequest
@@ -855,7 +893,7 @@ export type CancelRequest = Message<"cah.v1.CancelRequest"> & {
  * Use `create(CancelRequestSchema)` to create a new message.
  */
 export const CancelRequestSchema: GenMessage<CancelRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 26);
+  messageDesc(file_cah_v1_scientist, 27);
 
 /**
  * Both ends included.
@@ -879,7 +917,7 @@ export type IndexRange = Message<"cah.v1.IndexRange"> & {
  * Use `create(IndexRangeSchema)` to create a new message.
  */
 export const IndexRangeSchema: GenMessage<IndexRange> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 27);
+  messageDesc(file_cah_v1_scientist, 28);
 
 /**
  * @generated from message cah.v1.CancelResponse
@@ -896,7 +934,7 @@ export type CancelResponse = Message<"cah.v1.CancelResponse"> & {
  * Use `create(CancelResponseSchema)` to create a new message.
  */
 export const CancelResponseSchema: GenMessage<CancelResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 28);
+  messageDesc(file_cah_v1_scientist, 29);
 
 /**
  * @generated from message cah.v1.SetHoldRequest
@@ -925,7 +963,7 @@ export type SetHoldRequest = Message<"cah.v1.SetHoldRequest"> & {
  * Use `create(SetHoldRequestSchema)` to create a new message.
  */
 export const SetHoldRequestSchema: GenMessage<SetHoldRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 29);
+  messageDesc(file_cah_v1_scientist, 30);
 
 /**
  * @generated from message cah.v1.SetHoldResponse
@@ -944,7 +982,7 @@ export type SetHoldResponse = Message<"cah.v1.SetHoldResponse"> & {
  * Use `create(SetHoldResponseSchema)` to create a new message.
  */
 export const SetHoldResponseSchema: GenMessage<SetHoldResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 30);
+  messageDesc(file_cah_v1_scientist, 31);
 
 /**
  * @generated from message cah.v1.ListBlobsRequest
@@ -970,7 +1008,7 @@ export type ListBlobsRequest = Message<"cah.v1.ListBlobsRequest"> & {
  * Use `create(ListBlobsRequestSchema)` to create a new message.
  */
 export const ListBlobsRequestSchema: GenMessage<ListBlobsRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 31);
+  messageDesc(file_cah_v1_scientist, 32);
 
 /**
  * @generated from message cah.v1.ListBlobsResponse
@@ -987,7 +1025,7 @@ export type ListBlobsResponse = Message<"cah.v1.ListBlobsResponse"> & {
  * Use `create(ListBlobsResponseSchema)` to create a new message.
  */
 export const ListBlobsResponseSchema: GenMessage<ListBlobsResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 32);
+  messageDesc(file_cah_v1_scientist, 33);
 
 /**
  * @generated from message cah.v1.OwnedBlob
@@ -1016,7 +1054,7 @@ export type OwnedBlob = Message<"cah.v1.OwnedBlob"> & {
  * Use `create(OwnedBlobSchema)` to create a new message.
  */
 export const OwnedBlobSchema: GenMessage<OwnedBlob> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 33);
+  messageDesc(file_cah_v1_scientist, 34);
 
 /**
  * @generated from message cah.v1.RemoveBlobRequest
@@ -1033,7 +1071,7 @@ export type RemoveBlobRequest = Message<"cah.v1.RemoveBlobRequest"> & {
  * Use `create(RemoveBlobRequestSchema)` to create a new message.
  */
 export const RemoveBlobRequestSchema: GenMessage<RemoveBlobRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 34);
+  messageDesc(file_cah_v1_scientist, 35);
 
 /**
  * @generated from message cah.v1.RemoveBlobResponse
@@ -1046,7 +1084,7 @@ export type RemoveBlobResponse = Message<"cah.v1.RemoveBlobResponse"> & {
  * Use `create(RemoveBlobResponseSchema)` to create a new message.
  */
 export const RemoveBlobResponseSchema: GenMessage<RemoveBlobResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 35);
+  messageDesc(file_cah_v1_scientist, 36);
 
 /**
  * @generated from message cah.v1.ForgetRequest
@@ -1063,7 +1101,7 @@ export type ForgetRequest = Message<"cah.v1.ForgetRequest"> & {
  * Use `create(ForgetRequestSchema)` to create a new message.
  */
 export const ForgetRequestSchema: GenMessage<ForgetRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 36);
+  messageDesc(file_cah_v1_scientist, 37);
 
 /**
  * @generated from message cah.v1.ForgetResponse
@@ -1076,7 +1114,7 @@ export type ForgetResponse = Message<"cah.v1.ForgetResponse"> & {
  * Use `create(ForgetResponseSchema)` to create a new message.
  */
 export const ForgetResponseSchema: GenMessage<ForgetResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 37);
+  messageDesc(file_cah_v1_scientist, 38);
 
 /**
  * @generated from message cah.v1.ListNodesRequest
@@ -1100,7 +1138,7 @@ export type ListNodesRequest = Message<"cah.v1.ListNodesRequest"> & {
  * Use `create(ListNodesRequestSchema)` to create a new message.
  */
 export const ListNodesRequestSchema: GenMessage<ListNodesRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 38);
+  messageDesc(file_cah_v1_scientist, 39);
 
 /**
  * @generated from message cah.v1.ListNodesResponse
@@ -1117,7 +1155,7 @@ export type ListNodesResponse = Message<"cah.v1.ListNodesResponse"> & {
  * Use `create(ListNodesResponseSchema)` to create a new message.
  */
 export const ListNodesResponseSchema: GenMessage<ListNodesResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 39);
+  messageDesc(file_cah_v1_scientist, 40);
 
 /**
  * @generated from message cah.v1.GetUploadRequest
@@ -1134,7 +1172,7 @@ export type GetUploadRequest = Message<"cah.v1.GetUploadRequest"> & {
  * Use `create(GetUploadRequestSchema)` to create a new message.
  */
 export const GetUploadRequestSchema: GenMessage<GetUploadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 40);
+  messageDesc(file_cah_v1_scientist, 41);
 
 /**
  * @generated from message cah.v1.GetUploadResponse
@@ -1158,7 +1196,7 @@ export type GetUploadResponse = Message<"cah.v1.GetUploadResponse"> & {
  * Use `create(GetUploadResponseSchema)` to create a new message.
  */
 export const GetUploadResponseSchema: GenMessage<GetUploadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 41);
+  messageDesc(file_cah_v1_scientist, 42);
 
 /**
  * @generated from message cah.v1.UploadRequest
@@ -1189,7 +1227,7 @@ export type UploadRequest = Message<"cah.v1.UploadRequest"> & {
  * Use `create(UploadRequestSchema)` to create a new message.
  */
 export const UploadRequestSchema: GenMessage<UploadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 42);
+  messageDesc(file_cah_v1_scientist, 43);
 
 /**
  * @generated from message cah.v1.UploadResponse
@@ -1206,7 +1244,7 @@ export type UploadResponse = Message<"cah.v1.UploadResponse"> & {
  * Use `create(UploadResponseSchema)` to create a new message.
  */
 export const UploadResponseSchema: GenMessage<UploadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 43);
+  messageDesc(file_cah_v1_scientist, 44);
 
 /**
  * @generated from message cah.v1.DownloadRequest
@@ -1233,7 +1271,7 @@ export type DownloadRequest = Message<"cah.v1.DownloadRequest"> & {
  * Use `create(DownloadRequestSchema)` to create a new message.
  */
 export const DownloadRequestSchema: GenMessage<DownloadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 44);
+  messageDesc(file_cah_v1_scientist, 45);
 
 /**
  * @generated from message cah.v1.DownloadResponse
@@ -1262,7 +1300,7 @@ export type DownloadResponse = Message<"cah.v1.DownloadResponse"> & {
  * Use `create(DownloadResponseSchema)` to create a new message.
  */
 export const DownloadResponseSchema: GenMessage<DownloadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 45);
+  messageDesc(file_cah_v1_scientist, 46);
 
 /**
  * @generated from message cah.v1.FollowLogRequest
@@ -1296,7 +1334,7 @@ export type FollowLogRequest = Message<"cah.v1.FollowLogRequest"> & {
  * Use `create(FollowLogRequestSchema)` to create a new message.
  */
 export const FollowLogRequestSchema: GenMessage<FollowLogRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 46);
+  messageDesc(file_cah_v1_scientist, 47);
 
 /**
  * @generated from message cah.v1.FollowLogResponse
@@ -1332,7 +1370,7 @@ export type FollowLogResponse = Message<"cah.v1.FollowLogResponse"> & {
  * Use `create(FollowLogResponseSchema)` to create a new message.
  */
 export const FollowLogResponseSchema: GenMessage<FollowLogResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 47);
+  messageDesc(file_cah_v1_scientist, 48);
 
 /**
  * @generated from enum cah.v1.Occasion
