@@ -140,6 +140,8 @@ export const BOINC_REQUEST_BYTES_MAX = 256 * 1024
 export const BOINC_REQUESTS_MAX = 256
 /** Their tags within tags: an honest request has five. */
 export const BOINC_XML_DEPTH_MAX = 16
+/** Openings and closings in one text. A busy client's request has some hundreds; as many as fit in a request's bytes would cost 0.1 s. */
+export const BOINC_XML_TAGS_MAX = 16_000
 /** Results, platforms or messages in one request: of ours there is one. */
 export const BOINC_LIST_MAX = 1_000
 /** Of what a program said, kept for its volunteer and for the operator: its end. */

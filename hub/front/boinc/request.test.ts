@@ -87,6 +87,25 @@ describe("a scheduler request", () => {
     assert.deepEqual(request.inProgress, ["vm_4_5_0", "vm_5_5_0"])
   })
 
+  it("V16: with what a program said that looks like the request's own tags is read to its end", () => {
+    const said = [
+      "</stderr_out></result>",
+      "a\n</stderr_out>\n</result>\nb",
+      "a\n]]>\n</stderr_out>\n</result>\nb",
+      "a\n</stderr_txt>\n]]>\n</stderr_out>\n</result>\n</scheduler_request>\nb",
+      "<stderr_out>",
+      "<![CDATA[ ]]> <stderr_out><![CDATA[",
+      "<!DOCTYPE x>",
+    ]
+    for (const stderr of said) {
+      const results = [{ name: "vm_1_5_0", state: 3, exit: 1, stderr: `before ${stderr} after` }]
+      const request = parseSchedulerRequest(clientRequest({ results, others: ["vm_4_5_0"] }))
+      const [{ name, stderr: kept } = { name: "", stderr: "" }] = request.reported
+      assert.deepEqual([name, request.inProgress, request.host.name], ["vm_1_5_0", ["vm_4_5_0"], "attic"], stderr)
+      assert.match(kept, /^before [^]* after$/, stderr)
+    }
+  })
+
   it("finds the account key without reading the rest, and only where the client puts it", () => {
     assert.equal(authenticatorOf(clientRequest({ key: "b".repeat(32) })), "b".repeat(32))
     assert.equal(authenticatorOf(`${" ".repeat(5_000)}<authenticator>x</authenticator>`), "")
@@ -111,6 +130,8 @@ describe("a scheduler request", () => {
       ["<scheduler_request", /no <scheduler_request>/],
       [deep, /no <scheduler_request>: Maximum nested/],
       [many, /more than 1000 results/],
+      ["<scheduler_request><a>1</b></a><c>2</c></scheduler_request>", /tags do not match/],
+      [`<scheduler_request>${"<a/>".repeat(20_000)}</scheduler_request>`, /more than 16000 tags/],
       [`<!DOCTYPE x [<!ENTITY a "b">]>${clientRequest()}`, /entities are not read/],
       ["<scheduler_request><__proto__>x</__proto__></scheduler_request>", /no <scheduler_request>/],
     ] as const) {

@@ -1,9 +1,12 @@
 // A scheduler request in our words. What the client says of its machine is a stranger's word: good for choosing what to
 // send, for its volunteer's eyes and for statistics; nothing is credited by it.
 import { CahError } from "../../core/errors.ts"
-import { BOINC_FACT_CHARACTERS_MAX, BOINC_LIST_MAX, BOINC_STDERR_CHARACTERS } from "../../limits.ts"
+import { BOINC_FACT_CHARACTERS_MAX, BOINC_LIST_MAX } from "../../limits.ts"
 import type { Ground } from "./ground.ts"
+import { takeOut, takeOutWhole } from "./stderr.ts"
 import { type Element, readXml } from "./xml.ts"
+
+const ROOT = "scheduler_request"
 
 export interface ReportedResult {
   readonly name: string
@@ -83,8 +86,7 @@ export function authenticatorOf(text: string): string {
 
 /** CahError invalid_argument when it is none. */
 export function parseSchedulerRequest(text: string): SchedulerRequest {
-  const { rest, said } = withoutStderr(text)
-  const root = readXml(rest, "scheduler_request")
+  const { root, said } = readRequest(text)
   const info = root.one("host_info")
   const preferences = root.one("working_global_preferences").one("global_preferences")
   const disk = root.one("disk_usage")
@@ -145,30 +147,16 @@ function groundOf(message: Element): Ground | null {
   }
 }
 
-/**
- * What programs said is the one part that is not the client's own text and may look like anything: it is taken out before the
- * rest is read, and a number left in its place.
- */
-function withoutStderr(text: string): { rest: string; said: string[] } {
-  const said: string[] = []
-  const rest = text.replace(
-    /<stderr_out>([\s\S]*?)<\/stderr_out>(?=\s*<(?:\/result|file_info)>)/g,
-    (_all, inside: string) => {
-      said.push(tailOf(inside))
-      return `<stderr_out>${said.length - 1}</stderr_out>`
-    },
-  )
-  return { rest, said }
-}
-
-/** Without the client's own wrapping; the end of it, as much as is kept. */
-function tailOf(wrapped: string): string {
-  const inner = /<!\[CDATA\[([\s\S]*)\]\]>/.exec(wrapped)?.[1] ?? wrapped
-  const plain = inner
-    .replace(/<core_client_version>[^<]*<\/core_client_version>/, "")
-    .replace(/<\/?(?:message|stderr_txt)>/g, "")
-    .replace(/[^\P{Cc}\n]/gu, "")
-  return plain.trim().slice(-BOINC_STDERR_CHARACTERS)
+/** What programs said may hold the request's own tags: where the rest is broken by them, all of it is taken for one text. */
+function readRequest(text: string): { root: Element; said: readonly string[] } {
+  const taken = takeOut(text)
+  try {
+    return { root: readXml(taken.rest, ROOT), said: taken.said }
+  } catch (thrown) {
+    const whole = takeOutWhole(text)
+    if (whole === null) throw thrown
+    return { root: readXml(whole.rest, ROOT), said: whole.said }
+  }
 }
 
 function reportedResult(result: Element, said: readonly string[]): ReportedResult {

@@ -167,16 +167,20 @@ async function append(path: string, asked: Asked, first: Buffer, more: AsyncIter
 
 /** Up to the data, which begins right after its tag and has no end but that of the body. */
 async function readHeader(pieces: AsyncIterator<Buffer>): Promise<{ header: string; rest: Buffer }> {
-  let held: Buffer = Buffer.alloc(0)
+  const held = Buffer.alloc(UPLOAD_HEADER_BYTES_MAX + DATA.length)
+  let length = 0
   for (let piece = await next(pieces); piece !== null; piece = await next(pieces)) {
-    held = Buffer.concat([held, piece])
-    const at = held.indexOf(DATA)
-    if (at >= 0 && at <= UPLOAD_HEADER_BYTES_MAX)
-      return { header: held.toString("utf8", 0, at), rest: held.subarray(at + DATA.length) }
-    if (held.length > UPLOAD_HEADER_BYTES_MAX)
-      throw new Refused(NEVER, "this is no upload: it has no data where it should")
+    const taken = piece.copy(held, length)
+    // A tag that came in two pieces begins before this one; all that is before was searched.
+    const at = held.subarray(0, length + taken).indexOf(DATA, Math.max(0, length - DATA.length + 1))
+    if (at >= 0) {
+      const rest = piece.subarray(at + DATA.length - length)
+      return { header: held.toString("utf8", 0, at), rest }
+    }
+    length += taken
+    if (length === held.length) throw new Refused(NEVER, "this is no upload: it has no data where it should")
   }
-  return { header: held.toString("utf8"), rest: Buffer.alloc(0) }
+  return { header: held.toString("utf8", 0, length), rest: Buffer.alloc(0) }
 }
 
 async function next(pieces: AsyncIterator<Buffer>): Promise<Buffer | null> {

@@ -3,7 +3,7 @@
 // took. Written one element a line, because some parts of the client read lines.
 import { XMLParser } from "fast-xml-parser"
 import { CahError } from "../../core/errors.ts"
-import { BOINC_XML_DEPTH_MAX } from "../../limits.ts"
+import { BOINC_XML_DEPTH_MAX, BOINC_XML_TAGS_MAX } from "../../limits.ts"
 
 type Parsed = Readonly<Record<string, unknown>>
 
@@ -21,16 +21,16 @@ const parser = new XMLParser({
 /** What lies between a pair of tags. */
 export class Element {
   readonly #parsed: readonly Parsed[]
+  /** By name, made at the first look: a reader asks for dozens of names, and a stranger may have sent thousands of tags. */
+  #byName: ReadonlyMap<string, Element[]> | null = null
 
   constructor(parsed: readonly Parsed[]) {
     this.#parsed = parsed
   }
 
   all(name: string): Element[] {
-    return this.#parsed.flatMap(each => {
-      const inside = Object.hasOwn(each, name) ? each[name] : undefined
-      return Array.isArray(inside) ? [new Element(inside as Parsed[])] : []
-    })
+    this.#byName ??= byName(this.#parsed)
+    return this.#byName.get(name) ?? []
   }
 
   /** The first of that name, or an empty one. */
@@ -71,8 +71,27 @@ export class Element {
   }
 }
 
-/** The content of the root element of that name. CahError invalid_argument for anything else. */
+function byName(parsed: readonly Parsed[]): ReadonlyMap<string, Element[]> {
+  const found = new Map<string, Element[]>()
+  for (const each of parsed) {
+    for (const [name, inside] of Object.entries(each)) {
+      if (!Array.isArray(inside)) continue
+      const alike = found.get(name)
+      if (alike === undefined) found.set(name, [new Element(inside as Parsed[])])
+      else alike.push(new Element(inside as Parsed[]))
+    }
+  }
+  return found
+}
+
+/**
+ * The content of the root element of that name. CahError invalid_argument for anything else; so for what stands beside the root, which is
+ * where tags end up that close what was never opened.
+ */
 export function readXml(text: string, root: string): Element {
+  if (hasMoreTags(text, BOINC_XML_TAGS_MAX)) {
+    throw new CahError("invalid_argument", `this is no <${root}>: more than ${BOINC_XML_TAGS_MAX} tags`)
+  }
   if (/<!(?:DOCTYPE|ENTITY)/i.test(text)) {
     throw new CahError("invalid_argument", "document types and entities are not read here")
   }
@@ -84,9 +103,21 @@ export function readXml(text: string, root: string): Element {
       cause,
     })
   }
-  const found = Array.isArray(parsed) ? new Element(parsed as Parsed[]).all(root)[0] : undefined
+  const all = Array.isArray(parsed) ? (parsed as Parsed[]) : []
+  const found = new Element(all).all(root)[0]
   if (found === undefined) throw new CahError("invalid_argument", `this is no <${root}>`)
+  if (all.filter(each => !Object.hasOwn(each, "#text")).length > 1) {
+    throw new CahError("invalid_argument", `this is no <${root}>: its tags do not match, or something stands beside it`)
+  }
   return found
+}
+
+function hasMoreTags(text: string, most: number): boolean {
+  let count = 0
+  for (let at = text.indexOf("<"); at >= 0; at = text.indexOf("<", at + 1)) {
+    if (++count > most) return true
+  }
+  return false
 }
 
 const entities: Readonly<Record<string, string>> = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" }
