@@ -179,6 +179,11 @@ export const LAUNCH_READY_MS = 30 * 60_000
 /** What BOINC thinks that a launch takes, for its own planning; and when it would kill it: never. */
 export const LAUNCH_ESTIMATE_S = 24 * 3_600
 export const LAUNCH_BOUND_S = 10 * 365 * 24 * 3_600
+/** Of the memory that BOINC may use at most this is asked for: the rest is for a task of a graphics card, some hundred megabytes, or another project's. */
+export const LAUNCH_MEMORY_SHARE = 0.75
+/** More a machine has no use for: the launcher gives a guest no more for each processor, and needs so much for itself and the hypervisor. */
+export const LAUNCH_PROCESSOR_MEMORY_BYTES = 4 * 1024 ** 3
+export const LAUNCH_HYPERVISOR_BYTES = 256 * 1024 ** 2
 /** Of a slot's disk at most this is asked for, however much there is. */
 export const LAUNCH_DISK_BYTES_MAX = 64 * 1024 ** 3
 /** A record of a computer is taken over by a client that lost its id only after so long a silence: before, it may be a copy. */

@@ -8,7 +8,7 @@ import { gunzipSync } from "node:zlib"
 import type { NodeId } from "../../core/model.ts"
 import type { HostId, LaunchId } from "../../core/volunteers.ts"
 import { BOINC_REQUEST_BYTES_MAX } from "../../limits.ts"
-import { clientRequest } from "./client.suite.ts"
+import { clientRequest, type Sent } from "./client.suite.ts"
 import { account, call, joinFrom, online, password, projects, textOf } from "./project.suite.ts"
 import { isMd5Signed } from "./signature.ts"
 import { readXml } from "./xml.ts"
@@ -159,7 +159,7 @@ describe("the scheduler", () => {
     assert.ok(log!.has("generated_locally"))
     const workunit = reply.one("workunit")
     assert.ok(workunit.number("rsc_fpops_bound") / version.number("flops") > 9 * 365 * 86_400)
-    assert.equal(workunit.count("rsc_memory_bound"), 4 * 1024 ** 3)
+    assert.equal(workunit.count("rsc_memory_bound"), 3 * 1024 ** 3)
     const result = reply.one("result")
     assert.match(result.text("name"), /^vm_1_\d+_0$/)
     assert.ok(result.has("report_immediately"))
@@ -175,6 +175,20 @@ describe("the scheduler", () => {
     )
     assert.match(String(settings.enrolToken), /^cahjoin_/)
     assert.ok(!bytes.includes(key), "the account key never travels into the virtual machine")
+  })
+
+  it("V2: asks for less than BOINC may use, so that it runs beside a task of a graphics card or of another project", async () => {
+    const asked = async (sent: Partial<Sent>) => {
+      const front = await open()
+      const reply = await call(front, { key: (await account(front)).key, memoryBytes: 4e9, ...sent })
+      return [reply.one("app_version").count("avg_ncpus"), reply.one("workunit").count("rsc_memory_bound")]
+    }
+    assert.deepEqual(await asked({}), [4, 1.5e9], "of 2 GB that BOINC may use")
+    assert.deepEqual(await asked({ graphicsCards: 1 }), [3, 1.5e9])
+    assert.deepEqual(await asked({ graphicsCards: 9 }), [1, 1.5e9])
+    assert.deepEqual(await asked({ shareFraction: 0.5 }), [3, 1.5e9])
+    assert.deepEqual(await asked({ shareFraction: 0.5, preferences: { max_ncpus_pct: 25 } }), [1, 1.5e9])
+    assert.deepEqual(await asked({ memoryBytes: 256e9 }), [4, 4 * 4 * 1024 ** 3 + 256 * 1024 ** 2], "what it has use for")
   })
 
   it("gives its host's id once, and the signing key only to who has none", async () => {

@@ -22,6 +22,9 @@ export interface Sent {
   crossId: string
   results: readonly { name: string; state: number; exit: number; stderr?: string }[]
   others: readonly string[]
+  /** Of the computer's time that this project has: 1 where there is no other. */
+  shareFraction: number
+  graphicsCards: number
   /** More XML before the end. */
   more: string
 }
@@ -45,6 +48,8 @@ const usual: Sent = {
   crossId: "",
   results: [],
   others: [],
+  shareFraction: 1,
+  graphicsCards: 0,
   more: "",
 }
 
@@ -58,7 +63,7 @@ export function clientRequest(change: Partial<Sent> = {}): string {
     <core_client_major_version>${sent.version[0]}</core_client_major_version>
     <core_client_minor_version>${sent.version[1]}</core_client_minor_version>
     <core_client_release>${sent.version[2]}</core_client_release>
-    <resource_share_fraction>1.000000</resource_share_fraction>
+    <resource_share_fraction>${sent.shareFraction.toFixed(6)}</resource_share_fraction>
     <dont_send_work>${sent.refuses ? 1 : 0}</dont_send_work>
     <work_req_seconds>${sent.wants.toFixed(6)}</work_req_seconds>
     <cpu_req_secs>${sent.wants.toFixed(6)}</cpu_req_secs>
@@ -91,7 +96,7 @@ ${sent.crossId === "" ? "" : `<cross_project_id>${sent.crossId}</cross_project_i
     <os_name>Linux Debian</os_name>
     <os_version>Debian GNU/Linux 12 (bookworm) [6.1.0|libc 2.36]</os_version>
 ${sent.virtualBox === "" ? "" : `    <virtualbox_version>${sent.virtualBox}</virtualbox_version>\n`}</host_info>
-    <disk_usage>
+${sent.graphicsCards === 0 ? "" : `<coprocs>\n<coproc_cuda>\n   <count>${sent.graphicsCards}</count>\n   <name>GeForce</name>\n</coproc_cuda>\n</coprocs>\n`}    <disk_usage>
         <d_boinc_used_total>90112.000000</d_boinc_used_total>
         <d_boinc_used_project>12288.000000</d_boinc_used_project>
         <d_project_share>${sent.diskShareBytes.toFixed(6)}</d_project_share>

@@ -1,7 +1,12 @@
 // A launch in BOINC's words: one workunit with one result, which runs the virtual machine for as long as all goes well. Names, and what
 // a computer must be and may use. Pure; who gets one is decided in schedule.ts.
 import type { LaunchRow } from "../../core/volunteers.ts"
-import { LAUNCH_DISK_BYTES_MAX } from "../../limits.ts"
+import {
+  LAUNCH_DISK_BYTES_MAX,
+  LAUNCH_HYPERVISOR_BYTES,
+  LAUNCH_MEMORY_SHARE,
+  LAUNCH_PROCESSOR_MEMORY_BYTES,
+} from "../../limits.ts"
 import type { Release } from "./release.ts"
 import type { SchedulerRequest } from "./request.ts"
 
@@ -29,20 +34,35 @@ export function logName(launch: Pick<LaunchRow, "id" | "madeAt">): string {
   return `${resultName(launch)}_log`
 }
 
-/** What the computer's volunteer lets the client use: the virtual machine stays within it. */
+/** What a launch asks for. */
 export interface Share {
   readonly processors: number
   readonly memoryBytes: number
   readonly diskBytes: number
 }
 
-export function shareOf({ host, limits }: SchedulerRequest): Share {
+/**
+ * What the virtual machine takes, and never all that the client may use: the client starts a task only where it fits beside those that
+ * run, and one that asked for everything would wait for ever beside a graphics card's or another project's.
+ */
+export function shareOf(request: SchedulerRequest, leastBytes: number): Share {
+  const { host, limits, graphicsCards, isAlone } = request
+  const allowed = Math.max(1, Math.floor((host.processors * limits.processorsPercent) / 100))
+  // A card's task keeps a processor busy; and of several projects each should find one.
+  const processors = Math.max(1, allowed - Math.max(graphicsCards, isAlone ? 0 : 1))
+  const useful = processors * LAUNCH_PROCESSOR_MEMORY_BYTES + LAUNCH_HYPERVISOR_BYTES
+  const memoryBytes = allowedMemoryOf(request)
   return {
-    processors: Math.max(1, Math.floor((host.processors * limits.processorsPercent) / 100)),
-    memoryBytes: Math.floor((host.memoryBytes * limits.memoryPercent) / 100),
+    processors,
+    memoryBytes: Math.floor(Math.min(useful, Math.max(memoryBytes * LAUNCH_MEMORY_SHARE, leastBytes), memoryBytes)),
     // A part stays for the files themselves and for what the client counts otherwise.
     diskBytes: Math.min(Math.floor(limits.diskBytes * 0.8), LAUNCH_DISK_BYTES_MAX),
   }
+}
+
+/** What the computer's volunteer lets the client use, for all projects together. */
+export function allowedMemoryOf({ host, limits }: SchedulerRequest): number {
+  return Math.floor((host.memoryBytes * limits.memoryPercent) / 100)
 }
 
 /** Which of the release's versions the computer could run, the likeliest first; or, for its volunteer, why none. */

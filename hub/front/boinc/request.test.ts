@@ -43,6 +43,8 @@ describe("a scheduler request", () => {
           extensionsDisabled: false,
           facts: { os_name: "Linux Debian", boinc_version: "7.20.5" },
         },
+        graphicsCards: 0,
+        isAlone: true,
         limits: { processorsPercent: 100, memoryPercent: 50, diskBytes: 50 * 1024 ** 3 },
         reported: [],
         inProgress: [],

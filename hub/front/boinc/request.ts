@@ -6,6 +6,8 @@ import type { Ground } from "./ground.ts"
 import { takeOut, takeOutWhole } from "./stderr.ts"
 import { type Element, readXml } from "./xml.ts"
 
+/** Of one kind in one computer: there is room for no more. */
+const GRAPHICS_CARDS_MAX = 64
 const ROOT = "scheduler_request"
 
 export interface ReportedResult {
@@ -32,6 +34,10 @@ export interface SchedulerRequest {
   readonly codeSignKey: string
   readonly crossId: string
   readonly host: HostFacts
+  /** That BOINC has tasks for. */
+  readonly graphicsCards: number
+  /** No other project shares the computer. */
+  readonly isAlone: boolean
   readonly limits: HostLimits
   readonly reported: readonly ReportedResult[]
   /** Names of results that it has and has not reported. */
@@ -118,6 +124,8 @@ export function parseSchedulerRequest(text: string): SchedulerRequest {
       extensionsDisabled: info.flag("p_vm_extensions_disabled"),
       facts: factsOf(root, info),
     },
+    graphicsCards: cardsOf(root.one("coprocs")),
+    isAlone: root.number("resource_share_fraction") > 0.999,
     limits: {
       processorsPercent: percent(preferences.number("max_ncpus_pct")),
       memoryPercent: Math.min(
@@ -166,6 +174,14 @@ function reportedResult(result: Element, said: readonly string[]): ReportedResul
     exitStatus: Math.trunc(result.number("exit_status")),
     stderr: said[result.count("stderr_out")] ?? "",
   }
+}
+
+/** One element for each kind, with how many there are of it. */
+function cardsOf(coprocessors: Element): number {
+  const kinds = ["coproc_cuda", "coproc_ati", "coproc_intel_gpu", "coproc_apple_gpu", "coproc"]
+  return kinds
+    .flatMap(kind => coprocessors.all(kind))
+    .reduce((sum, card) => sum + Math.min(card.count("count"), GRAPHICS_CARDS_MAX), 0)
 }
 
 function factsOf(root: Element, info: Element): Record<string, string> {

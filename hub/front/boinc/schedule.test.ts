@@ -15,7 +15,7 @@ import {
   LAUNCH_IDLE_MS,
 } from "../../limits.ts"
 import { clientRequest, type Sent, testRelease } from "./client.suite.ts"
-import { launchIdOf, resultName } from "./launch.ts"
+import { launchIdOf, resultName, shareOf } from "./launch.ts"
 import { parseSchedulerRequest } from "./request.ts"
 import { type Decision, decide, hostFor, type Known } from "./schedule.ts"
 
@@ -411,6 +411,18 @@ describe("a computer that cannot have a launch", () => {
       /switched off in this computer's firmware/,
     )
     assert.equal(decided({ virtualBox: "7.0" }, onlyBox).send?.kind, "new")
+  })
+
+  it("V2: with just enough memory gets a launch that has it all, and not one byte more than BOINC may use", () => {
+    for (const [memoryBytes, asked] of [
+      [2 * 1024 ** 3, 1024 ** 3],
+      [2.5 * 1024 ** 3, 1024 ** 3],
+      [4 * 1024 ** 3, 1.5 * 1024 ** 3],
+    ] as const) {
+      const request = parseSchedulerRequest(clientRequest({ memoryBytes }))
+      assert.equal(shareOf(request, release.minMemoryBytes).memoryBytes, asked)
+      assert.equal(decided({ memoryBytes }).send?.kind, "new")
+    }
   })
 
   it("has the same key however its client breaks the lines", () => {

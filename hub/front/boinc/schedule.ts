@@ -17,7 +17,7 @@ import {
   LAUNCH_GOOD_MS,
   LAUNCH_IDLE_MS,
 } from "../../limits.ts"
-import { gigabytes, launchIdOf, resultName, shareOf, versionsFor } from "./launch.ts"
+import { allowedMemoryOf, gigabytes, launchIdOf, resultName, shareOf, versionsFor } from "./launch.ts"
 import type { AppVersion, Release } from "./release.ts"
 import type { ReportedResult, SchedulerRequest } from "./request.ts"
 
@@ -256,10 +256,10 @@ function offer(request: SchedulerRequest, known: Known): Offer {
     const text = `This hub has no work just now: the virtual machine comes back when there is some. BOINC asks again in ${inWords(callAfterS)}.`
     return no([{ priority: "low", text }], { callAfterS })
   }
-  const share = shareOf(request)
+  const share = shareOf(request, release.minMemoryBytes)
   if (share.memoryBytes < release.minMemoryBytes) {
     const text =
-      `BOINC may use ${gigabytes(share.memoryBytes)} of this computer's memory, and the virtual machine needs ` +
+      `BOINC may use ${gigabytes(allowedMemoryOf(request))} of this computer's memory, and the virtual machine needs ` +
       `${gigabytes(release.minMemoryBytes)}: please allow more in Options, Computing preferences, Disk and memory.`
     return notice(text, mend)
   }

@@ -159,7 +159,7 @@ function sentOf(
     launch,
     release,
     version: send.kind === "new" ? send.version : versionOf(release, request, launch.planClass),
-    share: shareOf(request),
+    share: shareOf(request, release.minMemoryBytes),
     input: computers.inputOf(launch),
     uploadLeave: key.uploadLeave(logName(launch), LAUNCH_LOG_BYTES_MAX),
   }
