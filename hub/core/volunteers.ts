@@ -48,12 +48,19 @@ export interface HostRow {
   cpid: string
   /** Number of the last request that was heard: a lower one comes from a copy of the client's directory. */
   sequence: number
-  /** The computer's name, for its volunteer only. */
+  /** When the client that called last was started, by its own clock, s; 0: it did not say. An earlier one is a copy that runs as well. */
+  clientStarted: number
+  /** The computer's name, for its volunteer only; and the volunteer's own name for it, "" for none. */
   name: string
+  title: string
   /** What the client says of the machine, as a JSON object of strings: for people and statistics. */
   facts: Record<string, string>
   /** The volunteer pressed stop: nothing is handed to it until they press start. */
   stopped: boolean
+  /** Off its volunteer's list, until it calls again. */
+  removed: boolean
+  /** Its volunteer said that it is the same computer as that one. Never one that is merged itself. */
+  mergedInto: HostId | null
   /** The operator revoked its node: nothing is handed to it any more. */
   barred: boolean
   /** Launches in a row that ended in an error. */
@@ -85,6 +92,8 @@ export interface LaunchRow {
   /** The enrolment that it carries, and the URL by which its computer knows the hub. */
   enrolment: string
   hubUrl: string
+  /** Why its node takes no further jobs, at the hub's own wish: for people. Null: it does. */
+  draining: string | null
   /** Why the hub wants it ended: for people. Null: it goes on. */
   stopping: string | null
   ending: LaunchEnding | null

@@ -9,8 +9,9 @@ export const CHAINED = "cah_chained"
 export const FADED = "cah_faded"
 
 const volunteerColumns = "email, name, salt, password, key_hash, sealed_key, cross_id, session, shown, preferences"
-const hostColumns = "cpid, sequence, name, facts, stopped, barred, failures, not_before, heard_at"
-const launchColumns = "stopping, ending, exit_status, message, deadline_at, ended_at"
+const hostColumns =
+  "cpid, sequence, client_started, name, title, facts, stopped, removed, merged_into, barred, failures, not_before, heard_at"
+const launchColumns = "draining, stopping, ending, exit_status, message, deadline_at, ended_at"
 
 /** Adds a line to a row of sums; the hole is the line's own share of the average. */
 const added = (row: string) => `slot_ms = ${row}slot_ms + excluded.slot_ms, results = ${row}results + 1,
@@ -100,9 +101,13 @@ function hostValues(row: HostRow): Value[] {
     row.createdAt,
     row.cpid,
     row.sequence,
+    row.clientStarted,
     row.name,
+    row.title,
     JSON.stringify(row.facts),
     row.stopped ? 1 : 0,
+    row.removed ? 1 : 0,
+    row.mergedInto,
     row.barred ? 1 : 0,
     row.failures,
     row.notBefore,
@@ -120,6 +125,7 @@ function launchValues(row: LaunchRow): Value[] {
     row.enrolment,
     row.hubUrl,
     row.madeAt,
+    row.draining,
     row.stopping,
     row.ending,
     row.exitStatus,

@@ -49,8 +49,8 @@ export class MemoryVolunteers implements VolunteerReader {
       }
       case "launch": {
         const before = this.#launches.get(write.row.id) ?? write.row
-        const { stopping, ending, exitStatus, message, deadlineAt, endedAt } = write.row
-        const changed = { stopping, ending, exitStatus, message, deadlineAt, endedAt }
+        const { draining, stopping, ending, exitStatus, message, deadlineAt, endedAt } = write.row
+        const changed = { draining, stopping, ending, exitStatus, message, deadlineAt, endedAt }
         return put(this.#launches, write.row.id, { ...before, ...changed }, undo)
       }
       case "launchNode":

@@ -35,7 +35,11 @@ export function hostRow(id: number, volunteer: number, changes: Partial<HostRow>
     sequence: 1,
     name: "attic — ü",
     facts: { os_name: "Linux", p_ncpus: "4" },
+    clientStarted: 0,
+    title: "",
     stopped: false,
+    removed: false,
+    mergedInto: null,
     barred: false,
     failures: 0,
     notBefore: 0,
@@ -54,6 +58,7 @@ export function launchRow(id: number, host: number, changes: Partial<LaunchRow> 
     versionNumber: 100,
     enrolment: "f".repeat(16),
     hubUrl: "https://hub.example.org",
+    draining: null,
     stopping: null,
     ending: null,
     exitStatus: null,
@@ -97,8 +102,20 @@ export function volunteersSuite(name: string, make: () => Promise<StoreFixture>)
     it("gives back volunteers, hosts and launches as they were written, and after a restart too", async () => {
       const vera = volunteerRow(1, { shown: true, preferences: '{"cpuPercent":50}' })
       const attic = hostRow(3, 1, { stopped: true, barred: true, failures: 2, notBefore: WALL_MS + 5 })
-      const first = launchRow(7, 3, { ending: "failed", exitStatus: -9, message: "no hypervisor", endedAt: WALL_MS })
-      const before = await start(volunteer(vera), host(attic), launch(first))
+      const cellar = hostRow(2, 1, {
+        title: "cellar",
+        removed: true,
+        mergedInto: attic.id,
+        clientStarted: 1_700_000_000,
+      })
+      const first = launchRow(7, 3, {
+        draining: "old",
+        ending: "failed",
+        exitStatus: -9,
+        message: "no hypervisor",
+        endedAt: WALL_MS,
+      })
+      const before = await start(volunteer(vera), host(attic), host(cellar), launch(first))
       for (const again of [false, true]) {
         const { volunteers } = again ? await fixture.restart() : before
         assert.deepEqual(volunteers.lastIds(), { volunteer: 1, host: 3, launch: 7 })
@@ -106,6 +123,7 @@ export function volunteersSuite(name: string, make: () => Promise<StoreFixture>)
         assert.deepEqual(volunteers.byEmail("v1@example.org"), vera)
         assert.deepEqual(volunteers.byKey(vera.keyHash), vera)
         assert.deepEqual(volunteers.host(attic.id), attic)
+        assert.deepEqual(volunteers.host(cellar.id), cellar)
         assert.deepEqual(volunteers.launch(first.id), first)
         assert.deepEqual(volunteers.launchTally(first.id), { node: null, bytesIn: 0, bytesOut: 0 })
       }

@@ -188,7 +188,11 @@ describe("the scheduler", () => {
     assert.deepEqual(await asked({ graphicsCards: 9 }), [1, 1.5e9])
     assert.deepEqual(await asked({ shareFraction: 0.5 }), [3, 1.5e9])
     assert.deepEqual(await asked({ shareFraction: 0.5, preferences: { max_ncpus_pct: 25 } }), [1, 1.5e9])
-    assert.deepEqual(await asked({ memoryBytes: 256e9 }), [4, 4 * 4 * 1024 ** 3 + 256 * 1024 ** 2], "what it has use for")
+    assert.deepEqual(
+      await asked({ memoryBytes: 256e9 }),
+      [4, 4 * 4 * 1024 ** 3 + 256 * 1024 ** 2],
+      "what it has use for",
+    )
   })
 
   it("gives its host's id once, and the signing key only to who has none", async () => {
@@ -266,6 +270,37 @@ describe("the scheduler", () => {
     assert.notEqual(copy.one("result").text("name"), name)
     const original = await call(front, { key, hostId: 1, sequence: 4, others: [name] })
     assert.deepEqual([original.has("hostid"), original.has("result_abort")], [false, false])
+  })
+
+  it("V9: counts a copy's requests from the id that it was given, so that no third record is made of it", async () => {
+    const front = await open()
+    const { key } = await account(front)
+    const name = (await call(front, { key })).one("result").text("name")
+    await call(front, { key, hostId: 1, sequence: 5, others: [name] })
+    const copy = await call(front, { key, hostId: 1, sequence: 3, others: [name], wants: 0 })
+    const mine = copy.one("result").text("name")
+    assert.deepEqual([copy.text("hostid"), mine === name, mine === ""], ["2", false, false])
+    const next = await call(front, { key, hostId: 2, sequence: 0, others: [mine] })
+    assert.deepEqual([next.has("hostid"), next.has("result_abort")], [false, false])
+    assert.deepEqual(front.store.volunteers.lastIds().host, 2)
+  })
+
+  it("V4: has a virtual machine end in order when its volunteer wants no new tasks: drained first, then finished", async () => {
+    const front = await open()
+    const { key, id } = await account(front)
+    const reply = await call(front, { key })
+    const name = reply.one("result").text("name")
+    await joinFrom(front, reply, "vm-1")
+    await online(front, "vm-1", `volunteer:${id}`)
+    let sequence = 0
+    const refuse = () => call(front, { key, hostId: 1, sequence: ++sequence, refuses: true, wants: 0, others: [name] })
+    assert.equal((await refuse()).has("trickle_down"), false)
+    assert.equal(front.engine.node("vm-1" as NodeId)?.drained, true)
+    const last = await refuse()
+    const down = last.one("trickle_down")
+    assert.deepEqual([down.text("result_name"), down.has("finish"), last.has("result_abort")], [name, true, false])
+    await call(front, { key, hostId: 1, sequence: 9, others: [name] })
+    assert.equal(front.engine.node("vm-1" as NodeId)?.drained, false, "new tasks are wanted again")
   })
 
   it("knows no computer of another volunteer's", async () => {

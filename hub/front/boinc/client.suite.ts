@@ -7,6 +7,7 @@ export interface Sent {
   key: string
   hostId: number
   sequence: number
+  clientStarted: number
   version: readonly [number, number, number]
   platform: string
   wants: number
@@ -33,6 +34,7 @@ const usual: Sent = {
   key: "a".repeat(32),
   hostId: 0,
   sequence: 0,
+  clientStarted: 0,
   version: [7, 20, 5],
   platform: "x86_64-pc-linux-gnu",
   wants: 1,
@@ -77,7 +79,7 @@ ${Object.entries(preferences)
   .map(([name, value]) => `   <${name}>${value.toFixed(6)}</${name}>\n`)
   .join("")}</global_preferences>
 </working_global_preferences>
-${sent.crossId === "" ? "" : `<cross_project_id>${sent.crossId}</cross_project_id>\n`}<net_stats>
+${sent.crossId === "" ? "" : `<cross_project_id>${sent.crossId}</cross_project_id>\n`}${sent.clientStarted === 0 ? "" : `<time_stats>\n    <on_frac>0.999971</on_frac>\n    <client_start_time>${sent.clientStarted.toFixed(6)}</client_start_time>\n</time_stats>\n`}<net_stats>
     <bwup>325923.870337</bwup>
     <bwdown>26831539.147676</bwdown>
 </net_stats>

@@ -58,21 +58,26 @@ export class Computers {
     const row = {
       id: ++this.#lastHost as HostId,
       volunteer,
+      title: "",
       stopped: false,
+      removed: false,
+      mergedInto: null,
       barred: false,
       failures: 0,
       notBefore: 0,
       createdAt: nowMs,
     }
-    return this.heard({ ...row, cpid: "", sequence: 0, name: "", facts: {}, heardAt: nowMs }, request)
+    return this.heard({ ...row, cpid: "", sequence: 0, clientStarted: 0, name: "", facts: {}, heardAt: nowMs }, request)
   }
 
-  /** The record with what the request tells. */
+  /** The record with what the request tells. A client that is told a new id counts from 0 again. */
   heard(row: HostRow, request: SchedulerRequest): HostRow {
-    const { sequence } = request
     const { cpid, name } = request.host
+    const { clientStarted } = request
     const facts = { ...request.host.facts, ...groundFacts(row.facts, request) }
-    return { ...row, cpid, name, facts, sequence, heardAt: this.#parts.clock.wallMs() }
+    const sequence = row.id === request.hostId ? request.sequence : 0
+    const removed = false
+    return { ...row, cpid, name, facts, sequence, clientStarted, removed, heardAt: this.#parts.clock.wallMs() }
   }
 
   /** A launch for the host, and what else has to be committed with it. */
@@ -90,6 +95,7 @@ export class Computers {
       versionNumber: chosen.versionNumber,
       enrolment: randomBytes(8).toString("hex"),
       hubUrl: chosen.hubUrl,
+      draining: null,
       stopping: null,
       ending: null,
       exitStatus: null,
@@ -130,10 +136,13 @@ export class Computers {
     if (node !== null && this.#parts.engine.node(node)?.revoked === false) await this.#parts.engine.revokeNode(node)
   }
 
-  async drainNodeOf(launch: LaunchRow): Promise<void> {
+  /** It takes no further jobs, or takes them again. */
+  async drainNodeOf(launch: LaunchRow, drained: boolean): Promise<void> {
     const node = this.nodeOf(launch)
     const known = node === null ? null : this.#parts.engine.node(node)
-    if (known !== null && !known.drained && !known.revoked) await this.#parts.engine.drainNode(known.id, true)
+    if (known !== null && known.drained !== drained && !known.revoked) {
+      await this.#parts.engine.drainNode(known.id, drained)
+    }
   }
 
   // ---- what volunteers do on their page ----
@@ -176,7 +185,7 @@ export class Computers {
       const writes: Write[] = []
       const live: LaunchRow[] = []
       for (const host of hosts) {
-        writes.push({ kind: "host", row: { ...host, cpid: "", name: "", facts: {}, stopped: true } })
+        writes.push({ kind: "host", row: { ...host, cpid: "", name: "", title: "", facts: {}, stopped: true } })
         for (const launch of volunteers.launchesOf(host.id, Number.MAX_SAFE_INTEGER)) {
           if (launch.endedAt === null) {
             live.push(launch)

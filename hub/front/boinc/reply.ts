@@ -77,10 +77,19 @@ export function schedulerReply(parts: ReplyParts, decision: Decision, known: Kno
     preferenceLines(known.volunteer),
     ...decision.acknowledge.map(name => nested("result_ack", element("name", name))),
     ...decision.abort.map(name => nested("result_abort", element("name", name))),
+    ...decision.finish.map(name => finishLines(name, known.wallMs)),
     element("message_ack", true),
     sent === null ? "" : sentLines(parts, decision, sent),
     known.codeSignKey === null ? "" : rawElement("code_sign_key", known.codeSignKey),
   )
+}
+
+/** Ends one that has not begun, and tells one that runs, in a file that the launcher looks for. */
+function finishLines(name: string, wallMs: number): string {
+  return [
+    nested("result_abort_if_not_started", element("name", name)),
+    nested("trickle_down", element("result_name", name), element("time", seconds(wallMs)), element("finish", true)),
+  ].join("")
 }
 
 function messageLine({ priority, text }: Message): string {

@@ -24,6 +24,8 @@ export interface SchedulerRequest {
   /** 0: it has none of ours. */
   readonly hostId: number
   readonly sequence: number
+  /** When the client was started, by its own clock, s; 0: it does not say. */
+  readonly clientStarted: number
   /** [7, 20, 5] */
   readonly clientVersion: readonly [number, number, number]
   /** The first is what it is, the others what it can run as well. */
@@ -101,6 +103,7 @@ export function parseSchedulerRequest(text: string): SchedulerRequest {
     authenticator: root.text("authenticator"),
     hostId: root.count("hostid"),
     sequence: root.count("rpc_seqno"),
+    clientStarted: root.one("time_stats").count("client_start_time"),
     clientVersion: [
       root.count("core_client_major_version"),
       root.count("core_client_minor_version"),

@@ -7,6 +7,7 @@ import {
   BOINC_CALL_SPREAD_S,
   BOINC_MEND_DELAY_S,
   BOINC_NOTHING_DELAY_S,
+  BOINC_REQUEST_DELAY_S,
   HOST_QUIET_MS,
   LAUNCH_ABORTED_BACKOFF_S,
   LAUNCH_BACKOFF_S,
@@ -46,7 +47,11 @@ function hostRow(change: Partial<HostRow> = {}): HostRow {
     sequence: 5,
     name: "attic",
     facts: {},
+    clientStarted: 0,
+    title: "",
     stopped: false,
+    removed: false,
+    mergedInto: null,
     barred: false,
     failures: 0,
     notBefore: 0,
@@ -65,6 +70,7 @@ function launchRow(change: Partial<LaunchRow> = {}): LaunchRow {
     versionNumber: 100,
     enrolment: "f".repeat(16),
     hubUrl: "http://hub",
+    draining: null,
     stopping: null,
     ending: null,
     exitStatus: null,
@@ -128,7 +134,7 @@ describe("a computer that calls", () => {
     assert.deepEqual([at(0), at(0.999)], [BOINC_CALL_EVERY_S, BOINC_CALL_EVERY_S + BOINC_CALL_SPREAD_S])
   })
 
-  it("that counts lower than it did is a copy, and gets a record of its own", () => {
+  it("V9: that counts lower than it did is a copy, and gets a record of its own", () => {
     assert.equal(hostFor(request({ hostId: 3, sequence: 4 }), [known({ sequence: 5 })], nowMs), null)
   })
 
@@ -139,6 +145,107 @@ describe("a computer that calls", () => {
     assert.equal(hostFor(lost, [known({}, true)], nowMs), null, "it works, and was heard just now")
     assert.equal(hostFor(lost, [known({ heardAt: nowMs - HOST_QUIET_MS }, true)], nowMs)?.id, 3)
     assert.equal(hostFor(request({ cpid: "" }), [known({ cpid: "" })], nowMs), null)
+  })
+})
+
+describe("copies of a client's directory", () => {
+  const request = (sent: Partial<Sent>) => parseSchedulerRequest(clientRequest(sent))
+  const { facts } = request({}).host
+  const known = (change: Partial<HostRow>, isWorking = true) => ({ host: hostRow({ facts, ...change }), isWorking })
+
+  it("V16: that run at once on one machine are told apart: the one started first calls after the other", () => {
+    const original = { clientStarted: 1_700_000_000 }
+    const copy = { clientStarted: 1_700_000_900 }
+    const row = known({ sequence: 6, ...original })
+    assert.equal(
+      hostFor(request({ hostId: 3, sequence: 6, ...copy }), [row], nowMs)?.id,
+      3,
+      "it may have been started anew",
+    )
+    const after = known({ sequence: 6, ...copy })
+    assert.equal(hostFor(request({ hostId: 3, sequence: 7, ...original }), [after], nowMs), null)
+    assert.equal(hostFor(request({ hostId: 3, sequence: 7, ...copy }), [after], nowMs)?.id, 3)
+    assert.equal(
+      hostFor(request({ hostId: 3, sequence: 7, clientStarted: 0 }), [after], nowMs)?.id,
+      3,
+      "an older client does not say",
+    )
+  })
+
+  it("V9: whose answer was lost are told the same new id again", () => {
+    const told = known({ id: 4 as HostId, sequence: 0, clientStarted: 1_700_000_000 })
+    const again = request({ hostId: 3, sequence: 4, clientStarted: 1_700_000_000 })
+    assert.equal(hostFor(again, [known({ sequence: 5 }), told], nowMs)?.id, 4)
+    assert.equal(
+      hostFor(request({ hostId: 3, sequence: 4, clientStarted: 1_700_000_900 }), [known({}), told], nowMs),
+      null,
+    )
+  })
+
+  it("V9: get work of their own in the answer that takes the original's from them", () => {
+    const copied = decided({ wants: 0, others: ["vm_4_5_0"] }, { host: hostRow({ id: 47 as HostId, sequence: 0 }) })
+    assert.deepEqual([copied.abort, copied.send?.kind], [["vm_4_5_0"], "new"])
+  })
+
+  it("V10: removed and added again is the same computer at once; installed anew, when the old one is not at work", () => {
+    const again = request({ hostId: 0, sequence: 0 })
+    assert.equal(hostFor(again, [known({})], nowMs)?.id, 3)
+    assert.equal(
+      hostFor(request({ hostId: 0, name: "laptop" }), [known({})], nowMs),
+      null,
+      "a copy of its disk on another machine",
+    )
+    const anew = request({ hostId: 0, cpid: "e".repeat(32) })
+    assert.equal(hostFor(anew, [known({}, false)], nowMs)?.id, 3)
+    assert.equal(hostFor(anew, [known({})], nowMs), null, "two of a kind that both work")
+    assert.equal(
+      hostFor(request({ hostId: 0, cpid: "e".repeat(32), name: "" }), [known({ name: "" }, false)], nowMs),
+      null,
+    )
+  })
+
+  it("V10: one that its volunteer merged into another goes on as that, unless both are at work", () => {
+    const merged = known({ id: 4 as HostId, mergedInto: 3 as HostId }, false)
+    const laptop = { hostId: 4, sequence: 9, name: "laptop", cpid: "e".repeat(32) }
+    assert.equal(hostFor(request(laptop), [known({}, false), merged], nowMs)?.id, 3)
+    assert.equal(hostFor(request(laptop), [known({}), merged], nowMs), null)
+    assert.equal(hostFor(request({ hostId: 0, name: "attic" }), [merged], nowMs), null)
+  })
+})
+
+describe("a volunteer who wants no new tasks", () => {
+  const working = { launch: launchRow(), tally: enrolled }
+  const node = (drained: boolean, isIdle: boolean) => ({ revoked: false, drained, isIdle })
+  const refuses = { refuses: true, wants: 0, others: [name] }
+
+  it("V4: keeps what the virtual machine has, and nothing more comes", () => {
+    const busy = decided(refuses, { ...working, node: node(false, false) })
+    assert.deepEqual([busy.drain, busy.finish, busy.abort, busy.callAfterS], [true, [], [], BOINC_CALL_EVERY_S])
+    assert.match(busy.launch?.draining ?? "", /takes no new tasks/)
+    assert.match(texts(busy), /does what it has/)
+  })
+
+  it("V4: has it end in order when it has nothing left, and another only when new tasks are wanted", () => {
+    const first = decided(refuses, { ...working, node: node(false, true) })
+    assert.deepEqual(
+      [first.drain, first.finish, first.callAfterS],
+      [true, [], BOINC_REQUEST_DELAY_S],
+      "a job may be on its way",
+    )
+    const idle = decided(refuses, { launch: first.launch, tally: enrolled, node: node(true, true) })
+    assert.deepEqual([idle.finish, idle.abort], [[name], []])
+    assert.deepEqual(decided(refuses, { launch: launchRow() }).finish, [name], "it has not even begun")
+    const results = [{ name, state: 5, exit: 0 }]
+    const over = decided({ refuses: true, wants: 0, results }, { ...working, node: node(true, true) })
+    assert.deepEqual([over.launch?.ending, over.send, over.host.failures], ["finished", null, 0])
+    assert.equal(decided({}, { host: { ...over.host, notBefore: nowMs } }).send?.kind, "new")
+  })
+
+  it("V4: who changes their mind has it take jobs again; what the operator drained stays so", () => {
+    const launch = launchRow({ draining: "…" })
+    const again = decided({ others: [name] }, { launch, tally: enrolled, node: node(true, false) })
+    assert.deepEqual([again.drain, again.launch?.draining], [false, null])
+    assert.equal(decided({ others: [name] }, { ...working, node: node(true, false) }).drain, null)
   })
 })
 
@@ -297,7 +404,7 @@ describe("a launch", () => {
   })
 
   it("is aborted when the operator revoked its node, and the computer gets nothing more", () => {
-    const node = { revoked: true, isIdle: true }
+    const node = { revoked: true, drained: false, isIdle: true }
     const revoked = decided({ others: [name] }, { launch: launchRow(), tally: enrolled, node })
     assert.deepEqual([revoked.abort, revoked.host.barred], [[name], true])
     const after = decided(
@@ -316,10 +423,16 @@ describe("a launch", () => {
 
   it("of an older release takes no more jobs, and makes room when it has none", () => {
     const launch = launchRow({ versionNumber: 99 })
-    const busy = decided({ others: [name] }, { launch, tally: enrolled, node: { revoked: false, isIdle: false } })
+    const busy = decided(
+      { others: [name] },
+      { launch, tally: enrolled, node: { revoked: false, drained: false, isIdle: false } },
+    )
     assert.deepEqual([busy.drain, busy.abort], [true, []])
-    const idle = decided({ others: [name] }, { launch, tally: enrolled, node: { revoked: false, isIdle: true } })
-    assert.deepEqual([idle.drain, idle.abort], [false, [name]])
+    const idle = decided(
+      { others: [name] },
+      { launch, tally: enrolled, node: { revoked: false, drained: false, isIdle: true } },
+    )
+    assert.deepEqual([idle.drain, idle.abort], [null, [name]])
     assert.match(idle.launch?.stopping ?? "", /newer version/)
   })
 

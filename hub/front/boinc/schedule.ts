@@ -26,6 +26,8 @@ const STATE_SUCCESS = 5
 const STATE_ABORTED = 6
 /** EXIT_UNSTARTED_LATE: the client gave it up, since by its clock it was late already. */
 const EXIT_LATE = 200
+/** Clocks are set by a second or two, and the client writes this moment with fractions. */
+const CLIENT_STARTED_SLACK_S = 60
 
 export interface Message {
   /** "notice" shows up in front of the volunteer, "low" in the log only. */
@@ -43,22 +45,48 @@ export interface KnownHost {
 
 /** The record that the caller goes on with; null: it gets a new one, and its client a new id. */
 export function hostFor(request: SchedulerRequest, known: readonly KnownHost[], nowMs: number): HostRow | null {
+  const free = ({ host, isWorking }: KnownHost) => !isWorking || nowMs - host.heardAt >= HOST_QUIET_MS
   const named = known.find(({ host }) => host.id === request.hostId)
-  if (named !== undefined) {
-    // A lower number comes from a copy of the client's directory. The same number again is mostly the same request: sent twice over
-    // a bad line, or by a client that was killed before it noted the number. On another machine it is a copy.
-    if (request.sequence < named.host.sequence) return null
-    return request.sequence > named.host.sequence || isSameMachine(request, named.host) ? named.host : null
+  if (named !== undefined && named.host.mergedInto !== null) {
+    const into = known.find(({ host }) => host.id === named.host.mergedInto)
+    return into !== undefined && (free(into) || isSameMachine(request, into.host)) ? into.host : null
   }
-  if (request.host.cpid === "") return null
-  const alike = known.filter(({ host }) => host.cpid === request.host.cpid)
-  const quiet = alike.filter(({ host, isWorking }) => !isWorking || nowMs - host.heardAt >= HOST_QUIET_MS)
-  return quiet.at(-1)?.host ?? null
+  if (named !== undefined) return isCopy(request, named.host) ? toldBefore(request, known) : named.host
+  // Added again after it was removed, or installed anew: what BOINC calls a computer is made of its network card and of the
+  // directory, and stays the same if the card has a number.
+  const own = known.filter(({ host }) => host.mergedInto === null)
+  const mine = own.filter(({ host }) => host.cpid !== "" && host.cpid === request.host.cpid)
+  const again = mine.filter(each => free(each) || (request.hostId === 0 && isSameMachine(request, each.host)))
+  const twin = own.filter(each => request.hostId === 0 && free(each) && isSameMachine(request, each.host))
+  return again.at(-1)?.host ?? twin.at(-1)?.host ?? null
+}
+
+/** A copy that was given a record of its own and did not hear of it: the answer was lost. */
+function toldBefore(
+  { hostId, host: said, clientStarted }: SchedulerRequest,
+  known: readonly KnownHost[],
+): HostRow | null {
+  const isIt = ({ host }: KnownHost) =>
+    host.id !== hostId && host.sequence === 0 && host.cpid === said.cpid && host.clientStarted === clientStarted
+  return clientStarted === 0 ? null : (known.find(isIt)?.host ?? null)
+}
+
+/**
+ * Whether the caller is a copy of the client whose record this is. One that counts lower is. One that says the same number again mostly
+ * is not: the request came twice over a bad line, or its client was killed before it noted the number; but on another machine
+ * it is. And of two that run at once on one machine, the one that was started first shows up again after the other.
+ */
+function isCopy(request: SchedulerRequest, known: HostRow): boolean {
+  if (request.sequence < known.sequence) return true
+  if (request.clientStarted > 0 && request.clientStarted < known.clientStarted - CLIENT_STARTED_SLACK_S) return true
+  return request.sequence === known.sequence && !isSameMachine(request, known)
 }
 
 function isSameMachine({ host }: SchedulerRequest, known: HostRow): boolean {
   return (
-    host.name === known.name && ["p_model", "p_ncpus", "m_nbytes"].every(fact => host.facts[fact] === known.facts[fact])
+    host.name !== "" &&
+    host.name === known.name &&
+    ["p_model", "p_ncpus", "m_nbytes", "os_name"].every(fact => host.facts[fact] === known.facts[fact])
   )
 }
 
@@ -71,7 +99,7 @@ export interface Known {
   readonly launch: LaunchRow | null
   readonly tally: LaunchTally
   /** The launch's node as the engine has it. */
-  readonly node: { readonly revoked: boolean; readonly isIdle: boolean } | null
+  readonly node: { readonly revoked: boolean; readonly drained: boolean; readonly isIdle: boolean } | null
   /** The last one that has ended, and whether any job waits for a node. */
   readonly last: LaunchRow | null
   readonly hasWork: boolean
@@ -86,13 +114,15 @@ export interface Decision {
   readonly host: HostRow
   /** The launch as it is now; ended perhaps. */
   readonly launch: LaunchRow | null
-  /** Let its node take no further jobs: it is to be replaced when it is idle. */
-  readonly drain: boolean
+  /** Whether its node shall take no further jobs. Null: as it is, which may be the operator's wish. */
+  readonly drain: boolean | null
   /** "new": make one of this version. "again": the same as before, word by word. "deadline": only that moved. */
   readonly send: { readonly kind: "new"; readonly version: AppVersion } | { readonly kind: "again" | "deadline" } | null
   /** Names of results: received, and to be stopped. */
   readonly acknowledge: readonly string[]
   readonly abort: readonly string[]
+  /** Names of results whose program shall end in order: it has nothing to do, and gets nothing more. */
+  readonly finish: readonly string[]
   readonly messages: readonly Message[]
   readonly delayS: number
   /** When it should call again, even if it has no reason of its own. */
@@ -112,7 +142,7 @@ export function decide(request: SchedulerRequest, known: Known): Decision {
   const reported = request.reported.find(result => result.name === mine)
   const isThere = mine !== null && request.inProgress.includes(mine)
   const others = request.inProgress.filter(name => name !== mine && launchIdOf(name) !== null)
-  const common = { acknowledge, abort: others, drain: false, delayS: BOINC_REQUEST_DELAY_S }
+  const common = { acknowledge, abort: others, finish: [], drain: null, delayS: BOINC_REQUEST_DELAY_S }
 
   if (launch !== null && reported !== undefined) {
     ;({ host, launch } = ended(host, launch, reported, nowMs))
@@ -124,14 +154,20 @@ export function decide(request: SchedulerRequest, known: Known): Decision {
     host = paused(host, launch, nowMs)
     launch = { ...launch, ending: "lost", endedAt: nowMs, message: "The computer no longer has it." }
   }
-  return { ...common, launch, ...offer(request, { ...known, host, last: launch ?? known.last }) }
+  // What a copy works on is the original's, and is ended there: it has room, though it did not ask.
+  const isCopied = others.length > 0
+  return {
+    ...common,
+    launch,
+    ...offer({ ...request, wantsWork: request.wantsWork || isCopied }, { ...known, host, last: launch ?? known.last }),
+  }
 }
 
 function nextCallS({ random }: Known): number {
   return Math.round(BOINC_CALL_EVERY_S + random * BOINC_CALL_SPREAD_S)
 }
 
-type Common = Pick<Decision, "acknowledge" | "abort" | "drain" | "delayS">
+type Common = Pick<Decision, "acknowledge" | "abort" | "finish" | "drain" | "delayS">
 
 /** It works on it. Stop it, or let it be. */
 function goOn(request: SchedulerRequest, known: Known & { launch: LaunchRow }, common: Common): Decision {
@@ -142,11 +178,24 @@ function goOn(request: SchedulerRequest, known: Known & { launch: LaunchRow }, c
   if (stopping === null && isOld && (node === null || node.isIdle)) {
     launch = { ...launch, stopping: "A newer version takes its place." }
   } else if (stopping !== launch.stopping) launch = { ...launch, stopping }
-  const callAfterS = launch.stopping === null ? nextCallS(known) : BOINC_REQUEST_DELAY_S
-  const base = { ...common, host, drain: isOld && launch.stopping === null, callAfterS }
   if (launch.stopping !== null) {
     const messages: Message[] = [{ priority: "low", text: launch.stopping }]
-    return { ...base, launch, send: null, abort: [...common.abort, resultName(launch)], messages }
+    const abort = [...common.abort, resultName(launch)]
+    return { ...common, host, launch, send: null, abort, messages, callAfterS: BOINC_REQUEST_DELAY_S }
+  }
+  const wasDraining = launch.draining !== null
+  const draining = isOld ? "A newer version takes its place." : request.refusesWork ? NO_NEW_TASKS : null
+  if (launch.draining !== draining) launch = { ...launch, draining }
+  const drain = draining !== null ? true : wasDraining ? false : null
+  const base = { ...common, host, drain, callAfterS: nextCallS(known) }
+  if (!isOld && draining !== null) {
+    const messages: Message[] = [{ priority: "low", text: draining }]
+    // One that may be offered a job while this answer is under way is asked to end at the next call.
+    if (node?.isIdle && !node.drained) {
+      return { ...base, launch, send: null, messages, callAfterS: BOINC_REQUEST_DELAY_S }
+    }
+    const isDone = node === null || node.isIdle
+    return { ...base, launch, send: null, messages, finish: isDone ? [resultName(launch)] : [] }
   }
   const messages = [...clockNotice(request, nowMs), ...silence(request)]
   if (launch.deadlineAt - nowMs > LAUNCH_DEADLINE_MS / 2) return { ...base, launch, send: null, messages }
@@ -168,6 +217,9 @@ function clockNotice({ clientNow }: SchedulerRequest, nowMs: number): Message[] 
     "Please set date and time right (on Debian and Ubuntu: sudo timedatectl set-ntp true)."
   return [{ priority: "notice", text }]
 }
+
+const NO_NEW_TASKS =
+  "BOINC takes no new tasks from this hub: the virtual machine does what it has, takes nothing more, and ends then."
 
 /** It asks for more while it has the one launch that a computer gets. */
 function silence(request: SchedulerRequest): Message[] {

@@ -69,7 +69,7 @@ async function scheduleFor(
     host: before,
     launch: launchBefore,
     tally,
-    node: node === null ? null : { revoked: node.revoked, isIdle: node.held.size === 0 },
+    node: node === null ? null : { revoked: node.revoked, drained: node.drained, isIdle: node.held.size === 0 },
     last: lastEnded(parts, before.id),
     hasWork: engine.health().counts.queued > 0,
     release,
@@ -90,7 +90,9 @@ async function scheduleFor(
     const { id, host, ending, exitStatus, stopping } = decision.launch
     log.info({ launch: id, host, ending, exitStatus, stopping }, "a launch on a volunteer's computer ends")
   }
-  if (decision.drain && decision.launch !== null) await computers.drainNodeOf(decision.launch)
+  if (decision.drain !== null && decision.launch !== null) {
+    await computers.drainNodeOf(decision.launch, decision.drain)
+  }
   if (made !== null)
     log.info({ launch: made.launch.id, host: before.id, planClass: made.launch.planClass }, "a launch was made")
 
@@ -127,13 +129,14 @@ function findHost(
   nowMs: number,
 ): HostRow | null {
   const { volunteers } = store
+  const among = (hosts: HostRow[]) => {
+    const known = hosts.map(host => ({ host, isWorking: volunteers.liveLaunch(host.id) !== null }))
+    return hostFor(request, known, nowMs)
+  }
   const named = volunteers.host(request.hostId as HostId)
-  const candidates =
-    named?.volunteer === volunteer.id
-      ? [named]
-      : volunteers.hostsOf(volunteer.id).filter(({ cpid }) => cpid === request.host.cpid)
-  const known = candidates.map(host => ({ host, isWorking: volunteers.liveLaunch(host.id) !== null }))
-  return hostFor(request, known, nowMs)
+  // Nearly always it is the one that it says, and the others need not be looked at.
+  const itself = named?.volunteer === volunteer.id && named.mergedInto === null ? among([named]) : null
+  return itself ?? among(volunteers.hostsOf(volunteer.id))
 }
 
 function makeLaunch(

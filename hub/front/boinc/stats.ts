@@ -142,7 +142,10 @@ function hostLines(row: HostRow, owner: VolunteerRow, total: CreditTotal, wallMs
     element("id", row.id),
     element("userid", owner.id),
     sums(total, wallMs),
-    ...Object.entries(facts).map(([name, value]) => (value === "" ? "" : element(name, value))),
+    // What its virtual machine said of itself is for its volunteer.
+    ...Object.entries(facts).map(([name, value]) =>
+      value === "" || name.startsWith("vm_") ? "" : element(name, value),
+    ),
     element("ncpus", processors ?? ""),
     virtualBox === undefined ? "" : element("vbox_version", virtualBox),
     element("create_time", seconds(row.createdAt)),
