@@ -5,6 +5,7 @@ import { readFile, stat } from "node:fs/promises"
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { parse } from "smol-toml"
+import { isLoopback } from "../proto/wire/address.ts"
 import type { Credentials } from "./credentials.ts"
 import { ClientError, usage } from "./errors.ts"
 import { CONFIG_MAX_BYTES } from "./limits.ts"
@@ -194,7 +195,7 @@ export function hubUrl(text: string, origin: string, known: Readonly<Record<stri
 /** A token must not cross a network in plain text, unless the user insists. */
 export function checkPlainText(config: Config): void {
   const url = config.hub.value
-  if (url.protocol === "https:" || isLoopback(url) || config.insecure.value) return
+  if (url.protocol === "https:" || isLoopback(url.hostname) || config.insecure.value) return
   throw new ClientError(
     "usage",
     `${url.origin} is plain text to another machine: your token could be read on the way.`,
@@ -202,10 +203,6 @@ export function checkPlainText(config: Config): void {
       hint: "Use the hub's https URL. If the network between is yours alone, add --insecure (or CAH_INSECURE=1).",
     },
   )
-}
-
-export function isLoopback(url: URL): boolean {
-  return url.hostname === "localhost" || url.hostname === "[::1]" || /^127\.\d+\.\d+\.\d+$/.test(url.hostname)
 }
 
 interface Layer {

@@ -15,8 +15,8 @@ import {
 } from "@bufbuild/protobuf"
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt"
 import { Client, credentials, Metadata } from "@grpc/grpc-js"
+import { isLoopback } from "../proto/wire/address.ts"
 import { type Backoff, pause, waitMs } from "./backoff.ts"
-import { isLoopback } from "./config.ts"
 import { ClientError, fromStatus, isTransient, type StatusLike } from "./errors.ts"
 import {
   CALL_MAX_MS,
@@ -79,7 +79,7 @@ export class Rpc {
         "grpc.max_receive_message_length": MESSAGE_MAX_BYTES,
         "grpc-node.flow_control_window": RECEIVE_WINDOW_BYTES,
         // A proxy from the environment has no way to this machine's own loopback.
-        "grpc.enable_http_proxy": isLoopback(options.url) ? 0 : 1,
+        "grpc.enable_http_proxy": isLoopback(options.url.hostname) ? 0 : 1,
       },
     )
   }

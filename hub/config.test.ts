@@ -37,6 +37,7 @@ describe("the hub's configuration", () => {
       webhooks: "public",
       release: null,
       publicUrl: null,
+      trustedProxies: [],
       projectName: "Clouds at Home",
     })
     assert.ok(Object.isFrozen(run()))
@@ -70,6 +71,7 @@ describe("the hub's configuration", () => {
       'webhooks = "public" # default',
       "# release is not set",
       "# public-url is not set",
+      "# trusted-proxy is not set",
       'project-name = "Clouds at Home" # default',
       "",
     ])
@@ -112,6 +114,11 @@ describe("the hub's configuration", () => {
     [["--data", ""], /--data must name a directory/],
     [["--log-level", "loud"], /--log-level must be one of debug, info, warn, error/],
     [["--disk-floor", "much"], /--disk-floor must be a size like 512MiB/],
+    [
+      ["--trusted-proxy", "proxy.example.org"],
+      /--trusted-proxy must name addresses or networks: "proxy.example.org" is no/,
+    ],
+    [["--trusted-proxy", "10.0.0.0/33"], /"10.0.0.0\/33" is no address or network/],
     [["--public-url", "hub.example.org"], /--public-url must be a URL like https/],
     [["--public-url", "https://hub.example.org/path"], /--public-url must be a URL like https/],
     [["--project-name", " "], /--project-name must not be empty/],

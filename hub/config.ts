@@ -5,9 +5,10 @@ import { readFileSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { parse as parseToml } from "smol-toml"
 import { z } from "zod"
+import { isLoopback } from "../proto/wire/address.ts"
 import { CahError } from "./core/errors.ts"
 import { DISK_FLOOR_BYTES } from "./limits.ts"
-import { isLoopback } from "./port.ts"
+import { checkNetwork } from "./peers.ts"
 
 export interface Config {
   readonly host: string
@@ -30,6 +31,8 @@ export interface Config {
   readonly release: string | null
   /** By which others reach the hub, with a slash at its end. Null: as each caller names it. */
   readonly publicUrl: string | null
+  /** Addresses and networks of proxies that may say for whom they speak. */
+  readonly trustedProxies: readonly string[]
   /** What volunteers read as the project's name. */
   readonly projectName: string
 }
@@ -56,6 +59,14 @@ const publicUrl = z.string().transform((given, context) => {
   if (isPlain && (url.protocol === "https:" || url.protocol === "http:")) return url.href
   context.addIssue({ code: "custom", message: "must be a URL like https://hub.example.org" })
   return z.NEVER
+})
+const networks = z.union([z.string(), z.array(z.string())]).transform((given, context) => {
+  try {
+    return (typeof given === "string" ? given.split(/[\s,]+/) : given).filter(each => each !== "").map(checkNetwork)
+  } catch (thrown) {
+    context.addIssue({ code: "custom", message: `must name addresses or networks: ${CahError.from(thrown).message};` })
+    return z.NEVER
+  }
 })
 const levels = ["debug", "info", "warn", "error"] as const
 
@@ -156,6 +167,12 @@ const options = {
     value: "URL",
     help: "by which volunteers reach the hub, if a proxy stands before it",
   },
+  "trusted-proxy": {
+    schema: networks,
+    fallback: undefined,
+    value: "ADDRESS",
+    help: "of a proxy before the hub, or its network (10.0.0.0/8), or several with commas: it is believed who asks through it",
+  },
   "project-name": {
     schema: z.string().trim().min(1, "must not be empty").max(60, "must have at most 60 characters"),
     fallback: "Clouds at Home",
@@ -232,7 +249,7 @@ function freeze(chosen: ReadonlyMap<Name, Chosen>): Config {
     throw invalid(cert === undefined ? "--tls-key needs --tls-cert beside it" : "--tls-cert needs --tls-key beside it")
   }
   const [host, insecure] = [value<string>("host"), value<boolean>("insecure")]
-  if (cert === undefined && !insecure && host !== "localhost" && !isLoopback(host)) {
+  if (cert === undefined && !insecure && !isLoopback(host)) {
     throw invalid(
       `plain text on ${host} is refused, for tokens could be read on the way: give --tls-cert and --tls-key, or say --insecure`,
     )
@@ -253,6 +270,7 @@ function freeze(chosen: ReadonlyMap<Name, Chosen>): Config {
     webhooks: value<Config["webhooks"]>("webhooks"),
     release: value<string | undefined>("release") ?? null,
     publicUrl: value<string | undefined>("public-url") ?? null,
+    trustedProxies: value<string[] | undefined>("trusted-proxy") ?? [],
     projectName: value<string>("project-name"),
   })
 }

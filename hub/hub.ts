@@ -5,6 +5,7 @@ import { mkdir, rename, writeFile } from "node:fs/promises"
 import { hostname } from "node:os"
 import { join } from "node:path"
 import { Code, ConnectError } from "@connectrpc/connect"
+import { isLoopback } from "../proto/wire/address.ts"
 import { Accounts } from "./auth/accounts.ts"
 import { adminTokenPath, ensureAdminToken } from "./auth/admin.ts"
 import { Enrolments } from "./auth/enrolments.ts"
@@ -31,6 +32,7 @@ import { Delivery } from "./notify/deliver.ts"
 import { mailCarrier } from "./notify/mail.ts"
 import { webhookCarrier } from "./notify/webhook.ts"
 import { observeTick } from "./observe.ts"
+import { Peers } from "./peers.ts"
 import { openPort } from "./port.ts"
 import { Retention } from "./retention.ts"
 import { readCopy, takeSnapshot } from "./store/snapshot.ts"
@@ -217,6 +219,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       host: config.host,
       port: config.port,
       tls,
+      peers: new Peers({ trusted: config.trustedProxies, hasPublicUrl: config.publicUrl !== null }),
       plainText: tls === null || config.insecure ? "everybody" : "loopback",
       onRequest: serve,
       onUpgrade: (request, socket, head) => links.handleUpgrade(request, socket, head),
@@ -236,6 +239,12 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
 
     const url = `${tls === null ? "http" : "https"}://${hostOf(config.host)}:${port.port}`
     opened.push(await announce(config.data, { url, pid: process.pid, version }))
+    if (config.publicUrl !== null && config.trustedProxies.length === 0 && isLoopback(port.host)) {
+      log.warn(
+        {},
+        "if a proxy stands before the hub, name it with --trusted-proxy: bounds are then kept for its clients",
+      )
+    }
     log.info({ url, data: config.data, version, hub: store.hubId() }, "the hub is up")
     return {
       url,

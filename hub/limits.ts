@@ -124,6 +124,8 @@ export const HTTP2_SESSION_WINDOW_BYTES = 1024 * 1024
 export const HTTP2_SESSION_MEMORY_MB = 8
 /** Connections on the port: those of agents, and 500 more. The file-handle limit here is 20,000; blobs and the database need some of it. */
 export const SOCKETS_MAX = 19_000
+/** Above it, while the address that has most connections gives one up to another: so short that it is about those just accepted. */
+export const SOCKETS_SPARE = 100
 /** Connections from one address, loopback excepted (reverse proxies). A campus behind one NAT still fits. */
 export const SOCKETS_PER_PEER_MAX = 1_024
 /** A connection on which nothing moves is closed. Watches and followed logs say something every KEEP_ALIVE_MS. */
@@ -136,8 +138,14 @@ export const DRAIN_MS = 10_000
 
 /** One scheduler request. An honest one has 6 to 10 KiB, and 64 KiB more for each result with much to say. */
 export const BOINC_REQUEST_BYTES_MAX = 256 * 1024
-/** Bodies of such requests that are being read at once, over all clients: at most 64 MiB. */
+/** Bodies of volunteers' requests that are being read at once, over all clients: at most 64 MiB. */
 export const BOINC_REQUESTS_MAX = 256
+/** Of these from one address: a school whose computers all call after a power cut, each for some milliseconds. */
+export const BOINC_REQUESTS_PER_ADDRESS_MAX = 32
+/** From such a request's head to its body's end: an honest one of 10 KiB comes in the first packets. */
+export const BODY_MS = 30_000
+/** The same of a file: LAUNCH_LOG_BYTES_MAX over 20 kbit/s. What came is kept. */
+export const UPLOAD_BODY_MS = 10 * 60_000
 /** Their tags within tags: an honest request has five. */
 export const BOINC_XML_DEPTH_MAX = 16
 /** Openings and closings in one text. A busy client's request has some hundreds; as many as fit in a request's bytes would cost 0.1 s. */
@@ -232,9 +240,14 @@ export const LINKS_MAX = 18_500
 export const LINKS_PER_ADDRESS_MAX = 256
 /** Links that have not said a proper hello yet: signatures being checked, and slow lorises. */
 export const PENDING_HELLOS_MAX = 500
+/** Of these from one address: as many as it may have links, so that a lab is back at once. */
+export const PENDING_HELLOS_PER_ADDRESS_MAX = 256
 /** Upgrades a second, and at once. Ten thousand agents are back in half a minute after a restart. */
 export const ACCEPTS_PER_SECOND = 300
 export const ACCEPTS_BURST = 1_000
+/** Of them half are kept for addresses that took no more than these, at once and again each second: a home with some agents. */
+export const ACCEPTS_FREE_PER_ADDRESS = 16
+export const ACCEPTS_PER_ADDRESS_PER_SECOND = 0.2
 /** A loop later than this takes no new links. */
 export const LOOP_LAG_MAX_MS = 200
 /** How often that is measured. */

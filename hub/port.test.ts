@@ -11,7 +11,9 @@ import { join } from "node:path"
 import { after, before, describe, it } from "node:test"
 import { connect as connectTls } from "node:tls"
 import type { Log } from "./core/ports.ts"
-import { isLoopback, type OnePort, openPort, type PortOptions, whoIsCalling } from "./port.ts"
+import { whoIsCalling } from "./first-bytes.ts"
+import { Peers, peerOf } from "./peers.ts"
+import { type OnePort, openPort, type PortOptions } from "./port.ts"
 
 const quiet: Log = { debug() {}, info() {}, warn() {}, error() {} }
 const HTTP1_REQUEST = "POST /echo HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
@@ -95,15 +97,6 @@ describe("who is calling", () => {
       assert.equal(whoIsCalling(Buffer.from(text, "latin1")), caller)
     })
   }
-})
-
-describe("loopback", () => {
-  it("is 127/8 and ::1, also when IPv4 is mapped, and nothing else", () => {
-    for (const address of ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"]) assert.ok(isLoopback(address))
-    for (const address of ["10.0.0.1", "::", "::ffff:10.0.0.1", "127.evil.example", undefined]) {
-      assert.ok(!isLoopback(address))
-    }
-  })
 })
 
 describe("one port", () => {
@@ -283,6 +276,105 @@ describe("one port", () => {
     response.resume()
   })
 
+  it("S20: answers an HTTP/2 client that begins wrongly with GOAWAY, in plain text and over TLS", async () => {
+    const { port } = await open()
+    const broken = "PRI * HTTP/2.0\r\n\r\nSX\r\n\r\n"
+    const secure = connectTls({ port, host: "127.0.0.1", ca: tls.cert, ALPNProtocols: ["h2"] })
+    for (const socket of [connect(port, "127.0.0.1"), secure]) {
+      socket.write(broken)
+      const frames = framesOf(Buffer.from(await everything(socket), "latin1"))
+      const goaway = frames.find(({ type }) => type === 7)
+      assert.equal(frames[0]?.type, 4, "SETTINGS first")
+      assert.deepEqual([...(goaway?.payload ?? [])], [0, 0, 0, 0, 0, 0, 0, 1], "no stream, PROTOCOL_ERROR")
+    }
+  })
+
+  it("S20: answers an HTTP/2 preface that comes over TLS byte by byte", async () => {
+    const { port } = await open()
+    const socket = connectTls({ port, host: "127.0.0.1", ca: tls.cert, ALPNProtocols: ["h2"] })
+    await once(socket, "secureConnect")
+    const first = once(socket, "data")
+    await dribble(socket, HTTP2_BEGIN)
+    const [answer] = await first
+    assert.equal((answer as Buffer)[3], 4, "the hub's first frame is SETTINGS")
+    socket.destroy()
+  })
+
+  it("S20: answers 400 to a request for two hosts, also to an upgrade and over HTTP/2", async () => {
+    const { port } = await open()
+    for (const more of ["", "Connection: Upgrade\r\nUpgrade: x\r\n"]) {
+      const socket = connect(port, "127.0.0.1")
+      socket.write(`GET /agent HTTP/1.1\r\nHost: hub\r\nhost: other\r\n${more}\r\n`)
+      assert.match(await everything(socket), /^HTTP\/1\.1 400 /)
+    }
+    const session = connectHttp2(`http://127.0.0.1:${port}`)
+    const statusOf = async (headers: Record<string, string>) => {
+      const stream = session.request({ ":path": "/", ...headers })
+      const [answer] = await once(stream, "response")
+      stream.resume()
+      return answer[":status"]
+    }
+    assert.equal(await statusOf({ ":authority": "hub", host: "other" }), 400)
+    assert.equal(await statusOf({ ":authority": "hub", host: "hub" }), 200)
+    session.close()
+  })
+
+  it("S22: lets no client of TLS 1.2 shake hands again", async () => {
+    const { port } = await open()
+    const socket = connectTls({ port, host: "127.0.0.1", ca: tls.cert, maxVersion: "TLSv1.2" })
+    await once(socket, "secureConnect")
+    socket.on("error", () => {})
+    const refused = await new Promise<Error | null>(resolve => {
+      socket.renegotiate({}, error => resolve(error))
+      socket.once("close", () => resolve(new Error("closed")))
+    })
+    assert.ok(refused !== null, "renegotiated")
+    socket.destroy()
+  })
+
+  it("S8: believes the PROXY protocol of a trusted proxy, before plain text and TLS, and of nobody else", async () => {
+    const peers = new Peers({ trusted: ["127.0.0.1"] })
+    const told: PortOptions["onRequest"] = (request, response) => response.end(peerOf(request).address)
+    const { port } = await open({ peers, onRequest: told })
+    const text = Buffer.from("PROXY TCP4 203.0.113.5 10.0.0.1 4711 443\r\n")
+    const binary = Buffer.from("0d0a0d0a000d0a515549540a2111000ccb00710a0a000001126701bb", "hex")
+    for (const [header, address] of [
+      [text, "203.0.113.5"],
+      [binary, "203.0.113.10"],
+    ] as const) {
+      for (const isSlow of [false, true]) {
+        const socket = connect(port, "127.0.0.1")
+        const answer = everything(socket)
+        const bytes = Buffer.concat([header, Buffer.from(HTTP1_REQUEST)])
+        if (isSlow) await dribble(socket, bytes)
+        else socket.write(bytes)
+        assert.ok((await answer).endsWith(`\r\n\r\n${address}`))
+      }
+      const raw = connect(port, "127.0.0.1")
+      raw.write(header)
+      const secure = connectTls({ socket: raw, ca: tls.cert, host: "127.0.0.1" })
+      secure.write(HTTP1_REQUEST)
+      assert.ok((await everything(secure)).endsWith(`\r\n\r\n${address}`))
+      const h2 = connectHttp2(`http://127.0.0.1:${port}`, {
+        createConnection: () => {
+          const own = connect(port, "127.0.0.1")
+          own.write(header)
+          return own
+        },
+      })
+      const stream = h2.request({ ":path": "/" }).setEncoding("utf8")
+      assert.equal((await stream.toArray()).join(""), address)
+      h2.close()
+    }
+    const broken = connect(port, "127.0.0.1")
+    broken.write(`PROXY TCP4 nonsense\r\n${HTTP1_REQUEST}`)
+    assert.equal(await everything(broken), "")
+    const stranger = await open({ onRequest: told })
+    const socket = connect(stranger.port, "127.0.0.1")
+    socket.write(Buffer.concat([text, Buffer.from(HTTP1_REQUEST)]))
+    assert.match(await everything(socket), /^HTTP\/1\.1 400 /)
+  })
+
   it("says in one sentence that the port is in use", async () => {
     const { port } = await open()
     await assert.rejects(open({ port }), /port \d+ on 127\.0\.0\.1 is in use: .* --port/)
@@ -324,6 +416,16 @@ describe("one port", () => {
     await cut
   })
 })
+
+function framesOf(bytes: Buffer): { type: number; payload: Buffer }[] {
+  const frames = []
+  for (let at = 0; at + 9 <= bytes.length; ) {
+    const length = bytes.readUIntBE(at, 3)
+    frames.push({ type: bytes[at + 3]!, payload: bytes.subarray(at + 9, at + 9 + length) })
+    at += 9 + length
+  }
+  return frames
+}
 
 function deferred(): { promise: Promise<void>; resolve: () => void } {
   let resolve = () => {}

@@ -1,9 +1,8 @@
 // The one TCP port. Looks at the first bytes of each connection to see who is calling, and passes it to TLS, HTTP/2 or
-// HTTP/1, whose requests all end at one handler; upgrades are handed on. It knows nothing of what is served.
-//
-//   0x16 ─────────→ TLS ──ALPN──→ h2 | http/1.1          The bytes are held here, not in the socket: peeking by
-//   "PRI " ───────→ HTTP/2, plain text                   unshift + readable spins on a first packet of one byte,
-//   anything else → HTTP/1, plain text                   which stops the whole hub (a denial of service by one byte).
+// HTTP/1, whose requests all end at one handler; upgrades are handed on. It knows nothing of what is served. The bytes are held
+// here, not in the socket: peeking by unshift + readable spins on a first packet of one byte, which stops the whole hub (a
+// denial of service by one byte).
+import { constants } from "node:crypto"
 import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from "node:http"
 import {
   createServer as createHttp2,
@@ -11,11 +10,13 @@ import {
   type Http2ServerResponse,
   type ServerHttp2Session,
 } from "node:http2"
-import { type AddressInfo, createServer, isIP, type Socket } from "node:net"
+import { type AddressInfo, createServer, type Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { createServer as createTls } from "node:tls"
+import { blockOf, isLoopback } from "../proto/wire/address.ts"
 import { CahError } from "./core/errors.ts"
 import type { Log } from "./core/ports.ts"
+import { BROKEN_PREFACE_ANSWER, type Caller, prefaceOf, TLS_ALERT, whoIsCalling } from "./first-bytes.ts"
 import {
   HEADER_BYTES_MAX,
   HEADERS_MS,
@@ -27,7 +28,11 @@ import {
   SNIFF_MS,
   SOCKETS_MAX,
   SOCKETS_PER_PEER_MAX,
+  SOCKETS_SPARE,
 } from "./limits.ts"
+import { Peers } from "./peers.ts"
+import { readProxyHeader } from "./proxy-protocol.ts"
+import { Shares } from "./shares.ts"
 
 export type Request = IncomingMessage | Http2ServerRequest
 export type Response = ServerResponse | Http2ServerResponse
@@ -44,6 +49,8 @@ export interface PortOptions {
   readonly plainText: "everybody" | "loopback"
   readonly onRequest: OnRequest
   readonly onUpgrade: OnUpgrade
+  /** Who may say for whom it speaks. None: nobody. */
+  readonly peers?: Peers
   /** The number of open connections, whenever it changes. */
   readonly onConnections?: (open: number) => void
   readonly log: Log
@@ -59,10 +66,6 @@ export interface OnePort {
   close(drainMs: number): Promise<void>
 }
 
-const HTTP2_PREFACE = "PRI "
-const TLS_HANDSHAKE = 0x16
-/** A fatal "handshake_failure" alert: what a TLS client understands, where silence would make it wait. */
-const TLS_ALERT = Buffer.from([0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x28])
 /** ECDHE and AEAD only. Node's own list still offers CBC, CCM and ARIA under TLS 1.2. */
 const CIPHERS = [
   "TLS_AES_256_GCM_SHA384",
@@ -76,34 +79,25 @@ const CIPHERS = [
   "ECDHE-RSA-AES128-GCM-SHA256",
 ].join(":")
 
-type Caller = "tls" | "http2" | "http1"
-
-/** Who is calling, or null while the bytes do not tell. "P" may begin POST, PUT or PRI. */
-export function whoIsCalling(bytes: Buffer): Caller | null {
-  if (bytes.length === 0) return null
-  if (bytes[0] === TLS_HANDSHAKE) return "tls"
-  const begin = bytes.toString("latin1", 0, HTTP2_PREFACE.length)
-  if (begin === HTTP2_PREFACE) return "http2"
-  return HTTP2_PREFACE.startsWith(begin) ? null : "http1"
-}
-
-export function isLoopback(address: string | undefined): boolean {
-  if (address === undefined) return false
-  const plain = address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address
-  return plain === "::1" || (isIP(plain) === 4 && plain.startsWith("127."))
-}
-
 export async function openPort(options: PortOptions): Promise<OnePort> {
   const { log, onRequest, onUpgrade } = options
   const sniffMs = options.sniffMs ?? SNIFF_MS
   const headersMs = options.headersMs ?? HEADERS_MS
+  const peers = options.peers ?? new Peers()
   const sockets = new Set<Socket>()
-  const perPeer = new Map<string, number>()
+  const shares = new Shares(SOCKETS_MAX, SOCKETS_PER_PEER_MAX)
   const sessions = new Set<ServerHttp2Session>()
   let closing = false
 
   // One broken request must never be more than its own 500.
   const handle: OnRequest = (request, response) => {
+    if (hostsOf(request) > 1) {
+      response.statusCode = 400
+      if (request.httpVersionMajor === 1) response.setHeader("Connection", "close")
+      response.end()
+      return
+    }
+    peers.meet(request)
     if (closing && request.httpVersionMajor === 1) response.setHeader("Connection", "close")
     try {
       onRequest(request, response)
@@ -132,6 +126,11 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
   http1.on("upgrade", (request, socket, head) => {
     // Whoever takes the upgrade has its own idea of idleness.
     if ("setTimeout" in socket) (socket as Socket).setTimeout(0)
+    if (hostsOf(request) > 1) {
+      socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+      return
+    }
+    peers.meet(request)
     try {
       onUpgrade(request, socket, head)
     } catch (thrown) {
@@ -185,6 +184,8 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
         ...options.tls,
         minVersion: "TLSv1.2",
         ciphers: CIPHERS,
+        // A client of TLS 1.2 could else ask for handshake after handshake on one connection.
+        secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
         honorCipherOrder: true,
         ALPNProtocols: ["h2", "http/1.1"],
         handshakeTimeout: headersMs,
@@ -192,7 +193,8 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
     : null
   tls?.on("secureConnection", socket => {
     socket.on("error", error => log.debug({ error: error.message }, "TLS connection failed"))
-    ;(socket.alpnProtocol === "h2" ? http2 : http1).emit("connection", socket)
+    if (socket.alpnProtocol === "h2") sniff(socket, held => (prefaceOf(held) === "more" ? null : "http2"), pass)
+    else http1.emit("connection", socket)
   })
   tls?.on("tlsClientError", (error, socket) => {
     log.debug({ error: error.message }, "TLS handshake failed")
@@ -204,8 +206,17 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
       refuse(socket, caller)
       return
     }
+    pass(socket, caller, held)
+  }
+
+  function pass(socket: Socket, caller: Caller, held: Buffer): void {
     if (caller === "tls" && tls === null) {
       socket.end(TLS_ALERT, () => socket.destroy())
+      return
+    }
+    if (caller === "http2" && prefaceOf(held) === "broken") {
+      log.debug({}, "an HTTP/2 client began wrongly")
+      socket.end(BROKEN_PREFACE_ANSWER, () => socket.destroy())
       return
     }
     // An HTTP/1 peer may close its half after the request; the others may not.
@@ -219,7 +230,12 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
     if (caller === "http1") socket.resume()
   }
 
-  function sniff(socket: Socket): void {
+  /** Holds what comes until it tells who is calling. `read` may take a part of it away, and throw the connection out. */
+  function sniff(
+    socket: Socket,
+    read: (held: Buffer) => Caller | Buffer | null,
+    then: (socket: Socket, caller: Caller, held: Buffer) => void,
+  ): void {
     let held: Buffer = Buffer.alloc(0)
     const silent = setTimeout(() => {
       log.debug({ heldBytes: held.length }, "silent peer")
@@ -227,10 +243,14 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
     }, sniffMs)
     const take = (chunk: Buffer) => {
       held = held.length === 0 ? chunk : Buffer.concat([held, chunk])
-      const caller = whoIsCalling(held)
-      if (caller === null) return
+      let found = read(held)
+      while (Buffer.isBuffer(found)) {
+        held = found
+        found = read(held)
+      }
+      if (found === null || socket.destroyed) return
       stop()
-      hand(socket, caller, held)
+      then(socket, found, held)
     }
     const gone = () => {
       stop()
@@ -247,34 +267,67 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
     socket.on("close", stop)
   }
 
+  /** Of a connection of plain TCP: what it is, once a proxy has said whose. */
+  function firstBytes(socket: Socket, near: string): (held: Buffer) => Caller | Buffer | null {
+    let mayBeProxied = peers.isTrusted(near)
+    return held => {
+      if (mayBeProxied) {
+        const header = readProxyHeader(held)
+        if (header.kind === "more") return null
+        mayBeProxied = false
+        if (header.kind === "broken") {
+          log.info({ proxy: near }, "a proxy's first line is not of the PROXY protocol")
+          socket.destroy()
+          return null
+        }
+        if (header.kind === "header") {
+          if (header.address !== null) {
+            peers.announced(socket, header.address)
+            if (!takesPlace(socket, header.address)) return null
+          }
+          return held.subarray(header.bytes)
+        }
+      }
+      const caller = whoIsCalling(held)
+      return caller === "http2" && prefaceOf(held) === "more" ? null : caller
+    }
+  }
+
+  /** Whether the connection may stay; where it may, it has one of its address's places. */
+  function takesPlace(socket: Socket, address: string): boolean {
+    const leave = shares.take(blockOf(address), () => {
+      log.debug({ address }, "a connection gave way to another address")
+      socket.destroy()
+    })
+    if (leave === null) {
+      log.debug({ address, limit: SOCKETS_PER_PEER_MAX }, "too many connections from one address")
+      socket.destroy()
+      return false
+    }
+    socket.on("close", leave)
+    return true
+  }
+
   // Half-open as http.Server has it: a peer may close its half once the request is sent.
   const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 })
-  server.maxConnections = SOCKETS_MAX
-  server.on("drop", () => log.warn({ limit: SOCKETS_MAX }, "too many connections, one was refused"))
+  server.maxConnections = SOCKETS_MAX + SOCKETS_SPARE
+  server.on("drop", () => log.debug({ limit: SOCKETS_MAX }, "too many connections, one was refused"))
   const failed = (error: Error) => log.debug({ error: error.message }, "connection failed")
   server.on("connection", socket => {
     // A peer that resets is no news; the servers above add their own listeners.
     socket.on("error", failed)
-    const peer = socket.remoteAddress
-    if (peer === undefined) return socket.destroy()
-    const counted = !isLoopback(peer)
-    const open = (perPeer.get(peer) ?? 0) + 1
-    if (counted && open > SOCKETS_PER_PEER_MAX) {
-      log.debug({ limit: SOCKETS_PER_PEER_MAX }, "too many connections from one address")
-      return socket.destroy()
-    }
-    if (counted) perPeer.set(peer, open)
+    const near = peers.addressOf(socket)
+    if (near === null) return socket.destroy()
+    // Loopback, and a proxy until it has said whose the connection is, stand for many.
+    const isCounted = !isLoopback(near) && !peers.isTrusted(near)
+    if (isCounted && !takesPlace(socket, near)) return
     sockets.add(socket)
     options.onConnections?.(sockets.size)
     socket.on("close", () => {
       sockets.delete(socket)
       options.onConnections?.(sockets.size)
-      if (!counted) return
-      const left = (perPeer.get(peer) ?? 1) - 1
-      if (left === 0) perPeer.delete(peer)
-      else perPeer.set(peer, left)
     })
-    sniff(socket)
+    sniff(socket, firstBytes(socket, near), hand)
   })
 
   await listen(server, options)
@@ -300,6 +353,14 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
       http1.close(() => {})
     },
   }
+}
+
+/** A request for two hosts is taken as for one by us and for the other by a proxy, so it is for neither. */
+function hostsOf({ rawHeaders, headers }: Request): number {
+  const authority = headers[":authority"]
+  let hosts = authority !== undefined && headers.host !== undefined && headers.host !== authority ? 1 : 0
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]!.toLowerCase() === "host") hosts++
+  return hosts
 }
 
 function refuse(socket: Socket, caller: Caller): void {

@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream"
 import { type ConnectionOptions, checkServerIdentity, connect as connectTls } from "node:tls"
 import WebSocket, { type ClientOptions } from "ws"
 import { addressOf } from "../../proto/guest/settings.ts"
+import { isLoopback } from "../../proto/wire/address.ts"
 import { closeCodes, FRAME_MAX_BYTES, SUBPROTOCOL } from "../../proto/wire/frame.ts"
 import type { Event, ReportPhase } from "../core/events.ts"
 import type { AttemptName, BlobRef, Result } from "../core/model.ts"
@@ -211,7 +212,7 @@ export class DialledLink implements Link {
         logSource,
         clock,
         log,
-        isSheltered: this.#url.protocol === "wss:" || isLoopback(this.#url),
+        isSheltered: this.#url.protocol === "wss:" || isLoopback(this.#url.hostname),
         onEvent: event => onEvent(event),
         opened: hubMs => this.#opened(hubMs),
         ended: end => this.#ended(end),
@@ -293,7 +294,7 @@ export function agentUrl(hubUrl: string, insecure: boolean): URL {
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     throw new Failure(`${hubUrl} must begin with https:// (or http:// on this machine)`, { final: true })
   }
-  if (url.protocol === "http:" && !isLoopback(url) && !insecure) {
+  if (url.protocol === "http:" && !isLoopback(url.hostname) && !insecure) {
     const advice = "use https://, or say --insecure if the network between is your own"
     throw new Failure(`${hubUrl} would carry everything in plain text to another machine; ${advice}`, { final: true })
   }
@@ -301,10 +302,6 @@ export function agentUrl(hubUrl: string, insecure: boolean): URL {
   agent.protocol = url.protocol === "https:" ? "wss:" : "ws:"
   agent.pathname = `${url.pathname.replace(/\/$/, "")}/agent`
   return agent
-}
-
-function isLoopback({ hostname }: URL): boolean {
-  return hostname === "localhost" || hostname === "[::1]" || /^127\./.test(hostname)
 }
 
 /** Opens the TCP connection to another address, while TLS asks for the hub's name and checks its certificate as ever. */

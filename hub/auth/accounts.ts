@@ -36,15 +36,15 @@ export class Accounts {
   }
 
   /**
-   * A new account; or the one that has this address, if the password is its password too. `password` is passwordHash(). CahError
-   * invalid_argument (address, name), already_exists (another password).
+   * A new account; or the one that has this address, if the password is its password too. `password` is passwordHash(), `turn` whose
+   * turn it takes among those who log in. CahError invalid_argument (address, name), already_exists (another password).
    */
-  create(given: { email: string; password: string; name: string }): Promise<LoggedIn> {
+  create(given: { email: string; password: string; name: string }, turn = given.email): Promise<LoggedIn> {
     const email = emailOf(given.email)
     return this.#turns.take(email, async () => {
       const known = this.#parts.store.volunteers.byEmail(email)
       if (known !== null) {
-        const key = await unlock(given.password, known)
+        const key = await unlock(given.password, known, turn)
         if (key !== null) return { volunteer: known, key }
         throw new CahError("already_exists", "there is an account with this address already, with another password")
       }
@@ -53,7 +53,7 @@ export class Accounts {
         id: ++this.#lastId as VolunteerId,
         email,
         name: nameOf(given.name),
-        ...(await lock(given.password, key, this.#parts.passwordCost)),
+        ...(await lock(given.password, key, this.#parts.passwordCost, turn)),
         keyHash: hashOf(key),
         crossId: randomBytes(16).toString("hex"),
         session: 0,
@@ -72,10 +72,10 @@ export class Accounts {
   }
 
   /** `password` is passwordHash(). */
-  async logIn(email: string, password: string): Promise<LoggedIn | NoLogin> {
+  async logIn(email: string, password: string, turn = email): Promise<LoggedIn | NoLogin> {
     const volunteer = this.#parts.store.volunteers.byEmail(email.toLowerCase())
     if (volunteer === null) return "unknown"
-    const key = await unlock(password, volunteer)
+    const key = await unlock(password, volunteer, turn)
     return key === null ? "wrong password" : { volunteer, key }
   }
 
@@ -104,8 +104,8 @@ export class Accounts {
   }
 
   /** A new password, known to whoever knows the key; every session on the web ends. */
-  async setPassword(id: VolunteerId, key: string, password: string): Promise<VolunteerRow> {
-    const locked = await lock(password, key, this.#parts.passwordCost)
+  async setPassword(id: VolunteerId, key: string, password: string, turn = String(id)): Promise<VolunteerRow> {
+    const locked = await lock(password, key, this.#parts.passwordCost, turn)
     return this.change(id, ({ session }) => ({ ...locked, session: session + 1 }))
   }
 

@@ -1,6 +1,7 @@
 // A bucket for each address, of failed logins or of whatever else strangers may do only so often. A valid token is never refused
 // for the failures of others behind the same address (a campus, a reverse proxy): only failures are counted, and
 // beyond the bucket they are answered "too many", which keeps a guesser from learning and the log from filling.
+import { blockOf } from "../../proto/wire/address.ts"
 import type { Clock } from "../core/ports.ts"
 import { AUTH_FAILURE_REFILL_MS, AUTH_FAILURES_MAX, AUTH_PEERS_MAX } from "../limits.ts"
 
@@ -24,7 +25,7 @@ export class Failures {
 
   /** Counts one. False: the address had too many, say so and log nothing. */
   count(address: string): boolean {
-    const peer = networkOf(address)
+    const peer = blockOf(address)
     const now = this.clock.nowMs()
     const bucket = this.buckets.get(peer) ?? { left: this.max, atMs: now }
     const left = Math.min(this.max, bucket.left + (now - bucket.atMs) / this.refillMs)
@@ -38,14 +39,4 @@ export class Failures {
     }
     return within
   }
-}
-
-/** One customer has 2^64 addresses of IPv6: they count as one. */
-function networkOf(address: string): string {
-  if (!address.includes(":") || address.startsWith("::ffff:")) return address
-  const [head = "", tail] = address.split("::")
-  const groups = head === "" ? [] : head.split(":")
-  const after = tail === undefined || tail === "" ? [] : tail.split(":")
-  const zeros = tail === undefined ? [] : Array<string>(Math.max(0, 8 - groups.length - after.length)).fill("0")
-  return [...groups, ...zeros, ...after].slice(0, 4).join(":")
 }

@@ -22,6 +22,7 @@ import type { BlobRef, CampaignId, LinkId, NodeId, Result } from "../core/model.
 import type { BlobStore, Clock, FullOffer, LinkSpeech, Links, Log, LogTap, ScopeName, Timer } from "../core/ports.ts"
 import { HubEngine } from "../engine.ts"
 import { createMetrics, type Metrics } from "../metrics.ts"
+import { Peers } from "../peers.ts"
 import { openPort } from "../port.ts"
 import { Retention } from "../retention.ts"
 import { MemoryStore } from "../store/memory.ts"
@@ -188,11 +189,23 @@ export interface TestFront {
   operator(secret: string): Client<typeof OperatorService>
 }
 
-export async function openFront(
-  change: Partial<
-    Pick<FrontParts, "diskFloorBytes" | "damagedBlobs" | "release" | "publicUrl" | "failures" | "messageMs">
-  > = {},
-): Promise<TestFront> {
+export async function openFront({
+  trusted = [],
+  ...change
+}: Partial<
+  Pick<
+    FrontParts,
+    | "diskFloorBytes"
+    | "damagedBlobs"
+    | "release"
+    | "publicUrl"
+    | "failures"
+    | "messageMs"
+    | "bodyMs"
+    | "logins"
+    | "signups"
+  >
+> & { trusted?: string[] } = {}): Promise<TestFront> {
   const store = new MemoryStore({ wallMs: clock.wallMs })
   const blobs = new MemoryBlobStore({ wallMs: clock.wallMs })
   const lines = quietLog()
@@ -264,6 +277,7 @@ export async function openFront(
     host: "127.0.0.1",
     port: 0,
     tls: null,
+    peers: new Peers({ trusted, hasPublicUrl: (change.publicUrl ?? null) !== null }),
     plainText: "loopback",
     onRequest: serve,
     onUpgrade: (_request, socket) => socket.destroy(),

@@ -1,18 +1,23 @@
 // Who may begin a link at all, decided on the HTTP request, before the upgrade costs anything: browsers may not, strangers
 // may not crowd others out, and a hub that is late already takes nobody new. Answers are HTTP, with a Retry-After that
-// spreads those who are sent away. Counts links; holds no socket.
+// spreads those who are sent away. What there is too little of is shared by address: of links that have not said hello the
+// address that has most gives one up, and of accepts a second half is for addresses that took few. Counts links; holds no socket.
 import type { IncomingMessage } from "node:http"
-import { isIPv6 } from "node:net"
 import { SUBPROTOCOL } from "../../proto/wire/frame.ts"
 import {
   ACCEPTS_BURST,
+  ACCEPTS_FREE_PER_ADDRESS,
+  ACCEPTS_PER_ADDRESS_PER_SECOND,
   ACCEPTS_PER_SECOND,
   LINKS_MAX,
   LINKS_PER_ADDRESS_MAX,
   LOOP_LAG_MAX_MS,
   OVERLOAD_RETRY_MS,
   PENDING_HELLOS_MAX,
+  PENDING_HELLOS_PER_ADDRESS_MAX,
 } from "../limits.ts"
+import type { Peer } from "../peers.ts"
+import { Shares } from "../shares.ts"
 import { Bucket } from "./bucket.ts"
 
 /** An answer instead of an upgrade. */
@@ -27,6 +32,7 @@ export interface AdmissionLimits {
   readonly linksMax: number
   readonly linksPerAddressMax: number
   readonly pendingHellosMax: number
+  readonly pendingHellosPerAddressMax: number
   readonly acceptsPerSecond: number
   readonly acceptsBurst: number
 }
@@ -35,26 +41,34 @@ export const admissionLimits: AdmissionLimits = {
   linksMax: LINKS_MAX,
   linksPerAddressMax: LINKS_PER_ADDRESS_MAX,
   pendingHellosMax: PENDING_HELLOS_MAX,
+  pendingHellosPerAddressMax: PENDING_HELLOS_PER_ADDRESS_MAX,
   acceptsPerSecond: ACCEPTS_PER_SECOND,
   acceptsBurst: ACCEPTS_BURST,
 }
 
+/** Whose upgrade it is: the address's block, and whether bounds by address say anything of it. */
+export type From = Pick<Peer, "address" | "block" | "isCounted">
+
+/** Links that may be open, and their hellos that may be awaited. */
 export class Admissions {
   readonly #limits: AdmissionLimits
   readonly #random: () => number
   readonly #accepts: Bucket
-  readonly #perAddress = new Map<string, number>()
+  readonly #hellos: Shares
+  readonly #perBlock = new Map<string, number>()
+  /** Of addresses that were accepted lately, which of them took little. */
+  readonly #acceptsOf = new Map<string, Bucket>()
   #links = 0
-  #pendingHellos = 0
 
   constructor(limits: AdmissionLimits, random: () => number, nowMs: number) {
     this.#limits = limits
     this.#random = random
     this.#accepts = new Bucket(limits.acceptsPerSecond, limits.acceptsBurst, nowMs)
+    this.#hellos = new Shares(limits.pendingHellosMax, limits.pendingHellosMax)
   }
 
   /** Null: welcome, and to be counted by entered(). */
-  judge(request: IncomingMessage, address: string, now: { nowMs: number; lagMs: number }): Refusal | null {
+  judge(request: IncomingMessage, from: From, now: { nowMs: number; lagMs: number }): Refusal | null {
     const path = (request.url ?? "").split("?", 1)[0]
     if (path !== "/agent") return { status: 404, reason: "agents connect to /agent; nothing else here is upgraded" }
     if (request.headers.origin !== undefined) {
@@ -67,12 +81,16 @@ export class Admissions {
     }
     if (now.lagMs > LOOP_LAG_MAX_MS) return this.overloaded("the hub is busy")
     if (this.#links >= this.#limits.linksMax) return this.overloaded("the hub has as many agents as it can serve")
-    if (this.#pendingHellos >= this.#limits.pendingHellosMax) return this.overloaded("too many agents are joining")
-    const here = this.#perAddress.get(addressBlock(address)) ?? 0
-    if (here >= this.#limits.linksPerAddressMax && !isLoopback(address)) {
+    const { linksPerAddressMax, pendingHellosPerAddressMax } = this.#limits
+    const here = this.#perBlock.get(from.block) ?? 0
+    if (from.isCounted && here >= linksPerAddressMax) {
       return { ...this.overloaded(`${here} agents are connected from this address already`), status: 429 }
     }
-    if (!this.#accepts.take(1, now.nowMs)) return this.overloaded("too many agents are joining")
+    if (from.isCounted && this.#hellos.of(from.block) >= pendingHellosPerAddressMax) {
+      return { ...this.overloaded("too many agents are joining from this address"), status: 429 }
+    }
+    if (!this.#hellos.hasRoomFor(from.block)) return this.overloaded("too many agents are joining")
+    if (!this.#mayAccept(from, now.nowMs)) return this.overloaded("too many agents are joining")
     return null
   }
 
@@ -81,25 +99,48 @@ export class Admissions {
     return { status: 503, reason, retryAfterSeconds: Math.ceil((OVERLOAD_RETRY_MS * spread) / 1_000) }
   }
 
-  entered(address: string): void {
-    const block = addressBlock(address)
+  /** Counts a link. `giveWay` is called when its hello is awaited no longer, for another address's sake. */
+  entered({ block }: From, giveWay: () => void): Entry {
+    const greeted = this.#hellos.take(block, giveWay) ?? (() => {})
     this.#links++
-    this.#pendingHellos++
-    this.#perAddress.set(block, (this.#perAddress.get(block) ?? 0) + 1)
+    this.#perBlock.set(block, (this.#perBlock.get(block) ?? 0) + 1)
+    let isOpen = true
+    return {
+      greeted,
+      left: () => {
+        if (!isOpen) return
+        isOpen = false
+        greeted()
+        this.#links--
+        const rest = (this.#perBlock.get(block) ?? 1) - 1
+        if (rest === 0) this.#perBlock.delete(block)
+        else this.#perBlock.set(block, rest)
+      },
+    }
   }
 
+  /** An address that took few lately may take the last ones; others leave it half of what may be taken at once. */
+  #mayAccept({ block, isCounted }: From, nowMs: number): boolean {
+    const own =
+      this.#acceptsOf.get(block) ?? new Bucket(ACCEPTS_PER_ADDRESS_PER_SECOND, ACCEPTS_FREE_PER_ADDRESS, nowMs)
+    // Set anew, so that the first is the one that was not heard of for longest.
+    this.#acceptsOf.delete(block)
+    this.#acceptsOf.set(block, own)
+    for (const oldest of this.#acceptsOf.keys()) {
+      if (this.#acceptsOf.size <= this.#limits.linksMax) break
+      this.#acceptsOf.delete(oldest)
+    }
+    const kept = !isCounted || own.take(1, nowMs) ? 0 : this.#limits.acceptsBurst / 2
+    if (!this.#accepts.has(1 + kept, nowMs)) return false
+    return this.#accepts.take(1, nowMs)
+  }
+}
+
+/** One link among those that are counted. */
+export interface Entry {
   /** Its hello was settled. */
-  greeted(): void {
-    this.#pendingHellos--
-  }
-
-  left(address: string): void {
-    const block = addressBlock(address)
-    const rest = (this.#perAddress.get(block) ?? 1) - 1
-    this.#links--
-    if (rest === 0) this.#perAddress.delete(block)
-    else this.#perAddress.set(block, rest)
-  }
+  greeted(): void
+  left(): void
 }
 
 /** The whole answer, as bytes of HTTP/1.1. */
@@ -122,20 +163,4 @@ export function refusalResponse(refusal: Refusal): string {
     "",
     body,
   ].join("\r\n")
-}
-
-function isLoopback(address: string): boolean {
-  const plain = address.replace(/^::ffff:/, "")
-  return plain === "::1" || plain.startsWith("127.")
-}
-
-/** One IPv4 address, or the /64 that one subscriber of IPv6 has to choose from. */
-function addressBlock(address: string): string {
-  const plain = address.replace(/^::ffff:/, "")
-  if (!isIPv6(plain)) return plain
-  const [head = "", tail = ""] = plain.split("::", 2)
-  const left = head === "" ? [] : head.split(":")
-  const right = tail === "" ? [] : tail.split(":")
-  const middle = new Array<string>(Math.max(0, 8 - left.length - right.length)).fill("0")
-  return [...left, ...middle, ...right].slice(0, 4).join(":")
 }

@@ -13,11 +13,16 @@ export class Bucket {
     this.#atMs = nowMs
   }
 
-  /** Takes so many tokens; false, and nothing taken, if there are not that many. */
-  take(tokens: number, nowMs: number): boolean {
+  /** Whether there are so many tokens. */
+  has(tokens: number, nowMs: number): boolean {
     this.#tokens = Math.min(this.#burst, this.#tokens + (nowMs - this.#atMs) * this.#perMs)
     this.#atMs = nowMs
-    if (tokens > this.#tokens) return false
+    return tokens <= this.#tokens
+  }
+
+  /** Takes so many tokens; false, and nothing taken, if there are not that many. */
+  take(tokens: number, nowMs: number): boolean {
+    if (!this.has(tokens, nowMs)) return false
     this.#tokens -= tokens
     return true
   }

@@ -24,6 +24,7 @@ import { noPresence } from "../core/presence.ts"
 import { noRules } from "../core/rules.ts"
 import { noUsage } from "../core/usage.ts"
 import { createMetrics, type Metrics } from "../metrics.ts"
+import { Peers } from "../peers.ts"
 import { LinkServer, type LinkServerOptions } from "./server.ts"
 
 export const HUB_ID = "hub-of-the-test"
@@ -166,7 +167,12 @@ export interface Hub {
   close(): Promise<void>
 }
 
-type HubOptions = Partial<LinkServerOptions> & Pick<LinkServerOptions, "blobs"> & { readonly port?: number }
+type HubOptions = Partial<LinkServerOptions> &
+  Pick<LinkServerOptions, "blobs"> & {
+    readonly port?: number
+    /** As the one port has it: who is asking. */
+    readonly peers?: Peers
+  }
 
 export async function startHub(options: HubOptions): Promise<Hub> {
   const engine = new ScriptedEngine()
@@ -174,7 +180,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const logged = new Happenings<{ level: string; message: string }>()
   const say = (level: string) => (_: unknown, message: string) => logged.push({ level, message })
   const log: Log = { debug: say("debug"), info: say("info"), warn: say("warn"), error: say("error") }
-  const { port: wantedPort, blobs, ...overrides } = options
+  const { port: wantedPort, blobs, peers = new Peers(), ...overrides } = options
   const links = new LinkServer({
     engine: engine as unknown as Engine,
     reader: {
@@ -197,7 +203,10 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   })
   engine.links = links
   const server = createServer()
-  server.on("upgrade", (request, socket, head) => links.handleUpgrade(request, socket, head))
+  server.on("upgrade", (request, socket, head) => {
+    peers.meet(request)
+    links.handleUpgrade(request, socket, head)
+  })
   server.listen(wantedPort ?? 0, "127.0.0.1")
   await once(server, "listening")
   const { port } = server.address() as AddressInfo

@@ -8,6 +8,7 @@ import type { Outbox, OutboxOptions, Pipe } from "../../proto/wire/flow.ts"
 import { encodeHubFrame, type HubBodyInit } from "../../proto/wire/frame.ts"
 import { messages } from "../../proto/wire/messages.ts"
 import type { NodeId } from "../core/model.ts"
+import type { Entry } from "./admission.ts"
 import type { Session, SessionWorld } from "./session.ts"
 import type { TransferLink } from "./transfer.ts"
 
@@ -54,7 +55,10 @@ export interface SessionSocket {
   readonly webSocket: LinkSocket
   /** What is under it: held together while the frames of one write are put in. */
   readonly stream: Duplex
+  /** The agent's own, also where it comes through a proxy. */
   readonly address: string
+  /** Its place among the links. */
+  readonly entry: Entry
 }
 
 export class LinkPipe implements OutboxOptions, Pipe {

@@ -7,11 +7,11 @@ import { FRAME_MAX_BYTES } from "../../proto/wire/frame.ts"
 import { helloBytes } from "../../proto/wire/hello.ts"
 import { MemoryBlobStore } from "../blobs/memory.ts"
 import type { LinkId } from "../core/model.ts"
+import { Peers } from "../peers.ts"
 import { attempt, type Hub, newKey, ScriptedAgent, startHub as start, wireAttempt } from "./fixtures.ts"
-import type { LinkServerOptions } from "./server.ts"
 
 let hub: Hub
-const startHub = async (options: Partial<LinkServerOptions> = {}) => {
+const startHub = async (options: Partial<Parameters<typeof start>[0]> = {}) => {
   hub = await start({ blobs: new MemoryBlobStore(), ...options })
   return hub
 }
@@ -442,6 +442,28 @@ describe("an upgrade", () => {
     await pending.hello()
     await pending.next("welcome")
     await new ScriptedAgent(hub).join()
+  })
+
+  it("S6: is taken for honest agents while two addresses take all they can and say nothing", async () => {
+    // The proxy says who they are: on one machine all have one address.
+    const peers = new Peers({ trusted: ["127.0.0.1"] })
+    await startHub({ peers, limits: { pendingHellosMax: 20, acceptsBurst: 10_000 } })
+    const from = (address: string) => new ScriptedAgent(hub, newKey(), { headers: { "x-forwarded-for": address } })
+    const sent: string[] = []
+    const silent = async (address: string) => {
+      const agent = from(address)
+      const answers = [agent.challenge().then(() => "in"), agent.refusal().then(() => "out")]
+      if ((await Promise.race(answers)) === "in") void agent.closed.then(({ reason }) => sent.push(reason))
+    }
+    let joined = 0
+    for (let n = 0; n < 30; n++) {
+      await Promise.all(Array.from({ length: 24 }, (_, k) => silent(`203.0.113.${1 + (k % 2)}`)))
+      const honest = from(`192.0.2.${n}`)
+      const answers = [honest.join().then(() => true), honest.refusal().then(() => false)]
+      if (await Promise.race(answers)) joined++
+    }
+    assert.ok(joined >= 29, `${joined} of 30 joined`)
+    assert.ok(sent.every(reason => reason.includes("too many agents are joining from this address")))
   })
 
   it("is put off when upgrades come too fast", async () => {

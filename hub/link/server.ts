@@ -1,7 +1,6 @@
 // All links: accepts upgrades, numbers links, passes on what the engine says, and looks at every link's deadlines with one
 // timer. What one agent says is session.ts's business. One upgrade handler for plain text and TLS alike.
 import type { IncomingMessage } from "node:http"
-import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { type Server, WebSocketServer } from "ws"
 import { FRAME_MAX_BYTES, SUBPROTOCOL } from "../../proto/wire/frame.ts"
@@ -22,6 +21,7 @@ import {
   WELCOME_MS,
 } from "../limits.ts"
 import type { Metrics } from "../metrics.ts"
+import { peerOf } from "../peers.ts"
 import { type AdmissionLimits, Admissions, admissionLimits, type Refusal, refusalResponse } from "./admission.ts"
 import { Budget } from "./budget.ts"
 import { LoopLag } from "./lag.ts"
@@ -87,8 +87,7 @@ export class LinkServer implements Links, LogTap {
       moved: (node, direction, bytes) => options.moved?.(node, direction, bytes),
       authenticate: newcomer => options.authenticate(newcomer),
       settled: (node, except) => this.#settled(node, except),
-      closed: session => this.#closed(session),
-      greeted: () => this.#admissions.greeted(),
+      closed: () => this.#closed(),
       gone: (session, files) => this.#gone(session, files),
     }
     // Not written in place: the types of ws do not know the last two yet.
@@ -110,23 +109,24 @@ export class LinkServer implements Links, LogTap {
 
   /** For HTTP/1 upgrades, whatever their path: what is not for agents is answered with 404. */
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const address = (socket as Socket).remoteAddress ?? "unknown"
+    const from = peerOf(request)
     const now = { nowMs: this.#options.clock.nowMs(), lagMs: this.#options.lagMs?.() ?? this.#lag.ms }
     const refusal = this.#draining
       ? this.#admissions.overloaded("the hub is going down")
       : this.#options.engine.health().trouble !== null
         ? // Its hello would be dropped, and the agent wait for nothing.
           this.#admissions.overloaded("the hub has trouble with its disk")
-        : this.#admissions.judge(request, address, now)
+        : this.#admissions.judge(request, from, now)
     if (refusal !== null) {
       this.#refuse(socket, refusal)
       return
     }
     this.#webSockets.handleUpgrade(request, socket, head, webSocket => {
-      this.#admissions.entered(address)
+      const entry = this.#admissions.entered(from, () => session.giveWay())
       this.#sockets++
       const link = ++this.#lastLink as LinkId
-      this.#sessions.set(link, new Session(this.#world, link, { webSocket, stream: socket, address }))
+      const session = new Session(this.#world, link, { webSocket, stream: socket, address: from.address, entry })
+      this.#sessions.set(link, session)
     })
   }
 
@@ -194,8 +194,7 @@ export class LinkServer implements Links, LogTap {
     socket.end(refusalResponse(refusal))
   }
 
-  #closed({ address }: Session): void {
-    this.#admissions.left(address)
+  #closed(): void {
     this.#sockets--
     if (this.#sockets === 0) for (const resolve of this.#whenEmpty.splice(0)) resolve()
   }

@@ -66,10 +66,8 @@ export interface SessionWorld extends TransferWorld {
   authenticate(newcomer: Newcomer): Promise<Admission>
   /** Resolves when older links of this node have let go of their uploads. */
   settled(node: NodeId, except: Session): Promise<void>
-  /** The hello was answered, one way or the other. Called at most once. */
-  greeted(session: Session): void
-  /** Its socket is closed. Called once. */
-  closed(session: Session): void
+  /** A socket is closed. Called once for each. */
+  closed(): void
   /** Over: nothing more comes from it. `files` resolves when it has let go of its uploads. Called once. */
   gone(session: Session, files: Promise<void>): void
   readonly times: LinkTimes
@@ -185,6 +183,12 @@ export class Session {
     this.#goodbye(reason, { retryAfterMs }, closeCodes.goingAway)
   }
 
+  /** Another address's agents wait, and this one has most that have not said hello: it was the first of them. */
+  giveWay(): void {
+    this.#greeted("busy")
+    this.#close(closeCodes.tryAgainLater, "too many agents are joining from this address; come back later")
+  }
+
   // ---- time ----
 
   /** Looks at the link's deadlines. Called about once a second. */
@@ -244,7 +248,8 @@ export class Session {
   }
 
   onClose(): void {
-    this.#world.closed(this)
+    this.#socket.entry.left()
+    this.#world.closed()
     this.#leave()
   }
 
@@ -516,11 +521,11 @@ export class Session {
   #isGreeted = false
 
   /** Counted once per link, by the first thing that settles how its hello went. */
-  #greeted(result: "accepted" | "denied" | "version" | "breach" | "timeout" | "failed"): void {
+  #greeted(result: "accepted" | "denied" | "version" | "breach" | "timeout" | "failed" | "busy"): void {
     if (this.#isGreeted) return
     this.#isGreeted = true
     this.#world.metrics.agentConnects.inc({ result })
-    this.#world.greeted(this)
+    this.#socket.entry.greeted()
   }
 
   #charge(frames: number, bytes: number): void {

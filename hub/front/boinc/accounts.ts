@@ -5,7 +5,7 @@ import type { Failures } from "../../auth/failures.ts"
 import { CahError } from "../../core/errors.ts"
 import { BOINC_CLIENT_MIN, PASSWORD_CHARACTERS_MIN } from "../../limits.ts"
 import type { Request } from "../../port.ts"
-import { isWithin } from "./http.ts"
+import { isWithin, turnOf } from "./http.ts"
 import type { Release } from "./release.ts"
 import { element, nested } from "./xml.ts"
 
@@ -62,7 +62,7 @@ export async function lookUpAccount(parts: AccountRpcParts, query: URLSearchPara
     const isThere = parts.accounts.exists(email)
     return isThere ? nested("account_out", element("success", true)) : nobody()
   }
-  const found = await parts.accounts.logIn(email, password.toLowerCase())
+  const found = await parts.accounts.logIn(email, password.toLowerCase(), turnOf(request, email))
   if (found === "unknown") return nobody()
   if (found === "wrong password") return failure(errors.badPassword, "That is not the password of this account.")
   return account(found.key)
@@ -76,7 +76,8 @@ export async function createAccount(parts: AccountRpcParts, query: URLSearchPara
   if (!/^[0-9a-f]{32}$/.test(password)) return failure(errors.badPassword, "No password was given.")
   if (!isWithin(parts.signups, request)) return tooMany()
   try {
-    return account((await parts.accounts.create({ email, password, name: query.get("user_name") ?? "" })).key)
+    const given = { email, password, name: query.get("user_name") ?? "" }
+    return account((await parts.accounts.create(given, turnOf(request, email))).key)
   } catch (thrown) {
     const error = CahError.from(thrown)
     if (error.code === "already_exists") return failure(errors.notUnique, `${error.message}.`)

@@ -4,9 +4,16 @@ import type { Accounts } from "../../auth/accounts.ts"
 import type { Failures } from "../../auth/failures.ts"
 import { CahError } from "../../core/errors.ts"
 import type { Clock, Engine, Log, StoreReader } from "../../core/ports.ts"
-import { BOINC_REQUEST_BYTES_MAX, BOINC_REQUESTS_MAX } from "../../limits.ts"
+import {
+  BOINC_REQUEST_BYTES_MAX,
+  BOINC_REQUESTS_MAX,
+  BOINC_REQUESTS_PER_ADDRESS_MAX,
+  UPLOAD_BODY_MS,
+} from "../../limits.ts"
 import type { Metrics } from "../../metrics.ts"
+import { peerOf } from "../../peers.ts"
 import type { Request, Response } from "../../port.ts"
+import { Shares } from "../../shares.ts"
 import { volunteerHandler } from "../volunteer/handler.ts"
 import { pageHeaders } from "../volunteer/layout.ts"
 import { createAccount, failure, lookUpAccount, projectConfig, unavailable } from "./accounts.ts"
@@ -39,6 +46,8 @@ export interface BoincParts {
   readonly clock: Clock
   readonly metrics: Metrics
   readonly log: Log
+  /** How long a body may take; shorter in tests. */
+  readonly bodyMs?: number
 }
 
 export const SCHEDULER_PATH = "scheduler"
@@ -51,9 +60,22 @@ export function schedulerUrl(parts: Pick<BoincParts, "release" | "publicUrl">, r
 
 /** Answers the request and says true, or says false: not one of these paths. */
 export function boincHandler(parts: BoincParts): (request: Request, response: Response) => boolean {
+  const { bodyMs } = parts
   const stats = new Stats({ ...parts, applicationName: parts.release?.title ?? "" })
   const volunteer = volunteerHandler(parts)
-  let reading = 0
+  const reading = new Shares(BOINC_REQUESTS_MAX, BOINC_REQUESTS_PER_ADDRESS_MAX)
+  const uploading = new Shares(BOINC_REQUESTS_MAX, BOINC_REQUESTS_PER_ADDRESS_MAX)
+
+  /** While a body is read: one of its address's places, or none is left. The body gives way to those of other addresses. */
+  async function inPlace<T>(places: Shares, request: Request, read: () => Promise<T>): Promise<T | null> {
+    const giveBack = places.take(placeOf(request), () => request.destroy())
+    if (giveBack === null) return null
+    try {
+      return await read()
+    } finally {
+      giveBack()
+    }
+  }
 
   async function answer(request: Request, path: string, query: URLSearchParams): Promise<Answer | null> {
     const base = baseUrlOf(request, parts.publicUrl)
@@ -103,15 +125,11 @@ export function boincHandler(parts: BoincParts): (request: Request, response: Re
   }
 
   async function scheduler(request: Request, base: string): Promise<Answer> {
-    if (reading >= BOINC_REQUESTS_MAX)
-      return text(503, "too many at once: try again in a minute\n", { "Retry-After": "60" })
-    reading++
-    let body: Buffer | null
-    try {
-      body = await readBody(request, BOINC_REQUEST_BYTES_MAX)
-    } finally {
-      reading--
-    }
+    const read = await inPlace(reading, request, async () => ({
+      body: await readBody(request, BOINC_REQUEST_BYTES_MAX, bodyMs),
+    }))
+    if (read === null) return tooManyAtOnce()
+    const { body } = read
     if (body === null) return text(413, `a request has at most ${BOINC_REQUEST_BYTES_MAX} bytes\n`)
     try {
       const said = await schedule(parts, body.toString("utf8"), base)
@@ -130,7 +148,14 @@ export function boincHandler(parts: BoincParts): (request: Request, response: Re
   }
 
   async function upload(request: Request): Promise<Answer> {
-    return text(200, await parts.uploads.handle(request))
+    // What came is kept: a client that gives way, or is late, goes on where it was.
+    const late = setTimeout(() => request.destroy(), UPLOAD_BODY_MS)
+    try {
+      const said = await inPlace(uploading, request, () => parts.uploads.handle(request))
+      return said === null ? tooManyAtOnce() : text(200, said)
+    } finally {
+      clearTimeout(late)
+    }
   }
 
   return (request, response) => {
@@ -157,6 +182,16 @@ export function boincHandler(parts: BoincParts): (request: Request, response: Re
       })
     return true
   }
+}
+
+function tooManyAtOnce(): Answer {
+  return text(503, "too many at once: try again in a minute\n", { "Retry-After": "60" })
+}
+
+/** Where the address says nothing of who asks, each connection is somebody else. */
+function placeOf(request: Request): string {
+  const { block, isCounted } = peerOf(request)
+  return isCounted ? block : `${block} ${request.socket.remotePort}`
 }
 
 const paths: ReadonlySet<string> = new Set([

@@ -1,6 +1,9 @@
 // HTTP for BOINC clients and volunteers' browsers: the URL by which the caller knows the hub, bodies of bounded size, and answers with
 // their headers. Knows nothing of what is asked.
-import { isLoopback, type Request, type Response } from "../../port.ts"
+import { CahError } from "../../core/errors.ts"
+import { BODY_MS } from "../../limits.ts"
+import { peerOf } from "../../peers.ts"
+import type { Request, Response } from "../../port.ts"
 
 export interface Answer {
   readonly status: number
@@ -10,11 +13,11 @@ export interface Answer {
 }
 
 export function addressOf(request: Request): string {
-  return request.socket.remoteAddress ?? "unknown"
+  return peerOf(request).address
 }
 
 export function isEncrypted(request: Request): boolean {
-  return "encrypted" in request.socket && request.socket.encrypted === true
+  return peerOf(request).isEncrypted
 }
 
 /** With a slash at its end: the public URL if the operator gave one, else that by which the caller came. Null: it names none. */
@@ -26,21 +29,33 @@ export function baseUrlOf(request: Request, publicUrl: string | null): string | 
   return `${isEncrypted(request) ? "https" : "http"}://${host}/`
 }
 
-/** Loopback is the operator or a reverse proxy, which has its own limits. */
+/** Where the address says nothing of who asks, whoever stands before the hub has limits of its own. */
 export function isWithin(limit: { count(address: string): boolean }, request: Request): boolean {
-  const address = addressOf(request)
-  return isLoopback(address) || limit.count(address)
+  const { address, isCounted } = peerOf(request)
+  return !isCounted || limit.count(address)
 }
 
-/** The whole body, or null as soon as it is larger. */
-export async function readBody(request: Request, maxBytes: number): Promise<Buffer | null> {
+/** Whose turn it is among those who log in: the address's, or where that says nothing the account's. */
+export function turnOf(request: Request, email: string): string {
+  const { block, isCounted } = peerOf(request)
+  return isCounted ? block : email.toLowerCase()
+}
+
+/** The whole body, or null as soon as it is larger. CahError aborted if it does not come within its time. */
+export async function readBody(request: Request, maxBytes: number, ms = BODY_MS): Promise<Buffer | null> {
   if (Number(request.headers["content-length"] ?? 0) > maxBytes) return null
   const pieces: Buffer[] = []
   let length = 0
-  for await (const piece of request as AsyncIterable<Buffer>) {
-    length += piece.length
-    if (length > maxBytes) return null
-    pieces.push(piece)
+  // Ends the loop below, wherever it waits.
+  const late = setTimeout(() => request.destroy(new CahError("aborted", `no body within ${ms / 1_000} s`)), ms)
+  try {
+    for await (const piece of request as AsyncIterable<Buffer>) {
+      length += piece.length
+      if (length > maxBytes) return null
+      pieces.push(piece)
+    }
+  } finally {
+    clearTimeout(late)
   }
   return Buffer.concat(pieces, length)
 }
@@ -56,9 +71,7 @@ export function send(request: Request, response: Response, { status, type, body,
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
     // Who came by TLS comes by TLS from now on; not on the hub's own machine, whose name other programs share.
-    ...(isEncrypted(request) && !isLoopback(addressOf(request))
-      ? { "Strict-Transport-Security": "max-age=31536000" }
-      : {}),
+    ...(isEncrypted(request) && peerOf(request).isCounted ? { "Strict-Transport-Security": "max-age=31536000" } : {}),
     ...(unread ? { Connection: "close" } : {}),
     ...headers,
   })

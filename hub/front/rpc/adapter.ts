@@ -11,6 +11,7 @@ import { callerKey, type Guard, type Peer, peerKey, refusalKey } from "../../aut
 import type { CahError } from "../../core/errors.ts"
 import type { Log } from "../../core/ports.ts"
 import { GATHERED_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_MS } from "../../limits.ts"
+import { peerOf } from "../../peers.ts"
 import type { Request, Response } from "../../port.ts"
 import { type Bound, boundOf } from "./bounds.ts"
 import { connectErrorOf, countedKey } from "./errors.ts"
@@ -50,7 +51,7 @@ export function rpcHandler(options: RpcOptions): RpcHandler {
     const handler = handlers.get((request.url ?? "").split("?", 1)[0] ?? "")
     if (handler === undefined) return false
     const { method } = handler
-    const peer = peerOf(request, response)
+    const peer = callPeerOf(request, response)
     const context = createContextValues().set(peerKey, peer)
     const rule = { method, ms: options.messageMs ?? MESSAGE_MS, ...(options.boundOf ?? boundOf)(method) }
     const contentType = request.headers["content-type"] ?? ""
@@ -168,9 +169,9 @@ function endRequest(request: Request, response: Response): void {
   request.on("close", () => clearTimeout(late))
 }
 
-function peerOf(request: Request, response: Response): Peer {
+function callPeerOf(request: Request, response: Response): Peer {
   return {
-    address: request.socket.remoteAddress ?? "unknown",
+    address: peerOf(request).address,
     cut() {
       if ("stream" in response) response.stream.close()
       else response.destroy()

@@ -4,7 +4,8 @@
 import type { Failures } from "../../auth/failures.ts"
 import { allows, type Caller, type Tokens } from "../../auth/tokens.ts"
 import type { Log } from "../../core/ports.ts"
-import { isLoopback, type Request, type Response } from "../../port.ts"
+import { peerOf } from "../../peers.ts"
+import type { Request, Response } from "../../port.ts"
 import { gather, readiness, type StatusParts } from "./gather.ts"
 import { contentSecurityPolicy, page } from "./page.ts"
 
@@ -78,10 +79,10 @@ export function statusHandler(parts: StatusHandlerParts): (request: Request, res
 
 function viewerOf({ tokens, failures }: StatusHandlerParts, request: Request): Viewer | Answer {
   const secret = secretOf(request.headers.authorization)
-  if (secret === null && isAtTheMachine(request)) return "all"
+  if (secret === null && peerOf(request).isOperator) return "all"
   const caller: Caller | string = secret === null ? "missing" : tokens.authenticate(secret)
   if (typeof caller === "string") {
-    if (!failures.count(request.socket.remoteAddress ?? "unknown")) {
+    if (!failures.count(peerOf(request).address)) {
       return text(429, "too many failed logins from your address: wait a minute\n", { "Retry-After": "60" })
     }
     // Basic too, with the token as password: browsers ask for it by themselves, and everything here only reads.
@@ -94,7 +95,7 @@ function viewerOf({ tokens, failures }: StatusHandlerParts, request: Request): V
 
 /** Neither at the machine nor with anything to show. */
 function isStranger(request: Request): boolean {
-  return request.headers.authorization === undefined && !isAtTheMachine(request)
+  return request.headers.authorization === undefined && !peerOf(request).isOperator
 }
 
 function secretOf(header: string | undefined): string | null {
@@ -105,24 +106,10 @@ function secretOf(header: string | undefined): string | null {
   return Buffer.from(value, "base64").toString().split(":").slice(1).join(":")
 }
 
-/**
- * The peer is this machine itself: not a proxy that passes on what others ask, and not a page in a browser here whose own
- * name was pointed at 127.0.0.1 (the Host header tells).
- */
-function isAtTheMachine(request: Request): boolean {
-  const { headers, socket } = request
-  if (!isLoopback(socket.remoteAddress)) return false
-  if (headers.forwarded !== undefined || headers["x-forwarded-for"] !== undefined || headers.via !== undefined)
-    return false
-  const authority = (headers[":authority"] ?? headers.host ?? "") as string
-  const host = authority.replace(/:\d+$/, "").toLowerCase()
-  return host === "localhost" || host === "[::1]" || isLoopback(host)
-}
-
 /** Browsers that came by TLS come by TLS from now on; not on the hub's own machine, whose name other programs share. */
 function withStrictTransport(request: Request, answer: Answer): Answer {
-  const encrypted = "encrypted" in request.socket && request.socket.encrypted === true
-  if (!encrypted || isAtTheMachine(request)) return answer
+  const { isEncrypted, isOperator } = peerOf(request)
+  if (!isEncrypted || isOperator) return answer
   return { ...answer, headers: { ...answer.headers, "Strict-Transport-Security": "max-age=31536000" } }
 }
 

@@ -9,7 +9,7 @@ import type { HostId, VolunteerRow } from "../../core/volunteers.ts"
 import { PASSWORD_CHARACTERS_MIN, WEB_FORM_BYTES_MAX } from "../../limits.ts"
 import type { Request } from "../../port.ts"
 import type { Computers } from "../boinc/computers.ts"
-import { type Answer, isWithin, readBody, text } from "../boinc/http.ts"
+import { type Answer, isWithin, readBody, text, turnOf } from "../boinc/http.ts"
 import type { HubKey } from "../boinc/key.ts"
 import type { Uploads } from "../boinc/upload.ts"
 import { pageHeaders } from "./layout.ts"
@@ -60,13 +60,18 @@ export function volunteerHandler(parts: VolunteerParts) {
     if (request.method !== "POST")
       return text(405, "GET, or POST from a form of this page\n", { Allow: "GET, HEAD, POST" })
     if (sessions.isFromElsewhere(request)) return text(403, "this form came from another site\n")
+    // Who may not send a form is told so before it is read.
+    const isLogin = path === `${PATH}/login`
+    if (isLogin && !isWithin(parts.logins, request)) {
+      return html(loginPage({ ...about, said: wrong("Too many tries from your address: please wait a minute.") }), 429)
+    }
+    const session = isLogin ? null : sessions.of(request)
+    if (!isLogin && session === null)
+      return html(loginPage({ ...about, said: wrong("Please log in first: your session is over.") }), 401)
     const body = await readBody(request, WEB_FORM_BYTES_MAX)
     if (body === null) return text(413, `a form has at most ${WEB_FORM_BYTES_MAX} bytes\n`)
     const form = new URLSearchParams(body.toString("utf8"))
-    if (path === `${PATH}/login`) return logIn(about, request, form)
-    const session = sessions.of(request)
-    if (session === null)
-      return html(loginPage({ ...about, said: wrong("Please log in first: your session is over.") }), 401)
+    if (session === null) return logIn(about, request, form)
     if (!isFormOf(session, form.get("token") ?? "")) {
       return html(overview({ ...about, said: wrong("That form was too old. Please try once more.") }, session), 403)
     }
@@ -95,20 +100,17 @@ export function volunteerHandler(parts: VolunteerParts) {
   }
 
   async function logIn(about: About, request: Request, form: URLSearchParams): Promise<Answer> {
-    if (!isWithin(parts.logins, request)) {
-      return html(loginPage({ ...about, said: wrong("Too many tries from your address: please wait a minute.") }), 429)
-    }
-    const volunteer = await whoLogsIn(form)
+    const volunteer = await whoLogsIn(form, request)
     if (typeof volunteer === "string") return html(loginPage({ ...about, said: wrong(volunteer) }), 401)
     return back(null, { "Set-Cookie": sessions.begin(volunteer, request) })
   }
 
-  async function whoLogsIn(form: URLSearchParams): Promise<VolunteerRow | string> {
+  async function whoLogsIn(form: URLSearchParams, request: Request): Promise<VolunteerRow | string> {
     const key = form.get("key")
     if (key !== null) return parts.accounts.byKey(key.trim()) ?? "No account has this key."
     const [email, password] = [form.get("email")?.trim() ?? "", form.get("password") ?? ""]
     try {
-      const found = await parts.accounts.logIn(email, passwordHash(password, email))
+      const found = await parts.accounts.logIn(email, passwordHash(password, email), turnOf(request, email))
       return typeof found === "string" ? "This address and this password do not belong together." : found.volunteer
     } catch (thrown) {
       const error = CahError.from(thrown)
@@ -172,13 +174,15 @@ export function volunteerHandler(parts: VolunteerParts) {
     const [current, fresh] = [form.get("current") ?? "", form.get("new") ?? ""]
     if (fresh.length < PASSWORD_CHARACTERS_MIN) return `A password has at least ${PASSWORD_CHARACTERS_MIN} characters.`
     if (!isWithin(parts.logins, request)) return "Too many tries from your address: please wait a minute."
-    const key = parts.accounts.byKey(current.trim())?.id === id ? current.trim() : await keyBehind(email ?? "", current)
+    const turn = turnOf(request, email ?? "")
+    const key =
+      parts.accounts.byKey(current.trim())?.id === id ? current.trim() : await keyBehind(email ?? "", current, turn)
     if (key === null) return "That is neither your password nor your account key."
-    return parts.accounts.setPassword(id, key, passwordHash(fresh, email ?? ""))
+    return parts.accounts.setPassword(id, key, passwordHash(fresh, email ?? ""), turn)
   }
 
-  async function keyBehind(email: string, password: string): Promise<string | null> {
-    const found = await parts.accounts.logIn(email, passwordHash(password, email))
+  async function keyBehind(email: string, password: string, turn: string): Promise<string | null> {
+    const found = await parts.accounts.logIn(email, passwordHash(password, email), turn)
     return typeof found === "string" ? null : found.key
   }
 
