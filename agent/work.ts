@@ -5,6 +5,7 @@ import { mkdir, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { ArchiveError } from "../archive/rules.ts"
 import { type Room, type Unpacked, unpack } from "../archive/unpack.ts"
+import { folderOf } from "../proto/wire/folder.ts"
 import type { Cache } from "./cache/cache.ts"
 import type { Packed } from "./core/events.ts"
 import type { AttemptName, BlobRef, RunSpec } from "./core/model.ts"
@@ -82,9 +83,8 @@ class AttemptWork implements Work {
     const work = this.#tools.place.work(this.#name)
     for (let from: number | null = 0; from !== null; ) {
       const page: GatherPage = await link.listGather(this.#name, from, signal)
-      const width = String(Math.max(0, page.arraySize - 1)).length
       for (const { index, blob } of page.entries) {
-        const directory = String(index).padStart(width, "0")
+        const directory = folderOf(index, page.arraySize)
         await this.#unpack(blob, join(work, directory), `${directory}/`, room, link, signal)
       }
       from = page.nextIndex

@@ -20,6 +20,7 @@ import { ArchiveError, ENTRIES_MAX, FOLDER_BYTES } from "../archive/rules.ts"
 import { roomFor, unpack } from "../archive/unpack.ts"
 import { type Job, type Log, Phase } from "../proto/gen/cah/v1/job_pb.ts"
 import { Output } from "../proto/gen/cah/v1/scientist_pb.ts"
+import { folderOf } from "../proto/wire/folder.ts"
 import type { Context } from "./context.ts"
 import { at, ClientError } from "./errors.ts"
 import type { Hub, JobName } from "./library.ts"
@@ -77,7 +78,7 @@ export async function fetchResults(
     bytes: 0,
   }
   const errors: ClientError[] = []
-  const place = await Place.open(options, total > 1)
+  const place = await Place.open(options, total)
   const bar = context.bar({ label: `campaign ${id}`, unit: "jobs", quietMs: 1_000 })
   let done = 0
   try {
@@ -122,19 +123,20 @@ class Place {
   readonly directory: string
   /** Same file system as the directory, so that finished things move in by a rename. */
   readonly corner: string
-  readonly #many: boolean
+  /** Jobs of the campaign, where each has a folder of its own. */
+  readonly #jobs: number | null
   readonly #journal: string
   readonly #done: ReadonlySet<string>
 
-  private constructor(directory: string, many: boolean, done: ReadonlySet<string>) {
+  private constructor(directory: string, jobs: number | null, done: ReadonlySet<string>) {
     this.directory = directory
     this.corner = join(directory, ".cah")
-    this.#many = many
+    this.#jobs = jobs
     this.#journal = join(this.corner, "fetched")
     this.#done = done
   }
 
-  static async open(options: GetOptions, array: boolean): Promise<Place> {
+  static async open(options: GetOptions, jobs: number): Promise<Place> {
     const corner = join(options.directory, ".cah")
     try {
       await mkdir(corner, { recursive: true })
@@ -145,12 +147,16 @@ class Place {
     }
     const lines = await readFile(join(corner, "fetched"), "utf8").catch(() => "")
     // A line without its newline is what a crash cut off: not done.
-    return new Place(options.directory, array && !options.flat, new Set(lines.split("\n").slice(0, -1)))
+    return new Place(
+      options.directory,
+      jobs > 1 && !options.flat ? jobs : null,
+      new Set(lines.split("\n").slice(0, -1)),
+    )
   }
 
   /** Where the files of a job go. */
   of(job: JobName): string {
-    return this.#many ? join(this.directory, String(job.index)) : this.directory
+    return this.#jobs === null ? this.directory : join(this.directory, folderOf(job.index, this.#jobs))
   }
 
   async has(line: string, job: JobName): Promise<boolean> {

@@ -19,7 +19,7 @@ export const get: Verb = {
   define(command: Command): void {
     command
       .description(
-        "Fetch the results of jobs that have ended: DIR/<index>/ for each job of an array, DIR itself for a " +
+        "Fetch the results of jobs that have ended: DIR/<index>/ for each job of an array (00 to 11 of twelve), DIR itself for a " +
           "single job. Goes on where it stopped; checks every digest; never overwrites a file unasked.",
       )
       .argument("<selector...>", "12, 12.7, 12.0-99, @name, last")
