@@ -10,9 +10,11 @@ import { launchIdOf } from "./front/boinc/launch.ts"
 import { authenticatorOf, parseSchedulerRequest } from "./front/boinc/request.ts"
 import { readXml } from "./front/boinc/xml.ts"
 import { escapeHtml } from "./front/html.ts"
+import { globalPreferences } from "./front/volunteer/preferences.ts"
 import { disproportionate, type Hostile } from "./growth.suite.ts"
 import { isPrivate } from "./notify/webhook.ts"
 
+const chosen = { when: "always", processorPercent: 50, memoryPercent: 50, networkKiBps: null, savedAt: 1e12 } as const
 const key = new HubKey(Buffer.alloc(32))
 
 function texts(begins: readonly string[], again: readonly string[]): Hostile[] {
@@ -49,7 +51,12 @@ const tags = [
 
 test("V1: no scheduler request, whatever is in it, costs more than in proportion to its bytes", () => {
   const result = "<scheduler_request><result>"
-  const begins = ["<scheduler_request>", `${result}<stderr_out>`, `${result}<stderr_out>\n<![CDATA[`]
+  const begins = [
+    "<scheduler_request>",
+    "<scheduler_request><global_preferences>",
+    `${result}<stderr_out>`,
+    `${result}<stderr_out>\n<![CDATA[`,
+  ]
   assert.deepEqual(disproportionate(parseSchedulerRequest, texts(begins, tags)), [])
   assert.deepEqual(disproportionate(authenticatorOf, texts(["", "<authenticator>"], ["<authenticator>", " ", "x"])), [])
 })
@@ -81,6 +88,7 @@ test("V1: no text of a stranger's costs its reader on the hub more than in propo
     "\u0000",
   ]
   const readers: readonly (readonly [name: string, read: (text: string) => unknown, begins: readonly string[]])[] = [
+    ["preferences", text => globalPreferences(chosen, text), ["", "<global_preferences>"]],
     ["XML", text => readXml(text, "r"), ["<r>"]],
     ["address", emailOf, ["", "a@", "a"]],
     ["name", nameOf, ["", "a"]],

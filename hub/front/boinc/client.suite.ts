@@ -21,6 +21,8 @@ export interface Sent {
   extensionsDisabled: boolean
   preferences: Readonly<Record<string, number>>
   crossId: string
+  /** The client's file of them, with its tags. */
+  webPreferences: string
   results: readonly { name: string; state: number; exit: number; stderr?: string }[]
   others: readonly string[]
   /** Of the computer's time that this project has: 1 where there is no other. */
@@ -48,6 +50,7 @@ const usual: Sent = {
   extensionsDisabled: false,
   preferences: {},
   crossId: "",
+  webPreferences: "",
   results: [],
   others: [],
   shareFraction: 1,
@@ -72,7 +75,7 @@ export function clientRequest(change: Partial<Sent> = {}): string {
     <cpu_req_instances>0.000000</cpu_req_instances>
     <client_cap_plan_class>1</client_cap_plan_class>
     <platform_name>${sent.platform}</platform_name>
-${sent.codeSignKey === "" ? "" : `    <code_sign_key>\n${sent.codeSignKey}</code_sign_key>\n`}<working_global_preferences>
+${sent.webPreferences}${sent.codeSignKey === "" ? "" : `    <code_sign_key>\n${sent.codeSignKey}</code_sign_key>\n`}<working_global_preferences>
 <global_preferences>
    <source_project></source_project>
 ${Object.entries(preferences)

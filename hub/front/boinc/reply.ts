@@ -38,6 +38,8 @@ export function refusalReply(
 
 export interface Known {
   readonly volunteer: VolunteerRow
+  /** As the client reported them. */
+  readonly webPreferences: string
   readonly credit: CreditTotal
   readonly hostCredit: CreditTotal
   /** Its id is told only when it is new to this client. */
@@ -74,7 +76,7 @@ export function schedulerReply(parts: ReplyParts, decision: Decision, known: Kno
     hostLines(host, known),
     links(masterUrl),
     "<project_preferences>\n<resource_share>100</resource_share>\n<project_specific>\n</project_specific>\n</project_preferences>\n",
-    preferenceLines(known.volunteer),
+    preferenceLines(known),
     ...decision.acknowledge.map(name => nested("result_ack", element("name", name))),
     ...decision.abort.map(name => nested("result_abort", element("name", name))),
     ...decision.finish.map(name => finishLines(name, known.wallMs)),
@@ -121,10 +123,10 @@ function hostLines(host: HostRow, { hostCredit, wallMs }: Known): string {
   ].join("")
 }
 
-/** Only what the volunteer chose on their page; else the computer goes by its own settings. */
-function preferenceLines({ preferences }: VolunteerRow): string {
-  const chosen = readPreferences(preferences)
-  return chosen === null ? "" : globalPreferences(chosen)
+/** What the volunteer chose on their page, within what else they chose elsewhere; else the computer goes by its own settings. */
+function preferenceLines({ volunteer, webPreferences }: Known): string {
+  const chosen = readPreferences(volunteer.preferences)
+  return chosen === null ? "" : (globalPreferences(chosen, webPreferences) ?? "")
 }
 
 /** Buttons that the BOINC Manager shows beside the project. */

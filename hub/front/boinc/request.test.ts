@@ -36,6 +36,7 @@ describe("a scheduler request", () => {
         refusesWork: false,
         codeSignKey: "1024\nab\n.",
         crossId: "d".repeat(32),
+        webPreferences: "",
         host: {
           name: "attic",
           cpid: "c".repeat(32),

@@ -8,6 +8,8 @@ import { type Element, readXml } from "./xml.ts"
 
 /** Of one kind in one computer: there is room for no more. */
 const GRAPHICS_CARDS_MAX = 64
+const PREFERENCES = "<global_preferences>"
+const PREFERENCES_END = "</global_preferences>"
 const ROOT = "scheduler_request"
 
 export interface ReportedResult {
@@ -35,6 +37,8 @@ export interface SchedulerRequest {
   /** The key that it holds; "" before it has one. */
   readonly codeSignKey: string
   readonly crossId: string
+  /** The preferences that it has from the web, of whatever project, as they stand in its file; "": none. */
+  readonly webPreferences: string
   readonly host: HostFacts
   /** That BOINC has tasks for. */
   readonly graphicsCards: number
@@ -118,6 +122,7 @@ export function parseSchedulerRequest(text: string): SchedulerRequest {
     refusesWork: root.flag("dont_send_work"),
     codeSignKey: root.text("code_sign_key"),
     crossId: root.text("cross_project_id"),
+    webPreferences: webPreferencesOf(text),
     host: {
       name: short(info.text("domain_name")),
       cpid: cpidOf(info.text("host_cpid")),
@@ -177,6 +182,17 @@ function reportedResult(result: Element, said: readonly string[]): ReportedResul
     exitStatus: Math.trunc(result.number("exit_status")),
     stderr: said[result.count("stderr_out")] ?? "",
   }
+}
+
+/** The client copies the file, with what our reader would lose, before those that it goes by. */
+function webPreferencesOf(text: string): string {
+  const end = text.indexOf("<working_global_preferences>")
+  const head = end < 0 ? text : text.slice(0, end)
+  const [begin, last] = [head.indexOf(PREFERENCES), head.indexOf(PREFERENCES_END)]
+  if (begin < 0 || last < begin) return ""
+  const found = head.slice(begin, last + PREFERENCES_END.length)
+  readXml(found, "global_preferences")
+  return found
 }
 
 /** One element for each kind, with how many there are of it. */

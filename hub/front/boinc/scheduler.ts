@@ -103,6 +103,7 @@ async function scheduleFor(
     decision,
     {
       volunteer: owner,
+      webPreferences: request.webPreferences,
       credit: volunteers.credit(accountOf(volunteer.id)),
       hostCredit: volunteers.hostCredit(before.id),
       isNewHost: before.id !== request.hostId,

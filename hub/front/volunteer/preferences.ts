@@ -1,6 +1,6 @@
 // The four switches of a volunteer: when, how much processor, how much memory, how much network. Kept with the account, shown on its
 // page, and given to BOINC clients as what BOINC calls global preferences, newer ones replacing older ones there.
-import { element, nested } from "../boinc/xml.ts"
+import { element, nested, readXml } from "../boinc/xml.ts"
 
 export const whens = {
   always: "Always",
@@ -58,12 +58,17 @@ function isPercent(value: number): boolean {
   return Number.isInteger(value) && value >= 1 && value <= 100
 }
 
-/** In BOINC's words. */
-export function globalPreferences(preferences: Preferences): string {
+/**
+ * In BOINC's words, for a client that reported what it has from the web, or "" for nothing: whatever of that is not one of the switches
+ * stays as it is, for a client takes the whole in place of what it has, for all its projects. Null: what it has is newer.
+ */
+export function globalPreferences(preferences: Preferences, reported: string): string | null {
   const { when, processorPercent, memoryPercent, networkKiBps, savedAt } = preferences
+  const has = reported === "" ? 0 : readXml(reported, ROOT).number("mod_time")
+  if (has >= Math.floor(savedAt / 1_000)) return null
   const bytesPerSecond = networkKiBps === null ? 0 : networkKiBps * 1024
   return nested(
-    "global_preferences",
+    ROOT,
     element("mod_time", Math.floor(savedAt / 1_000)),
     element("run_if_user_active", when === "away" ? 0 : 1),
     element("idle_time_to_run", AWAY_MINUTES),
@@ -73,5 +78,55 @@ export function globalPreferences(preferences: Preferences): string {
     element("ram_max_used_idle_pct", memoryPercent),
     element("max_bytes_sec_up", bytesPerSecond),
     element("max_bytes_sec_down", bytesPerSecond),
+    otherLines(reported),
   )
+}
+
+const ROOT = "global_preferences"
+
+/** What the switches decide, and what the hub says itself. */
+const ours: ReadonlySet<string> = new Set([
+  "source_project",
+  "source_scheduler",
+  "mod_time",
+  "run_if_user_active",
+  "idle_time_to_run",
+  "start_hour",
+  "end_hour",
+  "max_ncpus_pct",
+  "max_cpus",
+  "ram_max_used_busy_pct",
+  "ram_max_used_idle_pct",
+  "max_bytes_sec_up",
+  "max_bytes_sec_down",
+])
+
+/**
+ * The rest as it stands, one element a line, blocks for places and single days included, whose attributes must not be lost. By one look
+ * at each tag, since it is a stranger's text; the hub's own reader has found that the tags match.
+ */
+function otherLines(reported: string): string {
+  const kept: string[] = []
+  let [depth, begin, at] = [0, 0, reported.indexOf("<")]
+  while (at >= 0) {
+    const end = reported.indexOf(">", at)
+    if (end < 0) break
+    const tag = reported.slice(at, end + 1)
+    const isClosing = tag.startsWith("</")
+    if (depth === 1 && !isClosing) begin = at
+    if (isClosing) depth--
+    else if (!tag.endsWith("/>")) depth++
+    const isWhole = depth === 1 && (isClosing || tag.endsWith("/>"))
+    if (isWhole && !ours.has(nameOfTag(reported.slice(begin, begin + TAG_CHARACTERS_MAX)))) {
+      kept.push(reported.slice(begin, end + 1), "\n")
+    }
+    at = reported.indexOf("<", end)
+  }
+  return kept.join("")
+}
+
+const TAG_CHARACTERS_MAX = 100
+
+function nameOfTag(tag: string): string {
+  return /^<([\w-]+)/.exec(tag)?.[1] ?? ""
 }

@@ -5,9 +5,10 @@ import { order } from "../../core/fixtures.ts"
 import type { NodeId } from "../../core/model.ts"
 import type { HostId, LaunchId, VolunteerId } from "../../core/volunteers.ts"
 import { LAUNCH_READY_MS } from "../../limits.ts"
+import { clientRequest } from "../boinc/client.suite.ts"
 import { masterPage } from "../boinc/master.ts"
 import { call, joinFrom, online, projects, textOf } from "../boinc/project.suite.ts"
-import type { Element } from "../boinc/xml.ts"
+import { type Element, readXml } from "../boinc/xml.ts"
 import type { TestFront } from "../front.suite.ts"
 
 const open = projects()
@@ -360,6 +361,56 @@ describe("the volunteer's page", () => {
       const { status, text } = await browser.submit("preferences", wrong)
       assert.equal(status, 400)
       assert.match(words(text), says)
+    }
+  })
+
+  it("V7: leaves every other preference of the computer as it is, whichever project it came from", async () => {
+    const front = await open()
+    const { browser, key } = await loggedIn(front)
+    const webPreferences = `<global_preferences>
+   <source_project>https://einstein.example.org/</source_project>
+   <mod_time>1600000000.000000</mod_time>
+   <run_if_user_active/>
+   <cpu_usage_limit>40.000000</cpu_usage_limit>
+   <max_ncpus_pct>100.000000</max_ncpus_pct>
+   <disk_max_used_gb>20.000000</disk_max_used_gb>
+   <daily_xfer_limit_mb>500.000000</daily_xfer_limit_mb>
+   <daily_xfer_period_days>30</daily_xfer_period_days>
+   <day_prefs>
+      <day_of_week>6</day_of_week>
+      <start_hour>1</start_hour>
+   </day_prefs>
+   <venue name="home">
+      <cpu_usage_limit>70.000000</cpu_usage_limit>
+   </venue>
+</global_preferences>
+`
+    const fields = { when: "away", processor: "50", memory: "40", network: "" }
+    assert.equal((await browser.submit("preferences", fields)).status, 303)
+    const answer = await fetch(`${front.url}/scheduler`, {
+      method: "POST",
+      body: clientRequest({ key, webPreferences }),
+    })
+    const reply = await answer.text()
+    const given = /<global_preferences>[\s\S]*<\/global_preferences>/.exec(reply)?.[0] ?? ""
+    for (const kept of [
+      "<cpu_usage_limit>40.000000</cpu_usage_limit>",
+      "<disk_max_used_gb>20.000000</disk_max_used_gb>",
+      "<daily_xfer_limit_mb>500.000000</daily_xfer_limit_mb>",
+      "<daily_xfer_period_days>30</daily_xfer_period_days>",
+      "<day_of_week>6</day_of_week>",
+      '<venue name="home">\n      <cpu_usage_limit>70.000000</cpu_usage_limit>\n   </venue>',
+    ]) {
+      assert.ok(given.includes(kept), `${kept} in ${given}`)
+    }
+    const read = readXml(given, "global_preferences")
+    assert.deepEqual([read.all("max_ncpus_pct").length, read.number("max_ncpus_pct")], [1, 50])
+    assert.deepEqual([read.all("run_if_user_active").length, read.text("run_if_user_active")], [1, "0"])
+    assert.ok(!given.includes("einstein"))
+    // It has them now; and what its volunteer chose elsewhere since then is newer.
+    for (const has of [given, given.replace(/<mod_time>\d+/, "<mod_time>1900000000")]) {
+      const next = await call(front, { key, hostId: 1, sequence: 1, webPreferences: has })
+      assert.equal(next.has("global_preferences"), false)
     }
   })
 
