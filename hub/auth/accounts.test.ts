@@ -36,7 +36,7 @@ describe("an account", () => {
     const accounts = world.accounts()
     const both = await Promise.all([
       accounts.create({ email, password, name: "Vera" }),
-      accounts.create({ email: "VERA@example.org ", password, name: "Vera again" }),
+      accounts.create({ email: "VERA@example.org", password, name: "Vera again" }),
     ])
     assert.equal(both[0]!.key, both[1]!.key)
     assert.equal(world.commits, 1)
@@ -128,8 +128,8 @@ describe("a password", () => {
 
 describe("what people type", () => {
   it("is an address, or is told what one looks like", () => {
-    assert.equal(emailOf(" Vera@Example.ORG "), email)
-    for (const wrong of ["", "vera", "@b", "a@", "a b@c", `${"a".repeat(EMAIL_CHARACTERS_MAX)}@b`, "<a>@b"]) {
+    assert.equal(emailOf("Vera@Example.ORG"), email)
+    for (const wrong of ["", "vera", "@b", "a@", "a b@c", `${"a".repeat(EMAIL_CHARACTERS_MAX)}@b`, "<a>@b", "a\u0000@b"]) {
       assert.throws(() => emailOf(wrong), /looks like name@example\.org/)
     }
   })

@@ -127,10 +127,13 @@ function hashOf(key: string): Uint8Array {
   return createHash("sha256").update(key).digest()
 }
 
+/** As it was given, but for capitals: clients make what they send for a password of it, so that nothing may be mended here. */
 export function emailOf(given: string): string {
-  const email = given.trim().toLowerCase()
-  if (email.length <= EMAIL_CHARACTERS_MAX && /^[^\s@<>"&]+@[^\s@<>"&]+$/.test(email)) return email
-  throw new CahError("invalid_argument", "that is no e-mail address: it looks like name@example.org")
+  const email = given.toLowerCase()
+  if (email.length <= EMAIL_CHARACTERS_MAX && /^[^\s\p{Cc}@<>"&]+@[^\s\p{Cc}@<>"&]+$/u.test(email)) return email
+  const isPadded = email !== email.trim()
+  const why = isPadded ? "a blank stands before or after it" : "it looks like name@example.org, without blanks"
+  throw new CahError("invalid_argument", `that is no e-mail address: ${why}`)
 }
 
 /** As short and as plain as a name in a list may be. */

@@ -107,6 +107,26 @@ describe("a BOINC client that comes for the first time", () => {
     assert.ok(known.has("success"))
   })
 
+  it("V12: refuses an address that nobody could log in with, in words", async () => {
+    const front = await open()
+    for (const [email, says] of [
+      [" v@x.org", /blank stands before or after/],
+      ["v@x.org\t", /blank stands before or after/],
+      ["v\0@x.org", /looks like name@example\.org/],
+      ["v @x.org", /looks like name@example\.org/],
+      ["v@x.org\u001b", /looks like name@example\.org/],
+    ] as const) {
+      const query = new URLSearchParams({ email_addr: email, passwd_hash: password, user_name: "V\0era" })
+      const error = readXml(await textOf(front, `/create_account.php?${query}`), "error")
+      assert.deepEqual(
+        [error.text("error_num"), says.test(error.text("error_msg"))],
+        ["-205", true],
+        JSON.stringify(email),
+      )
+    }
+    assert.equal(front.store.volunteers.lastIds().volunteer, 0)
+  })
+
   it("of a hub without a release is told that there is nothing yet, everywhere", async () => {
     const front = await open({ release: null })
     const { key } = await account(front)

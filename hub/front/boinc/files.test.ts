@@ -163,6 +163,38 @@ ${leave}</xml_signature>
     assert.equal((await send(url, header(name, leave, { offset: 100 }), bytes.subarray(100))).status, 0)
   })
 
+  it("V15: go on where the one under way stopped, though another of that name came whole before", async () => {
+    const { name, leave, url } = await prepare()
+    const grown = Buffer.from("another log\n".repeat(10_000)).subarray(0, 100_000)
+    const md5 = createHash("md5").update(grown).digest("hex")
+    const whole = grown.subarray(0, 50_000)
+    const before = { size: whole.length, md5: createHash("md5").update(whole).digest("hex") }
+    assert.equal((await send(url, header(name, leave, before), whole)).status, 0)
+    const cut = await send(url, header(name, leave, { size: 100_000, md5 }), grown.subarray(0, 40_000))
+    assert.deepEqual([cut.status, cut.message], [1, "40000 of 100000 bytes came: go on from there"])
+    assert.equal((await send(url, sizeQuery(name))).size, 40_000)
+    const rest = await send(url, header(name, leave, { size: 100_000, md5, offset: 40_000 }), grown.subarray(40_000))
+    assert.deepEqual(rest, { status: 0, message: "", size: -1 })
+    assert.equal((await send(url, sizeQuery(name))).size, 100_000)
+  })
+
+  it("V15: go on from one that came whole if they begin like it, and else begin anew", async () => {
+    const { name, leave, url } = await prepare()
+    const first = { size: 20_000, md5: createHash("md5").update(bytes.subarray(0, 20_000)).digest("hex") }
+    assert.equal((await send(url, header(name, leave, first), bytes.subarray(0, 20_000))).status, 0)
+    assert.equal((await send(url, header(name, leave, { offset: 20_000 }), bytes.subarray(20_000))).status, 0)
+    const other = Buffer.alloc(bytes.length + 10, "x")
+    const md5 = createHash("md5").update(other).digest("hex")
+    const change = { size: other.length, md5 }
+    const unlike = await send(
+      url,
+      header(name, leave, { ...change, offset: bytes.length }),
+      other.subarray(bytes.length),
+    )
+    assert.deepEqual([unlike.status, (await send(url, sizeQuery(name))).size], [1, 0])
+    assert.equal((await send(url, header(name, leave, change), other)).status, 0)
+  })
+
   it("are refused for good without this hub's leave, beyond their size, and for files that nobody expects", async () => {
     const { name, leave, url } = await prepare()
     const forged = leave.replace(/^./, c => (c === "0" ? "1" : "0"))

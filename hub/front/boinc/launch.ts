@@ -68,7 +68,11 @@ export function allowedMemoryOf({ host, limits }: SchedulerRequest): number {
 /** Which of the release's versions the computer could run, the likeliest first; or, for its volunteer, why none. */
 export function versionsFor(release: Release, request: SchedulerRequest): Release["appVersions"] | string {
   const { platforms, host } = request
-  const here = release.appVersions.filter(version => platforms.includes(version.platform))
+  // What the client can run by another system's ways (FreeBSD runs programs of Linux) has no virtual machine to run.
+  const system = systemOf(platforms[0] ?? "")
+  const here = release.appVersions.filter(
+    ({ platform }) => platforms.includes(platform) && systemOf(platform) === system,
+  )
   if (here.length === 0) {
     const known = [...new Set(release.appVersions.map(version => version.platform))].join(", ")
     return `There is no version for this kind of computer yet (it is ${platforms[0] ?? "unknown"}; there is one for ${known}).`
@@ -78,6 +82,11 @@ export function versionsFor(release: Release, request: SchedulerRequest): Releas
   if (usable.length === 0) return box ?? ""
   // QEMU first: whether it is there the client does not say, but it confines better, and where it fails the other follows.
   return [...usable].sort((a, b) => Number(isVirtualBox(a.planClass)) - Number(isVirtualBox(b.planClass)))
+}
+
+/** "linux" of "x86_64-pc-linux-gnu"; Android's names have both. */
+function systemOf(platform: string): string {
+  return /android|linux|darwin|windows/.exec(platform)?.[0] ?? platform
 }
 
 /** Clients count a virtual machine's memory rightly when they find this in the plan class. */

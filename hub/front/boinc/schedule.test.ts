@@ -467,6 +467,12 @@ describe("a computer that cannot have a launch", () => {
       /no version for this kind of computer.*windows_intelx86.*x86_64-pc-linux-gnu/,
     ],
     [
+      "it is FreeBSD, which runs programs of Linux too",
+      { platform: "x86_64-pc-freebsd", more: "<alt_platform><name>x86_64-pc-linux-gnu</name></alt_platform>" },
+      {},
+      /no version for this kind of computer.*x86_64-pc-freebsd/,
+    ],
+    [
       "its memory is too small",
       { memoryBytes: 1024 ** 3 },
       {},
@@ -482,7 +488,7 @@ describe("a computer that cannot have a launch", () => {
     ],
   ]
   for (const [what, sent, known, says, delayS = BOINC_NOTHING_DELAY_S] of cases) {
-    it(`is told so when ${what}`, () => {
+    it(`V16: is told so when ${what}`, () => {
       const decision = decided(sent, known)
       assert.deepEqual([decision.send, decision.delayS], [null, delayS])
       assert.deepEqual(

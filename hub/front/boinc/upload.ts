@@ -1,7 +1,7 @@
 // Uploads from volunteers' computers: one small file per launch, the launcher's log. The body streams to disk; an upload that was cut is
 // taken up where it stopped, and one that comes twice changes nothing. Nobody uploads without leave that this hub gave.
 import { createHash } from "node:crypto"
-import { mkdir, open, readdir, readFile, rename, rm, stat, unlink } from "node:fs/promises"
+import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { CahError } from "../../core/errors.ts"
 import type { Log, StoreReader } from "../../core/ports.ts"
@@ -123,9 +123,9 @@ export class Uploads {
     return asked
   }
 
-  /** Bytes that are here. */
+  /** Bytes that are here. Of one that is under way, though another came whole before: from there the client goes on. */
   async #sizeOf(name: string): Promise<number> {
-    return (await sizeOf(this.#path(name))) ?? (await sizeOf(`${this.#path(name)}.part`)) ?? 0
+    return (await sizeOf(`${this.#path(name)}.part`)) ?? (await sizeOf(this.#path(name))) ?? 0
   }
 
   async #store(asked: Asked, first: Buffer, more: AsyncIterator<Buffer>): Promise<void> {
@@ -134,16 +134,25 @@ export class Uploads {
     if (!(await this.#parts.hasRoom())) throw new Refused(LATER, "the hub's disk is full just now")
     await mkdir(this.#parts.directory, { recursive: true, mode: 0o700 })
     const part = `${path}.part`
-    const here = (await sizeOf(part)) ?? 0
+    const here = (await sizeOf(part)) ?? (await begunWith(path, part))
     if (asked.offset > here) throw new Refused(LATER, `${here} bytes are here: go on from there`)
     await append(part, asked, first, more)
     if ((await md5Of(part)) !== asked.md5) {
-      await unlink(part)
+      // Also the one that came whole: its size is what the client would be told to go on from.
+      for (const each of [part, path]) await rm(each, { force: true })
       throw new Refused(LATER, "the file did not arrive as it was sent: send it again from the beginning")
     }
     await rename(part, path)
     this.#parts.log.debug({ file: asked.name, bytes: asked.sizeBytes }, "a file of a launch arrived")
   }
+}
+
+/** A log that came whole and has grown since: the client was told its size, and sends what is new. The sum at the end says whether it is so. */
+async function begunWith(path: string, part: string): Promise<number> {
+  const whole = await sizeOf(path)
+  if (whole === null) return 0
+  await copyFile(path, part)
+  return whole
 }
 
 /** Writes from the offset on. Whatever came is on disk when the peer goes away in between. */
