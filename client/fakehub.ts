@@ -423,6 +423,12 @@ export class FakeHub {
         }
         yield { ...far, blobsDone: 2n, copiedBlobs: 1n, copiedBytes: 700n, made }
       },
+      forgetNode: ({ node: id }) => {
+        if (node(id).state === NodeState.ONLINE)
+          throw new Refusal(Status.FAILED_PRECONDITION, `node ${id} is connected`)
+        this.nodes.splice(this.nodes.indexOf(node(id)), 1)
+        return {}
+      },
       listShares: () => ({
         shares: [...this.shares].map(([owner, share]) => ({ owner, share, usedCoreSeconds: 90, slotsNow: 2 })),
       }),

@@ -56,6 +56,10 @@ export class Operator {
     return this.#rpc.serverStream(method.backup, keep === null ? {} : { keep }, this.#call())
   }
 
+  async forgetNode(node: string): Promise<void> {
+    await this.#rpc.unary(method.forgetNode, { node }, this.#call())
+  }
+
   async shares(): Promise<Share[]> {
     return (await this.#rpc.unary(method.listShares, {}, this.#call())).shares
   }

@@ -86,6 +86,8 @@ describe("one run, one line of this table, in this order", () => {
     ["nodes undrain n2", 0, /^attic \(n2\) is undrained\.\n$/, /^$/],
     ["nodes revoke n2", 2, /^$/, /nobody is there to be asked[\s\S]*--yes/],
     ["nodes revoke n3 -y", 0, /^attic \(n3\) is revoked\.\n$/, /^$/],
+    ["nodes forget n3 -y", 0, /^attic \(n3\) is forgotten\.\n$/, /^$/],
+    ["nodes show n3", 3, /^$/, /no node "n3"/],
     ["nodes frob", 2, /^$/, /Unknown command 'frob' of cah nodes/],
     ["admin", 2, /^$/, /Which verb\?/],
     ["admin frob", 2, /^$/, /Unknown command 'frob'/],

@@ -25,6 +25,8 @@ export interface Config {
   readonly sendmail: string | null
   readonly mailFrom: string
   readonly webhooks: (typeof webhookKinds)[number]
+  /** How long nodes that are not connected are known; null: until somebody forgets them. */
+  readonly nodeRetentionMs: number | null
   /** Where `cah admin backup` writes. Null: backups are refused. */
   readonly backups: string | null
   /** A directory made by `npm run boinc -- sign`. Null: nothing for volunteers. */
@@ -51,6 +53,10 @@ const truth = z.union(
     error: "must be true or false",
   },
 )
+const days = z.union([
+  z.literal("forever"),
+  z.coerce.number({ error: 'must be a number of days, or "forever"' }).positive('must be above 0, or "forever"'),
+])
 const path = z.string().min(1, "must name a file")
 const webhookKinds = ["none", "public", "any"] as const
 const publicUrl = z.string().transform((given, context) => {
@@ -123,13 +129,16 @@ const options = {
     help: "free space below which no upload is taken",
   },
   retention: {
-    schema: z.union([
-      z.literal("forever"),
-      z.coerce.number({ error: 'must be a number of days, or "forever"' }).positive('must be above 0, or "forever"'),
-    ]),
+    schema: days,
     fallback: "forever",
     value: "DAYS",
     help: "how long campaigns that have ended are kept with their results",
+  },
+  "node-retention": {
+    schema: days,
+    fallback: 90,
+    value: "DAYS",
+    help: "how long nodes are known that do not come; then they want a new enrolment token",
   },
   backups: {
     schema: z.string().min(1, "must name a directory"),
@@ -254,7 +263,10 @@ function freeze(chosen: ReadonlyMap<Name, Chosen>): Config {
       `plain text on ${host} is refused, for tokens could be read on the way: give --tls-cert and --tls-key, or say --insecure`,
     )
   }
-  const retention = value<number | "forever">("retention")
+  const daysOf = (name: Name) => {
+    const given = value<number | "forever">(name)
+    return given === "forever" ? null : given * 86_400_000
+  }
   return Object.freeze({
     host,
     port: value<number>("port"),
@@ -263,7 +275,8 @@ function freeze(chosen: ReadonlyMap<Name, Chosen>): Config {
     insecure,
     logLevel: value<Config["logLevel"]>("log-level"),
     diskFloorBytes: value<number>("disk-floor"),
-    retentionMs: retention === "forever" ? null : retention * 86_400_000,
+    retentionMs: daysOf("retention"),
+    nodeRetentionMs: daysOf("node-retention"),
     backups: value<string | undefined>("backups") ?? null,
     sendmail: value<string | undefined>("sendmail") ?? null,
     mailFrom: value<string>("mail-from"),

@@ -113,6 +113,10 @@ export class HubEngine implements Engine {
     await this.ask<"done">(request => ({ kind: "NodeRevoked", request, node }))
   }
 
+  async forgetNode(node: NodeId): Promise<void> {
+    await this.ask<"done">(request => ({ kind: "NodeForgotten", request, node }))
+  }
+
   commit(writes: Write[]): Promise<void> {
     if (this.trouble !== null) return Promise.reject(this.unavailable())
     this.rows.push(...writes)

@@ -19,6 +19,7 @@ import type { Config } from "./config.ts"
 import { CahError } from "./core/errors.ts"
 import type { BlobStore, Clock, Log, Store, Timer, Write } from "./core/ports.ts"
 import { HubEngine } from "./engine.ts"
+import { Expiry } from "./expiry.ts"
 import { Computers } from "./front/boinc/computers.ts"
 import { openHubKey } from "./front/boinc/key.ts"
 import { openRelease } from "./front/boinc/release.ts"
@@ -122,6 +123,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       isNeeded: id => engine.gathers(id) !== null,
       keepMs: config.retentionMs,
     })
+    const expiry = new Expiry({ store, engine, clock, log, nodesKeptMs: config.nodeRetentionMs })
     const tokens = new Tokens({ store, engine, clock, log })
     const enrolments = new Enrolments({ store, engine, clock })
     const failures = new Failures(clock)
@@ -165,8 +167,10 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
     })
     opened.push(() => backups.stop())
     opened.push(() => retention.stop())
+    opened.push(() => expiry.stop())
     opened.push(() => delivery.stop())
     void retention.wake()
+    void expiry.wake()
     delivery.wake()
 
     const key = await openHubKey(config.data)

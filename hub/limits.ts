@@ -438,6 +438,11 @@ export const SWEEP_ROWS = 500
 export const BLOB_CAMPAIGNS_LISTED = 10
 /** Between rounds of looking for blobs that nothing names. They are kept a day, so an hour more or less is nothing. */
 export const COLLECT_EVERY_MS = 3_600_000
+/** How often nodes and enrolments are looked through for those whose time is over, and how many nodes at once. */
+export const EXPIRY_EVERY_MS = 3_600_000
+export const EXPIRY_PAGE_NODES = 500
+/** An enrolment that has ended is known for a day more: an agent whose link was cut before its welcome comes again with it. */
+export const ENROLMENT_KEPT_MS = 24 * 3_600_000
 /** How often whoever asked for a backup hears how far it is. */
 export const BACKUP_TOLD_EVERY_MS = 1_000
 /** Outputs inline in one answer that lists jobs. With all else of a thousand jobs it stays below gRPC's usual 4 MiB. */

@@ -153,6 +153,13 @@ const revoke: Change = {
   final: true,
 }
 
+const forget: Change = {
+  does: "Strike nodes off that are gone. One that comes back wants a new enrolment token, also one that was revoked.",
+  done: "forgotten",
+  change: (hub, node) => hub.operator.forgetNode(node.id),
+  final: true,
+}
+
 export const nodes: Group = {
   define(command: Command): void {
     command
@@ -165,6 +172,7 @@ export const nodes: Group = {
     drain: { summary: "give some nothing new", verb: changing("drain", drain) },
     undrain: { summary: "give them work again", verb: changing("undrain", undrain) },
     revoke: { summary: "send some away for good", verb: changing("revoke", revoke) },
+    forget: { summary: "strike some off that are gone", verb: changing("forget", forget) },
   },
   usual: "ls",
 }

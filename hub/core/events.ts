@@ -129,6 +129,13 @@ export interface NodeRevoked {
   readonly node: NodeId
 }
 
+/** One that is gone and holds nothing: the hub knows it no more. */
+export interface NodeForgotten {
+  readonly kind: "NodeForgotten"
+  readonly request: RequestId
+  readonly node: NodeId
+}
+
 /** The last event of every tick: deadlines are looked at and work is placed. */
 export interface Ticked {
   readonly kind: "Ticked"
@@ -147,4 +154,5 @@ export type Event =
   | AttemptReported
   | NodeDrained
   | NodeRevoked
+  | NodeForgotten
   | Ticked

@@ -335,6 +335,8 @@ export interface State {
   readonly keys: Map<string, CampaignId>
   lastCampaign: number
   readonly nodes: Map<NodeId, Node>
+  /** Numbers below the count of nodes and these that no node has: of nodes that were forgotten. */
+  readonly freeNumbers: number[]
   /** Connected nodes that may have room. */
   readonly room: Set<NodeId>
   /** Of those, the ones that have more than when they were last looked at. */

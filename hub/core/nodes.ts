@@ -17,7 +17,7 @@ import {
 import { type Stage, updateRoom } from "./change.ts"
 import type { ReconcileAnswer } from "./effects.ts"
 import { CahError } from "./errors.ts"
-import type { HeartbeatReceived, NodeDrained, NodeGone, NodeHello, NodeRevoked } from "./events.ts"
+import type { HeartbeatReceived, NodeDrained, NodeForgotten, NodeGone, NodeHello, NodeRevoked } from "./events.ts"
 import { arm, isTailWatched, renew, watchTail } from "./lease.ts"
 import { type Held, jobId, type Node, type NodeId } from "./model.ts"
 import type { NodeRow } from "./ports.ts"
@@ -112,7 +112,7 @@ function reconcile(stage: Stage, node: Node, holding: NodeHello["holding"][numbe
 function newNode({ state, now }: Stage, event: NodeHello): Node {
   const node: Node = {
     id: event.node,
-    number: state.nodes.size,
+    number: state.freeNumbers.pop() ?? state.nodes.size,
     account: event.account,
     name: event.name,
     publicKey: event.publicKey,
@@ -221,7 +221,34 @@ export function onNodeRevoked(stage: Stage, event: NodeRevoked): void {
   effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "done" } })
 }
 
-function notFound(stage: Stage, event: NodeDrained | NodeRevoked): void {
+/** Refused while anything of it is still to be settled. Its key is a stranger's from now on. */
+export function onNodeForgotten(stage: Stage, event: NodeForgotten): void {
+  const { state, effects } = stage
+  const node = state.nodes.get(event.node)
+  if (node === undefined) return notFound(stage, event)
+  const why =
+    node.link !== null
+      ? "is connected: end its agent, or revoke it first"
+      : node.held.size > 0
+        ? `has ${node.held.size} of the hub's jobs still: revoke it first, or wait until its lease runs out`
+        : null
+  if (why !== null) {
+    const error = new CahError("failed_precondition", `node ${node.id} ${why}`)
+    effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "error", error } })
+    return
+  }
+  state.nodes.delete(node.id)
+  for (const nodes of [state.room, state.freed, state.lending, state.shrunk]) nodes.delete(node.id)
+  state.claims.delete(node.id)
+  // Judgements are kept by number, and the next node that joins gets this one.
+  state.queue.forgetJudgements(node)
+  state.freeNumbers.push(node.number)
+  effects.nodes.delete(node)
+  effects.writes.push({ kind: "forgetNode", node: node.id })
+  effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "done" } })
+}
+
+function notFound(stage: Stage, event: NodeDrained | NodeRevoked | NodeForgotten): void {
   const error = new CahError("not_found", `there is no node ${event.node}: see "cah nodes" for those there are`)
   stage.effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "error", error } })
 }

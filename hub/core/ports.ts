@@ -170,6 +170,7 @@ export type Write =
   /** Inserted; a second result for the same job is our own bug and throws. */
   | { kind: "result"; row: ResultRow }
   | { kind: "node"; row: NodeRow }
+  | { kind: "forgetNode"; node: NodeId }
   | { kind: "usage"; row: UsageRow }
   /** 1 is everybody's: the owner has none of their own then. */
   | ({ kind: "share" } & ShareRow)
@@ -189,6 +190,8 @@ export type Write =
   | { kind: "forgetBlob"; digest: Digest; usedBefore: number }
   | { kind: "token"; row: TokenRow }
   | { kind: "enrolment"; row: EnrolmentRow }
+  /** Of enrolments, those that ended before this wall time (ms). */
+  | { kind: "forgetEnrolments"; before: number }
   | VolunteerWrite
 
 export interface JobFilter {
@@ -265,6 +268,10 @@ export interface StoreReader {
   tokens(): TokenRow[]
   token(id: string): TokenRow | null
   enrolment(id: string): EnrolmentRow | null
+  /** When its row was last written, wall time ms; null: there is none. */
+  lastSeenAt(node: NodeId): number | null
+  /** Nodes, not revoked, whose rows were last written before this wall time (ms), with a greater id than `after`. */
+  nodesSeenBefore(wallMs: number, after: string, limit: number): NodeId[]
 }
 
 export interface StoreHealth {
@@ -390,6 +397,8 @@ export interface Engine {
   setShare(owner: string, share: number): Promise<void>
   drainNode(node: NodeId, drained: boolean): Promise<void>
   revokeNode(node: NodeId): Promise<void>
+  /** One that is away and holds nothing; CahError failed_precondition else. */
+  forgetNode(node: NodeId): Promise<void>
   /** Rows that no decision depends on (tokens, enrolments, blobs), in the next transaction. */
   commit(writes: Write[]): Promise<void>
   /** For links. Applied in the order posted. */

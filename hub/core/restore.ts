@@ -22,6 +22,7 @@ export function emptyState(): State {
     keys: new Map(),
     lastCampaign: 0,
     nodes: new Map(),
+    freeNumbers: [],
     room: new Set(),
     freed: new Set(),
     queue: new Queue(),

@@ -18,7 +18,16 @@ import type { Event } from "./events.ts"
 import { onJobsHeld } from "./hold.ts"
 import { onLookDue } from "./look.ts"
 import type { Deadline, Job, Now, State, Try } from "./model.ts"
-import { nodeRow, onHeartbeat, onLeaseDue, onNodeDrained, onNodeGone, onNodeHello, onNodeRevoked } from "./nodes.ts"
+import {
+  nodeRow,
+  onHeartbeat,
+  onLeaseDue,
+  onNodeDrained,
+  onNodeForgotten,
+  onNodeGone,
+  onNodeHello,
+  onNodeRevoked,
+} from "./nodes.ts"
 import { placeWork } from "./place.ts"
 import type { JobRow, TryRow, Write } from "./ports.ts"
 import { onShareSet } from "./shares.ts"
@@ -53,6 +62,8 @@ export function step(state: State, event: Event, now: Now, effects: Effects): vo
       return onNodeDrained(stage, event)
     case "NodeRevoked":
       return onNodeRevoked(stage, event)
+    case "NodeForgotten":
+      return onNodeForgotten(stage, event)
     case "Ticked":
       onDeadlines(stage)
       emptyContainers(stage)

@@ -75,6 +75,8 @@ export const statements = {
     "campaign, occasion, target, at, tries, next_at, trouble, done_at",
     replaced("campaign, occasion, target", "tries, next_at, trouble, done_at"),
   ),
+  forgetNode: "DELETE FROM nodes WHERE id = ?",
+  forgetEnrolments: "DELETE FROM enrolments WHERE expires_at < ?",
   disownBlob: "DELETE FROM blob_owners WHERE digest = ? AND owner = ?",
   forget: "UPDATE progress SET forgotten_at = ? WHERE campaign = ? AND ended_at IS NOT NULL AND forgotten_at IS NULL",
   // Its key may be used again; keys that people give hold no control character.
@@ -148,6 +150,10 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
       return [["result", [...plainValues(write.row, wallMs, null).slice(0, PLAIN_COLUMNS), ...otherValues(write.row)]]]
     case "node":
       return [["node", nodeValues(write.row)]]
+    case "forgetNode":
+      return [["forgetNode", [write.node]]]
+    case "forgetEnrolments":
+      return [["forgetEnrolments", [write.before]]]
     case "usage": {
       const { owner, project, bestEffort, coreSeconds, at } = write.row
       return [["usage", [owner, project, bestEffort ? 1 : 0, coreSeconds, at]]]

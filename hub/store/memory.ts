@@ -3,7 +3,7 @@
 // copies rows shallowly: stories, specifications and outputs are never changed in place by anybody, so they are shared.
 import type { Digest } from "../../proto/wire/digest.ts"
 import { CahError } from "../core/errors.ts"
-import type { BlobRef, CampaignId, IndexRange } from "../core/model.ts"
+import type { BlobRef, CampaignId, IndexRange, NodeId } from "../core/model.ts"
 import type {
   CampaignRow,
   EnrolmentRow,
@@ -184,6 +184,13 @@ export class MemoryStore implements Store {
         return
       case "node":
         put(this.#nodes, write.row.id, write.row, undo)
+        return
+      case "forgetNode":
+        drop(this.#nodes, write.node, undo)
+        return
+      case "forgetEnrolments":
+        for (const [id, { expiresAt }] of this.#enrolments)
+          if (expiresAt < write.before) drop(this.#enrolments, id, undo)
         return
       case "usage":
         put(
@@ -517,6 +524,17 @@ export class MemoryStore implements Store {
     return row === undefined ? null : { ...row }
   }
 
+  lastSeenAt(node: NodeId): number | null {
+    return this.#nodes.get(node)?.lastSeenAt ?? null
+  }
+
+  nodesSeenBefore(wallMs: number, after: string, limit: number): NodeId[] {
+    const old = [...this.#nodes.values()].filter(
+      ({ id, lastSeenAt, revoked }) => lastSeenAt < wallMs && !revoked && id > after,
+    )
+    return inOrder(old.map(({ id }) => id)).slice(0, limit)
+  }
+
   enrolment(id: string): EnrolmentRow | null {
     const row = this.#enrolments.get(id)
     return row === undefined ? null : { ...row }
@@ -559,6 +577,13 @@ function put<K, V>(map: Map<K, V>, key: K, value: V, undo: (() => void)[]): void
   const before = map.get(key)
   undo.push(() => void (before === undefined ? map.delete(key) : map.set(key, before)))
   map.set(key, value)
+}
+
+function drop<K, V>(map: Map<K, V>, key: K, undo: (() => void)[]): void {
+  const before = map.get(key)
+  if (before === undefined) return
+  undo.push(() => void map.set(key, before))
+  map.delete(key)
 }
 
 function keyOf(owner: string, key: string): string {

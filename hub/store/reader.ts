@@ -130,6 +130,12 @@ function prepare(db: Db) {
     tokens: db.prepare<[], Columns>("SELECT * FROM tokens ORDER BY id"),
     token: db.prepare<[string], Columns>("SELECT * FROM tokens WHERE id = ?"),
     enrolment: db.prepare<[string], Columns>("SELECT * FROM enrolments WHERE id = ?"),
+    lastSeen: db.prepare<[string], number>("SELECT last_seen_at FROM nodes WHERE id = ?").pluck(),
+    seenBefore: db
+      .prepare<[number, string, number], NodeId>(
+        "SELECT id FROM nodes WHERE last_seen_at < ? AND revoked = 0 AND id > ? ORDER BY id LIMIT ?",
+      )
+      .pluck(),
   }
 }
 
@@ -337,6 +343,14 @@ export class SqliteReader implements StoreReader {
 
   enrolment(id: string): EnrolmentRow | null {
     return found(this.#ask.enrolment.get(id), enrolmentRow)
+  }
+
+  lastSeenAt(node: NodeId): number | null {
+    return this.#ask.lastSeen.get(node) ?? null
+  }
+
+  nodesSeenBefore(wallMs: number, after: string, limit: number): NodeId[] {
+    return this.#ask.seenBefore.all(wallMs, after, limit)
   }
 }
 

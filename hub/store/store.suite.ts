@@ -477,6 +477,31 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       assert.deepEqual(store.nodes(), [nodeRow("n1"), nodeRow("n2", { epoch: 2, properties: {}, revoked: true })])
     })
 
+    it("O9: forgets nodes, and enrolments whose time is over, and finds the nodes that were not seen for long", async () => {
+      const revoked = nodeRow("n4", { revoked: true, lastSeenAt: 1 })
+      const enrolment = { hash: new Uint8Array([1]), account: "vera", usesLeft: 1, launch: null }
+      const store = await start(
+        ...["n1", "n2", "n3"].map((id, at): Write => ({ kind: "node", row: nodeRow(id, { lastSeenAt: 10 * at }) })),
+        { kind: "node", row: revoked },
+        ...[100, 200].map(
+          (expiresAt): Write => ({ kind: "enrolment", row: { ...enrolment, id: `e${expiresAt}`, expiresAt } }),
+        ),
+      )
+      assert.equal(store.lastSeenAt("n2" as NodeId), 10)
+      assert.equal(store.lastSeenAt("n9" as NodeId), null)
+      assert.deepEqual(store.nodesSeenBefore(20, "", 9), ["n1", "n2"])
+      assert.deepEqual(store.nodesSeenBefore(20, "", 1), ["n1"])
+      assert.deepEqual(store.nodesSeenBefore(20, "n1", 9), ["n2"])
+      await commit(store, { kind: "forgetNode", node: "n1" as NodeId }, { kind: "forgetEnrolments", before: 200 })
+      const after = await fixture.restart()
+      assert.deepEqual(
+        after.nodes().map(({ id }) => id),
+        ["n2", "n3", "n4"],
+      )
+      assert.equal(after.enrolment("e100"), null)
+      assert.equal(after.enrolment("e200")?.expiresAt, 200)
+    })
+
     it("commits what was given before close, and nothing after", async () => {
       const store = await withCampaign()
       const last = commit(store, { kind: "job", row: jobRow(1, 7) })

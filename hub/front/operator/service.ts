@@ -87,6 +87,11 @@ export function operatorService({
       log.info({ by: context.values.get(callerKey)?.principal, node, drained }, "node drained")
       return {}
     },
+    async forgetNode({ node }, context) {
+      await engine.forgetNode(checkNode(node))
+      log.info({ by: context.values.get(callerKey)?.principal, node }, "node forgotten")
+      return {}
+    },
     async revokeNode({ node }, context) {
       await engine.revokeNode(checkNode(node))
       log.info({ by: context.values.get(callerKey)?.principal, node }, "node revoked")

@@ -61,6 +61,7 @@ const operator: Record<keyof typeof OperatorService.method, Bound> = {
   setShare: small,
   listShares: small,
   revokeNode: small,
+  forgetNode: small,
 }
 
 const bounds: ReadonlyMap<DescMethod, Bound> = new Map([

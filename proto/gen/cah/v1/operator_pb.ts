@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cah/v1/operator.proto.
  */
 export const file_cah_v1_operator: GenFile = /*@__PURE__*/
-  fileDesc("ChVjYWgvdjEvb3BlcmF0b3IucHJvdG8SBmNhaC52MSKHAgoFVG9rZW4SCgoCaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEh0KBnNjb3BlcxgDIAMoDjINLmNhaC52MS5TY29wZRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXZva2VkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInMKEkNyZWF0ZVRva2VuUmVxdWVzdBIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEisKCGxpZmV0aW1lGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkMKE0NyZWF0ZVRva2VuUmVzcG9uc2USHAoFdG9rZW4YASABKAsyDS5jYWgudjEuVG9rZW4SDgoGc2VjcmV0GAIgASgJIhMKEUxpc3RUb2tlbnNSZXF1ZXN0IjMKEkxpc3RUb2tlbnNSZXNwb25zZRIdCgZ0b2tlbnMYASADKAsyDS5jYWgudjEuVG9rZW4iIAoSUmV2b2tlVG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIhUKE1Jldm9rZVRva2VuUmVzcG9uc2UiZAoWQ3JlYXRlRW5yb2xtZW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEgwKBHVzZXMYAiABKA0SKwoIbGlmZXRpbWUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWQoXQ3JlYXRlRW5yb2xtZW50UmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjEKEERyYWluTm9kZVJlcXVlc3QSDAoEbm9kZRgBIAEoCRIPCgdkcmFpbmVkGAIgASgIIhMKEURyYWluTm9kZVJlc3BvbnNlIiEKEVJldm9rZU5vZGVSZXF1ZXN0EgwKBG5vZGUYASABKAkiFAoSUmV2b2tlTm9kZVJlc3BvbnNlIi8KD1NldFNoYXJlUmVxdWVzdBINCgVvd25lchgBIAEoCRINCgVzaGFyZRgCIAEoASISChBTZXRTaGFyZVJlc3BvbnNlIhMKEUxpc3RTaGFyZXNSZXF1ZXN0IjMKEkxpc3RTaGFyZXNSZXNwb25zZRIdCgZzaGFyZXMYASADKAsyDS5jYWgudjEuU2hhcmUiewoFU2hhcmUSDQoFb3duZXIYASABKAkSDQoFc2hhcmUYAiABKAESGQoRdXNlZF9jb3JlX3NlY29uZHMYAyABKAESEQoJc2xvdHNfbm93GAQgASgNEiYKCHByb2plY3RzGAUgAygLMhQuY2FoLnYxLlByb2plY3RVc2FnZSI6CgxQcm9qZWN0VXNhZ2USDwoHcHJvamVjdBgBIAEoCRIZChF1c2VkX2NvcmVfc2Vjb25kcxgCIAEoASIrCg1CYWNrdXBSZXF1ZXN0EhEKBGtlZXAYASABKA1IAIgBAUIHCgVfa2VlcCKPAQoOQmFja3VwUmVzcG9uc2USDAoEbmFtZRgBIAEoCRISCgpibG9ic19kb25lGAIgASgEEg0KBWJsb2JzGAMgASgEEhQKDGNvcGllZF9ibG9icxgEIAEoBBIUCgxjb3BpZWRfYnl0ZXMYBSABKAQSIAoEbWFkZRgGIAEoCzISLmNhaC52MS5CYWNrdXBNYWRlIpMBCgpCYWNrdXBNYWRlEgwKBHBhdGgYASABKAkSKwoHbWFkZV9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJY2FtcGFpZ25zGAMgASgEEhIKCmJsb2JfYnl0ZXMYBCABKAQSEgoKbG9zdF9ibG9icxgFIAMoCRIPCgdyZW1vdmVkGAYgAygJMrwFCg9PcGVyYXRvclNlcnZpY2USTAoLQ3JlYXRlVG9rZW4SGi5jYWgudjEuQ3JlYXRlVG9rZW5SZXF1ZXN0GhsuY2FoLnYxLkNyZWF0ZVRva2VuUmVzcG9uc2UiBIi1GAQSTAoKTGlzdFRva2VucxIZLmNhaC52MS5MaXN0VG9rZW5zUmVxdWVzdBoaLmNhaC52MS5MaXN0VG9rZW5zUmVzcG9uc2UiB5ACAYi1GAQSTAoLUmV2b2tlVG9rZW4SGi5jYWgudjEuUmV2b2tlVG9rZW5SZXF1ZXN0GhsuY2FoLnYxLlJldm9rZVRva2VuUmVzcG9uc2UiBIi1GAQSWAoPQ3JlYXRlRW5yb2xtZW50Eh4uY2FoLnYxLkNyZWF0ZUVucm9sbWVudFJlcXVlc3QaHy5jYWgudjEuQ3JlYXRlRW5yb2xtZW50UmVzcG9uc2UiBIi1GAQSRgoJRHJhaW5Ob2RlEhguY2FoLnYxLkRyYWluTm9kZVJlcXVlc3QaGS5jYWgudjEuRHJhaW5Ob2RlUmVzcG9uc2UiBIi1GAQSQwoIU2V0U2hhcmUSFy5jYWgudjEuU2V0U2hhcmVSZXF1ZXN0GhguY2FoLnYxLlNldFNoYXJlUmVzcG9uc2UiBIi1GAQSTAoKTGlzdFNoYXJlcxIZLmNhaC52MS5MaXN0U2hhcmVzUmVxdWVzdBoaLmNhaC52MS5MaXN0U2hhcmVzUmVzcG9uc2UiB5ACAYi1GAQSPwoGQmFja3VwEhUuY2FoLnYxLkJhY2t1cFJlcXVlc3QaFi5jYWgudjEuQmFja3VwUmVzcG9uc2UiBIi1GAQwARJJCgpSZXZva2VOb2RlEhkuY2FoLnYxLlJldm9rZU5vZGVSZXF1ZXN0GhouY2FoLnYxLlJldm9rZU5vZGVSZXNwb25zZSIEiLUYBGIGcHJvdG8z", [file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChVjYWgvdjEvb3BlcmF0b3IucHJvdG8SBmNhaC52MSKHAgoFVG9rZW4SCgoCaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEh0KBnNjb3BlcxgDIAMoDjINLmNhaC52MS5TY29wZRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXZva2VkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInMKEkNyZWF0ZVRva2VuUmVxdWVzdBIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEisKCGxpZmV0aW1lGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkMKE0NyZWF0ZVRva2VuUmVzcG9uc2USHAoFdG9rZW4YASABKAsyDS5jYWgudjEuVG9rZW4SDgoGc2VjcmV0GAIgASgJIhMKEUxpc3RUb2tlbnNSZXF1ZXN0IjMKEkxpc3RUb2tlbnNSZXNwb25zZRIdCgZ0b2tlbnMYASADKAsyDS5jYWgudjEuVG9rZW4iIAoSUmV2b2tlVG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIhUKE1Jldm9rZVRva2VuUmVzcG9uc2UiZAoWQ3JlYXRlRW5yb2xtZW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEgwKBHVzZXMYAiABKA0SKwoIbGlmZXRpbWUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWQoXQ3JlYXRlRW5yb2xtZW50UmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjEKEERyYWluTm9kZVJlcXVlc3QSDAoEbm9kZRgBIAEoCRIPCgdkcmFpbmVkGAIgASgIIhMKEURyYWluTm9kZVJlc3BvbnNlIiEKEVJldm9rZU5vZGVSZXF1ZXN0EgwKBG5vZGUYASABKAkiFAoSUmV2b2tlTm9kZVJlc3BvbnNlIiEKEUZvcmdldE5vZGVSZXF1ZXN0EgwKBG5vZGUYASABKAkiFAoSRm9yZ2V0Tm9kZVJlc3BvbnNlIi8KD1NldFNoYXJlUmVxdWVzdBINCgVvd25lchgBIAEoCRINCgVzaGFyZRgCIAEoASISChBTZXRTaGFyZVJlc3BvbnNlIhMKEUxpc3RTaGFyZXNSZXF1ZXN0IjMKEkxpc3RTaGFyZXNSZXNwb25zZRIdCgZzaGFyZXMYASADKAsyDS5jYWgudjEuU2hhcmUiewoFU2hhcmUSDQoFb3duZXIYASABKAkSDQoFc2hhcmUYAiABKAESGQoRdXNlZF9jb3JlX3NlY29uZHMYAyABKAESEQoJc2xvdHNfbm93GAQgASgNEiYKCHByb2plY3RzGAUgAygLMhQuY2FoLnYxLlByb2plY3RVc2FnZSI6CgxQcm9qZWN0VXNhZ2USDwoHcHJvamVjdBgBIAEoCRIZChF1c2VkX2NvcmVfc2Vjb25kcxgCIAEoASIrCg1CYWNrdXBSZXF1ZXN0EhEKBGtlZXAYASABKA1IAIgBAUIHCgVfa2VlcCKPAQoOQmFja3VwUmVzcG9uc2USDAoEbmFtZRgBIAEoCRISCgpibG9ic19kb25lGAIgASgEEg0KBWJsb2JzGAMgASgEEhQKDGNvcGllZF9ibG9icxgEIAEoBBIUCgxjb3BpZWRfYnl0ZXMYBSABKAQSIAoEbWFkZRgGIAEoCzISLmNhaC52MS5CYWNrdXBNYWRlIpMBCgpCYWNrdXBNYWRlEgwKBHBhdGgYASABKAkSKwoHbWFkZV9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJY2FtcGFpZ25zGAMgASgEEhIKCmJsb2JfYnl0ZXMYBCABKAQSEgoKbG9zdF9ibG9icxgFIAMoCRIPCgdyZW1vdmVkGAYgAygJMocGCg9PcGVyYXRvclNlcnZpY2USTAoLQ3JlYXRlVG9rZW4SGi5jYWgudjEuQ3JlYXRlVG9rZW5SZXF1ZXN0GhsuY2FoLnYxLkNyZWF0ZVRva2VuUmVzcG9uc2UiBIi1GAQSTAoKTGlzdFRva2VucxIZLmNhaC52MS5MaXN0VG9rZW5zUmVxdWVzdBoaLmNhaC52MS5MaXN0VG9rZW5zUmVzcG9uc2UiB5ACAYi1GAQSTAoLUmV2b2tlVG9rZW4SGi5jYWgudjEuUmV2b2tlVG9rZW5SZXF1ZXN0GhsuY2FoLnYxLlJldm9rZVRva2VuUmVzcG9uc2UiBIi1GAQSWAoPQ3JlYXRlRW5yb2xtZW50Eh4uY2FoLnYxLkNyZWF0ZUVucm9sbWVudFJlcXVlc3QaHy5jYWgudjEuQ3JlYXRlRW5yb2xtZW50UmVzcG9uc2UiBIi1GAQSRgoJRHJhaW5Ob2RlEhguY2FoLnYxLkRyYWluTm9kZVJlcXVlc3QaGS5jYWgudjEuRHJhaW5Ob2RlUmVzcG9uc2UiBIi1GAQSQwoIU2V0U2hhcmUSFy5jYWgudjEuU2V0U2hhcmVSZXF1ZXN0GhguY2FoLnYxLlNldFNoYXJlUmVzcG9uc2UiBIi1GAQSTAoKTGlzdFNoYXJlcxIZLmNhaC52MS5MaXN0U2hhcmVzUmVxdWVzdBoaLmNhaC52MS5MaXN0U2hhcmVzUmVzcG9uc2UiB5ACAYi1GAQSPwoGQmFja3VwEhUuY2FoLnYxLkJhY2t1cFJlcXVlc3QaFi5jYWgudjEuQmFja3VwUmVzcG9uc2UiBIi1GAQwARJJCgpSZXZva2VOb2RlEhkuY2FoLnYxLlJldm9rZU5vZGVSZXF1ZXN0GhouY2FoLnYxLlJldm9rZU5vZGVSZXNwb25zZSIEiLUYBBJJCgpGb3JnZXROb2RlEhkuY2FoLnYxLkZvcmdldE5vZGVSZXF1ZXN0GhouY2FoLnYxLkZvcmdldE5vZGVSZXNwb25zZSIEiLUYBGIGcHJvdG8z", [file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message cah.v1.Token
@@ -299,6 +299,36 @@ export const RevokeNodeResponseSchema: GenMessage<RevokeNodeResponse> = /*@__PUR
   messageDesc(file_cah_v1_operator, 12);
 
 /**
+ * @generated from message cah.v1.ForgetNodeRequest
+ */
+export type ForgetNodeRequest = Message<"cah.v1.ForgetNodeRequest"> & {
+  /**
+   * @generated from field: string node = 1;
+   */
+  node: string;
+};
+
+/**
+ * Describes the message cah.v1.ForgetNodeRequest.
+ * Use `create(ForgetNodeRequestSchema)` to create a new message.
+ */
+export const ForgetNodeRequestSchema: GenMessage<ForgetNodeRequest> = /*@__PURE__*/
+  messageDesc(file_cah_v1_operator, 13);
+
+/**
+ * @generated from message cah.v1.ForgetNodeResponse
+ */
+export type ForgetNodeResponse = Message<"cah.v1.ForgetNodeResponse"> & {
+};
+
+/**
+ * Describes the message cah.v1.ForgetNodeResponse.
+ * Use `create(ForgetNodeResponseSchema)` to create a new message.
+ */
+export const ForgetNodeResponseSchema: GenMessage<ForgetNodeResponse> = /*@__PURE__*/
+  messageDesc(file_cah_v1_operator, 14);
+
+/**
  * @generated from message cah.v1.SetShareRequest
  */
 export type SetShareRequest = Message<"cah.v1.SetShareRequest"> & {
@@ -320,7 +350,7 @@ export type SetShareRequest = Message<"cah.v1.SetShareRequest"> & {
  * Use `create(SetShareRequestSchema)` to create a new message.
  */
 export const SetShareRequestSchema: GenMessage<SetShareRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 13);
+  messageDesc(file_cah_v1_operator, 15);
 
 /**
  * @generated from message cah.v1.SetShareResponse
@@ -333,7 +363,7 @@ export type SetShareResponse = Message<"cah.v1.SetShareResponse"> & {
  * Use `create(SetShareResponseSchema)` to create a new message.
  */
 export const SetShareResponseSchema: GenMessage<SetShareResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 14);
+  messageDesc(file_cah_v1_operator, 16);
 
 /**
  * @generated from message cah.v1.ListSharesRequest
@@ -346,7 +376,7 @@ export type ListSharesRequest = Message<"cah.v1.ListSharesRequest"> & {
  * Use `create(ListSharesRequestSchema)` to create a new message.
  */
 export const ListSharesRequestSchema: GenMessage<ListSharesRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 15);
+  messageDesc(file_cah_v1_operator, 17);
 
 /**
  * @generated from message cah.v1.ListSharesResponse
@@ -363,7 +393,7 @@ export type ListSharesResponse = Message<"cah.v1.ListSharesResponse"> & {
  * Use `create(ListSharesResponseSchema)` to create a new message.
  */
 export const ListSharesResponseSchema: GenMessage<ListSharesResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 16);
+  messageDesc(file_cah_v1_operator, 18);
 
 /**
  * @generated from message cah.v1.Share
@@ -404,7 +434,7 @@ export type Share = Message<"cah.v1.Share"> & {
  * Use `create(ShareSchema)` to create a new message.
  */
 export const ShareSchema: GenMessage<Share> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 17);
+  messageDesc(file_cah_v1_operator, 19);
 
 /**
  * @generated from message cah.v1.ProjectUsage
@@ -426,7 +456,7 @@ export type ProjectUsage = Message<"cah.v1.ProjectUsage"> & {
  * Use `create(ProjectUsageSchema)` to create a new message.
  */
 export const ProjectUsageSchema: GenMessage<ProjectUsage> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 18);
+  messageDesc(file_cah_v1_operator, 20);
 
 /**
  * @generated from message cah.v1.BackupRequest
@@ -445,7 +475,7 @@ export type BackupRequest = Message<"cah.v1.BackupRequest"> & {
  * Use `create(BackupRequestSchema)` to create a new message.
  */
 export const BackupRequestSchema: GenMessage<BackupRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 19);
+  messageDesc(file_cah_v1_operator, 21);
 
 /**
  * @generated from message cah.v1.BackupResponse
@@ -493,7 +523,7 @@ export type BackupResponse = Message<"cah.v1.BackupResponse"> & {
  * Use `create(BackupResponseSchema)` to create a new message.
  */
 export const BackupResponseSchema: GenMessage<BackupResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 20);
+  messageDesc(file_cah_v1_operator, 22);
 
 /**
  * @generated from message cah.v1.BackupMade
@@ -543,7 +573,7 @@ export type BackupMade = Message<"cah.v1.BackupMade"> & {
  * Use `create(BackupMadeSchema)` to create a new message.
  */
 export const BackupMadeSchema: GenMessage<BackupMade> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 21);
+  messageDesc(file_cah_v1_operator, 23);
 
 /**
  * @generated from service cah.v1.OperatorService
@@ -635,6 +665,16 @@ export const OperatorService: GenService<{
     methodKind: "unary";
     input: typeof RevokeNodeRequestSchema;
     output: typeof RevokeNodeResponseSchema;
+  },
+  /**
+   * The hub knows it no more; one that was revoked may enrol again. Refused while it is connected or has jobs.
+   *
+   * @generated from rpc cah.v1.OperatorService.ForgetNode
+   */
+  forgetNode: {
+    methodKind: "unary";
+    input: typeof ForgetNodeRequestSchema;
+    output: typeof ForgetNodeResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_cah_v1_operator, 0);
