@@ -408,6 +408,12 @@ export class FakeHub {
         node(id).state = drained ? NodeState.DRAINED : NodeState.ONLINE
         return {}
       },
+      releaseNode: ({ node: id }) => {
+        const released = node(id)
+        released.state = NodeState.ONLINE
+        delete released.quarantine
+        return {}
+      },
       revokeNode: ({ node: id }) => {
         node(id).state = NodeState.REVOKED
         return {}

@@ -64,6 +64,8 @@ export const TOP_CAMPAIGNS_MAX = 100
 export const OAR_ROWS_MAX = 10_000
 /** Lines of parameters that a resubmission asks the hub for, one by one. */
 export const RESUBMIT_LINES_MAX = 10_000
+/** Jobs of an array with numbers that do not begin at 0: each is sent as a line. A guess at what one writes as a range. */
+export const NUMBERED_MAX = 100_000
 /** Ranges of jobs in a command that `explain` proposes. People must be able to read it. */
 export const EXPLAIN_RANGES_MAX = 8
 /** Nodes looked at for a property that none reports. */

@@ -47,6 +47,10 @@ export class Operator {
     await this.#rpc.unary(method.drainNode, { node, drained }, this.#call())
   }
 
+  async releaseNode(node: string): Promise<void> {
+    await this.#rpc.unary(method.releaseNode, { node }, this.#call())
+  }
+
   async revokeNode(node: string): Promise<void> {
     await this.#rpc.unary(method.revokeNode, { node }, this.#call())
   }

@@ -83,6 +83,7 @@ describe("one run, one line of this table, in this order", () => {
     ["nodes show n2", 0, /Node +n2[\s\S]*arch +x86_64/, /^$/],
     ["nodes show nobody", 3, /^$/, /There is no node "nobody"[\s\S]*cah nodes/],
     ["nodes drain n2", 0, /^attic \(n2\) is drained\.\n$/, /^$/],
+    ["nodes release n2", 0, /^attic \(n2\) is released\.\n$/, /^$/],
     ["nodes undrain n2", 0, /^attic \(n2\) is undrained\.\n$/, /^$/],
     ["nodes revoke n2", 2, /^$/, /nobody is there to be asked[\s\S]*--yes/],
     ["nodes revoke n3 -y", 0, /^attic \(n3\) is revoked\.\n$/, /^$/],

@@ -36,6 +36,7 @@ export const nodeStateWords: Readonly<Record<number, string>> = {
   [NodeState.ONLINE]: "online",
   [NodeState.AWAY]: "away",
   [NodeState.DRAINED]: "drained",
+  [NodeState.QUARANTINED]: "quarantined",
   [NodeState.REVOKED]: "revoked",
 }
 

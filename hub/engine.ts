@@ -117,6 +117,10 @@ export class HubEngine implements Engine {
     await this.ask<"done">(request => ({ kind: "NodeForgotten", request, node }))
   }
 
+  async releaseNode(node: NodeId): Promise<void> {
+    await this.ask<"done">(request => ({ kind: "NodeReleased", request, node }))
+  }
+
   commit(writes: Write[]): Promise<void> {
     if (this.trouble !== null) return Promise.reject(this.unavailable())
     this.rows.push(...writes)
@@ -305,6 +309,7 @@ export class HubEngine implements Engine {
       if (said.kind === "Reply") this.reply(said.request, said.reply)
       else if (said.kind === "Offer") this.offer(said)
       else if (said.kind === "Tell") this.parts.tell?.()
+      else if (said.kind === "NodeJudged") this.judged(said)
       else if (said.kind === "JobEnded") {
         if (!this.watchers.has(said.campaign)) continue
         const list = ended.get(said.campaign) ?? []
@@ -315,6 +320,12 @@ export class HubEngine implements Engine {
     for (const campaign of changed) {
       for (const listener of [...(this.watchers.get(campaign) ?? [])]) listener({ ended: ended.get(campaign) ?? [] })
     }
+  }
+
+  private judged({ node, quarantined, why }: Extract<Speech, { kind: "NodeJudged" }>): void {
+    const name = this.state.nodes.get(node)?.name ?? ""
+    const message = quarantined ? "a node is put into quarantine" : "a node has left quarantine"
+    this.parts.log.warn({ node, name, why }, message)
   }
 
   private reply(request: RequestId, reply: Reply): void {

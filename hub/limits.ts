@@ -62,6 +62,28 @@ export const BACKOFF_MAX_MS = 5 * 60_000
  * home line. A guess. After it a node that only heartbeats has lost the attempt.
  */
 export const ATTEMPT_SLACK_MS = 6 * 3_600_000
+/** Failures in a row on one node, of one campaign, before anybody asks whether the node is to blame. */
+export const STRIKES_MIN = 3
+/** So unlikely by chance that the node gets no more of the campaign while its others are waited for. */
+export const DOUBT_MAX = 0.05
+/** Until so many elsewhere have gone well, nobody knows. */
+export const ENOUGH_WELL = 8
+/** Such a pause is looked at this often, and lasts so long, doubling to the maximum. */
+export const PAUSE_LOOK_MS = 1_000
+export const PAUSE_MIN_MS = 15_000
+export const PAUSE_MAX_MS = 5 * 60_000
+/** Attempts elsewhere speak for the campaign's jobs once they have run for ten times what the failed one took, and this. */
+export const SURVIVED_FACTOR = 10
+export const SURVIVED_MIN_MS = 10_000
+/** Jobs looked at for that: a quarter of a thousand settles it, and costs a few microseconds. */
+export const SURVIVORS_LOOKED_MAX = 256
+/** A node in quarantine gets a job after this, doubling with each that fails, so that a sick one costs next to nothing… */
+export const PROBE_MIN_MS = 60_000
+export const PROBE_MAX_MS = 6 * 3_600_000
+/** …and leaves after so many in a row that went well. */
+export const PROBES_CLEAN = 3
+/** A job that failed is kept from the nodes where it did for so long, if there are others. A guess: they may all be busy. */
+export const ELSEWHERE_MS = 60_000
 /** Lines in one stored page of parameters: a page is what one offer reads. */
 export const PARAMETER_PAGE_LINES = 1_000
 /** Transitions kept per job for its story. Enough for three attempts in full. */

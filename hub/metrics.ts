@@ -52,7 +52,7 @@ export function createMetrics(version: string) {
   })
   new Gauge({
     name: "cah_agents",
-    help: "Nodes known, by state: online, away, drained, revoked.",
+    help: "Nodes known, by state: online, away, drained, quarantined, revoked.",
     labelNames: ["state"],
     registers,
     collect() {
@@ -139,10 +139,10 @@ export function createMetrics(version: string) {
       labelNames: ["from", "to"],
       registers,
     }),
-    /** cause: app, loss, timeout or invalid. */
+    /** cause: failure, loss, preemption, or hold when one is lifted. */
     jobRetries: new Counter({
       name: "cah_job_retries_total",
-      help: "Attempts that did not end their job.",
+      help: "Jobs that came back to the queue, by what brought them there.",
       labelNames: ["cause"],
       registers,
     }),

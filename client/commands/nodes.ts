@@ -86,6 +86,7 @@ const show: Verb = {
             ["Disk", showBytes(node.diskBytes)],
             ["Agent", node.agentVersion],
             ["Seen", seen(node, Date.now())],
+            ...quarantineOf(node),
           ],
           colors,
         )}\n\n${fields(Object.entries(node.properties).sort(), colors)}`,
@@ -146,6 +147,11 @@ const undrain: Change = {
   done: "undrained",
   change: (hub, node) => hub.operator.drainNode(node.id, false),
 }
+const release: Change = {
+  does: "Take nodes out of quarantine, once you have mended what made their jobs fail.",
+  done: "released",
+  change: (hub, node) => hub.operator.releaseNode(node.id),
+}
 const revoke: Change = {
   does: "Send nodes away for good: their key is never accepted again, and what they have runs elsewhere.",
   done: "revoked",
@@ -171,6 +177,7 @@ export const nodes: Group = {
     show: { summary: "show one with its properties", verb: show },
     drain: { summary: "give some nothing new", verb: changing("drain", drain) },
     undrain: { summary: "give them work again", verb: changing("undrain", undrain) },
+    release: { summary: "take some out of quarantine", verb: changing("release", release) },
     revoke: { summary: "send some away for good", verb: changing("revoke", revoke) },
     forget: { summary: "strike some off that are gone", verb: changing("forget", forget) },
   },
@@ -193,6 +200,18 @@ async function findNodes(hub: Hub, texts: readonly string[]): Promise<Node[]> {
     }
     return node
   })
+}
+
+/** Since when and why, and what would end it. */
+function quarantineOf({ quarantine }: Node): [string, string][] {
+  if (quarantine === undefined) return []
+  const { since, why, failed, clean } = quarantine
+  const ago =
+    since === undefined ? "" : ` for ${showDuration(Math.max(0, Math.round((Date.now() - timestampMs(since)) / 1000)))}`
+  return [
+    ["Quarantine", `${why}${ago === "" ? "" : `;${ago}`}`],
+    ["Tried since", `${plural(failed, "job")} failed, ${clean} in a row went well`],
+  ]
 }
 
 function nameOf(node: Node): string {

@@ -20,7 +20,7 @@ import {
 import type { Context } from "../context.ts"
 import { ClientError } from "../errors.ts"
 import { type Colors, clean, fields, statePaint, table } from "../output.ts"
-import { showBytes, showDuration } from "../quantities.ts"
+import { plural, showBytes, showDuration } from "../quantities.ts"
 import { quoteWords } from "../submit/words.ts"
 import { findOne } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
@@ -91,6 +91,8 @@ function showCampaign({ errors, warnings }: GetCampaignResponse, campaign: Campa
       ["Types", typesInWords(spec)],
       ["Reserved", reservationInWords(spec?.reservation)],
       ["Retries", retriesInWords(spec)],
+      ["At once", spec === undefined || spec.atOnce === 0 ? "" : `${plural(spec.atOnce, "job")} at most`],
+      ["Stops after", failuresInWords(spec, campaign)],
       ["Deadline", showMoment(spec?.deadline)],
       ["Submitted", showMoment(campaign.submittedAt)],
       ["Ended", showMoment(campaign.endedAt)],
@@ -145,6 +147,13 @@ function nextStep(campaign: Campaign, errors: readonly ErrorSummary[]): string {
   if (campaign.held) return `cah resume ${id}`
   if (why !== "") return why
   return active === 0 && waiting > 0 ? `cah explain ${id}` : `cah wait ${id}`
+}
+
+function failuresInWords(spec: CampaignSpec | undefined, { counts }: Campaign): string {
+  if (spec === undefined || spec.maxFails === 0) return ""
+  const failed = (counts?.failed ?? 0) + (counts?.timedout ?? 0) + (counts?.lost ?? 0)
+  const bound = plural(spec.maxFails, "failed job")
+  return failed < spec.maxFails ? `${bound}; ${failed} so far` : `${bound}: that is why the others were cancelled`
 }
 
 function typesInWords(spec: CampaignSpec | undefined): string {

@@ -7,8 +7,8 @@ import { RESUBMIT_LINES_MAX } from "../limits.ts"
 import type { Range } from "../selector.ts"
 import { checkRanges, eachParallel, type Target } from "../targets.ts"
 import type { Wishes } from "./flags.ts"
+import { numbered } from "./numbers.ts"
 import { fieldsOf, type Spec } from "./spec.ts"
-import { quoteWords } from "./words.ts"
 
 export interface Again {
   readonly spec: Spec & { readonly command: string[] }
@@ -122,22 +122,12 @@ async function lines(hub: Hub, id: bigint, indices: readonly number[]): Promise<
   return found
 }
 
-/**
- * Jobs of a plain array under their old numbers: each gets its number as a parameter, and the variables that held it are set
- * before the command begins. The new campaign numbers them anew for everything else.
- */
+/** Jobs of a plain array under their old numbers. The new campaign numbers them anew for everything else. */
 function renumbered(spec: Again["spec"], indices: readonly number[], total: number): Again {
-  const [only] = spec.command
-  const line = spec.command.length === 1 && only !== undefined ? only : `exec ${quoteWords(spec.command)}`
   return {
-    spec: { ...spec, command: ["/bin/sh", "-c", renumber(total), line], array: indices.length },
+    spec: { ...spec, command: numbered(spec.command, total), array: indices.length },
     parameters: indices.map(String),
     jobs: indices.length,
     indices,
   }
-}
-
-function renumber(total: number): string {
-  const variables = ["CAH_ARRAY_INDEX", "OAR_ARRAY_INDEX", "OAR_JOB_INDEX"].map(name => `${name}=$1`)
-  return `export ${variables.join(" ")} CAH_ARRAY_SIZE=${total}; exec /bin/sh -c "$0"`
 }

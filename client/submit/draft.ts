@@ -9,6 +9,7 @@ import type { Wishes } from "./flags.ts"
 import { readInput, textOf } from "./input.ts"
 import { encodeRow, type Table } from "./named.ts"
 import type { NotifyWish } from "./notify.ts"
+import { type Numbers, numbered } from "./numbers.ts"
 import { remarkOnProgram } from "./program.ts"
 import { checkTogether, fieldsOf, hasType, type Spec } from "./spec.ts"
 import { product } from "./sweep.ts"
@@ -105,8 +106,17 @@ async function workOf(context: Context, command: readonly string[], wishes: Wish
     return { command: joined.command, parameters: joined.lines, names: [], jobs: joined.lines.length }
   }
   const table = await tableOf(context, wishes)
-  if (table === null) return { command: [...command], parameters: [], names: [], jobs: wishes.array ?? 1 }
+  if (table === null) return numberedWork(command, wishes.array)
   return { command: [...command], parameters: table.lines, names: table.names, jobs: table.lines.length }
+}
+
+/** Numbers from 0 are the hub's own; others are each job's parameter. */
+function numberedWork(command: readonly string[], array: Numbers | undefined): Work {
+  if (array === undefined || array.first === 0)
+    return { command: [...command], parameters: [], names: [], jobs: array?.count ?? 1 }
+  const { first, count } = array
+  const numbers = Array.from({ length: count }, (_, at) => first + at)
+  return { command: numbered(command, count), parameters: numbers.map(String), names: [], jobs: count }
 }
 
 async function tableOf(context: Context, wishes: Wishes): Promise<Table | null> {

@@ -24,7 +24,7 @@ describe("a script", () => {
       ].join("\n"),
     )
     assert.deepEqual(
-      [wishes.name, wishes.array, wishes.env, wishes.resource?.map(shape => shape.slots)],
+      [wishes.name, wishes.array?.count, wishes.env, wishes.resource?.map(shape => shape.slots)],
       ["wing", 3, { A: "b c", B: "1", C: "2" }, [2, 1]],
     )
   })
@@ -205,7 +205,7 @@ test("every example of docs/job-files.md is what it says", () => {
     ["frames", "film", "mail"],
   )
   const script = blocks.find(({ language }) => language === "sh")?.text ?? ""
-  assert.equal(parseScript("job.sh", Buffer.from(script)).wishes.array, 36)
+  assert.equal(parseScript("job.sh", Buffer.from(script)).wishes.array?.count, 36)
   const ignored = /\.cahignore\n\n[\s\S]*?\n\n((?: {4}.*\n)+)/.exec(page)?.[1]?.replace(/^ {4}/gm, "") ?? ""
   const packs = ignoreRules(ignored)
   const paths = ["a.o", "start.o", "results", "x/results", "data/x/y.tmp", "y.tmp"]

@@ -18,6 +18,7 @@ import {
 import { parseCount, parseDuration, parseSize } from "../quantities.ts"
 import { type Moment, parseDeadline, parseReservation, type Reservation } from "./moments.ts"
 import { type NotifyWish, parseNotify } from "./notify.ts"
+import { type Numbers, parseNumbers } from "./numbers.ts"
 import { refusedFlags } from "./refused.ts"
 import { parseShape, type Shape } from "./resources.ts"
 import { type Axis, parseSweep } from "./sweep.ts"
@@ -28,7 +29,7 @@ export interface Wishes {
   name?: string
   project?: string
   env?: Readonly<Record<string, string>>
-  array?: number
+  array?: Numbers
   arrayParamFile?: string
   eachLine?: string
   csv?: string
@@ -54,6 +55,8 @@ export interface Wishes {
   retries?: number
   retryExit?: readonly number[]
   lossRetries?: number
+  maxFails?: number
+  atOnce?: number
   notify?: readonly NotifyWish[]
   notifySecretFile?: string
 }
@@ -89,7 +92,7 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
   }
   const list = (text: string, before: readonly string[] | undefined) => [...(before ?? []), text]
 
-  add(many, "--array <n>", "n jobs; CAH_ARRAY_INDEX counts from 0", arrayOf)
+  add(many, "--array <n>", "n jobs: CAH_ARRAY_INDEX is 0…; or 1-9, and 1-9%2: two at once", parseNumbers)
   add(many, "--array-param-file <file>", "a job a line, appended to the command (- is stdin)")
   add(many, "--csv <file>", "a job a row, its values in CAH_P_<column>")
   add(many, "--from-json <file>", "a job an element: CAH_P_<key>, or CAH_P_value")
@@ -142,6 +145,12 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
   add(order, "--loss-retries <n|inf>", "lost nodes that a job survives (the hub's default)", text =>
     text === "inf" ? FOR_EVER : parseCount(text, "--loss-retries", 0, FOR_EVER),
   )
+  add(order, "--max-fails <n>", "once n jobs have failed the others are cancelled", text =>
+    parseCount(text, "--max-fails", 1, ARRAY_MAX),
+  )
+  add(order, "--at-once <n>", "n of its jobs under way at once, at most", text =>
+    parseCount(text, "--at-once", 1, ARRAY_MAX),
+  )
   add(tell, "--notify <whom>", "[ERROR,END]mail:me@x.org, https://… or exec:CMD", (text, before) => {
     const wish = parseNotify(text)
     if (from === "line" || wish.target.kind !== "exec") return append(before, wish)
@@ -180,17 +189,6 @@ export function checkName(name: string, flag: string): string {
 
 function append<T>(before: readonly T[] | undefined, value: T): readonly T[] {
   return [...(before ?? []), value]
-}
-
-/** Other systems take the numbers themselves: 0-9, 1-100%5. */
-function arrayOf(text: string): number {
-  if (/^\d+\s*[-,:]/.test(text)) {
-    throw usage(
-      `--array: "${text}" is not a number of jobs.`,
-      "Say how many, numbered from 0: --array 10. Other numbers: --sweep i=5..9, in CAH_P_i.",
-    )
-  }
-  return parseCount(text, "--array", 1, ARRAY_MAX)
 }
 
 function addVariable(pair: string, before: Readonly<Record<string, string>> | undefined): Record<string, string> {

@@ -228,6 +228,31 @@ describe("cah sub", () => {
     assert.doesNotMatch((await sub(["-p", "os = 'plan9'", "true"])).stderr, /No node reports/)
   })
 
+  test("M4: --at-once and --array 1-10%2 are sent, and numbers that do not begin at 0 are each job's own", async () => {
+    await sub(["--array", "1-10%2", "echo $CAH_ARRAY_INDEX"])
+    const { campaign, jobs } = newest()!
+    const { spec } = campaign
+    const parameters = jobs.map(job => job.parameters?.line)
+    assert.deepEqual([spec?.atOnce, parameters.length, parameters[0], parameters[9]], [2, 10, "1", "10"])
+    assert.match(spec?.command.join(" ") ?? "", /CAH_ARRAY_INDEX=\$1 .*CAH_ARRAY_SIZE=10/)
+    await sub(["--array", "0-9%3", "true"])
+    assert.deepEqual(
+      [newest()?.campaign.spec?.array, newest()?.campaign.spec?.atOnce, newest()?.jobs[0]?.parameters?.line],
+      [10, 3, ""],
+    )
+    await sub(["--array", "7", "--at-once", "4", "true"])
+    assert.deepEqual([newest()?.campaign.spec?.array, newest()?.campaign.spec?.atOnce], [7, 4])
+  })
+
+  test("M3: --max-fails is sent, from a script and a job file too", async () => {
+    await sub(["--array", "500", "--max-fails", "20", "true"])
+    assert.equal(newest()?.campaign.spec?.maxFails, 20)
+    await sub(["-"], "#!/bin/sh\n#CAH --array 4%2 --max-fails 3\ntrue\n")
+    assert.deepEqual([newest()?.campaign.spec?.maxFails, newest()?.campaign.spec?.atOnce], [3, 2])
+    await sub(["-f", "-"], "command: ./render\narray: 1-36%4\nmax-fails: 5\n")
+    assert.deepEqual([newest()?.campaign.spec?.maxFails, newest()?.campaign.spec?.atOnce], [5, 4])
+  })
+
   const refused: readonly (readonly [args: readonly string[], error: RegExp])[] = [
     [["-f", "nowhere.yaml"], /The job file nowhere\.yaml cannot be read/],
     [["-f", "-", "true"], /the command stands in the file/],
@@ -239,7 +264,16 @@ describe("cah sub", () => {
     [["--gather", "1.2", "true"], /--gather 1\.2: it takes a whole campaign/],
     [["--after", "all", "true"], /waits for whole campaigns/],
     [["--after", "x", "true"], /--after: "x" does not select anything/],
-    [["--array", "0-9", "true"], /"0-9" is not a number of jobs\.\n {5}Say how many, numbered from 0/],
+    [
+      ["--array", "1,5,7", "true"],
+      /"1,5,7" is not a whole number of jobs, nor a range\.\n {5}Steps and lists are a sweep/,
+    ],
+    [["--array", "many", "true"], /--array: "many" is not a whole number of jobs, nor a range\.\n {5}Write it like/],
+    [["--array", "9-5", "true"], /has no jobs/],
+    [["--array", "5%0", "true"], /no job could ever run/],
+    [["--array", "10%2", "--at-once", "3", "true"], /contradict each other/],
+    [["--array", "1-200000", "true"], /are too many: 100000 at most/],
+    [["--max-fails", "0", "true"], /--max-fails/],
     [["--priority", "high", "true"], /--priority: "high"/],
     [["--deadline", "2h", "--idempotency-key", "k", "true"], /another one at each try/],
     [["--deadline", "2020-01-01", "true"], /has passed/],

@@ -46,6 +46,12 @@ export function checkTogether(wishes: Wishes): void {
   if (wishes.retryExit !== undefined && wishes.retries === undefined) {
     throw usage("--retry-exit: how many times?", "Say it with --retries, like --retries 3 --retry-exit 75,99.")
   }
+  if (wishes.atOnce !== undefined && wishes.array?.atOnce != null && wishes.array.atOnce !== wishes.atOnce) {
+    throw usage(
+      `--at-once ${wishes.atOnce} and --array …%${wishes.array.atOnce} contradict each other.`,
+      "Say one of the two.",
+    )
+  }
   if (wishes.gather !== undefined && wishes.stagein !== undefined) {
     throw usage("--gather and --stagein exclude each other.", "What is gathered is the stagein.")
   }
@@ -77,7 +83,9 @@ export function saidFromNow({ deadline, reservation }: Wishes): "--deadline" | "
 /** Everything that was said, and nothing else. */
 export function fieldsOf(wishes: Wishes, usual: Usual, nowMs: number): Spec {
   const fields: Spec = {}
-  const { name, project, env, stageout, requireStageout, property, priority, hold, lossRetries, deadline } = wishes
+  const { name, project, env, stageout, requireStageout, property, priority, hold, lossRetries, deadline, maxFails } =
+    wishes
+  const atOnce = wishes.atOnce ?? wishes.array?.atOnce ?? undefined
   if (name !== undefined) fields.name = name
   if (project !== undefined) fields.project = project
   if (env !== undefined) fields.env = { ...env }
@@ -87,6 +95,8 @@ export function fieldsOf(wishes: Wishes, usual: Usual, nowMs: number): Spec {
   if (priority !== undefined) fields.priority = priority
   if (hold !== undefined) fields.hold = hold
   if (lossRetries !== undefined) fields.lossMax = lossRetries
+  if (maxFails !== undefined) fields.maxFails = maxFails
+  if (atOnce !== undefined) fields.atOnce = atOnce
   if (deadline !== undefined) fields.deadline = timestampFromMs(deadlineMs(deadline, nowMs))
   if (hasType(wishes, "besteffort")) fields.bestEffort = true
   if (hasType(wishes, "container")) fields.container = true

@@ -114,6 +114,7 @@ export class Enrolments {
       properties: {},
       presence: null,
       drained: false,
+      quarantine: null,
       revoked: false,
       lastSeenAt: this.parts.clock.wallMs(),
     }

@@ -1,6 +1,6 @@
 // The life of an attempt: offered, reported, lost. The number is the fence: what is said about an attempt that is not
 // under way changes nothing and is answered "stale", so that the agent cleans up.
-import { ATTEMPT_SLACK_MS, OFFER_MS } from "../limits.ts"
+import { ATTEMPT_SLACK_MS, ELSEWHERE_MS, OFFER_MS } from "../limits.ts"
 import {
   changed,
   liveJob,
@@ -32,7 +32,9 @@ import {
   type Try,
 } from "./model.ts"
 import type { ResultRow } from "./ports.ts"
+import { onProbed } from "./quarantine.ts"
 import { isRetried, shapeOf } from "./rules.ts"
+import { hasOther, onFailed, onTimedOut, onWell } from "./strikes.ts"
 import { isForward } from "./transitions.ts"
 import { useSlots } from "./usage.ts"
 
@@ -54,10 +56,11 @@ export function offer(stage: Stage, node: Node, campaign: Campaign, job: Job, sh
   const { id } = node
   job.attempt = attempt
   job.node = id
+  if (job.elsewhere) job.elsewhere = false
   const { nowMs } = stage.now
   const one: Try = { attempt, node: id, phase: "offered", shape, sinceMs: nowMs, startedMs: null, startedAt: null }
   const held = begin(stage, node, campaign, job, one)
-  changed(stage, campaign, job, tries, event, one)
+  changed(stage, campaign, job, tries, event, one, "offer")
   speakOffer(stage, node, held, shape)
 }
 
@@ -150,7 +153,7 @@ export function advance(
     one.startedMs = stage.now.nowMs
     one.startedAt = stage.now.wallMs
   }
-  changed(stage, campaign, job, job.tries, event, one)
+  changed(stage, campaign, job, job.tries, event, one, "progress")
 }
 
 /** When it was offered; of one that an earlier life of the hub heard to run, when it began to. */
@@ -200,8 +203,16 @@ export function currentAttempt(
 
 function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, result: Result): ReportAnswer {
   const about = { attempt: one?.attempt ?? job.attempt, node: node.id }
-  if (result.outcome === "lost" || result.outcome === "refused") {
-    lose(stage, campaign, job, one, `${result.outcome}: ${result.message || "the node gave it up"}`)
+  const { outcome } = result
+  const isGivenUp = outcome === "lost" || outcome === "refused"
+  if (node.quarantine !== null && !isGivenUp) onProbed(stage, node, node.quarantine, outcome === "finished")
+  const loss = isGivenUp
+    ? `${outcome}: ${result.message || "the node gave it up"}`
+    : node.quarantine !== null && outcome !== "finished"
+      ? `${eventOf(result)} on a node in quarantine, which is not held against the job`
+      : null
+  if (loss !== null) {
+    lose(stage, campaign, job, one, loss)
     // Given up by the node itself: it cannot come back.
     if (job.node === node.id) job.node = null
     return "accepted"
@@ -210,15 +221,18 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
     campaign.took.attempts++
     campaign.took.sumMs += stage.now.nowMs - beganMs(one)
   }
-  if (result.outcome !== "finished") {
+  if (result.outcome === "finished") onWell(stage, campaign, node)
+  else {
     job.failures++
+    if (result.outcome === "timedout") onTimedOut(campaign, node)
+    else if (one !== null) onFailed(stage, campaign, node, job, stage.now.nowMs - (one.startedMs ?? one.sinceMs))
     if (isRetried(campaign, job, result)) {
       campaign.totals.retries++
       const event = `${eventOf(result)}; further tries: ${campaign.rules.retryMax - job.failures + 1}`
       const { tries } = job
       job.tries = triesBut(job, one)
       job.node = job.tries[0]?.node ?? null
-      changed(stage, campaign, job, tries, event, about)
+      changed(stage, campaign, job, tries, event, about, "failure", result.runMs)
       if (job.tries.length === 0) queueLater(stage, campaign, job, backoffMs(job.failures))
       return "accepted"
     }
@@ -232,7 +246,7 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
   job.outcome = result.outcome
   job.node = node.id
   job.tries = noTries
-  changed(stage, campaign, job, tries, eventOf(result), about)
+  changed(stage, campaign, job, tries, eventOf(result), about, "result", result.runMs)
   updateLane(stage.state, campaign)
   for (const other of others) stopOn(stage, campaign.id, index, other, "another node was first")
   return "accepted"
@@ -294,7 +308,7 @@ export function revive(
   campaign.again.delete(job.index)
   const { tries } = job
   begin(stage, node, campaign, job, one)
-  changed(stage, campaign, job, tries, event, one)
+  changed(stage, campaign, job, tries, event, one, "progress")
   updateLane(stage.state, campaign)
 }
 
@@ -330,7 +344,7 @@ export function lose(stage: Stage, campaign: Campaign, job: Job, one: Try | null
   const { tries } = job
   job.tries = others
   if (spent) job.outcome = "lost"
-  changed(stage, campaign, job, tries, `${event}${more}`, one)
+  changed(stage, campaign, job, tries, `${event}${more}`, one, "loss")
   if (others.length === 0 && !spent) queueLater(stage, campaign, job, backoffMs(job.losses))
   updateLane(stage.state, campaign)
 }
@@ -344,7 +358,7 @@ export function displace(stage: Stage, campaign: Campaign, job: Job, one: Try, e
   const { tries } = job
   job.tries = triesBut(job, one)
   if (job.node === one.node) job.node = job.tries[0]?.node ?? null
-  changed(stage, campaign, job, tries, event, one)
+  changed(stage, campaign, job, tries, event, one, "preemption")
   if (job.phase === "queued") queueAgain(stage.state, campaign, job.index)
 }
 
@@ -354,11 +368,19 @@ function queueLater(stage: Stage, campaign: Campaign, job: Job, waitMs: number):
   stage.state.deadlines.add(stage.now.nowMs + waitMs, due)
 }
 
-/** A back-off is over: the job may be offered again, unless it came back by itself. */
+/**
+ * A back-off is over: the job may be offered again, unless it came back by itself. One that failed goes to another node first;
+ * later, if none of these took it, to any.
+ */
 export function onAgainDue(stage: Stage, due: Extract<Deadline, { kind: "again" }>): void {
-  const found = liveJob(stage.state, due.campaign, due.index)
+  const { state, now } = stage
+  const found = liveJob(state, due.campaign, due.index)
   if (found === null || found.job.phase !== "queued" || found.job.attempt !== due.attempt) return
-  queueAgain(stage.state, found.campaign, due.index)
+  const { campaign, job } = found
+  const isFirst = !campaign.again.has(due.index)
+  job.elsewhere = isFirst && job.failedOn.length > 0 && hasOther(state, campaign, job.failedOn)
+  if (job.elsewhere) state.deadlines.add(now.nowMs + ELSEWHERE_MS, due)
+  queueAgain(state, campaign, due.index)
 }
 
 /** Takes back what the node was offered and did not answer. Asked when it is heard, so that silence is left to its lease. */

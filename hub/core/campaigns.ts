@@ -4,6 +4,8 @@ import { PARAMETER_PAGE_LINES } from "../limits.ts"
 import {
   allEnded,
   changed,
+  failedJobs,
+  hasFailedTooOften,
   keyOf,
   liveCount,
   noCounts,
@@ -82,6 +84,9 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
     again: new Set(),
     jobs: new Map(),
     took: { attempts: 0, sumMs: 0 },
+    failures: 0,
+    strikes: null,
+    excess: 0,
     tailLookMs: Number.POSITIVE_INFINITY,
     counts: { ...noCounts(), queued: event.total },
     totals: noTotals(),
@@ -200,7 +205,7 @@ function cancelStarted(stage: Stage, campaign: Campaign, first: number, last: nu
     const { tries } = job
     job.outcome = "cancelled"
     job.tries = []
-    changed(stage, campaign, job, tries, event, job)
+    changed(stage, campaign, job, tries, event, job, "cancel")
     for (const one of tries) stopOn(stage, campaign.id, job.index, one, event)
   }
 }
@@ -243,7 +248,7 @@ export function gaps(ranges: readonly IndexRange[], first: number, last: number)
 }
 
 /**
- * Campaigns whose jobs have all ended leave memory, and those that waited for them go on, or are cancelled because they
+ * Campaigns of which too many jobs failed are stopped. Those whose jobs have all ended leave memory, and those that waited for them go on, or are cancelled because they
  * needed a success, as those inside a container are. That may end them too, even if they were looked at before: the list
  * grows while it is walked through.
  */
@@ -251,6 +256,7 @@ export function closeEnded(stage: Stage): void {
   const { state } = stage
   const affected = [...stage.effects.campaigns]
   for (const campaign of affected) {
+    stopFailing(stage, campaign)
     if (!allEnded(campaign.counts) || !state.campaigns.has(campaign.id)) continue
     state.campaigns.delete(campaign.id)
     state.keys.delete(keyOf(campaign.owner, campaign.key))
@@ -260,6 +266,17 @@ export function closeEnded(stage: Stage): void {
     tellOf(stage, campaign, "end")
     affected.push(...cancelInside(stage, campaign), ...goOnAfter(stage, campaign))
   }
+}
+
+/** What is under way is stopped too: its scientist has seen enough. */
+function stopFailing(stage: Stage, campaign: Campaign): void {
+  const { counts, rules } = campaign
+  if (rules.failMax === null || allEnded(counts) || !hasFailedTooOften(counts, rules)) return
+  cancelAll(
+    stage,
+    campaign,
+    `cancelled: ${failedJobs(counts)} jobs of the campaign failed, and it stops after ${rules.failMax}`,
+  )
 }
 
 function cancelInside(stage: Stage, container: Campaign): Campaign[] {

@@ -1,7 +1,7 @@
 // The primitives of change: a job, its counts and its story change together; lanes of ready campaigns and the list of
 // nodes with room are kept true. Everything in core that changes a job says so to changed().
 import { HELD_MAX } from "../limits.ts"
-import type { Effects } from "./effects.ts"
+import type { Effects, Why } from "./effects.ts"
 import {
   type Campaign,
   type CampaignId,
@@ -13,13 +13,14 @@ import {
   type Now,
   type Occasion,
   type Outcome,
+  type Rules,
   type State,
   type StoryLine,
   type Totals,
   type Try,
 } from "./model.ts"
 import { dequeue, enqueue } from "./queue.ts"
-import { hasFreeSlot, readyJobs } from "./room.ts"
+import { hasFreeSlot, readyJobs, takesWork } from "./room.ts"
 import { shapeOf } from "./rules.ts"
 import { lastTold, tell } from "./story.ts"
 import { phaseOf } from "./transitions.ts"
@@ -35,6 +36,7 @@ export interface Stage {
 export type About = Pick<StoryLine, "attempt" | "node">
 
 export const noTries: readonly Try[] = []
+const noNodes: readonly NodeId[] = []
 
 /** A job to which nothing has happened yet. */
 export function untouchedJob(campaign: CampaignId, index: number): Job {
@@ -50,6 +52,8 @@ export function untouchedJob(campaign: CampaignId, index: number): Job {
     tries: noTries,
     failures: 0,
     losses: 0,
+    failedOn: noNodes,
+    elsewhere: false,
     story: [],
   }
 }
@@ -65,6 +69,8 @@ export function changed(
   tries: readonly Try[],
   event: string,
   about: About,
+  why: Why,
+  runMs: number | null = null,
 ): void {
   const from = job.phase
   campaign.counts[from as Exclude<typeof from, "ended">]--
@@ -78,8 +84,9 @@ export function changed(
   const { attempt, node } = about
   const { id } = campaign
   const to = job.outcome ?? job.phase
-  stage.effects.moves.push({ campaign: id, index: job.index, attempt, node, event, from, to, tookMs })
+  stage.effects.moves.push({ campaign: id, index: job.index, attempt, node, event, why, from, to, tookMs, runMs })
   touch(stage, campaign, job)
+  if (campaign.rules.atOnceMax !== null) updateLane(stage.state, campaign)
   if (job.phase === "running") tellOf(stage, campaign, "running")
   if (job.phase !== "ended") return
   if (isError(job.outcome!)) tellOf(stage, campaign, "error")
@@ -179,7 +186,26 @@ export function queueAgain(state: State, campaign: Campaign, index: number): voi
 /** Whether anything of it may be offered at all. */
 export function isOpen(state: State, campaign: Campaign): boolean {
   const { held, early, waitsFor } = campaign
-  return !held && !early && waitsFor.length === 0 && state.campaigns.has(campaign.id)
+  return !held && !early && waitsFor.length === 0 && mayBeginMore(campaign) && state.campaigns.has(campaign.id)
+}
+
+/** Fewer of its jobs are under way than its scientist allows at once. */
+export function mayBeginMore({ rules: { atOnceMax }, counts }: Campaign): boolean {
+  return atOnceMax === null || underWay(counts) < atOnceMax
+}
+
+/** Of those that ended: failed, ran into their walltime, or were given up. */
+export function failedJobs({ failed, timedout, lost }: Counts): number {
+  return failed + timedout + lost
+}
+
+/** Its scientist would rather look into it than have the others run. */
+export function hasFailedTooOften(counts: Counts, { failMax }: Pick<Rules, "failMax">): boolean {
+  return failMax !== null && failedJobs(counts) >= failMax
+}
+
+export function underWay(counts: Counts): number {
+  return counts.offered + counts.staging + counts.running + counts.returning
 }
 
 /** The live job, or null: ended, untouched, or never was. */
@@ -219,7 +245,7 @@ export function stopOn(
 
 /** Puts the node among those that have room if it does, takes it out if not. Called when either may have changed. */
 export function updateRoom(state: State, node: Node): void {
-  const open = node.link !== null && !node.drained && !node.revoked && node.held.size < HELD_MAX
+  const open = takesWork(node) && !node.revoked && node.held.size < HELD_MAX
   if (open && hasFreeSlot(node)) state.room.add(node.id)
   else state.room.delete(node.id)
 }

@@ -27,6 +27,8 @@ export type Speech =
       readonly reconciled: readonly (AttemptName & { readonly answer: ReconcileAnswer })[]
     }
   | ({ readonly kind: "Offer"; readonly link: LinkId; readonly shape: number } & AttemptName)
+  /** For the operator: a node was put into quarantine, or has left it. */
+  | { readonly kind: "NodeJudged"; readonly node: NodeId; readonly quarantined: boolean; readonly why: string }
   /** Somebody is to be told of a campaign: the notices are on disk. */
   | { readonly kind: "Tell" }
   | ({ readonly kind: "Kill"; readonly link: LinkId; readonly reason: string } & AttemptName)
@@ -48,15 +50,21 @@ export type Reply =
   | { readonly kind: "done" }
   | { readonly kind: "error"; readonly error: CahError }
 
+/** What kind of change it is: what brings a job back to the queue must not be guessed from where it was. */
+export type Why = "offer" | "progress" | "result" | "failure" | "loss" | "preemption" | "hold" | "resume" | "cancel"
+
 /** One change of a job, for logs, metrics and the simulator's trace. */
 export interface Move extends AttemptName {
   readonly node: NodeId | null
   readonly event: string
+  readonly why: Why
   readonly from: Phase
   /** The phase, or the outcome of a job that ended. */
   readonly to: Phase | Outcome
   /** How long the job had been where it was. Wall time: for people. */
   readonly tookMs: number
+  /** With an attempt's result: how long its command ran, as the node measured it. */
+  readonly runMs: number | null
 }
 
 /**

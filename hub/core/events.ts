@@ -136,6 +136,13 @@ export interface NodeForgotten {
   readonly node: NodeId
 }
 
+/** Its operator says that it is well. */
+export interface NodeReleased {
+  readonly kind: "NodeReleased"
+  readonly request: RequestId
+  readonly node: NodeId
+}
+
 /** The last event of every tick: deadlines are looked at and work is placed. */
 export interface Ticked {
   readonly kind: "Ticked"
@@ -155,4 +162,5 @@ export type Event =
   | NodeDrained
   | NodeRevoked
   | NodeForgotten
+  | NodeReleased
   | Ticked

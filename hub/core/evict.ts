@@ -4,7 +4,7 @@ import { displace } from "./attempts.ts"
 import { liveJob, type Stage, stopOn, tryOf } from "./change.ts"
 import type { Held, Node, NodeId } from "./model.ts"
 import type { Demand } from "./queue.ts"
-import { type Free, fittingShape, freeRoom, give, readyJobs, take } from "./room.ts"
+import { type Free, fittingShape, freeRoom, give, readyJobs, take, takesWork } from "./room.ts"
 import { suits } from "./rules.ts"
 
 const event = "stopped: best effort made room for a job in turn"
@@ -26,7 +26,7 @@ function makeRoomFor(stage: Stage, demand: Demand, coming: Map<NodeId, Free>): v
     if (wanted === 0) return
     const node = state.nodes.get(id)!
     const claim = state.claims.get(id)
-    if (node.link === null || node.drained || !suits(node, demand)) continue
+    if (!takesWork(node) || node.quarantine !== null || !suits(node, demand)) continue
     if (claim !== undefined && claim.demand !== demand) continue
     const free = coming.get(id) ?? comingRoom(node)
     coming.set(id, free)

@@ -2,11 +2,12 @@
 // each of which alone would run it now. Looks at the state only. What has ended is not here: the store knows.
 
 import { failing, matches, type Property, printProperty, printValue } from "../../proto/wire/property.ts"
+import { mayBeginMore, underWay as underWayNow } from "./change.ts"
 import { roomInside } from "./containers.ts"
 import { aheadOf, durationInWords } from "./judge.ts"
 import type { Campaign, Job, Needs, Node, Now, State } from "./model.ts"
 import { keptFor } from "./reservations.ts"
-import { fits, fittingShape, freeRoom, readyJobs } from "./room.ts"
+import { fits, fittingShape, freeRoom, isKeptFrom, isPaused, readyJobs, takesWork } from "./room.ts"
 import { suits } from "./rules.ts"
 import { linesOf } from "./story.ts"
 import { ownerKey } from "./usage.ts"
@@ -26,6 +27,7 @@ export type Cause =
   | "containerNotRunning"
   | "containerFull"
   | "roomKeptBack"
+  | "atOnce"
 
 export interface Explanation {
   readonly cause: Cause
@@ -105,6 +107,11 @@ function heldBack(state: State, campaign: Campaign, job: Job | null, index: numb
     const sentence = `it waits a while before its next try, after ${job.failures} failures and ${job.losses} losses (last: ${last?.event ?? "unknown"})`
     return say("backsOff", sentence, index)
   }
+  if (!mayBeginMore(campaign)) {
+    const { atOnceMax } = campaign.rules
+    const sentence = `${underWayNow(campaign.counts)} jobs of campaign ${id} are under way, and it asked for ${atOnceMax} at once (--at-once)`
+    return say("atOnce", sentence, index)
+  }
   return null
 }
 
@@ -116,7 +123,7 @@ function nodesNow(state: State, campaign: Campaign): number {
 
 // ---- what is about nodes ----------------------------------------------------------------------------------------
 
-type Hindrance = "property" | "size" | "away" | "drained" | "kept" | "busy"
+type Hindrance = "property" | "size" | "away" | "drained" | "quarantined" | "failedHere" | "kept" | "busy"
 
 /** What keeps the node from running a job of these shapes now, the most lasting first; null: nothing. */
 function standing(
@@ -125,12 +132,18 @@ function standing(
   campaign: Campaign,
   shapes: readonly Needs[],
   wants = campaign.demand.condition.wants,
+  index: number | null = null,
 ) {
   const lacks = (why: Hindrance, what: string) => ({ why, what })
   if (wants !== null && !matches(wants, node.facts)) return lacks("property", failing(wants, node.facts)[0]!)
   if (fittingShape({ shapes }, node) === null) return lacks("size", `${shortOf(shapes[0]!, node)} in all`)
   if (node.link === null) return lacks("away", "a connection")
   if (node.drained) return lacks("drained", "leave to take new work (it is drained)")
+  if (!takesWork(node) || node.quarantine !== null) return lacks("quarantined", "a clean record (it is in quarantine)")
+  if (isPaused(campaign, node))
+    return lacks("failedHere", "a job of this campaign that went well: its last ones failed there")
+  if (index !== null && campaign.again.has(index) && isKeptFrom(campaign, index, node))
+    return lacks("failedHere", "anything new to say: the job failed there")
   const free = freeRoom(node)
   if (fittingShape({ shapes }, free) === null) return lacks("busy", `${shortOf(shapes[0]!, free)} free`)
   if (state.claims.has(node.id)) return lacks("kept", "room that is not kept for a job that has waited long")
@@ -151,7 +164,7 @@ function unplaced(state: State, campaign: Campaign, index: number, now: Now): Ex
   const counted = new Map<string, number>()
   const kinds = new Map<Hindrance | "none", number>()
   for (const node of nodes) {
-    const found = standing(state, node, campaign, demand.shapes)
+    const found = standing(state, node, campaign, demand.shapes, demand.condition.wants, index)
     kinds.set(found?.why ?? "none", (kinds.get(found?.why ?? "none") ?? 0) + 1)
     if (found !== null) counted.set(found.what, (counted.get(found.what) ?? 0) + 1)
   }
@@ -185,8 +198,20 @@ function causeOf(
   if (of("none") > 0) return ["nodesBusy", `there is room on ${count(of("none"))}: it is offered at once`]
   if (of("busy") > 0) {
     const ahead = jobsAhead === 0 ? "it is next" : `${jobsAhead} jobs go first as things stand`
-    return ["nodesBusy", `${count(of("busy"))} could run it, and all are busy; ${ahead}`]
+    const failed =
+      of("failedHere") === 0 ? "" : `; for a while it is kept from ${count(of("failedHere"))}, where it failed`
+    return ["nodesBusy", `${count(of("busy"))} could run it, and all are busy; ${ahead}${failed}`]
   }
+  if (of("failedHere") > 0)
+    return [
+      "nodesBusy",
+      `jobs of the campaign failed on ${count(of("failedHere"))} that could run it: another is waited for, for a while`,
+    ]
+  if (of("quarantined") > 0)
+    return [
+      "nodesAway",
+      `${count(of("quarantined"))} could run it, and jobs fail there that go well elsewhere: they get one now and then`,
+    ]
   if (of("kept") > 0) return ["roomKeptBack", `room on ${count(of("kept"))} is kept for a job that has waited long`]
   if (of("away") > 0) return ["nodesAway", `${count(of("away"))} could run it, and none of them is connected`]
   if (of("drained") > 0)
@@ -254,7 +279,7 @@ function remedies(state: State, campaign: Campaign, nodes: readonly Node[]) {
 }
 
 function isOpen(state: State, node: Node, { demand }: Campaign): boolean {
-  return node.link !== null && !node.drained && !state.claims.has(node.id) && suits(node, demand)
+  return takesWork(node) && node.quarantine === null && !state.claims.has(node.id) && suits(node, demand)
 }
 
 /** The property without one of its parts. */

@@ -5,6 +5,7 @@ import type { Digest } from "../../proto/wire/digest.ts"
 import { HEARTBEAT_MS } from "../limits.ts"
 import { type Effects, noEffects, type Speech } from "./effects.ts"
 import type { Event, RequestId } from "./events.ts"
+import { explain } from "./explain.ts"
 import { violations } from "./invariants.ts"
 import type { CampaignId, LinkId, NodeId, Result, State } from "./model.ts"
 import type { Order, Write } from "./ports.ts"
@@ -148,6 +149,13 @@ export class TestCore {
       phase,
       result: phase === "ended" ? result(ended) : null,
     }
+  }
+
+  /** The sentence, or "" for what has ended. */
+  explain(campaign: CampaignId, index: number | null): string {
+    const found = this.state.campaigns.get(campaign)
+    const now = { nowMs: this.nowMs, wallMs: 1e12 + this.nowMs + this.wallJumpMs }
+    return found === undefined ? "" : (explain(this.state, found, index, now)?.sentence ?? "")
   }
 
   job(campaign: number, index: number) {

@@ -1,10 +1,10 @@
 // What must always hold of the state, whatever happened. Used by tests after every case, by the simulator after every
 // tick of a small world, and at start-up. Numbers are those of the reliability page.
 import { HELD_MAX } from "../limits.ts"
-import { countOf, isOpen, liveCount, noCounts, tryOf } from "./change.ts"
+import { countOf, isOpen, liveCount, noCounts, tryOf, underWay } from "./change.ts"
 import { roomInside } from "./containers.ts"
 import { type Campaign, jobId, type NodeId, type State, type Usage } from "./model.ts"
-import { fittingShape, freeRoom, indexFor, readyJobs } from "./room.ts"
+import { fittingShape, freeRoom, indexFor, readyJobs, takesWork } from "./room.ts"
 import { suits } from "./rules.ts"
 import { phaseOf } from "./transitions.ts"
 
@@ -20,6 +20,8 @@ export function violations(state: State): string[] {
     if (node.revoked && node.link !== null) found.push(`I16: node ${node.id} is revoked and connected`)
     if (node.held.size > 0 && !node.leaseArmed)
       found.push(`node ${node.id} holds work and no deadline watches its lease`)
+    if (node.quarantine !== null && node.held.size > 0 && state.room.has(node.id))
+      found.push(`node ${node.id} is in quarantine, has a job, and is listed as having room for another`)
     const wanted = [...node.held.values()].filter(held => held.stopping === null)
     for (const held of wanted) {
       const job = state.campaigns.get(held.campaign)?.jobs.get(held.index)
@@ -29,7 +31,7 @@ export function violations(state: State): string[] {
       }
     }
     const free = freeRoom(node)
-    if (node.link !== null && free.slots > 0 && !node.drained && !state.room.has(node.id)) {
+    if (node.link !== null && free.slots > 0 && takesWork(node) && !state.room.has(node.id)) {
       found.push(`L4: node ${node.id} has ${free.slots} free slots and is not listed as having room`)
     }
   }
@@ -92,6 +94,7 @@ function idleViolations(state: State, campaign: Campaign): string[] {
   for (const name of places) {
     const node = state.nodes.get(name)!
     if (state.freed.has(name) || state.claims.has(name) || node.link === null || node.held.size >= HELD_MAX) continue
+    if (node.quarantine !== null && !state.room.has(name)) continue
     const free = rules.inside === null ? freeRoom(node) : roomInside(state, node, rules.inside)
     if (fittingShape(demand, free) !== null && suits(node, demand) && indexFor(campaign, node) !== null) {
       return [`L1: a job of campaign ${id} is ready, and node ${name} has room for it`]
@@ -131,6 +134,9 @@ function campaignViolations(state: State, campaign: Campaign): string[] {
       say(`counts ${campaign.counts[phase]} jobs ${phase} and has ${counts[phase]}`)
     }
   }
+  const { atOnceMax } = campaign.rules
+  if (campaign.queued && atOnceMax !== null && underWay(campaign.counts) >= atOnceMax)
+    say(`has ${underWay(campaign.counts)} jobs under way of ${atOnceMax} at once, and more are to be offered`)
   const total = Object.values(campaign.counts).reduce((sum, count) => sum + count, 0)
   if (total !== campaign.total) say(`I1: counts ${total} jobs of ${campaign.total}`)
   if (liveCount(campaign.counts) === 0) say("has ended and is still in memory")

@@ -6,7 +6,7 @@ import { RESERVATION_CONFIDENCE_MIN } from "../limits.ts"
 import type { CampaignId, Needs, Node, Now, Rules, Shape, State } from "./model.ts"
 import { type Demand, goesBefore, type Lane, nextCampaign, type Rank, ranks } from "./queue.ts"
 import { type Expectation, expectation, jobsIn } from "./reservations.ts"
-import { fittingShape, freeRoom, readyJobs } from "./room.ts"
+import { fittingShape, freeRoom, readyJobs, takesWork } from "./room.ts"
 import { suits } from "./rules.ts"
 import { ownerKey, shareOf, usedBy, weightAt } from "./usage.ts"
 
@@ -177,9 +177,13 @@ export function prospect(state: State, wish: Wish, now: Now): Prospect {
     else {
       nodesOnline++
       jobsAtOnce += jobsIn(node, first)
-      if (!node.drained && !state.claims.has(node.id)) jobsNow += jobsIn(freeRoom(node), first)
+      if (takesWork(node) && node.quarantine === null && !state.claims.has(node.id))
+        jobsNow += jobsIn(freeRoom(node), first)
     }
   }
+  const { atOnceMax } = wish.rules
+  jobsAtOnce = Math.min(jobsAtOnce, atOnceMax ?? jobsAtOnce)
+  jobsNow = Math.min(jobsNow, jobsAtOnce)
   const atMostMs = jobsAtOnce === 0 ? null : Math.ceil(wish.total / jobsAtOnce) * wish.walltimeMs
   const jobsAhead = ahead(state, wish, now.nowMs)
   const counts = { nodesOnline, nodesAway, jobsNow: Math.min(jobsNow, wish.total), jobsAtOnce, jobsAhead, atMostMs }

@@ -6,7 +6,7 @@ import { makeRoom } from "./evict.ts"
 import type { Node, State } from "./model.ts"
 import { type Demand, isCurrent, type Lane, renewKey } from "./queue.ts"
 import { lookAtBookings } from "./reservations.ts"
-import { fittingShape, freeRoom } from "./room.ts"
+import { fittingShape, freeRoom, takesWork } from "./room.ts"
 import { suits } from "./rules.ts"
 
 export function watchQueue({ state, now }: Pick<Stage, "state" | "now">): void {
@@ -37,7 +37,7 @@ function dropClaims(state: State): void {
 }
 
 function canServe(node: Node, { demand }: Lane): boolean {
-  return node.link !== null && !node.drained && fittingShape(demand, node) !== null && suits(node, demand)
+  return takesWork(node) && node.quarantine === null && fittingShape(demand, node) !== null && suits(node, demand)
 }
 
 /**

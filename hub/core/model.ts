@@ -72,6 +72,10 @@ export interface Rules {
   /** The container campaign in whose jobs' room it runs; null: on nodes themselves. */
   readonly inside: CampaignId | null
   readonly notices: readonly Notice[]
+  /** Once so many of its jobs have failed the others are cancelled; null: however many. */
+  readonly failMax: number | null
+  /** Jobs of it that may be under way at once; null: as many as there is room for. */
+  readonly atOnceMax: number | null
 }
 
 /** Wall time, ms. */
@@ -190,6 +194,11 @@ export interface Campaign {
   readonly jobs: Map<number, Job>
   /** How long attempts took that were not lost, from offer to end: what is slow is judged by it. */
   took: { attempts: number; sumMs: number }
+  /** Of those, attempts that failed; and the nodes whose last ones did. Null: none has. */
+  failures: number
+  strikes: Map<NodeId, Strike> | null
+  /** Failures of these nodes' rows beyond the first few. */
+  excess: number
   /** When its tail is looked at next; infinite: nobody watches it. Deadlines in the heap for other moments mean nothing. */
   tailLookMs: number
   counts: Counts
@@ -242,8 +251,38 @@ export interface Job {
   tries: readonly Try[]
   failures: number
   losses: number
+  /** Nodes on which it failed, and whether it is kept from them for a while, since there are others. */
+  failedOn: readonly NodeId[]
+  elsewhere: boolean
   /** The last STORY_MAX transitions, oldest first. */
   readonly story: Story
+}
+
+/** A node's failures in a row at one campaign's jobs. */
+export interface Strike {
+  row: number
+  /** Of the campaign when the row began: what came since and is not of the row is of other nodes. */
+  readonly attemptsBefore: number
+  readonly failuresBefore: number
+  /** The longest that one of them took. */
+  tookMs: number
+  /** It gets none of the campaign's jobs until then, since there is little yet to judge it by. Monotonic. */
+  pausedUntilMs: number
+  /** How often that was. */
+  pauses: number
+}
+
+/** A node that fails where others do not gets one job at a time, now and then, until some have gone well. */
+export interface Quarantine {
+  /** Wall time, ms. */
+  readonly sinceAt: number
+  /** For people. */
+  readonly why: string
+  /** Tries in a row that went well; that did not, of all. */
+  clean: number
+  failed: number
+  /** When it gets the next. Monotonic; a start of the hub begins the wait anew. */
+  probeMs: number
 }
 
 /** What a node holds of one job, whether or not it is still wanted. */
@@ -287,6 +326,10 @@ export interface Node {
   readonly presence: Presence
   drained: boolean
   revoked: boolean
+  /** Null: it works as others do. */
+  quarantine: Quarantine | null
+  /** How often it was in quarantine, since the hub began. */
+  quarantines: number
   /** The lease of all it holds. Renewed by each heartbeat and report. */
   leaseUntilMs: number
   /** A deadline for the lease is in the heap. */
@@ -326,6 +369,9 @@ export type Deadline =
   | { readonly kind: "deadline" | "start" | "tail"; readonly campaign: CampaignId }
   /** A look at what waits although it should not. */
   | { readonly kind: "look" }
+  /** A node in quarantine may have a job; a node's pause at a campaign is to be looked at. */
+  | { readonly kind: "probe"; readonly node: NodeId }
+  | { readonly kind: "pause"; readonly campaign: CampaignId; readonly node: NodeId }
   /** The back-off after a loss is over. */
   | { readonly kind: "again"; readonly campaign: CampaignId; readonly index: number; readonly attempt: number }
 

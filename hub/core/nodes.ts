@@ -129,6 +129,8 @@ function newNode({ state, now }: Stage, event: NodeHello): Node {
     presence: noPresence(now.wallMs),
     drained: false,
     revoked: false,
+    quarantine: null,
+    quarantines: 0,
     leaseUntilMs: 0,
     leaseArmed: false,
     held: new Map(),
@@ -263,7 +265,21 @@ export function nodeRow(node: Node, wallMs: number): NodeRow {
     held: _held,
     facts: _facts,
     number: _number,
+    quarantines: _quarantines,
+    quarantine,
     ...row
   } = node
-  return { ...row, properties: { ...node.properties }, presence: presenceBytes(presence), lastSeenAt: wallMs }
+  return {
+    ...row,
+    quarantine: quarantineRow(quarantine),
+    properties: { ...node.properties },
+    presence: presenceBytes(presence),
+    lastSeenAt: wallMs,
+  }
+}
+
+function quarantineRow(quarantine: Node["quarantine"]): NodeRow["quarantine"] {
+  if (quarantine === null) return null
+  const { sinceAt, why, clean, failed } = quarantine
+  return { sinceAt, why, clean, failed }
 }

@@ -86,7 +86,8 @@ function* ofNodes({ state }: Stage, ids: Iterable<NodeId>, asked: Ready): Genera
     if (!state.room.has(id)) continue
     const node = state.nodes.get(id)!
     const claim = state.claims.get(id) ?? null
-    yield { node, free: freeRoom(node), asked, claim, places: HELD_MAX - node.held.size }
+    const places = node.quarantine === null ? HELD_MAX - node.held.size : 1
+    yield { node, free: freeRoom(node), asked, claim, places }
   }
 }
 
@@ -111,7 +112,7 @@ function* ofNewContents({ state }: Stage): Generator<Open> {
 
 function* ofContainer(state: Stage["state"], node: Node, container: CampaignId): Generator<Open> {
   const asked = state.queue.inside.get(container)
-  const isOpen = node.link !== null && !node.revoked && node.held.size < HELD_MAX
+  const isOpen = node.link !== null && !node.revoked && node.quarantine === null && node.held.size < HELD_MAX
   if (asked === undefined || !isOpen) return
   yield { node, free: roomInside(state, node, container), asked, claim: null, places: HELD_MAX - node.held.size }
 }

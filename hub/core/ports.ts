@@ -20,6 +20,7 @@ import type {
   Occasion,
   Outcome,
   Phase,
+  Quarantine,
   Result,
   Rules,
   Shape,
@@ -129,6 +130,7 @@ export interface NodeRow {
   presence: Uint8Array | null
   drained: boolean
   revoked: boolean
+  quarantine: Omit<Quarantine, "probeMs"> | null
   /** Wall time, ms. */
   lastSeenAt: number
 }
@@ -399,6 +401,8 @@ export interface Engine {
   revokeNode(node: NodeId): Promise<void>
   /** One that is away and holds nothing; CahError failed_precondition else. */
   forgetNode(node: NodeId): Promise<void>
+  /** Out of quarantine. */
+  releaseNode(node: NodeId): Promise<void>
   /** Rows that no decision depends on (tokens, enrolments, blobs), in the next transaction. */
   commit(writes: Write[]): Promise<void>
   /** For links. Applied in the order posted. */
@@ -449,7 +453,7 @@ export interface FullOffer extends AttemptName {
   readonly inside: boolean
 }
 
-export type LinkSpeech = Exclude<Speech, { kind: "Offer" | "Reply" | "JobEnded" | "Tell" }>
+export type LinkSpeech = Exclude<Speech, { kind: "Offer" | "Reply" | "JobEnded" | "Tell" | "NodeJudged" }>
 
 /** Sends what was decided. A link that is gone by now is no error: the next hello settles it. */
 export interface Links {

@@ -6,7 +6,7 @@ import { liveJob, type Stage, tryOf } from "./change.ts"
 import type { Campaign, Needs, Node, Now, Shape, State } from "./model.ts"
 import { likelihood } from "./presence.ts"
 import type { Demand } from "./queue.ts"
-import { type Free, take } from "./room.ts"
+import { type Free, take, takesWork } from "./room.ts"
 import { shapeOf, suits } from "./rules.ts"
 
 export interface Expectation {
@@ -39,7 +39,7 @@ export function expectation(
   const { demand, total } = wanted
   let [mean, variance, nodes] = [0, 0, 0]
   for (const node of state.nodes.values()) {
-    if (node.revoked || node.drained || !suits(node, demand)) continue
+    if (node.revoked || node.drained || node.quarantine !== null || !suits(node, demand)) continue
     const jobs = jobsIn(node, demand.shapes[0]!)
     if (jobs === 0) continue
     const likely = likelihood(node, window.startAt, now)
@@ -153,7 +153,7 @@ function recount(state: State, booking: Booking, now: Now): void {
   const { needs, total, demand, rules } = booking.campaign
   let [capacity, likely, nodes] = [0, 0, 0]
   for (const node of state.nodes.values()) {
-    if (node.link === null || node.drained || !suits(node, demand)) continue
+    if (!takesWork(node) || node.quarantine !== null || !suits(node, demand)) continue
     capacity += jobsIn(roomAt(state, node, booking.startMs), needs)
     likely += likelihood(node, rules.reservation!.startAt, now)
     nodes++

@@ -12,6 +12,7 @@ import { arm, renew, watchDeadline, watchTail } from "./lease.ts"
 import { type Job, jobId, type NodeId, type Now, type State } from "./model.ts"
 import type { JobRow, StoreReader } from "./ports.ts"
 import { presenceOf } from "./presence.ts"
+import { awaitProbe } from "./quarantine.ts"
 import { Queue, takeDemand } from "./queue.ts"
 import { readyJobs } from "./room.ts"
 import { accountOf, restoreUsage, useSlots } from "./usage.ts"
@@ -54,7 +55,11 @@ export function restore(
     const presence = presenceOf(row.presence, now.wallMs)
     const missedFromMs = now.nowMs + MISSED_AT_START_MS
     const fresh = { link: null, missedFromMs, leaseUntilMs: 0, leaseArmed: false, held: new Map() }
-    state.nodes.set(row.id, { ...row, ...fresh, number: state.nodes.size, presence, facts: factsOf(row) })
+    const quarantine = row.quarantine === null ? null : { ...row.quarantine, probeMs: 0 }
+    const number = state.nodes.size
+    const node = { ...row, ...fresh, quarantine, quarantines: 0, number, presence, facts: factsOf(row) }
+    state.nodes.set(row.id, node)
+    if (quarantine !== null) awaitProbe({ state, now }, node, quarantine)
   }
   for (const { endedAt: _ended, slots, memoryBytes, diskBytes, ...row } of store.liveCampaigns()) {
     const skipped = store.cancelledRanges(row.id).filter(range => range.last >= row.cursor)
@@ -71,6 +76,9 @@ export function restore(
       jobs: new Map<number, Job>(),
       onNodes: new Map<NodeId, number>(),
       took: { attempts: 0, sumMs: 0 },
+      failures: 0,
+      strikes: null,
+      excess: 0,
       tailLookMs: Number.POSITIVE_INFINITY,
     }
     state.campaigns.set(row.id, { ...row, ...derived, ...fresh, told: new Set(row.told), needs, skipped })
@@ -101,7 +109,14 @@ function restoreJob(stage: Stage, row: JobRow): void {
     const startedMs = one.startedAt === null ? null : now.nowMs - Math.max(0, now.wallMs - one.startedAt)
     return { ...one, sinceMs: now.nowMs, startedMs }
   })
-  const job: Job = { ...row, tries, held: row.phase === "held", story: row.story.slice() }
+  const job: Job = {
+    ...row,
+    tries,
+    held: row.phase === "held",
+    failedOn: [],
+    elsewhere: false,
+    story: row.story.slice(),
+  }
   campaign.jobs.set(job.index, job)
   // A back-off that was under way is forgotten: the restart was one.
   if (job.phase === "queued") campaign.again.add(job.index)

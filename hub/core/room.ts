@@ -11,18 +11,37 @@ export function readyJobs(campaign: Campaign): number {
 
 /**
  * The index of the campaign's job that is next for this node: one that is queued again first, then the untouched range. An older
- * attempt that the node is still stopping has its room there: its job goes elsewhere, or waits. Null: none.
+ * attempt that the node is still stopping has its room there: its job goes elsewhere, or waits, and so does one that failed there.
+ * Null: none.
  */
 export function indexFor(campaign: Campaign, node: Node): number | null {
   // Mostly there is none, and nothing is made to find that out: this is asked for every job that is placed.
+  if (campaign.strikes !== null && isPaused(campaign, node)) return null
   if (campaign.again.size > 0)
-    for (const index of campaign.again) if (!node.held.has(jobId(campaign.id, index))) return index
+    for (const index of campaign.again)
+      if (!node.held.has(jobId(campaign.id, index)) && !isKeptFrom(campaign, index, node)) return index
   let { cursor } = campaign
   for (const { first, last } of campaign.skipped) {
     if (first > cursor) break
     cursor = last + 1
   }
   return cursor < campaign.total ? cursor : null
+}
+
+/** The campaign's last jobs on the node failed, and it is not known yet whose fault that is. */
+export function isPaused({ strikes }: Campaign, { id }: Node): boolean {
+  return (strikes?.get(id)?.pausedUntilMs ?? 0) > 0
+}
+
+/** The job failed on the node, and has its next try on another. */
+export function isKeptFrom({ jobs }: Campaign, index: number, { id }: Node): boolean {
+  const job = jobs.get(index)!
+  return job.elsewhere && job.failedOn.includes(id)
+}
+
+/** Whether the node gets new work, if it has room: one in quarantine only for a try, and when it has nothing else. */
+export function takesWork({ link, drained, quarantine, held }: Node): boolean {
+  return link !== null && !drained && (quarantine === null || (quarantine.probeMs === 0 && held.size === 0))
 }
 
 export type Free = { slots: number; memoryBytes: number; diskBytes: number }

@@ -17,6 +17,8 @@ export const noRules: Rules = {
   container: false,
   inside: null,
   notices: [],
+  failMax: null,
+  atOnceMax: null,
 }
 
 /** Whether the node has the properties that are wanted. */

@@ -30,7 +30,9 @@ import {
 } from "./nodes.ts"
 import { placeWork } from "./place.ts"
 import type { JobRow, TryRow, Write } from "./ports.ts"
+import { onProbeDue } from "./quarantine.ts"
 import { onShareSet } from "./shares.ts"
+import { onNodeReleased, onPauseDue } from "./strikes.ts"
 import { onTailDue } from "./tail.ts"
 import { usageRow } from "./usage.ts"
 
@@ -64,6 +66,8 @@ export function step(state: State, event: Event, now: Now, effects: Effects): vo
       return onNodeRevoked(stage, event)
     case "NodeForgotten":
       return onNodeForgotten(stage, event)
+    case "NodeReleased":
+      return onNodeReleased(stage, event)
     case "Ticked":
       onDeadlines(stage)
       emptyContainers(stage)
@@ -93,6 +97,10 @@ function onDue(stage: Stage, due: Deadline): void {
       return onLookDue(stage)
     case "tail":
       return onTailDue(stage, due.campaign)
+    case "probe":
+      return onProbeDue(stage, due.node)
+    case "pause":
+      return onPauseDue(stage, due)
     case "again":
       return onAgainDue(stage, due)
     default:

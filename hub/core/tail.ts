@@ -7,7 +7,7 @@ import { type Stage, stopOn } from "./change.ts"
 import { watchTail } from "./lease.ts"
 import { type Campaign, type CampaignId, type Job, jobId, type Node, type State, type Try } from "./model.ts"
 import { countCrossing, keptFor } from "./reservations.ts"
-import { fittingShape, freeRoom, readyJobs } from "./room.ts"
+import { fittingShape, freeRoom, isPaused, readyJobs } from "./room.ts"
 import { suits } from "./rules.ts"
 
 export function onTailDue(stage: Stage, id: CampaignId): void {
@@ -21,9 +21,13 @@ export function onTailDue(stage: Stage, id: CampaignId): void {
   watchTail(stage, campaign, Math.min(Math.max(nextMs - stage.now.nowMs, soonMs), TAIL_EVERY_MS))
 }
 
-/** Idle means that nobody has a job waiting. A container is room and not work, and what is inside one stays there. */
-function isIdle({ queue, room }: State, { held, rules: { container, inside } }: Campaign): boolean {
-  return queue.isEmpty && room.size > 0 && !held && !container && inside === null
+/**
+ * Idle means that nobody has a job waiting. A container is room and not work, and what is inside one stays there. A second attempt
+ * would be one more than a scientist allows who counts them.
+ */
+function isIdle({ queue, room }: State, { held, rules }: Campaign): boolean {
+  const { container, inside, atOnceMax } = rules
+  return queue.isEmpty && room.size > 0 && !held && !container && inside === null && atOnceMax === null
 }
 
 /** Returns when, as far as is known now, it has more to do. */
@@ -64,12 +68,14 @@ function give(stage: Stage, campaign: Campaign, wanting: readonly Job[]): number
   for (const id of state.room) {
     if (left.length === 0) break
     const node = state.nodes.get(id)!
-    if (!suits(node, demand)) continue
+    if (node.quarantine !== null || isPaused(campaign, node) || !suits(node, demand)) continue
     for (;;) {
       const shape = fittingShape(demand, freeRoom(node))
       if (shape === null || keptFor(state, node, campaign, shape, now.nowMs) !== null) break
       // It may have the job already, or be still stopping an older attempt at it.
-      const at = left.findLastIndex(({ index }) => !node.held.has(jobId(campaign.id, index)))
+      const at = left.findLastIndex(
+        ({ index, failedOn }) => !node.held.has(jobId(campaign.id, index)) && !failedOn.includes(id),
+      )
       if (at < 0) break
       double(stage, campaign, left.splice(at, 1)[0]!, node, shape)
       countCrossing(state, node, campaign, shape, now.nowMs)

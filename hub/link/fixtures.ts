@@ -94,6 +94,8 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
     const node: Node = {
       revoked: false,
       drained: false,
+      quarantine: null,
+      quarantines: 0,
       leaseUntilMs: 0,
       missedFromMs: 0,
       leaseArmed: false,

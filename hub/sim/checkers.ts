@@ -6,6 +6,8 @@ import type { CampaignId, IndexRange, NodeId, Rules } from "../core/model.ts"
 import type { JobRow, ResultRow, StoreReader, Write } from "../core/ports.ts"
 import { linesOf } from "../core/story.ts"
 import { brokenLine } from "../store/chain.ts"
+import { Bounds } from "./bounds.ts"
+import { Sickness } from "./sickness.ts"
 
 interface JobBook {
   attempt: number
@@ -39,6 +41,8 @@ export class Checkers {
   private readonly rules = new Map<CampaignId, Rules>()
   /** What the ledger should hold, by account. */
   private readonly credit = new Map<string, { slotMs: number; results: number }>()
+  private readonly bounds = new Bounds()
+  private readonly sickness = new Sickness()
   private readonly trace = createHash("sha256")
   moves = 0
   rescues = 0
@@ -50,15 +54,23 @@ export class Checkers {
 
   /** Every decision, in order, with its virtual time: two runs of one seed have one hash. */
   record(nowMs: number, moves: readonly Move[]): void {
-    for (const { campaign, index, attempt, node, event, from, to } of moves) {
+    for (const move of moves) {
+      const { campaign, index, attempt, node, event, from, to } = move
       this.trace.update(`${nowMs} ${campaign}.${index}#${attempt} ${node} ${event} ${from} ${to}\n`)
       this.moves++
+      const found = this.sickness.onMove(move)
+      if (found !== null) this.say(found)
       if (event.startsWith("offered once more")) this.rescues++
     }
   }
 
   hash(): string {
     return this.trace.copy().digest("hex").slice(0, 16)
+  }
+
+  /** What it knew of nodes' failures it has forgotten. */
+  hubBegins(): void {
+    this.sickness.forget()
   }
 
   // ---- what gets to disk --------------------------------------------------------------------------------------
@@ -77,6 +89,8 @@ export class Checkers {
         this.held.set(id, held)
       }
     }
+    for (const found of this.bounds.onDisk(writes)) this.say(found)
+    for (const found of this.sickness.onDisk(writes)) this.say(found)
     for (const write of writes) {
       if (write.kind === "blob") this.blobs.add(write.digest)
       else if (write.kind === "job") {
@@ -246,7 +260,10 @@ export class Checkers {
     if (outcome === "lost" || outcome === "refused") return
     const result = this.results.get(`${campaign}.${index}`)
     // A failure that is tried again leaves its mark on the job, and no result.
-    const isMarked = outcome !== "finished" && (this.books.get(`${campaign}.${index}`)?.failures ?? 0) > 0
+    const name = `${campaign}.${index}`
+    // On a node in quarantine it is a loss.
+    const marks = (this.books.get(name)?.failures ?? 0) + (this.lost.get(name) ?? 0)
+    const isMarked = outcome !== "finished" && marks > 0
     if (result?.attempt !== attempt && !isMarked) {
       this.say(`I10: the result of ${campaign}.${index}#${attempt} was acknowledged and is not on disk`)
     }

@@ -13,6 +13,8 @@ export const faultNames = [
   "rules",
   "kinds",
   "slow",
+  "sick",
+  "bounds",
 ] as const
 export type FaultName = (typeof faultNames)[number]
 
@@ -53,6 +55,10 @@ export interface Faults {
   readonly kinds: number
   /** Share of nodes that take five times as long, for ever. */
   readonly slow: number
+  /** Share of nodes where every command fails at once, for ever. */
+  readonly sick: number
+  /** Probability that a campaign stops after some failures, and that it has few jobs at once. */
+  readonly bounds: number
 }
 
 const never = Number.POSITIVE_INFINITY
@@ -81,6 +87,8 @@ const quiet: Faults = {
   rules: 0,
   kinds: 0,
   slow: 0,
+  sick: 0,
+  bounds: 0,
 }
 
 const parts: Record<FaultName, Partial<Faults>> = {
@@ -95,6 +103,8 @@ const parts: Record<FaultName, Partial<Faults>> = {
   rules: { rules: 0.4 },
   kinds: { kinds: 0.5 },
   slow: { slow: 0.05 },
+  sick: { sick: 0.1 },
+  bounds: { bounds: 0.15 },
 }
 
 /** Faults by name, separated by commas. Throws on a name that is none, naming those there are. */

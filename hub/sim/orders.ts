@@ -45,7 +45,7 @@ export function planOrders(around: Circumstances): Planned[] {
   for (let i = 0; i < campaigns && left > 0; i++) {
     const total = i === campaigns - 1 ? left : Math.ceil(jobs / campaigns)
     left -= total
-    const order = { ...orderOf(i, total, walltimeMs), rules: randomRules(around) }
+    const order = { ...orderOf(i, total, walltimeMs), rules: { ...randomRules(around), ...bounds(around) } }
     const after = i > 0 && random.chance(faults.rules) ? { key: `key-${i - 1}`, success: random.chance(0.3) } : null
     const plain = { order, after, within: null, atMs: random.between(0, spanMs * 0.1) }
     planned.push(...(random.chance(faults.kinds) ? ofSomeKind(around, plain, `${i}`) : [plain]))
@@ -57,6 +57,14 @@ function randomRules({ random, faults, walltimeMs }: Circumstances): Rules {
   if (!random.chance(faults.rules)) return noRules
   const shape = { needs: two, walltimeMs }
   return { ...noRules, retryMax: random.whole(0, 3), shapes: random.chance(0.5) ? [shape] : [] }
+}
+
+function bounds({ random, faults }: Circumstances): Partial<Rules> {
+  if (faults.bounds === 0) return {}
+  return {
+    ...(random.chance(faults.bounds) ? { failMax: random.whole(1, 5) } : {}),
+    ...(random.chance(faults.bounds) ? { atOnceMax: random.whole(1, 6) } : {}),
+  }
 }
 
 function ofSomeKind(around: Circumstances, plain: Planned, name: string): Planned[] {

@@ -26,8 +26,9 @@ test("small worlds with all faults break no invariant", async () => {
 
 test("worlds that once found something find nothing any more", async () => {
   // Best effort queued again beside an attempt that was still being stopped; a job inside a container kept for a reservation.
+  const faults = "hub,network,halfopen,churn,crash,disk,clock,client,rules,kinds,slow"
   for (const seed of [1606, 1875]) {
-    const { violations } = await simulate({ ...small, seed, agents: 20, jobs: 200 })
+    const { violations } = await simulate({ ...small, seed, agents: 20, jobs: 200, faults })
     assert.deepEqual(violations, [], `seed ${seed}`)
   }
 })
@@ -47,6 +48,19 @@ test("crashes of the hub lose no running work", async () => {
     crashes += report.hubCrashes
   }
   assert.ok(crashes > 0)
+})
+
+test("O3: sick nodes are found, and cost a campaign no more than a handful of its jobs each", async () => {
+  let sick = 0
+  let failed = 0
+  for (const seed of [1, 2, 3, 4]) {
+    const report = await simulate({ ...small, seed, agents: 20, jobs: 1_000, faults: "sick" })
+    assert.deepEqual(report.violations, [], `seed ${seed}`)
+    sick += report.sick
+    failed += report.outcomes["failed"]!
+  }
+  assert.ok(sick >= 3, `${sick} nodes were sick`)
+  assert.ok(failed <= 12 * sick, `${failed} jobs failed on ${sick} sick nodes`)
 })
 
 for (const broken of mutantNames) {

@@ -2,7 +2,7 @@
 // now and then from outside; keeps books of its own on since when that has been so.
 import type { NodeId, State } from "../core/model.ts"
 import type { Lane } from "../core/queue.ts"
-import { fittingShape } from "../core/room.ts"
+import { fittingShape, takesWork } from "../core/room.ts"
 import { suits } from "../core/rules.ts"
 import { LEASE_MS, PATIENCE_MS } from "../limits.ts"
 
@@ -54,7 +54,7 @@ function* waiting(state: State): Generator<Lane> {
     for (const demand of state.queue.ready.demands[rank]) {
       const canServe = (id: NodeId) => {
         const node = state.nodes.get(id)!
-        return node.link !== null && !node.drained && suits(node, demand) && fittingShape(demand, node) !== null
+        return takesWork(node) && node.quarantine === null && suits(node, demand) && fittingShape(demand, node) !== null
       }
       if ([...state.nodes.keys()].some(canServe)) yield* demand.lanes
     }

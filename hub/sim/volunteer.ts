@@ -41,6 +41,7 @@ export interface Surroundings {
 
 export class Volunteer implements Peer {
   readonly node: NodeId
+  readonly number: number
   readonly random: Random
   private readonly world: Surroundings
   private readonly slots: number
@@ -63,10 +64,13 @@ export class Volunteer implements Peer {
   power: "on" | "off" = "off"
   /** Its commands take so many times as long. */
   slowness = 1
+  /** They fail at once, whatever they are. */
+  sick = false
   revoked = false
 
   constructor(world: Surroundings, seed: number, number: number, slots: number) {
     this.world = world
+    this.number = number
     this.random = new Random(seed, number + 1_000)
     this.node = `n${number.toString(16).padStart(16, "0")}` as NodeId
     this.slots = slots
@@ -311,7 +315,7 @@ export class Volunteer implements Peer {
   }
 
   private run({ name }: Extract<Effect, { kind: "Run" }>): void {
-    const { runMs, exitCode } = this.world.work(name)
+    const { runMs, exitCode } = this.sick ? { runMs: 1, exitCode: 127 } : this.world.work(name)
     this.world.ran(name, this.node)
     const takesMs = runMs * this.slowness
     this.task(name, takesMs, () => this.take({ kind: "CommandEnded", name, exit: exitOf(exitCode, takesMs) }))

@@ -44,6 +44,8 @@ export interface Report {
   /** Attempts offered beside a slow one. */
   readonly rescues: number
   readonly hubCrashes: number
+  /** Nodes where every command fails. */
+  readonly sick: number
   readonly outcomes: Record<string, number>
   /** The longest that an owner's turn took, ms. */
   readonly longestWaitMs: number
@@ -81,6 +83,7 @@ class World {
   private readonly ids = new Map<string, CampaignId>()
   private runs = 0
   private hubCrashes = 0
+  private sick = 0
   private readonly meanRunMs: number
   private readonly starvation: Starvation
 
@@ -132,6 +135,7 @@ class World {
       runs: this.runs,
       rescues: this.checkers.rescues,
       hubCrashes: this.hubCrashes,
+      sick: this.sick,
       outcomes,
       longestWaitMs: this.starvation.longestMs,
       used,
@@ -216,6 +220,7 @@ class World {
       },
     })
     this.engine = engine
+    checkers.hubBegins()
     this.network.hub = { post: event => engine.post(event), specOf: offer => this.specOf(offer) }
     engine.start(this.network)
   }
@@ -319,6 +324,8 @@ class World {
     const { time, faults } = this
     const { random } = volunteer
     if (random.chance(faults.slow)) volunteer.slowness = 5
+    // Of chance of its own: the worlds of older seeds stay what they are.
+    if (new Random(this.setting.seed, volunteer.number + 2_000_000).chance(faults.sick)) this.fallsSick(volunteer)
     time.after(random.between(0, 60_000), () => volunteer.switchOn())
     const comeAndGo = () => {
       time.after(random.exponential(faults.onMs), () => {
@@ -342,6 +349,11 @@ class World {
     this.repeat(faults.suspendMs, () => volunteer.suspend(random.exponential(20 * 60_000)), random)
     this.repeat(faults.halfOpenMs, () => volunteer.breakLink(), random)
     if (random.chance(faults.revoke)) time.after(random.between(0, span), () => this.revoke(volunteer))
+  }
+
+  private fallsSick(volunteer: Volunteer): void {
+    volunteer.sick = true
+    this.sick++
   }
 
   private repeat(meanMs: number, happen: () => void, random = this.random): void {

@@ -56,11 +56,11 @@ export const statements = {
   node: insert(
     "nodes",
     `id, account, name, public_key, agent_version, boot_id, epoch, slots, memory_bytes, disk_bytes, properties,
-     drained, revoked, last_seen_at, presence`,
+     drained, revoked, last_seen_at, presence, quarantine`,
     replaced(
       "id",
       `account, name, public_key, agent_version, boot_id, epoch, slots, memory_bytes, disk_bytes, properties,
-       drained, revoked, last_seen_at, presence`,
+       drained, revoked, last_seen_at, presence, quarantine`,
     ),
   ),
   usage: insert(
@@ -328,6 +328,7 @@ function nodeValues(row: NodeRow): Value[] {
     row.revoked ? 1 : 0,
     row.lastSeenAt,
     row.presence === null ? null : own(row.presence),
+    row.quarantine === null ? null : JSON.stringify(row.quarantine),
   ]
 }
 

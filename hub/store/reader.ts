@@ -426,6 +426,7 @@ function nodeRow(c: Columns): NodeRow {
     drained: c.drained === 1,
     revoked: c.revoked === 1,
     presence: c.presence === null ? null : bytes(c.presence),
+    quarantine: c.quarantine === null ? null : JSON.parse(c.quarantine as string),
     lastSeenAt: c.last_seen_at as number,
   }
 }

@@ -114,6 +114,7 @@ function nodeRow(id: string, changes: Partial<NodeRow> = {}): NodeRow {
     properties: { os: "linux", "cpu.flags": "avx2" },
     drained: false,
     revoked: false,
+    quarantine: null,
     presence: new Uint8Array([1, 2, 3]),
     lastSeenAt: WALL_MS,
     ...changes,
@@ -469,12 +470,18 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
     })
 
     it("replaces nodes, tokens and enrolments whole", async () => {
+      const quarantine = { sinceAt: WALL_MS, why: "3 jobs of campaign 1 failed on it in a row", clean: 1, failed: 2 }
       const store = await start(
         { kind: "node", row: nodeRow("n2") },
         { kind: "node", row: nodeRow("n1") },
         { kind: "node", row: nodeRow("n2", { epoch: 2, properties: {}, revoked: true }) },
+        { kind: "node", row: nodeRow("n3", { quarantine }) },
       )
-      assert.deepEqual(store.nodes(), [nodeRow("n1"), nodeRow("n2", { epoch: 2, properties: {}, revoked: true })])
+      assert.deepEqual(store.nodes(), [
+        nodeRow("n1"),
+        nodeRow("n2", { epoch: 2, properties: {}, revoked: true }),
+        nodeRow("n3", { quarantine }),
+      ])
     })
 
     it("O9: forgets nodes, and enrolments whose time is over, and finds the nodes that were not seen for long", async () => {

@@ -90,6 +90,11 @@ export function operatorService({
     async forgetNode({ node }, context) {
       await engine.forgetNode(checkNode(node))
       log.info({ by: context.values.get(callerKey)?.principal, node }, "node forgotten")
+        return {}
+      },
+    async releaseNode({ node }, context) {
+      await engine.releaseNode(checkNode(node))
+      log.info({ by: context.values.get(callerKey)?.principal, node }, "node released from quarantine")
       return {}
     },
     async revokeNode({ node }, context) {

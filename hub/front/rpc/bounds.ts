@@ -58,6 +58,7 @@ const operator: Record<keyof typeof OperatorService.method, Bound> = {
   createEnrolment: small,
   backup: small,
   drainNode: small,
+  releaseNode: small,
   setShare: small,
   listShares: small,
   revokeNode: small,

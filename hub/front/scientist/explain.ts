@@ -8,6 +8,7 @@ import {
   type ScientistService,
   Cause as WireCause,
 } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import { failedJobs, hasFailedTooOften } from "../../core/change.ts"
 import { CahError } from "../../core/errors.ts"
 import type { Cause, Explanation } from "../../core/explain.ts"
 import type { CampaignRow } from "../../core/ports.ts"
@@ -58,13 +59,18 @@ export function wireExpectation({ jobs, confidence, nodes }: Expectation): Messa
   return { jobs, confidence, nodes }
 }
 
-function ended({ id, counts, total }: CampaignRow, index: number | undefined) {
+function ended({ id, counts, total, rules }: CampaignRow, index: number | undefined) {
   const well = counts.finished === total
   const sentence = well
     ? `campaign ${id} has ended: all ${total} jobs finished`
-    : `campaign ${id} has ended: ${counts.finished} of ${total} jobs finished`
+    : `campaign ${id} has ended: ${counts.finished} of ${total} jobs finished${stopped(counts, rules)}`
   const remedies = well ? [] : [{ change: `cah resub ${id} --failed`, nodes: 0 }]
   return { cause: WireCause.ENDED, sentence, remedies, ...(index === undefined ? {} : { index }) }
+}
+
+function stopped(counts: CampaignRow["counts"], rules: CampaignRow["rules"]): string {
+  if (!hasFailedTooOften(counts, rules)) return ""
+  return `; ${failedJobs(counts)} failed, and after ${rules.failMax} the others were cancelled (--max-fails)`
 }
 
 function endedJob({ id }: CampaignRow, index: number, outcome: string | null) {
@@ -86,6 +92,7 @@ const causes: Record<Cause, WireCause> = {
   containerNotRunning: WireCause.CONTAINER_NOT_RUNNING,
   containerFull: WireCause.CONTAINER_FULL,
   roomKeptBack: WireCause.ROOM_KEPT_BACK,
+  atOnce: WireCause.AT_ONCE,
 }
 
 function wireExplanation(found: Explanation): MessageInitShape<typeof ExplainResponseSchema> {

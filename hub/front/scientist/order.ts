@@ -183,7 +183,9 @@ function rulesOf(spec: CampaignSpec, wallMs: number): Omit<Rules, "notices"> {
     reservation: reservationOf(spec, wallMs),
   }
   checkKinds(kinds, spec)
-  return { shapes, property, gather, retryMax, retryExitCodes, lossMax, deadlineAt, ...kinds }
+  const failMax = spec.maxFails === 0 ? null : spec.maxFails
+  const atOnceMax = spec.atOnce === 0 ? null : spec.atOnce
+  return { shapes, property, gather, retryMax, retryExitCodes, lossMax, deadlineAt, failMax, atOnceMax, ...kinds }
 }
 
 function reservationOf({ reservation }: CampaignSpec, wallMs: number): Reservation | null {

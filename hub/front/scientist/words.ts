@@ -8,6 +8,7 @@ import {
   type JobSchema,
   type NodeSchema,
   NodeState,
+  type QuarantineSchema,
   type ResultSchema,
   type Blob as WireBlob,
   type JobId as WireJobId,
@@ -17,7 +18,7 @@ import {
 } from "../../../proto/gen/cah/v1/job_pb.ts"
 import { parseDigest } from "../../../proto/wire/digest.ts"
 import { CahError } from "../../core/errors.ts"
-import type { BlobRef, CampaignId, LogRef, Node, Outcome, Phase, Verdict } from "../../core/model.ts"
+import type { BlobRef, CampaignId, LogRef, Node, Outcome, Phase, Quarantine, Verdict } from "../../core/model.ts"
 import type { CampaignRow, JobRow, ResultRow } from "../../core/ports.ts"
 import { linesOf } from "../../core/story.ts"
 import { busySlots, type NodeStateName, nodeState } from "../node-state.ts"
@@ -201,13 +202,19 @@ export function wireNode(node: Readonly<Node>, lastSeenAt: number | null): Messa
     properties: { ...node.properties },
     agentVersion: node.agentVersion,
     ...(lastSeenAt === null ? {} : { lastSeenAt: timestampFromMs(lastSeenAt) }),
+    ...(node.quarantine === null ? {} : { quarantine: wireQuarantine(node.quarantine) }),
   }
+}
+
+function wireQuarantine({ sinceAt, why, failed, clean }: Quarantine): MessageInitShape<typeof QuarantineSchema> {
+  return { since: timestampFromMs(sinceAt), why, failed, clean }
 }
 
 const nodeStates: Record<NodeStateName, NodeState> = {
   online: NodeState.ONLINE,
   away: NodeState.AWAY,
   drained: NodeState.DRAINED,
+  quarantined: NodeState.QUARANTINED,
   revoked: NodeState.REVOKED,
 }
 

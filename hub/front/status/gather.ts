@@ -75,6 +75,7 @@ export interface CampaignStatus {
 const CAMPAIGNS_SHOWN = 20
 const OWNERS_SHOWN = 10
 const STUCK_SHOWN = 3
+const NODES_NAMED = 3
 
 /** Whether the hub can take work now, and if not, why. */
 export async function readiness(parts: StatusParts): Promise<{ ready: boolean; checks: readonly Check[] }> {
@@ -129,7 +130,16 @@ export async function gather(parts: StatusParts, seesAll: boolean): Promise<Stat
 }
 
 export function countNodes({ engine }: { readonly engine: Pick<Engine, "nodes"> }): NodeCounts {
-  const nodes = { online: 0, away: 0, drained: 0, revoked: 0, slots: 0, slotsBusy: 0, slotsElsewhere: 0 }
+  const nodes = {
+    online: 0,
+    away: 0,
+    drained: 0,
+    quarantined: 0,
+    revoked: 0,
+    slots: 0,
+    slotsBusy: 0,
+    slotsElsewhere: 0,
+  }
   for (const node of engine.nodes()) {
     const state = nodeState(node)
     nodes[state]++
@@ -185,6 +195,7 @@ function needsOf(parts: StatusParts, now: Now, seesAll: boolean): Need[] {
     if (rest.length > 0)
       needs.push({ what: `${count(jobs, "more job")} wait for nodes likewise.`, fix: "Mend the first ones." })
   }
+  needs.push(...quarantineNeeds(parts))
   if (now.lagSeconds * 1e3 > LOOP_LAG_MAX_MS) {
     needs.push({
       what: `The hub is late: its timers lag ${Math.round(now.lagSeconds * 1e3)} ms.`,
@@ -205,6 +216,18 @@ function stuckInWords({ campaign, name, owner, campaigns, jobs, why, isFinal }: 
       ? `Add a node that can run it, or let its owner ask for less: cah explain ${campaign} names the smallest change.`
       : `See what became of those nodes: cah nodes; cah explain ${campaign} says which are meant.`,
   }
+}
+
+/** Of several nodes the page names the first ones. */
+function quarantineNeeds({ engine }: StatusParts): Need[] {
+  const found = [...engine.nodes()].filter(node => nodeState(node) === "quarantined")
+  if (found.length === 0) return []
+  const named = found.slice(0, NODES_NAMED).map(({ name, id, quarantine }) => `${name || id} (${quarantine!.why})`)
+  const more = found.length > NODES_NAMED ? `, and ${found.length - NODES_NAMED} more` : ""
+  const what = `${count(found.length, "node")} in quarantine, where jobs fail that go well elsewhere: ${named.join(", ")}${more}.`
+  const fix =
+    "Look at what is wrong there, then: cah nodes release NODE. Until then it gets a job now and then, to see."
+  return [{ what, fix }]
 }
 
 async function bytesOf(metrics: Metrics): Promise<{ in: number; out: number }> {

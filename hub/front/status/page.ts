@@ -56,6 +56,7 @@ ${facts("Nodes", [
   ["online", nodes.online],
   ["away", nodes.away],
   ["drained", nodes.drained],
+  ...(nodes.quarantined === 0 ? [] : [["in quarantine", nodes.quarantined] as const]),
   ["revoked", nodes.revoked],
   ["slots busy", `${number(nodes.slotsBusy)} of ${number(nodes.slots)}`],
   ...(nodes.slotsElsewhere === 0
@@ -96,7 +97,7 @@ ${
 
 /** The state of things in one or two sentences, also when there is nothing yet. */
 function summary({ nodes, jobs, liveCampaigns, agentCommand }: Status): string {
-  const known = nodes.online + nodes.away + nodes.drained + nodes.revoked
+  const known = nodes.online + nodes.away + nodes.drained + nodes.quarantined + nodes.revoked
   const here =
     known === 0
       ? `No node has joined yet. Start one: ${agentCommand} (the hub prints this with a fresh token at each start).`

@@ -198,6 +198,7 @@ describe("the sums of the page", () => {
       online: 2,
       away: 1,
       drained: 1,
+      quarantined: 0,
       revoked: 0,
       slots: 4,
       slotsBusy: 3,
@@ -249,5 +250,23 @@ describe("a hub in trouble", () => {
     assert.match(status.needs[1]?.what ?? "", /2 stored files are missing or damaged/)
     const health = createClient(Health, createGrpcTransport({ baseUrl: front.url }))
     assert.equal((await health.check({})).status, Serving.NOT_SERVING)
+  })
+
+  it("O3: names a node in quarantine as a need, counts it, and takes it out when its operator says so", async t => {
+    const front = await openFront()
+    t.after(() => front.close())
+    await front.node.join(front.engine, 2)
+    const why = "3 jobs of campaign 7 failed on it in a row, and elsewhere they do not"
+    const node = front.engine.peek().nodes.get(front.node.id)!
+    node.quarantine = { sinceAt: Date.now(), why, clean: 0, failed: 1, probeMs: Number.MAX_SAFE_INTEGER }
+    const needs = async () =>
+      ((await (await fetch(`${front.url}/api/v1/status`)).json()) as { needs: { what: string; fix: string }[] }).needs
+    const [need] = await needs()
+    assert.match(need?.what ?? "", /1 node in quarantine.*3 jobs of campaign 7 failed on it in a row/)
+    assert.match(need?.fix ?? "", /cah nodes release/)
+    // The metric's gauge is made of the same counts (hub.ts).
+    assert.equal(countNodes(front).quarantined, 1)
+    await front.engine.releaseNode(front.node.id)
+    assert.deepEqual(await needs(), [])
   })
 })

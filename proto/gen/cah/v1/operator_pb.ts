@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cah/v1/operator.proto.
  */
 export const file_cah_v1_operator: GenFile = /*@__PURE__*/
-  fileDesc("ChVjYWgvdjEvb3BlcmF0b3IucHJvdG8SBmNhaC52MSKHAgoFVG9rZW4SCgoCaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEh0KBnNjb3BlcxgDIAMoDjINLmNhaC52MS5TY29wZRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXZva2VkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInMKEkNyZWF0ZVRva2VuUmVxdWVzdBIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEisKCGxpZmV0aW1lGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkMKE0NyZWF0ZVRva2VuUmVzcG9uc2USHAoFdG9rZW4YASABKAsyDS5jYWgudjEuVG9rZW4SDgoGc2VjcmV0GAIgASgJIhMKEUxpc3RUb2tlbnNSZXF1ZXN0IjMKEkxpc3RUb2tlbnNSZXNwb25zZRIdCgZ0b2tlbnMYASADKAsyDS5jYWgudjEuVG9rZW4iIAoSUmV2b2tlVG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIhUKE1Jldm9rZVRva2VuUmVzcG9uc2UiZAoWQ3JlYXRlRW5yb2xtZW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEgwKBHVzZXMYAiABKA0SKwoIbGlmZXRpbWUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWQoXQ3JlYXRlRW5yb2xtZW50UmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjEKEERyYWluTm9kZVJlcXVlc3QSDAoEbm9kZRgBIAEoCRIPCgdkcmFpbmVkGAIgASgIIhMKEURyYWluTm9kZVJlc3BvbnNlIiEKEVJldm9rZU5vZGVSZXF1ZXN0EgwKBG5vZGUYASABKAkiFAoSUmV2b2tlTm9kZVJlc3BvbnNlIiEKEUZvcmdldE5vZGVSZXF1ZXN0EgwKBG5vZGUYASABKAkiFAoSRm9yZ2V0Tm9kZVJlc3BvbnNlIi8KD1NldFNoYXJlUmVxdWVzdBINCgVvd25lchgBIAEoCRINCgVzaGFyZRgCIAEoASISChBTZXRTaGFyZVJlc3BvbnNlIhMKEUxpc3RTaGFyZXNSZXF1ZXN0IjMKEkxpc3RTaGFyZXNSZXNwb25zZRIdCgZzaGFyZXMYASADKAsyDS5jYWgudjEuU2hhcmUiewoFU2hhcmUSDQoFb3duZXIYASABKAkSDQoFc2hhcmUYAiABKAESGQoRdXNlZF9jb3JlX3NlY29uZHMYAyABKAESEQoJc2xvdHNfbm93GAQgASgNEiYKCHByb2plY3RzGAUgAygLMhQuY2FoLnYxLlByb2plY3RVc2FnZSI6CgxQcm9qZWN0VXNhZ2USDwoHcHJvamVjdBgBIAEoCRIZChF1c2VkX2NvcmVfc2Vjb25kcxgCIAEoASIrCg1CYWNrdXBSZXF1ZXN0EhEKBGtlZXAYASABKA1IAIgBAUIHCgVfa2VlcCKPAQoOQmFja3VwUmVzcG9uc2USDAoEbmFtZRgBIAEoCRISCgpibG9ic19kb25lGAIgASgEEg0KBWJsb2JzGAMgASgEEhQKDGNvcGllZF9ibG9icxgEIAEoBBIUCgxjb3BpZWRfYnl0ZXMYBSABKAQSIAoEbWFkZRgGIAEoCzISLmNhaC52MS5CYWNrdXBNYWRlIpMBCgpCYWNrdXBNYWRlEgwKBHBhdGgYASABKAkSKwoHbWFkZV9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJY2FtcGFpZ25zGAMgASgEEhIKCmJsb2JfYnl0ZXMYBCABKAQSEgoKbG9zdF9ibG9icxgFIAMoCRIPCgdyZW1vdmVkGAYgAygJMocGCg9PcGVyYXRvclNlcnZpY2USTAoLQ3JlYXRlVG9rZW4SGi5jYWgudjEuQ3JlYXRlVG9rZW5SZXF1ZXN0GhsuY2FoLnYxLkNyZWF0ZVRva2VuUmVzcG9uc2UiBIi1GAQSTAoKTGlzdFRva2VucxIZLmNhaC52MS5MaXN0VG9rZW5zUmVxdWVzdBoaLmNhaC52MS5MaXN0VG9rZW5zUmVzcG9uc2UiB5ACAYi1GAQSTAoLUmV2b2tlVG9rZW4SGi5jYWgudjEuUmV2b2tlVG9rZW5SZXF1ZXN0GhsuY2FoLnYxLlJldm9rZVRva2VuUmVzcG9uc2UiBIi1GAQSWAoPQ3JlYXRlRW5yb2xtZW50Eh4uY2FoLnYxLkNyZWF0ZUVucm9sbWVudFJlcXVlc3QaHy5jYWgudjEuQ3JlYXRlRW5yb2xtZW50UmVzcG9uc2UiBIi1GAQSRgoJRHJhaW5Ob2RlEhguY2FoLnYxLkRyYWluTm9kZVJlcXVlc3QaGS5jYWgudjEuRHJhaW5Ob2RlUmVzcG9uc2UiBIi1GAQSQwoIU2V0U2hhcmUSFy5jYWgudjEuU2V0U2hhcmVSZXF1ZXN0GhguY2FoLnYxLlNldFNoYXJlUmVzcG9uc2UiBIi1GAQSTAoKTGlzdFNoYXJlcxIZLmNhaC52MS5MaXN0U2hhcmVzUmVxdWVzdBoaLmNhaC52MS5MaXN0U2hhcmVzUmVzcG9uc2UiB5ACAYi1GAQSPwoGQmFja3VwEhUuY2FoLnYxLkJhY2t1cFJlcXVlc3QaFi5jYWgudjEuQmFja3VwUmVzcG9uc2UiBIi1GAQwARJJCgpSZXZva2VOb2RlEhkuY2FoLnYxLlJldm9rZU5vZGVSZXF1ZXN0GhouY2FoLnYxLlJldm9rZU5vZGVSZXNwb25zZSIEiLUYBBJJCgpGb3JnZXROb2RlEhkuY2FoLnYxLkZvcmdldE5vZGVSZXF1ZXN0GhouY2FoLnYxLkZvcmdldE5vZGVSZXNwb25zZSIEiLUYBGIGcHJvdG8z", [file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChVjYWgvdjEvb3BlcmF0b3IucHJvdG8SBmNhaC52MSKHAgoFVG9rZW4SCgoCaWQYASABKAkSEQoJcHJpbmNpcGFsGAIgASgJEh0KBnNjb3BlcxgDIAMoDjINLmNhaC52MS5TY29wZRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpyZXZva2VkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxsYXN0X3VzZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wInMKEkNyZWF0ZVRva2VuUmVxdWVzdBIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEisKCGxpZmV0aW1lGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkMKE0NyZWF0ZVRva2VuUmVzcG9uc2USHAoFdG9rZW4YASABKAsyDS5jYWgudjEuVG9rZW4SDgoGc2VjcmV0GAIgASgJIhMKEUxpc3RUb2tlbnNSZXF1ZXN0IjMKEkxpc3RUb2tlbnNSZXNwb25zZRIdCgZ0b2tlbnMYASADKAsyDS5jYWgudjEuVG9rZW4iIAoSUmV2b2tlVG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIhUKE1Jldm9rZVRva2VuUmVzcG9uc2UiZAoWQ3JlYXRlRW5yb2xtZW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEgwKBHVzZXMYAiABKA0SKwoIbGlmZXRpbWUYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iWQoXQ3JlYXRlRW5yb2xtZW50UmVzcG9uc2USDgoGc2VjcmV0GAEgASgJEi4KCmV4cGlyZXNfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjEKEERyYWluTm9kZVJlcXVlc3QSDAoEbm9kZRgBIAEoCRIPCgdkcmFpbmVkGAIgASgIIhMKEURyYWluTm9kZVJlc3BvbnNlIiIKElJlbGVhc2VOb2RlUmVxdWVzdBIMCgRub2RlGAEgASgJIhUKE1JlbGVhc2VOb2RlUmVzcG9uc2UiIQoRUmV2b2tlTm9kZVJlcXVlc3QSDAoEbm9kZRgBIAEoCSIUChJSZXZva2VOb2RlUmVzcG9uc2UiIQoRRm9yZ2V0Tm9kZVJlcXVlc3QSDAoEbm9kZRgBIAEoCSIUChJGb3JnZXROb2RlUmVzcG9uc2UiLwoPU2V0U2hhcmVSZXF1ZXN0Eg0KBW93bmVyGAEgASgJEg0KBXNoYXJlGAIgASgBIhIKEFNldFNoYXJlUmVzcG9uc2UiEwoRTGlzdFNoYXJlc1JlcXVlc3QiMwoSTGlzdFNoYXJlc1Jlc3BvbnNlEh0KBnNoYXJlcxgBIAMoCzINLmNhaC52MS5TaGFyZSJ7CgVTaGFyZRINCgVvd25lchgBIAEoCRINCgVzaGFyZRgCIAEoARIZChF1c2VkX2NvcmVfc2Vjb25kcxgDIAEoARIRCglzbG90c19ub3cYBCABKA0SJgoIcHJvamVjdHMYBSADKAsyFC5jYWgudjEuUHJvamVjdFVzYWdlIjoKDFByb2plY3RVc2FnZRIPCgdwcm9qZWN0GAEgASgJEhkKEXVzZWRfY29yZV9zZWNvbmRzGAIgASgBIisKDUJhY2t1cFJlcXVlc3QSEQoEa2VlcBgBIAEoDUgAiAEBQgcKBV9rZWVwIo8BCg5CYWNrdXBSZXNwb25zZRIMCgRuYW1lGAEgASgJEhIKCmJsb2JzX2RvbmUYAiABKAQSDQoFYmxvYnMYAyABKAQSFAoMY29waWVkX2Jsb2JzGAQgASgEEhQKDGNvcGllZF9ieXRlcxgFIAEoBBIgCgRtYWRlGAYgASgLMhIuY2FoLnYxLkJhY2t1cE1hZGUikwEKCkJhY2t1cE1hZGUSDAoEcGF0aBgBIAEoCRIrCgdtYWRlX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljYW1wYWlnbnMYAyABKAQSEgoKYmxvYl9ieXRlcxgEIAEoBBISCgpsb3N0X2Jsb2JzGAUgAygJEg8KB3JlbW92ZWQYBiADKAky1QYKD09wZXJhdG9yU2VydmljZRJMCgtDcmVhdGVUb2tlbhIaLmNhaC52MS5DcmVhdGVUb2tlblJlcXVlc3QaGy5jYWgudjEuQ3JlYXRlVG9rZW5SZXNwb25zZSIEiLUYBBJMCgpMaXN0VG9rZW5zEhkuY2FoLnYxLkxpc3RUb2tlbnNSZXF1ZXN0GhouY2FoLnYxLkxpc3RUb2tlbnNSZXNwb25zZSIHkAIBiLUYBBJMCgtSZXZva2VUb2tlbhIaLmNhaC52MS5SZXZva2VUb2tlblJlcXVlc3QaGy5jYWgudjEuUmV2b2tlVG9rZW5SZXNwb25zZSIEiLUYBBJYCg9DcmVhdGVFbnJvbG1lbnQSHi5jYWgudjEuQ3JlYXRlRW5yb2xtZW50UmVxdWVzdBofLmNhaC52MS5DcmVhdGVFbnJvbG1lbnRSZXNwb25zZSIEiLUYBBJGCglEcmFpbk5vZGUSGC5jYWgudjEuRHJhaW5Ob2RlUmVxdWVzdBoZLmNhaC52MS5EcmFpbk5vZGVSZXNwb25zZSIEiLUYBBJMCgtSZWxlYXNlTm9kZRIaLmNhaC52MS5SZWxlYXNlTm9kZVJlcXVlc3QaGy5jYWgudjEuUmVsZWFzZU5vZGVSZXNwb25zZSIEiLUYBBJDCghTZXRTaGFyZRIXLmNhaC52MS5TZXRTaGFyZVJlcXVlc3QaGC5jYWgudjEuU2V0U2hhcmVSZXNwb25zZSIEiLUYBBJMCgpMaXN0U2hhcmVzEhkuY2FoLnYxLkxpc3RTaGFyZXNSZXF1ZXN0GhouY2FoLnYxLkxpc3RTaGFyZXNSZXNwb25zZSIHkAIBiLUYBBI/CgZCYWNrdXASFS5jYWgudjEuQmFja3VwUmVxdWVzdBoWLmNhaC52MS5CYWNrdXBSZXNwb25zZSIEiLUYBDABEkkKClJldm9rZU5vZGUSGS5jYWgudjEuUmV2b2tlTm9kZVJlcXVlc3QaGi5jYWgudjEuUmV2b2tlTm9kZVJlc3BvbnNlIgSItRgEEkkKCkZvcmdldE5vZGUSGS5jYWgudjEuRm9yZ2V0Tm9kZVJlcXVlc3QaGi5jYWgudjEuRm9yZ2V0Tm9kZVJlc3BvbnNlIgSItRgEYgZwcm90bzM", [file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message cah.v1.Token
@@ -269,6 +269,36 @@ export const DrainNodeResponseSchema: GenMessage<DrainNodeResponse> = /*@__PURE_
   messageDesc(file_cah_v1_operator, 10);
 
 /**
+ * @generated from message cah.v1.ReleaseNodeRequest
+ */
+export type ReleaseNodeRequest = Message<"cah.v1.ReleaseNodeRequest"> & {
+  /**
+   * @generated from field: string node = 1;
+   */
+  node: string;
+};
+
+/**
+ * Describes the message cah.v1.ReleaseNodeRequest.
+ * Use `create(ReleaseNodeRequestSchema)` to create a new message.
+ */
+export const ReleaseNodeRequestSchema: GenMessage<ReleaseNodeRequest> = /*@__PURE__*/
+  messageDesc(file_cah_v1_operator, 11);
+
+/**
+ * @generated from message cah.v1.ReleaseNodeResponse
+ */
+export type ReleaseNodeResponse = Message<"cah.v1.ReleaseNodeResponse"> & {
+};
+
+/**
+ * Describes the message cah.v1.ReleaseNodeResponse.
+ * Use `create(ReleaseNodeResponseSchema)` to create a new message.
+ */
+export const ReleaseNodeResponseSchema: GenMessage<ReleaseNodeResponse> = /*@__PURE__*/
+  messageDesc(file_cah_v1_operator, 12);
+
+/**
  * @generated from message cah.v1.RevokeNodeRequest
  */
 export type RevokeNodeRequest = Message<"cah.v1.RevokeNodeRequest"> & {
@@ -283,7 +313,7 @@ export type RevokeNodeRequest = Message<"cah.v1.RevokeNodeRequest"> & {
  * Use `create(RevokeNodeRequestSchema)` to create a new message.
  */
 export const RevokeNodeRequestSchema: GenMessage<RevokeNodeRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 11);
+  messageDesc(file_cah_v1_operator, 13);
 
 /**
  * @generated from message cah.v1.RevokeNodeResponse
@@ -296,7 +326,7 @@ export type RevokeNodeResponse = Message<"cah.v1.RevokeNodeResponse"> & {
  * Use `create(RevokeNodeResponseSchema)` to create a new message.
  */
 export const RevokeNodeResponseSchema: GenMessage<RevokeNodeResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 12);
+  messageDesc(file_cah_v1_operator, 14);
 
 /**
  * @generated from message cah.v1.ForgetNodeRequest
@@ -313,7 +343,7 @@ export type ForgetNodeRequest = Message<"cah.v1.ForgetNodeRequest"> & {
  * Use `create(ForgetNodeRequestSchema)` to create a new message.
  */
 export const ForgetNodeRequestSchema: GenMessage<ForgetNodeRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 13);
+  messageDesc(file_cah_v1_operator, 15);
 
 /**
  * @generated from message cah.v1.ForgetNodeResponse
@@ -326,7 +356,7 @@ export type ForgetNodeResponse = Message<"cah.v1.ForgetNodeResponse"> & {
  * Use `create(ForgetNodeResponseSchema)` to create a new message.
  */
 export const ForgetNodeResponseSchema: GenMessage<ForgetNodeResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 14);
+  messageDesc(file_cah_v1_operator, 16);
 
 /**
  * @generated from message cah.v1.SetShareRequest
@@ -350,7 +380,7 @@ export type SetShareRequest = Message<"cah.v1.SetShareRequest"> & {
  * Use `create(SetShareRequestSchema)` to create a new message.
  */
 export const SetShareRequestSchema: GenMessage<SetShareRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 15);
+  messageDesc(file_cah_v1_operator, 17);
 
 /**
  * @generated from message cah.v1.SetShareResponse
@@ -363,7 +393,7 @@ export type SetShareResponse = Message<"cah.v1.SetShareResponse"> & {
  * Use `create(SetShareResponseSchema)` to create a new message.
  */
 export const SetShareResponseSchema: GenMessage<SetShareResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 16);
+  messageDesc(file_cah_v1_operator, 18);
 
 /**
  * @generated from message cah.v1.ListSharesRequest
@@ -376,7 +406,7 @@ export type ListSharesRequest = Message<"cah.v1.ListSharesRequest"> & {
  * Use `create(ListSharesRequestSchema)` to create a new message.
  */
 export const ListSharesRequestSchema: GenMessage<ListSharesRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 17);
+  messageDesc(file_cah_v1_operator, 19);
 
 /**
  * @generated from message cah.v1.ListSharesResponse
@@ -393,7 +423,7 @@ export type ListSharesResponse = Message<"cah.v1.ListSharesResponse"> & {
  * Use `create(ListSharesResponseSchema)` to create a new message.
  */
 export const ListSharesResponseSchema: GenMessage<ListSharesResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 18);
+  messageDesc(file_cah_v1_operator, 20);
 
 /**
  * @generated from message cah.v1.Share
@@ -434,7 +464,7 @@ export type Share = Message<"cah.v1.Share"> & {
  * Use `create(ShareSchema)` to create a new message.
  */
 export const ShareSchema: GenMessage<Share> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 19);
+  messageDesc(file_cah_v1_operator, 21);
 
 /**
  * @generated from message cah.v1.ProjectUsage
@@ -456,7 +486,7 @@ export type ProjectUsage = Message<"cah.v1.ProjectUsage"> & {
  * Use `create(ProjectUsageSchema)` to create a new message.
  */
 export const ProjectUsageSchema: GenMessage<ProjectUsage> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 20);
+  messageDesc(file_cah_v1_operator, 22);
 
 /**
  * @generated from message cah.v1.BackupRequest
@@ -475,7 +505,7 @@ export type BackupRequest = Message<"cah.v1.BackupRequest"> & {
  * Use `create(BackupRequestSchema)` to create a new message.
  */
 export const BackupRequestSchema: GenMessage<BackupRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 21);
+  messageDesc(file_cah_v1_operator, 23);
 
 /**
  * @generated from message cah.v1.BackupResponse
@@ -523,7 +553,7 @@ export type BackupResponse = Message<"cah.v1.BackupResponse"> & {
  * Use `create(BackupResponseSchema)` to create a new message.
  */
 export const BackupResponseSchema: GenMessage<BackupResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 22);
+  messageDesc(file_cah_v1_operator, 24);
 
 /**
  * @generated from message cah.v1.BackupMade
@@ -573,7 +603,7 @@ export type BackupMade = Message<"cah.v1.BackupMade"> & {
  * Use `create(BackupMadeSchema)` to create a new message.
  */
 export const BackupMadeSchema: GenMessage<BackupMade> = /*@__PURE__*/
-  messageDesc(file_cah_v1_operator, 23);
+  messageDesc(file_cah_v1_operator, 25);
 
 /**
  * @generated from service cah.v1.OperatorService
@@ -626,6 +656,16 @@ export const OperatorService: GenService<{
     methodKind: "unary";
     input: typeof DrainNodeRequestSchema;
     output: typeof DrainNodeResponseSchema;
+  },
+  /**
+   * Takes a node out of quarantine: its operator has mended it, or knows better.
+   *
+   * @generated from rpc cah.v1.OperatorService.ReleaseNode
+   */
+  releaseNode: {
+    methodKind: "unary";
+    input: typeof ReleaseNodeRequestSchema;
+    output: typeof ReleaseNodeResponseSchema;
   },
   /**
    * An owner's part of the machines when all want more than there is: twice the share, twice the core-seconds.
