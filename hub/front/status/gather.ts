@@ -69,6 +69,8 @@ export interface CampaignStatus {
   readonly name: string
   readonly owner: string
   readonly total: number
+  /** As a whole, by its owner. */
+  readonly held: boolean
   readonly counts: Readonly<Counts>
 }
 
@@ -124,7 +126,7 @@ export async function gather(parts: StatusParts, seesAll: boolean): Promise<Stat
     database: parts.store.health(),
     disk: { freeBytes, floorBytes: parts.diskFloorBytes },
     process: { rssBytes: process.memoryUsage.rss(), eventLoopLagSeconds: lagSeconds },
-    campaigns: newest.map(({ id, name, owner, total, counts }) => ({ id, name, owner, total, counts })),
+    campaigns: newest.map(({ id, name, owner, total, held, counts }) => ({ id, name, owner, total, held, counts })),
     owners: outlook.owners,
   }
 }

@@ -152,9 +152,10 @@ function head(titles: readonly string[]): string {
 }
 
 /** The words that `cah ls` uses. */
-function stateOf({ total, counts }: CampaignStatus): string {
+function stateOf({ total, held, counts }: CampaignStatus): string {
   const live = liveCount(counts)
   if (live > 0) {
+    if (held && live === counts.queued + counts.held) return "held"
     if (counts.queued + counts.held < total) return "running"
     return counts.held === total ? "held" : "queued"
   }

@@ -199,6 +199,7 @@ describe("the sums of the page", () => {
       away: 1,
       drained: 1,
       quarantined: 0,
+      quarantined: 0,
       revoked: 0,
       slots: 4,
       slotsBusy: 3,
@@ -213,6 +214,7 @@ describe("the sums of the page", () => {
     const ada = front.scientist(await front.token("ada"))
     await ada.submit({ idempotencyKey: "1", spec: { command: ["true"], array: 1_001, hold: true } })
     assert.equal((await status()).verdict, "All well")
+    assert.match(await (await fetch(front.url)).text(), /<td class="name">ada<\/td><td>held<\/td>/)
     const hog = front.scientist(await front.token("hog"))
     await hog.submit({ idempotencyKey: "2", spec: { command: ["true"], array: 10_000_000 } })
     assert.match((await status()).needs[0]?.what ?? "", /^10,000,000 jobs cannot go on: no node is online\.$/)
