@@ -189,7 +189,7 @@ describe("the operator's endpoints", () => {
 describe("the sums of the page", () => {
   const node = (link: number | null, drained: boolean, slots: number, busy: number) => {
     const held = new Map(Array.from({ length: busy }, (_, at) => [at, { needs: { slots: 1 } }]))
-    return { link, drained, revoked: false, slots, held } as unknown as Node
+    return { link, drained, revoked: false, quarantine: null, slots, held } as unknown as Node
   }
 
   it("O10: slots of nodes that are away are neither there nor busy", () => {
