@@ -270,6 +270,12 @@ export const ACCEPTS_BURST = 1_000
 /** Of them half are kept for addresses that took no more than these, at once and again each second: a home with some agents. */
 export const ACCEPTS_FREE_PER_ADDRESS = 16
 export const ACCEPTS_PER_ADDRESS_PER_SECOND = 0.2
+/** Log lines that strangers cause: each of them gets one so often, with a count… */
+export const SPARING_EVERY_MS = 60_000
+/** …and so many different ones at most. A line has some 200 bytes: 30 MB a day at the worst. */
+export const SPARING_LINES_MAX = 100
+/** The same for agents that come and go, which are enrolled: after a restart a large hub says how many came, and names the first. */
+export const SPARING_AGENTS_MAX = 1_000
 /** A loop later than this takes no new links. */
 export const LOOP_LAG_MAX_MS = 200
 /** How often that is measured. */

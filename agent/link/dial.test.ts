@@ -189,6 +189,15 @@ describe("an agent's link", () => {
     assert.ok(agent.events.all.every(event => event.kind !== "Offered"))
   })
 
+  it("S15: hears that there is nothing to gather, and waits no longer", async () => {
+    const end = await welcomed()
+    const listed = agent.link.listGather(attempt, 3, never)
+    const { fromIndex } = await end.next("listGather")
+    const value = { attempt: wireAttempt, fromIndex, error: StreamError.DENIED, message: "not yours" }
+    end.send({ case: "gatherPage", value })
+    await assert.rejects(listed, failure(/nothing to gather: not yours/, false))
+  })
+
   it("comes back when the link is lost, and shows its token no more", async () => {
     const end = await welcomed()
     end.webSocket.terminate()

@@ -3,7 +3,7 @@
 // the protocol. Knows nothing of dialling again.
 import type { Duplex } from "node:stream"
 import type { RawData, WebSocket } from "ws"
-import type { Challenge, Offer } from "../../proto/gen/cah/v1/link_pb.ts"
+import { type Challenge, type Offer, StreamError } from "../../proto/gen/cah/v1/link_pb.ts"
 import { AGENT_CHUNK, chunkFrame, type Frame, whole } from "../../proto/wire/bulk.ts"
 import { Outbox } from "../../proto/wire/flow.ts"
 import {
@@ -98,7 +98,7 @@ export class Session {
   readonly #outbox: Outbox
   readonly #startedAtMs: number
   /** Who waits for which page of a gather. */
-  readonly #gathers = new Map<string, { resolve(page: GatherPage): void; lost(): void }>()
+  readonly #gathers = new Map<string, { resolve(page: GatherPage): void; refused(why: string): void; lost(): void }>()
   #phase: LinkPhase = "connecting"
   #goodbye: Pick<SessionEnd, "reason" | "final" | "revoked" | "retryAfterMs"> | null = null
   #welcomedAtMs: number | null = null
@@ -154,7 +154,11 @@ export class Session {
     return new Promise<GatherPage>((resolve, reject) => {
       const giveUp = (why: string) => reject(new Failure(why, { final: false }))
       const abort = () => giveUp("the stagein was given up")
-      this.#gathers.set(key, { resolve, lost: () => giveUp("the link to the hub was lost") })
+      this.#gathers.set(key, {
+        resolve,
+        refused: why => giveUp(`the hub gives nothing to gather: ${why}`),
+        lost: () => giveUp("the link to the hub was lost"),
+      })
       signal.addEventListener("abort", abort, { once: true })
       if (signal.aborted) abort()
       else this.send({ case: "listGather", value: { attempt: wireAttempt(name), fromIndex } })
@@ -268,7 +272,9 @@ export class Session {
         return
       case "gatherPage": {
         const key = gatherKey(attemptOf(body.value.attempt), body.value.fromIndex)
-        this.#gathers.get(key)?.resolve(gatherPageOf(body.value))
+        const asked = this.#gathers.get(key)
+        if (body.value.error !== StreamError.UNSPECIFIED) asked?.refused(body.value.message)
+        else asked?.resolve(gatherPageOf(body.value))
         return
       }
       default:

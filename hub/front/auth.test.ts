@@ -139,6 +139,37 @@ describe("every method", () => {
     const ada = front.scientist(await front.token("ada"))
     await assert.rejects(ada.listCampaigns({ everybody: true }), { code: Code.PermissionDenied })
   })
+
+  it("O11: by which an admin changes what is another's is a line in the log, and an owner's is none", async () => {
+    const { secret } = await front.tokens.create("root", ["admin"], null)
+    const root = front.scientist(secret)
+    const ada = front.scientist(await front.token("ada"))
+    const { campaign: own } = await ada.submit({ idempotencyKey: "o11", spec: { command: ["true"], array: 3 } })
+    front.lines.infos.splice(0)
+    await ada.setHold({ campaign: own, held: true })
+    await root.setHold({ campaign: own, held: false })
+    await ada.cancel({ campaign: own, ranges: [{ first: 0, last: 0 }] })
+    await root.cancel({ campaign: own })
+    const by = { by: "root", campaign: Number(own), owner: "ada" }
+    assert.deepEqual(front.lines.infos, [
+      { fields: { ...by, jobs: 0 }, message: "campaign of another's resumed" },
+      { fields: { ...by, cancelled: 2 }, message: "campaign of another's cancelled" },
+    ])
+  })
+
+  it("S19: that asks for a campaign beyond all numbers hears that number, and the bound", async () => {
+    const ada = front.scientist(await front.token("ada"))
+    for (const id of [2n ** 53n, 2n ** 64n - 1n]) {
+      await assert.rejects(ada.getCampaign({ campaign: id }), {
+        code: Code.NotFound,
+        rawMessage: `there is no campaign ${id}: numbers of campaigns are below 2^53`,
+      })
+    }
+    await assert.rejects(ada.getCampaign({ campaign: 2n ** 53n - 1n }), { rawMessage: /no campaign 9007199254740991/ })
+    const spec = { command: ["true"], array: 1, after: [{ campaign: 2n ** 53n }] }
+    await assert.rejects(ada.submit({ idempotencyKey: "s19", spec }), { rawMessage: /no campaign 9007199254740992/ })
+    assert.ok((await ada.listCampaigns({ before: 2n ** 60n })).campaigns.length > 0)
+  })
 })
 
 describe("a revocation", () => {

@@ -44,13 +44,21 @@ const timer: Timer = {
 export interface Lines {
   readonly log: Log
   readonly errors: { fields: Record<string, unknown>; message: string }[]
+  readonly infos: { fields: Record<string, unknown>; message: string }[]
 }
 
 export function quietLog(): Lines {
   const errors: Lines["errors"] = []
+  const infos: Lines["infos"] = []
   return {
     errors,
-    log: { debug() {}, info() {}, warn() {}, error: (fields, message) => void errors.push({ fields, message }) },
+    infos,
+    log: {
+      debug() {},
+      info: (fields, message) => void infos.push({ fields, message }),
+      warn() {},
+      error: (fields, message) => void errors.push({ fields, message }),
+    },
   }
 }
 

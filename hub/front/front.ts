@@ -6,6 +6,7 @@ import { ScientistService } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts"
 import { guard } from "../auth/interceptor.ts"
 import type { OnRequest } from "../port.ts"
+import { SparingLog } from "../sparing.ts"
 import { type BoincParts, boincHandler, schedulerUrl } from "./boinc/handler.ts"
 import { type OperatorParts, operatorService } from "./operator/service.ts"
 import { rpcHandler } from "./rpc/adapter.ts"
@@ -34,6 +35,8 @@ const guardedServices = [ScientistService, OperatorService]
 const HEALTH_EVERY_MS = 1_000
 
 export function front(parts: FrontParts): OnRequest {
+  // What fails inside fails for as long as somebody asks for it.
+  const faults = new SparingLog(parts.log)
   const status = statusHandler({ ...parts, schedulerUrl: request => schedulerUrl(parts, request) })
   const boinc = boincHandler(parts)
   const { admit, interceptor } = guard({
@@ -45,11 +48,11 @@ export function front(parts: FrontParts): OnRequest {
   })
   const rpc = rpcHandler({
     admit,
-    interceptors: [answerErrors(parts), interceptor],
+    interceptors: [answerErrors({ ...parts, faults }), interceptor],
     onRefused: (method, contentType, error) => countRefused(parts, method, contentType, error),
     shutdown: parts.shutdown,
     ...(parts.messageMs === undefined ? {} : { messageMs: parts.messageMs }),
-    log: parts.log,
+    faults,
     routes(router) {
       router.service(ScientistService, scientistService(parts))
       router.service(OperatorService, operatorService(parts))

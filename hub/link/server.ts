@@ -17,11 +17,13 @@ import {
   LINK_WATCH_MS,
   LINKS_BUFFER_MAX_BYTES,
   PING_MS,
+  SPARING_AGENTS_MAX,
   STUCK_MS,
   WELCOME_MS,
 } from "../limits.ts"
 import type { Metrics } from "../metrics.ts"
 import { peerOf } from "../peers.ts"
+import { SparingLog } from "../sparing.ts"
 import { type AdmissionLimits, Admissions, admissionLimits, type Refusal, refusalResponse } from "./admission.ts"
 import { Budget } from "./budget.ts"
 import { LoopLag } from "./lag.ts"
@@ -80,6 +82,8 @@ export class LinkServer implements Links, LogTap {
       metrics,
       times,
       hubId: reader.hubId(),
+      strangers: new SparingLog(log),
+      agents: new SparingLog(log, SPARING_AGENTS_MAX),
       budget: new Budget(LINKS_BUFFER_MAX_BYTES),
       quota: new StageoutQuota(),
       open: { transfers: 0 },

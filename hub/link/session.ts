@@ -32,6 +32,7 @@ import {
   NONCE_MS,
   PING_MISSES_MAX,
 } from "../limits.ts"
+import type { SparingLog } from "../sparing.ts"
 import { Bucket } from "./bucket.ts"
 import { offerFrame, quickHeartbeat, quickReport, reportAnswerFrame } from "./hot.ts"
 import { LinkPipe, listen, NodeLink, type SessionSocket } from "./pipe.ts"
@@ -43,6 +44,7 @@ import {
   gatherBody,
   helloOf,
   isSignedBy,
+  noGatherBody,
   offerBody,
   reportOf,
   speechBody,
@@ -63,6 +65,8 @@ export type Admission = { readonly account: string } | { readonly refused: strin
 
 export interface SessionWorld extends TransferWorld {
   readonly hubId: string
+  /** For lines about nodes that come and go. */
+  readonly agents: SparingLog
   authenticate(newcomer: Newcomer): Promise<Admission>
   /** Resolves when older links of this node have let go of their uploads. */
   settled(node: NodeId, except: Session): Promise<void>
@@ -94,6 +98,7 @@ export class Session {
   readonly #openedAtMs: number
   #phase: LinkPhase = "connecting"
   #node: NodeId | null = null
+  #joining: { node: NodeId; account: string; name: string; isNew: boolean } | null = null
   /** Of the session, once the engine has welcomed it. */
   #epoch: number | null = null
   #protocol = PROTOCOL_MAX
@@ -168,6 +173,9 @@ export class Session {
       this.#epoch = speech.epoch
       this.#phase = "open"
       this.#greeted("accepted")
+      const { node, account, name, isNew } = this.#joining!
+      const fields = { node, name, account, link: this.link, address: this.#socket.address }
+      this.#world.agents.say("info", node, isNew ? "a new agent joined" : "agent joined", fields)
     }
     if (speech.kind === "AnswerReport") {
       this.outbox.control(reportAnswerFrame(speech, speech.phase, speech.answer))
@@ -194,7 +202,7 @@ export class Session {
   /** Looks at the link's deadlines. Called about once a second. */
   watch(nowMs: number): void {
     if (this.#phase === "closed") return
-    const { times, log, stuckMs } = this.#world
+    const { times, stuckMs } = this.#world
     if (this.#phase === "challenged" && nowMs - this.#openedAtMs >= times.helloMs) {
       this.#greeted("timeout")
       this.#close(closeCodes.helloTimeout, `no hello within ${times.helloMs / 1_000} s`)
@@ -215,7 +223,9 @@ export class Session {
     const silentMs = nowMs - this.#heardAtMs
     if (silentMs >= times.pingMs * (this.#pings + 1)) {
       if (this.#pings >= PING_MISSES_MAX) {
-        log.info({ link: this.link, node: this.#node }, `link is dead: nothing heard for ${Math.round(silentMs)} ms`)
+        this.#sayOf(this.#node ?? this.#socket.address, "link is dead: nothing was heard", {
+          silentMs: Math.round(silentMs),
+        })
         this.#close(closeCodes.silent, "nothing heard")
         this.#socket.webSocket.terminate()
         return
@@ -343,14 +353,14 @@ export class Session {
     return this.#transfers
   }
 
-  /** Not its own, or no more: no answer, for the kill that is on its way says it. */
+  /** Of an attempt that is not its own, or no more, it hears so: an agent that is written by others may wait for ever. */
   #onListGather(frame: ListGather): void {
     const name = attemptOf(frame.attempt)
     try {
       this.send(gatherBody(name, frame.fromIndex, this.#streams().gather(name, frame.fromIndex)))
     } catch (thrown) {
       if (!(thrown instanceof CahError)) throw thrown
-      this.#world.log.debug({ link: this.link, ...name, reason: thrown.message }, "a gather was refused")
+      this.send(noGatherBody(name, frame.fromIndex, thrown))
     }
   }
 
@@ -402,6 +412,7 @@ export class Session {
     // Closed while we were waiting.
     if (account === null || this.#phase !== "greeted") return
     this.#node = node
+    this.#joining = { node, account, name: words.name, isNew: engine.node(node) === null }
     engine.post({ kind: "NodeHello", link: this.link, node, account, publicKey, ...words })
   }
 
@@ -433,7 +444,7 @@ export class Session {
   #refuse(result: "denied" | "version", reason: string, code: CloseCode = closeCodes.denied, revoked = false): null {
     if (this.#phase === "closed") return null
     this.#greeted(result)
-    this.#world.log.info({ link: this.link, address: this.#socket.address, reason }, "agent refused")
+    this.#sayOf(this.#socket.address, "agent refused", { reason })
     this.#goodbye(reason, { final: true, revoked }, code)
     return null
   }
@@ -455,27 +466,33 @@ export class Session {
     }
   }
 
+  /** Something that agents bring about by themselves, so that there may be much of it. */
+  #sayOf(who: string, message: string, fields: Record<string, unknown> = {}): void {
+    const { address } = this.#socket
+    this.#world.strangers.say("info", who, message, { link: this.link, node: this.#node, address, ...fields })
+  }
+
   /** Whatever a frame led to: a breach closes the link, anything else is our own fault and is logged as such. */
   #failed(thrown: unknown): void {
     if (this.#phase === "closed") return
-    const { log } = this.#world
+    const { strangers } = this.#world
     if (thrown instanceof FrameError) {
       this.#greeted("breach")
-      log.info({ link: this.link, node: this.#node, address: this.#socket.address }, `breach: ${thrown.message}`)
+      this.#sayOf(this.#node ?? this.#socket.address, "agent broke the protocol", { reason: thrown.message })
       this.#close(thrown.closeCode, thrown.message)
       return
     }
     this.#greeted("failed")
     const error = CahError.from(thrown)
     // The store may be in trouble, say: the agent loses nothing by coming back later.
-    const fields = { link: this.link, node: this.#node, error: error.cause ?? error }
-    log.error(fields, `a frame could not be handled: ${error.message}`)
+    const fields = { link: this.link, node: this.#node, reason: error.message, error: error.cause ?? error }
+    strangers.say("error", this.#node ?? this.#socket.address, "a frame could not be handled", fields)
     this.#close(closeCodes.tryAgainLater, "the hub failed inside; come back later")
   }
 
   /** It takes too little of what is sent. */
   tooSlow(): void {
-    this.#world.log.info({ link: this.link, node: this.#node }, "link is stuck: the agent does not take what is sent")
+    this.#sayOf(this.#node ?? this.#socket.address, "link is stuck: the agent does not take what is sent")
     this.#close(closeCodes.tooSlow, "what the hub sent was not taken in time")
   }
 
@@ -514,6 +531,7 @@ export class Session {
     this.#phase = "closed"
     if (this.#node !== null && this.#epoch !== null) {
       this.#world.engine.post({ kind: "NodeGone", node: this.#node, epoch: this.#epoch })
+      this.#world.agents.say("info", this.#node, "agent left", { node: this.#node, link: this.link })
     }
     this.#world.gone(this, files)
   }

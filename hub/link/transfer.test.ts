@@ -159,6 +159,21 @@ describe("a stagein", () => {
     await denied(2)
   })
 
+  it("S15: is not listed for an attempt that is not the node's, or gathers nothing, and the agent hears so", async () => {
+    const ask = async (name: object) => {
+      agent.send({ case: "listGather", value: { attempt: name as never, fromIndex: 5 } })
+      const { error, message, attempt: about, fromIndex, entries } = await agent.next("gatherPage")
+      assert.deepEqual([about?.campaign, fromIndex, entries.length], [(name as typeof wireAttempt).campaign, 5, 0])
+      assert.equal(error, StreamError.DENIED)
+      return message
+    }
+    const foreign = await ask({ campaign: 4_711n, index: 0, attempt: 1 })
+    assert.notEqual(foreign, "")
+    hub.engine.gives(agent.key.node, attempt, refOf(someBytes(10)))
+    assert.equal(await ask(wireAttempt), foreign)
+    assert.equal(await ask({ ...wireAttempt, attempt: 9 }), foreign)
+  })
+
   it("that went bad on the hub's disk ends with an error, and the operator hears of it", async () => {
     const blob = await store(someBytes(100_000))
     hub.engine.gives(agent.key.node, attempt, blob)

@@ -26,6 +26,7 @@ import {
   STAGEOUTS_PER_ATTEMPT_MAX,
 } from "../limits.ts"
 import type { Metrics } from "../metrics.ts"
+import type { SparingLog } from "../sparing.ts"
 import type { Budget } from "./budget.ts"
 import { Nearness } from "./near.ts"
 import type { StageoutQuota } from "./quota.ts"
@@ -44,6 +45,8 @@ export interface TransferWorld {
   readonly quota: StageoutQuota
   /** Transfers over all links. */
   readonly open: { transfers: number }
+  /** For lines that agents can cause. */
+  readonly strangers: SparingLog
   readonly stuckMs: number
   /** Told of all bytes of streams, by direction as the hub sees it. */
   moved(node: NodeId, direction: "in" | "out", bytes: number): void
@@ -451,8 +454,10 @@ export class Transfers {
     const isKnown = this.#streams.get(id) !== stream
     const error = CahError.from(thrown)
     if (error.code === "internal" || error.code === "data_loss") {
-      const fields = { node: this.#link.node, stream: id, kind: stream.kind, error: error.cause ?? error }
-      this.#world.log.error(fields, `${stream.kind} failed: ${error.message}`)
+      // Bytes with another digest are what the agent sent, which it may do as often as it likes; lost ones of ours are a fault here.
+      const level = error.code === "data_loss" && stream.kind === "stageout" ? "info" : "error"
+      const fields = { node: this.#link.node, stream: id, reason: error.message, error: error.cause ?? error }
+      this.#world.strangers.say(level, this.#link.node, `${stream.kind} failed`, fields)
     }
     if (!isKnown) this.#giveUp(id, error)
   }

@@ -229,6 +229,11 @@ export function gatherBody(name: AttemptName, fromIndex: number, page: GatherPag
   }
 }
 
+export function noGatherBody(name: AttemptName, fromIndex: number, error: CahError): HubBodyInit {
+  const value = { attempt: wireAttempt(name), fromIndex, error: streamErrorOf(error), message: error.message }
+  return { case: "gatherPage", value }
+}
+
 function wireShape({ needs, walltimeMs }: Shape) {
   const { slots, memoryBytes, diskBytes } = needs
   return {

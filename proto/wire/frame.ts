@@ -270,6 +270,7 @@ function checkHubLengths(body: HubBody): void {
       text(body.value.message, SENTENCE_MAX_CHARACTERS, "a stream's message")
       return
     case "gatherPage":
+      text(body.value.message, SENTENCE_MAX_CHARACTERS, "a gather's message")
       for (const entry of body.value.entries) text(entry.blob?.digest ?? "", NAME_MAX_CHARACTERS, "a digest")
       return
     case "reportAnswer":

@@ -7,6 +7,7 @@ import { after, before, beforeEach, describe, it } from "node:test"
 import { Health } from "../../../proto/gen/grpc/health/v1/health_pb.ts"
 import type { Log } from "../../core/ports.ts"
 import { GATHERED_BYTES_MAX } from "../../limits.ts"
+import { SparingLog } from "../../sparing.ts"
 import { rpcHandler } from "./adapter.ts"
 
 const PATH = `/${Health.typeName}/Check`
@@ -25,7 +26,7 @@ describe("a call over HTTP/1", () => {
     boundOf: () => ({ bytes: 2 * GATHERED_BYTES_MAX, entries: 100 }),
     interceptors: [],
     shutdown: new AbortController().signal,
-    log,
+    faults: new SparingLog(log),
   })
   const server = createServer((incoming, response) => assert.ok(handle(incoming, response)))
   let port = 0

@@ -9,10 +9,10 @@ import type { UniversalServerRequest } from "@connectrpc/connect/protocol"
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node"
 import { callerKey, type Guard, type Peer, peerKey, refusalKey } from "../../auth/interceptor.ts"
 import type { CahError } from "../../core/errors.ts"
-import type { Log } from "../../core/ports.ts"
 import { GATHERED_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_MS } from "../../limits.ts"
 import { peerOf } from "../../peers.ts"
 import type { Request, Response } from "../../port.ts"
+import type { SparingLog } from "../../sparing.ts"
 import { type Bound, boundOf } from "./bounds.ts"
 import { connectErrorOf, countedKey } from "./errors.ts"
 import { checkedBody, checkQuery, tooLate } from "./messages.ts"
@@ -25,7 +25,7 @@ export interface RpcOptions {
   readonly interceptors: Interceptor[]
   /** Ends all open calls; its reason is what callers are told. */
   readonly shutdown: AbortSignal
-  readonly log: Log
+  readonly faults: SparingLog
   /** Told of calls that ended before an interceptor heard of them. */
   onRefused?(method: DescMethod, contentType: string, error: ConnectError): void
   /** Others than those of bounds.ts, and a shorter time for a message, in tests. */
@@ -90,7 +90,8 @@ export function rpcHandler(options: RpcOptions): RpcHandler {
         .catch(thrown => {
           const { code } = ConnectError.from(thrown)
           if (code === Code.Aborted || code === Code.Canceled) return
-          options.log.error({ method: handler.requestPath, error: thrown }, "an answer could not be sent")
+          const fields = { method: handler.requestPath, error: thrown }
+          options.faults.say("error", handler.requestPath, "an answer could not be sent", fields)
           response.destroy()
         })
     }

@@ -10,8 +10,8 @@ import {
   type UnaryRequest,
 } from "@connectrpc/connect"
 import { CahError, type ErrorCode } from "../../core/errors.ts"
-import type { Log } from "../../core/ports.ts"
 import type { Metrics } from "../../metrics.ts"
+import type { SparingLog } from "../../sparing.ts"
 
 const codes: Record<ErrorCode, Code> = {
   invalid_argument: Code.InvalidArgument,
@@ -65,7 +65,7 @@ export function countRefused(
 }
 
 interface ErrorParts {
-  readonly log: Log
+  readonly faults: SparingLog
   readonly metrics: Metrics
 }
 
@@ -93,7 +93,7 @@ class Call {
     const error = signal.aborted ? ConnectError.from(signal.reason, Code.Canceled) : connectErrorOf(thrown)
     this.ended(Code[error.code].toLowerCase())
     if (error.code === Code.Internal || error.code === Code.DataLoss) {
-      this.parts.log.error({ method: this.method, error: thrown }, "a call failed")
+      this.parts.faults.say("error", this.method, "a call failed", { method: this.method, error: thrown })
     }
     return error
   }

@@ -5,17 +5,13 @@ import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts
 import { parseDigest } from "../../../proto/wire/digest.ts"
 import { CahError } from "../../core/errors.ts"
 import { BLOB_CAMPAIGNS_LISTED } from "../../limits.ts"
-import { callerOf, campaignFor, pageOf, type ScientistParts } from "./parts.ts"
+import { callerOf, campaignFor, noteAct, pageOf, type ScientistParts } from "./parts.ts"
 import { campaignIdOf, wireBlob } from "./words.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 
-export function cacheMethods({
-  engine,
-  store,
-  clock,
-  retention,
-}: ScientistParts): Pick<Service, "listBlobs" | "removeBlob" | "forget"> {
+export function cacheMethods(parts: ScientistParts): Pick<Service, "listBlobs" | "removeBlob" | "forget"> {
+  const { engine, store, clock, retention } = parts
   return {
     listBlobs({ limit, before }, context) {
       const { principal } = callerOf(context)
@@ -49,7 +45,8 @@ export function cacheMethods({
     },
 
     async forget({ campaign }, context) {
-      const row = campaignFor(store, callerOf(context), campaignIdOf(campaign))
+      const caller = callerOf(context)
+      const row = campaignFor(store, caller, campaignIdOf(campaign))
       if (row.endedAt === null) {
         const message = `campaign ${row.id} has not ended: cancel it first with \`cah del ${row.id}\``
         throw new CahError("failed_precondition", message)
@@ -60,6 +57,7 @@ export function cacheMethods({
         throw new CahError("failed_precondition", message)
       }
       await engine.commit([{ kind: "forgetCampaign", campaign: row.id, at: clock.wallMs() }])
+      noteAct(parts, caller, row, "forgotten")
       void retention.wake()
       return {}
     },

@@ -5,7 +5,7 @@ import { CahError } from "../../core/errors.ts"
 import type { IndexRange } from "../../core/model.ts"
 import type { CampaignRow } from "../../core/ports.ts"
 import { RANGES_MAX } from "../../limits.ts"
-import { callerOf, campaignFor, isAdmin, pageOf, type ScientistParts, viewOf } from "./parts.ts"
+import { callerOf, campaignFor, isAdmin, noteAct, pageOf, type ScientistParts, viewOf } from "./parts.ts"
 import { campaignIdOf, wireOutcomes } from "./words.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
@@ -25,7 +25,7 @@ export function campaignMethods(
       }
       const rows = store.campaigns({
         owner: everybody ? null : caller.principal,
-        before: before === 0n ? Number.MAX_SAFE_INTEGER : campaignIdOf(before),
+        before: before === 0n || before > Number.MAX_SAFE_INTEGER ? Number.MAX_SAFE_INTEGER : campaignIdOf(before),
         limit: pageOf(limit),
         live,
       })
@@ -50,18 +50,22 @@ export function campaignMethods(
     },
 
     async setHold({ campaign, held, ranges }, context) {
-      const row = campaignFor(store, callerOf(context), campaignIdOf(campaign))
-      if (ranges.length === 0) {
-        await engine.hold(row.id, held)
-        return { jobs: 0 }
-      }
-      return { jobs: await engine.holdJobs(row.id, rangesOf(row, ranges, "hold"), held) }
+      const caller = callerOf(context)
+      const row = campaignFor(store, caller, campaignIdOf(campaign))
+      const chosen = rangesOf(row, ranges, "hold")
+      const jobs = chosen.length === 0 ? 0 : await engine.holdJobs(row.id, chosen, held)
+      if (chosen.length === 0) await engine.hold(row.id, held)
+      noteAct(parts, caller, row, held ? "held" : "resumed", { jobs })
+      return { jobs }
     },
 
     async cancel({ campaign, ranges }, context) {
-      const row = campaignFor(store, callerOf(context), campaignIdOf(campaign))
+      const caller = callerOf(context)
+      const row = campaignFor(store, caller, campaignIdOf(campaign))
       const chosen = ranges.length > 0 ? rangesOf(row, ranges, "cancel") : [{ first: 0, last: row.total - 1 }]
-      return { cancelled: await engine.cancel(row.id, chosen) }
+      const cancelled = await engine.cancel(row.id, chosen)
+      noteAct(parts, caller, row, "cancelled", { cancelled })
+      return { cancelled }
     },
   }
 }

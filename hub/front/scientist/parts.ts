@@ -7,7 +7,7 @@ import { callerKey } from "../../auth/interceptor.ts"
 import { allows, type Caller } from "../../auth/tokens.ts"
 import { CahError } from "../../core/errors.ts"
 import type { CampaignId } from "../../core/model.ts"
-import type { BlobStore, CampaignRow, Clock, Engine, LogTap, StoreReader } from "../../core/ports.ts"
+import type { BlobStore, CampaignRow, Clock, Engine, Log, LogTap, StoreReader } from "../../core/ports.ts"
 import { PAGE_DEFAULT, PAGE_MAX } from "../../limits.ts"
 import type { Metrics } from "../../metrics.ts"
 import { wireCampaign } from "./words.ts"
@@ -19,6 +19,8 @@ export interface ScientistParts {
   readonly logTap: LogTap
   readonly clock: Clock
   readonly metrics: Metrics
+  /** For what admins do with what is others'. */
+  readonly log: Log
   readonly version: string
   readonly retention: { expiresAt(endedAt: number): number | null; wake(): Promise<void> }
   /** Free bytes below which no upload is taken. */
@@ -43,6 +45,18 @@ export function campaignFor(store: StoreReader, caller: Caller, id: CampaignId):
     throw new CahError("not_found", `there is no campaign ${id}: \`cah ls\` lists yours`)
   }
   return row
+}
+
+/** What somebody did with a campaign of another's, which only admins may. */
+export function noteAct(
+  { log }: ScientistParts,
+  caller: Caller,
+  row: CampaignRow,
+  act: string,
+  fields: object = {},
+): void {
+  if (caller.principal === row.owner) return
+  log.info({ by: caller.principal, campaign: row.id, owner: row.owner, ...fields }, `campaign of another's ${act}`)
 }
 
 /** As the contract says it: with the specification, or without where the reader has it already. */

@@ -78,9 +78,10 @@ export function numberOf(wire: bigint, what: string): number {
   return Number(wire)
 }
 
-/** An id beyond what we ever give out is an id of nothing. */
+/** A number beyond what we ever give out is of nothing, and said as it came. */
 export function campaignIdOf(wire: bigint): CampaignId {
-  return (wire <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(wire) : 0) as CampaignId
+  if (wire <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(wire) as CampaignId
+  throw new CahError("not_found", `there is no campaign ${wire}: numbers of campaigns are below 2^53`)
 }
 
 export function jobOf(wire: WireJobId | undefined): { campaign: CampaignId; index: number } {
