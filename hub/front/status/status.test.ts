@@ -199,7 +199,6 @@ describe("the sums of the page", () => {
       away: 1,
       drained: 1,
       quarantined: 0,
-      quarantined: 0,
       revoked: 0,
       slots: 4,
       slotsBusy: 3,
