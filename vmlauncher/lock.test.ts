@@ -1,6 +1,6 @@
 import assert from "node:assert/strict"
 import { spawnSync } from "node:child_process"
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { test } from "node:test"
 import { scratch } from "./fixtures.ts"
@@ -44,6 +44,29 @@ test("the lock of a holder that has died, or was cut short by a power cut, is ta
     ;(await takeLock(path, 0)).release()
   }
   assert.deepEqual(readdirSync(directory), [])
+})
+
+test("V16: a lock that came with a copy of the directory is nobody's here, though its holder works in the original", async t => {
+  const [original, copy] = [scratch(t), scratch(t)]
+  const lock = await takeLock(join(original, "lock"), 0)
+  cpSync(original, copy, { recursive: true })
+  const other = await takeLock(join(copy, "lock"), 0)
+  // Told apart, and each still its own.
+  for (const directory of [original, copy]) {
+    await assert.rejects(takeLock(join(directory, "lock"), 0), /another launcher .* is at work here/)
+  }
+  other.release()
+  lock.release()
+})
+
+test("V16: a directory that was only moved is the same", async t => {
+  const place = scratch(t)
+  mkdirSync(join(place, "before"))
+  const lock = await takeLock(join(place, "before", "lock"), 0)
+  renameSync(join(place, "before"), join(place, "after"))
+  await assert.rejects(takeLock(join(place, "after", "lock"), 0), /another launcher/)
+  renameSync(join(place, "after"), join(place, "before"))
+  lock.release()
 })
 
 test("a process is known by its number and its start", () => {
