@@ -171,7 +171,7 @@ export function fromStatus(status: StatusLike, hub: string, cause: unknown): Cli
   }
   if (/certificate|CERT_|altname|self.signed/i.test(status.details)) {
     return new ClientError(code, `The hub at ${hub} could not prove who it is: ${why(status.details)}`, {
-      hint: "If its certificate comes from a CA of your own, name that CA's certificate with --ca-file.",
+      hint: certificateHint(status.details),
       cause,
     })
   }
@@ -211,4 +211,11 @@ function why(details: string): string {
   if (/ECONNREFUSED/.test(inner)) return "connection refused"
   if (/ECONNRESET|EPIPE/.test(inner) || cutStream.test(inner)) return "the connection was cut"
   return inner === "" ? "no reason given" : inner.replace(/^Error: /, "").replace(/\.$/, "")
+}
+
+/** What to do about a hub whose certificate was not taken, by the words or the code of TLS for it. */
+export function certificateHint(said: string): string {
+  return /HAS_EXPIRED|NOT_YET_VALID|expired|not yet valid/.test(said)
+    ? `Tell the operator to renew it, or set this machine's clock: here it is ${new Date().toISOString()}.`
+    : "If its certificate comes from a CA of your own, name that CA's certificate with --ca-file."
 }

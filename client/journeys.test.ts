@@ -65,6 +65,27 @@ describe("waiting", { concurrency: 2 }, () => {
     assert.equal(JSON.parse(stdout.trim().split("\n").at(-1) ?? "").campaign.counts.finished, 2)
     hub.stop()
   })
+
+  test("O6: doctor says of a certificate that has expired that it has, and not that a CA is missing", async () => {
+    const where = place()
+    const at = (name: string): string => join(where.home, name)
+    const openssl = (...args: string[]) => execFileSync("openssl", args, { stdio: "ignore", cwd: where.home })
+    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", at("key.pem")]
+    openssl("req", "-new", ...curve, "-subj", "/CN=hub", "-out", at("request.pem"))
+    const lines = ["[ca]", "default_ca=a", "[a]", "database=index", "serial=serial", "default_md=sha256"]
+    const rest = ["new_certs_dir=.", "policy=p", "x509_extensions=e", "[p]", "commonName=supplied", "[e]"]
+    writeFileSync(at("ca.conf"), [...lines, ...rest, "subjectAltName=IP:127.0.0.1", ""].join("\n"))
+    writeFileSync(at("index"), "")
+    writeFileSync(at("serial"), "01\n")
+    const dates = ["-startdate", "20240101000000Z", "-enddate", "20240201000000Z"]
+    const from = ["-config", "ca.conf", "-keyfile", "key.pem", "-in", "request.pem"]
+    openssl("ca", "-batch", "-selfsign", "-notext", ...from, ...dates, "-out", "cert.pem")
+    const hub = await FakeHub.start({ tls: { key: readFileSync(at("key.pem")), cert: readFileSync(at("cert.pem")) } })
+    const said = await cah(where, ["doctor", "--hub", hub.url, "--ca-file", at("cert.pem")], { CAH_TOKEN: TOKEN })
+    assert.match(said.stdout, /does not answer: certificate has expired\s+→ Tell the operator to renew it/)
+    assert.doesNotMatch(said.stdout, /CA of your own/)
+    hub.stop()
+  })
 })
 
 describe("warnings of results", { concurrency: 2 }, () => {

@@ -1,6 +1,6 @@
 // A running hub from a configuration: opens each part, wires them, and takes them down in the other order. The only file that
 // names concrete adapters, together with main.ts; it decides nothing. Tests run the real hub in their own process with it.
-import { readFileSync, rmSync } from "node:fs"
+import { rmSync } from "node:fs"
 import { mkdir, rename, writeFile } from "node:fs/promises"
 import { hostname } from "node:os"
 import { join } from "node:path"
@@ -15,6 +15,7 @@ import { Backups } from "./backup/backups.ts"
 import { checkBlobs, collectGarbage, demandNone } from "./blobs/collect.ts"
 import { Damage } from "./blobs/damage.ts"
 import { openDiskBlobs } from "./blobs/disk.ts"
+import { Certificate } from "./certificate.ts"
 import type { Config } from "./config.ts"
 import { CahError } from "./core/errors.ts"
 import type { BlobStore, Clock, Log, Store, Timer, Write } from "./core/ports.ts"
@@ -50,6 +51,8 @@ export interface Hub {
   readonly adminTokenPath: string
   /** A token with which one agent may join. */
   invite(account: string): Promise<string>
+  /** Reads anew what may change while it runs: the TLS certificate. */
+  reload(): void
   /** Lets all that is under way end or settle, closes everything. Once; later calls wait for the first. */
   stop(): Promise<void>
 }
@@ -75,7 +78,7 @@ const timer: Timer = {
 
 export async function startHub(config: Config, options: HubOptions): Promise<Hub> {
   const { log } = options
-  const tls = config.tls === null ? null : { cert: readPem(config.tls.cert), key: readPem(config.tls.key) }
+  const certificate = config.tls === null ? null : new Certificate({ files: config.tls, log, wallMs: clock.wallMs })
   /** In the order of opening; taken down in the other. */
   const opened: (() => Promise<void> | void)[] = []
   let stopping: Promise<void> | null = null
@@ -210,6 +213,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       retention,
       diskFloorBytes: config.diskFloorBytes,
       damagedBlobs: () => damage.count,
+      certificate: () => certificate?.state ?? null,
       agentCommand: "cah-agent --hub <this hub's URL> --enroll <token>",
       shutdown: shutdown.signal,
     })
@@ -218,18 +222,21 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       agents: () => Object.entries(countNodes({ engine })).filter(([state]) => !state.startsWith("slots")),
       database: () => store.health(),
       links: () => links.health(),
+      certificate: () => certificate?.state ?? null,
     })
     const port = await openPort({
       host: config.host,
       port: config.port,
-      tls,
+      tls: certificate?.pair ?? null,
       peers: new Peers({ trusted: config.trustedProxies, hasPublicUrl: config.publicUrl !== null }),
-      plainText: tls === null || config.insecure ? "everybody" : "loopback",
+      plainText: certificate === null || config.insecure ? "everybody" : "loopback",
       onRequest: serve,
       onUpgrade: (request, socket, head) => links.handleUpgrade(request, socket, head),
       onConnections: open => metrics.connections.set(open),
       log,
     })
+    certificate?.watch(pair => port.renew(pair))
+    opened.push(() => certificate?.close())
     opened.push(async () => {
       // Agents first, who are told when to come back: the port would wait for their sockets.
       await links.drain()
@@ -241,7 +248,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       shutdown.abort(new ConnectError("the hub is stopping: try again in a minute", Code.Unavailable))
     })
 
-    const url = `${tls === null ? "http" : "https"}://${hostOf(config.host)}:${port.port}`
+    const url = `${certificate === null ? "http" : "https"}://${hostOf(config.host)}:${port.port}`
     opened.push(await announce(config.data, { url, pid: process.pid, version }))
     if (config.publicUrl !== null && config.trustedProxies.length === 0 && isLoopback(port.host)) {
       log.warn(
@@ -255,6 +262,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       port: port.port,
       adminTokenPath: adminTokenPath(config.data),
       invite: async account => (await enrolments.create(account)).secret,
+      reload: () => certificate?.reload(),
       stop,
     }
   } catch (error) {
@@ -328,14 +336,6 @@ async function makeDirectory(path: string): Promise<void> {
   } catch (cause) {
     const message = `the data directory ${path} cannot be made: ${(cause as Error).message}; choose another with --data`
     throw new CahError("failed_precondition", message, { cause })
-  }
-}
-
-function readPem(path: string): Buffer {
-  try {
-    return readFileSync(path)
-  } catch (cause) {
-    throw new CahError("failed_precondition", `${path} cannot be read: ${(cause as Error).message}`, { cause })
   }
 }
 

@@ -475,3 +475,12 @@ export const ENROLMENT_KEPT_MS = 24 * 3_600_000
 export const BACKUP_TOLD_EVERY_MS = 1_000
 /** Outputs inline in one answer that lists jobs. With all else of a thousand jobs it stays below gRPC's usual 4 MiB. */
 export const PAGE_INLINE_BYTES_MAX = 1024 * 1024
+
+// ---- certificate ----
+
+/** How often the TLS certificate's files are looked at: two calls of stat, and a renewal that need not wait for somebody's SIGHUP. */
+export const CERTIFICATE_LOOK_MS = 10_000
+/** A chain of ten certificates has 20 kB. */
+export const CERTIFICATE_BYTES_MAX = 1024 ** 2
+/** Said on the status page so long before it ends: renewals run at a third of 90 days. `cah doctor` says it as early. */
+export const CERTIFICATE_WARN_MS = 14 * 24 * 3_600_000

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -75,6 +75,27 @@ describe("cah-hub", () => {
       assert.deepEqual([status, stderr], [0, ""], command)
       assert.match(stdout, /^\d+\.\d+\.\d+/m)
     }
+    run.child.kill("SIGTERM")
+    assert.deepEqual(await run.exit, [0, null])
+  })
+
+  it("O6: ends in words and with a code when its certificate will not do", async () => {
+    const [cert, key] = [join(directory, "bad.pem"), join(directory, "bad.key")]
+    for (const file of [cert, key]) writeFileSync(file, "junk")
+    const run = new Run("--port", "0", "--data", "bad", "--tls-cert", cert, "--tls-key", key)
+    assert.deepEqual(await run.exit, [1, null])
+    assert.match(
+      run.errors,
+      /^cah-hub: --tls-cert \S+bad\.pem holds no certificate in PEM: it must begin with[^\n]*\n$/,
+    )
+  })
+
+  it("O6: goes on at SIGHUP, which reads anew what may change", async () => {
+    const run = new Run("--port", "0", "--data", "hangup")
+    const [, url = ""] = await run.says(/cah-agent\S* --hub (\S+) --enroll/)
+    run.child.kill("SIGHUP")
+    await run.says(/SIGHUP: what may change while the hub runs is read anew/, "errors")
+    assert.equal((await fetch(`${url}/healthz`)).status, 200)
     run.child.kill("SIGTERM")
     assert.deepEqual(await run.exit, [0, null])
   })

@@ -1,5 +1,5 @@
 // The hub as a program: reads the configuration, starts the hub, says in words how to use it, and stops at a signal. SIGTERM
-// and SIGINT drain; a second one stops at once, and nothing acknowledged is lost by that either.
+// and SIGINT drain; a second one stops at once, and nothing acknowledged is lost by that either. SIGHUP reads the certificate anew.
 import { resolve } from "node:path"
 import pino from "pino"
 import { commands } from "./commands.ts"
@@ -30,7 +30,13 @@ export async function main(argv: readonly string[] = process.argv.slice(2)): Pro
     const log = pino({ level: logLevel, serializers: { error: pino.stdSerializers.err } }, pino.destination(2))
     // Before anything is opened: a signal during the start stops after it.
     const asksToStop = signalled()
+    const started: { hub: Hub | null } = { hub: null }
+    process.on("SIGHUP", () => {
+      log.info({}, "SIGHUP: what may change while the hub runs is read anew")
+      started.hub?.reload()
+    })
     const hub = await startHub(asked.config, { log })
+    started.hub = hub
     await greet(hub, asked.config)
     await asksToStop
     log.info({}, "the hub is stopping; a second signal stops it at once")

@@ -12,10 +12,12 @@ describe("metrics", () => {
       agents: () => [["online", 2]],
       database: () => ({ handles: 3, walBytes: 4096, queued: 1 }),
       links: () => ({ links: 2, streams: 0, bufferedBytes: 17 }),
+      certificate: () => ({ notAfterMs: 1_800_000_000_000 }),
     })
     const first = await metrics.registry.metrics()
     for (const line of [
       'cah_jobs{state="queued"} 3',
+      "cah_tls_certificate_not_after_seconds 1800000000",
       'cah_agents{state="online"} 2',
       "cah_db_handles 3",
       "cah_db_wal_bytes 4096",

@@ -17,6 +17,7 @@ export interface Sampled {
   agents(): Iterable<readonly [state: string, count: number]>
   database(): { handles: number; walBytes: number; queued: number }
   links(): { links: number; streams: number; bufferedBytes: number }
+  certificate(): { notAfterMs: number } | null
 }
 
 export function createMetrics(version: string) {
@@ -76,6 +77,16 @@ export function createMetrics(version: string) {
     name: "cah_db_writer_queue",
     help: "Batches given to the writer and not yet on disk.",
     registers,
+  })
+  new Gauge({
+    name: "cah_tls_certificate_not_after_seconds",
+    help: "When the TLS certificate that is served ends, as Unix time. Absent without TLS.",
+    registers,
+    collect() {
+      this.reset()
+      const certificate = sampled?.certificate() ?? null
+      if (certificate !== null) this.set(certificate.notAfterMs / 1e3)
+    },
   })
   const links = new Gauge({
     name: "cah_links",

@@ -31,7 +31,7 @@ describe("one port", () => {
   before(() => {
     const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     const made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", cert]
-    execFileSync("openssl", ["req", "-x509", "-days", "2", ...subject, ...made], { stdio: "ignore" })
+    execFileSync("openssl", ["req", "-x509", "-days", "30", ...subject, ...made], { stdio: "ignore" })
   })
 
   for (const tls of [false, true]) {

@@ -62,6 +62,8 @@ export interface PortOptions {
 export interface OnePort {
   readonly host: string
   readonly port: number
+  /** Handshakes from now on are with this certificate; what is open stays as it is. */
+  renew(tls: { readonly cert: string | Buffer; readonly key: string | Buffer }): void
   /** Accepts nothing more, tells HTTP/2 peers (GOAWAY), lets open calls end until the deadline, then cuts. */
   close(drainMs: number): Promise<void>
 }
@@ -78,6 +80,14 @@ const CIPHERS = [
   "ECDHE-ECDSA-AES128-GCM-SHA256",
   "ECDHE-RSA-AES128-GCM-SHA256",
 ].join(":")
+
+const STRONG = {
+  minVersion: "TLSv1.2",
+  ciphers: CIPHERS,
+  // A client of TLS 1.2 could else ask for handshake after handshake on one connection.
+  secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+  honorCipherOrder: true,
+} as const
 
 export async function openPort(options: PortOptions): Promise<OnePort> {
   const { log, onRequest, onUpgrade } = options
@@ -182,11 +192,7 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
   const tls = options.tls
     ? createTls({
         ...options.tls,
-        minVersion: "TLSv1.2",
-        ciphers: CIPHERS,
-        // A client of TLS 1.2 could else ask for handshake after handshake on one connection.
-        secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-        honorCipherOrder: true,
+        ...STRONG,
         ALPNProtocols: ["h2", "http/1.1"],
         handshakeTimeout: headersMs,
       })
@@ -336,6 +342,7 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
   return {
     host: address.address,
     port: address.port,
+    renew: pair => tls?.setSecureContext({ ...pair, ...STRONG }),
     async close(drainMs) {
       closing = true
       const closed = new Promise<void>(resolve => server.close(() => resolve()))

@@ -10,7 +10,7 @@ import type { Command } from "commander"
 import type { Config } from "../config.ts"
 import type { Context } from "../context.ts"
 import { loadCredentials, octal } from "../credentials.ts"
-import { ClientError } from "../errors.ts"
+import { ClientError, certificateHint } from "../errors.ts"
 import type { Paint } from "../output.ts"
 import { clean } from "../output.ts"
 import { showDuration } from "../quantities.ts"
@@ -154,7 +154,7 @@ async function probe(config: Config): Promise<Check[]> {
     const error = thrown instanceof Error ? thrown : new Error(String(thrown))
     const code = "code" in error ? String(error.code) : ""
     const hint = /CERT|SELF_SIGNED|ALTNAME|UNABLE_TO_VERIFY/.test(code)
-      ? "If its certificate comes from a CA of your own, name that CA's certificate with --ca-file."
+      ? certificateHint(code)
       : code === "ECONNREFUSED"
         ? "Nothing listens there. Start the hub (cah-hub), or name the right one with --hub."
         : "Look at the address, and at what lies between: VPN, firewall, proxy."

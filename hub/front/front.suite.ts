@@ -205,6 +205,7 @@ export async function openFront({
     FrontParts,
     | "diskFloorBytes"
     | "damagedBlobs"
+    | "certificate"
     | "release"
     | "publicUrl"
     | "failures"
@@ -277,6 +278,7 @@ export async function openFront({
     retention,
     diskFloorBytes: 0,
     damagedBlobs: () => 0,
+    certificate: () => null,
     agentCommand: "cah-agent …",
     shutdown: shutdown.signal,
     ...change,

@@ -3,10 +3,10 @@
 import type { Counts } from "../../core/model.ts"
 import type { Outlook, OwnerWork, Stuck } from "../../core/outlook.ts"
 import type { BlobStore, Clock, Engine, Links, Store } from "../../core/ports.ts"
-import { LOOP_LAG_MAX_MS } from "../../limits.ts"
+import { CERTIFICATE_WARN_MS, LOOP_LAG_MAX_MS } from "../../limits.ts"
 import type { Metrics } from "../../metrics.ts"
 import { busySlots, type NodeStateName, nodeState } from "../node-state.ts"
-import { count, size } from "./words.ts"
+import { count, duration, size } from "./words.ts"
 
 export interface StatusParts {
   readonly engine: Pick<Engine, "health" | "nodes" | "outlook">
@@ -19,6 +19,8 @@ export interface StatusParts {
   readonly diskFloorBytes: number
   /** Blobs that are missing, found at start, or bad, found whenever they are read: lost data. */
   readonly damagedBlobs: () => number
+  /** Of the TLS certificate that is served; null: there is none. */
+  readonly certificate: () => { readonly notAfterMs: number; readonly refused: string | null } | null
   /** The command that starts an agent, without its token. */
   readonly agentCommand: string
 }
@@ -47,6 +49,8 @@ export interface Status {
   readonly bytes: { readonly in: number; readonly out: number }
   /** The command that starts an agent, without its token. */
   readonly agentCommand: string
+  /** Null: this hub serves no TLS itself. */
+  readonly certificate: { readonly validUntil: string } | null
   /** The rest is for those who may see all. */
   readonly database?: { readonly handles: number; readonly walBytes: number; readonly queued: number }
   readonly disk?: { readonly freeBytes: number; readonly floorBytes: number }
@@ -100,6 +104,7 @@ export async function gather(parts: StatusParts, seesAll: boolean): Promise<Stat
   const nodes = countNodes(parts)
   const freeBytes = await parts.blobs.freeBytes()
   const lagSeconds = parts.metrics.eventLoopLagSeconds()
+  const certificate = parts.certificate()
   const outlook = parts.engine.outlook(OWNERS_SHOWN)
   const needs = needsOf(parts, { online: nodes.online, freeBytes, lagSeconds, outlook }, seesAll)
   const common = {
@@ -113,6 +118,7 @@ export async function gather(parts: StatusParts, seesAll: boolean): Promise<Stat
     links: parts.links.health(),
     bytes: await bytesOf(parts.metrics),
     agentCommand: parts.agentCommand,
+    certificate: certificate === null ? null : { validUntil: new Date(certificate.notAfterMs).toISOString() },
   }
   if (!seesAll) return common
   const newest = parts.store.campaigns({
@@ -204,6 +210,7 @@ function needsOf(parts: StatusParts, now: Now, seesAll: boolean): Need[] {
       fix: "Look at what else runs on this machine. New agents are sent away until it is better.",
     })
   }
+  needs.push(...certificateNeeds(parts))
   if (draining) needs.push({ what: "The hub is stopping.", fix: "Start it again when you are done." })
   return needs
 }
@@ -230,6 +237,24 @@ function quarantineNeeds({ engine }: StatusParts): Need[] {
   const fix =
     "Look at what is wrong there, then: cah nodes release NODE. Until then it gets a job now and then, to see."
   return [{ what, fix }]
+}
+
+function certificateNeeds({ certificate, clock }: StatusParts): Need[] {
+  const state = certificate()
+  if (state === null) return []
+  const needs: Need[] = []
+  const fix = "Renew it and put the new files in place of the old: the hub takes them within seconds, or at SIGHUP."
+  const leftMs = state.notAfterMs - clock.wallMs()
+  const on = new Date(state.notAfterMs).toISOString().slice(0, 10)
+  if (leftMs <= 0)
+    needs.push({ what: `The TLS certificate expired on ${on}: no agent and no client can connect.`, fix })
+  else if (leftMs < CERTIFICATE_WARN_MS) {
+    needs.push({ what: `The TLS certificate expires in ${duration(leftMs / 1e3)}, on ${on}.`, fix })
+  }
+  if (state.refused !== null) {
+    needs.push({ what: "The new TLS certificate is not used: it does not fit.", fix: `${state.refused}.` })
+  }
+  return needs
 }
 
 async function bytesOf(metrics: Metrics): Promise<{ in: number; out: number }> {

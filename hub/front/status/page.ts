@@ -87,6 +87,7 @@ ${
         ["lag of its timers", `${Math.round(running.eventLoopLagSeconds * 1e3)} ms`],
       ])
 }
+${status.certificate === null ? "" : facts("TLS", [["certificate valid until", status.certificate.validUntil.slice(0, 10)]])}
 </div>
 </main>
 <footer>hub ${escapeHtml(hub.id)}, version ${escapeHtml(hub.version)}, up ${duration(hub.uptimeSeconds)}. This page loads itself anew every 30 s; for programs: <a href="/api/v1/status">/api/v1/status</a>, <a href="/metrics">/metrics</a>. For volunteers: <a href="/volunteer">their page</a>.</footer>

@@ -235,6 +235,26 @@ describe("the sums of the page", () => {
 })
 
 describe("a hub in trouble", () => {
+  it("O6: says of its certificate that it ends soon, has ended, or that a new one is not used", async t => {
+    const day = 86_400_000
+    let certificate = { notAfterMs: Date.now() + 30 * day, refused: null as string | null }
+    const front = await openFront({ certificate: () => certificate })
+    t.after(() => front.close())
+    const needs = async () => {
+      const status = await (await fetch(`${front.url}/api/v1/status`)).json()
+      return (status as { needs: { what: string; fix: string }[] }).needs.map(({ what, fix }) => `${what} ${fix}`)
+    }
+    assert.deepEqual(await needs(), [])
+    certificate = { notAfterMs: Date.now() + 10 * day, refused: null }
+    assert.match((await needs())[0]!, /certificate expires in (9 d 23|10 d 0) h, on 20.* Renew it/)
+    certificate = { notAfterMs: Date.now() - day, refused: "--tls-key x is not the key" }
+    const [expired, refused] = await needs()
+    assert.match(expired!, /certificate expired on 20.*: no agent and no client can connect/)
+    assert.match(refused!, /new TLS certificate is not used.* --tls-key x is not the key/)
+    const page = await (await fetch(front.url)).text()
+    assert.match(page, /2 things need you[\s\S]*certificate valid until/)
+  })
+
   it("is alive and not ready, and says why everywhere", async t => {
     const front = await openFront({ diskFloorBytes: 2 ** 60, damagedBlobs: () => 2 })
     t.after(() => front.close())
