@@ -117,9 +117,7 @@ export const CLOSE_MS = 5_000
 export const FRAGMENTS_MAX = 64
 /** Of a refusal's words, kept for people. */
 export const REFUSAL_MAX_BYTES = 512
-/** What a job's specification may have of each: beyond it the attempt is refused. Above what operating systems take. */
-export const ARGUMENTS_MAX = 4_096
-export const ENVIRONMENT_MAX = 1_024
+/** Patterns that a job's specification may have: beyond it the attempt is refused. Of words and variables: proto/wire/command.ts. */
 export const STAGEOUT_GLOBS_MAX = 1_024
 export const WALLTIME_DEFAULT_MS = 2 * 3_600_000
 export const WALLTIME_MAX_MS = 30 * 24 * 3_600_000

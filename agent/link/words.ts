@@ -19,13 +19,14 @@ import {
   type Welcome,
   type GatherPage as WireGatherPage,
 } from "../../proto/gen/cah/v1/link_pb.ts"
+import { CommandSize } from "../../proto/wire/command.ts"
 import { parseDigest } from "../../proto/wire/digest.ts"
 import { type AgentBodyInit, FrameError, SENTENCE_MAX_CHARACTERS, safeInteger } from "../../proto/wire/frame.ts"
 import { readValues } from "../../proto/wire/parameters.ts"
 import type { Event, ReconcileAnswer, ReportPhase } from "../core/events.ts"
 import type { AttemptName, BlobRef, LogRef, Outcome, Result, RunSpec } from "../core/model.ts"
 import { Failure, type GatherPage } from "../core/ports.ts"
-import { ARGUMENTS_MAX, ENVIRONMENT_MAX, STAGEOUT_GLOBS_MAX, WALLTIME_DEFAULT_MS, WALLTIME_MAX_MS } from "../limits.ts"
+import { STAGEOUT_GLOBS_MAX, WALLTIME_DEFAULT_MS, WALLTIME_MAX_MS } from "../limits.ts"
 
 // ---- tables ----------------------------------------------------------------------------------------------------
 
@@ -108,9 +109,10 @@ export function reportAnsweredOf(frame: ReportAnswer): ReportAnswered {
 export function runSpecOf(offer: Offer): RunSpec {
   const spec = decodeSpec(offer.spec)
   refuseIf(spec.command.length === 0 || spec.command[0] === "", "the job has no command")
-  refuseIf(spec.command.length > ARGUMENTS_MAX, `the command has more than ${ARGUMENTS_MAX} arguments`)
   const environment = Object.entries(spec.env)
-  refuseIf(environment.length > ENVIRONMENT_MAX, `the job has more than ${ENVIRONMENT_MAX} environment variables`)
+  // The hub's own bound: it takes nothing that is refused here.
+  const trouble = new CommandSize(spec).trouble(offer.parameters?.line ?? null)
+  refuseIf(trouble !== null, trouble ?? "")
   refuseIf(spec.stageout.length > STAGEOUT_GLOBS_MAX, `the job has more than ${STAGEOUT_GLOBS_MAX} stageout patterns`)
   const line = offer.parameters?.line ?? null
   const named = spec.parameterNames.length === 0 ? null : namedParameters(spec.parameterNames, line)

@@ -1,6 +1,7 @@
 // From wishes to what could be sent: files of parameters are read, wishes that exclude each other are refused, and the
 // specification is made, but for what only the hub can tell (send.ts). Everything that can be wrong here is found before anything is sent.
 import { type Duration, durationFromMs, durationMs } from "@bufbuild/protobuf/wkt"
+import { CommandSize } from "../../proto/wire/command.ts"
 import type { Context } from "../context.ts"
 import { usage } from "../errors.ts"
 import { HOLDING_MARGIN_S, PARAMETER_FILE_MAX_BYTES, WALLTIME_DEFAULT_S } from "../limits.ts"
@@ -39,6 +40,7 @@ export async function draftOf(context: Context, command: readonly string[], wish
   if (holding === null) checkCommand(context, command)
   if (wishes.gather === undefined) await remarkOnProgram(context, command, wishes.stagein ?? null)
   const work = await workOf(context, holding?.command ?? command, wishes)
+  checkSize(work, fields)
   return {
     parameters: work.parameters,
     jobs: work.jobs,
@@ -88,6 +90,16 @@ function checkCommand(context: Context, command: readonly string[]): void {
     context.output.warn(
       `${JSON.stringify(program)} is taken as a program's name, because arguments follow it. For a shell line, give one argument; flags of ours stand before it.`,
     )
+  }
+}
+
+/** The hub refuses it too; here it is known before a stagein was sent. */
+function checkSize({ command, names, parameters }: Work, { env }: Spec): void {
+  const size = new CommandSize({ command, env: env ?? {}, parameterNames: names })
+  for (const line of parameters.length === 0 ? [null] : parameters) {
+    const trouble = size.trouble(line)
+    if (trouble !== null)
+      throw usage(`${trouble[0]!.toUpperCase()}${trouble.slice(1)}.`, "A file goes along with --stagein.")
   }
 }
 

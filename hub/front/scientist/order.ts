@@ -4,6 +4,7 @@ import { createHash } from "node:crypto"
 import { type Duration, durationMs, timestampMs } from "@bufbuild/protobuf/wkt"
 import type { CampaignSpec, JobParameters, Needs as WireNeeds } from "../../../proto/gen/cah/v1/job_pb.ts"
 import { type Notice as WireNotice, Occasion as WireOccasion } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import { CommandSize } from "../../../proto/wire/command.ts"
 import { digestOf } from "../../../proto/wire/digest.ts"
 import { readValues } from "../../../proto/wire/parameters.ts"
 import { PropertyError, parseProperty } from "../../../proto/wire/property.ts"
@@ -49,6 +50,9 @@ export function orderOf(
   checkText("name", spec.name, NAME_CHARACTERS_MAX)
   checkText("project", spec.project, NAME_CHARACTERS_MAX)
   checkCommand(spec.command)
+  // Lines are held against it as they come.
+  const trouble = new CommandSize(spec).trouble(null)
+  if (trouble !== null) throw invalid(trouble)
   checkEnvironment(spec.env)
   checkStageout(spec.stageout)
   if (Math.abs(spec.priority) > PRIORITY_MAX) {
@@ -91,9 +95,12 @@ export class Lines {
   readonly all: string[] = []
   bytes = 0
   private names: readonly string[] = []
+  private size: CommandSize | null = null
 
-  /** The specification is here: lines that come after it are held to its names. */
-  named(names: readonly string[]): this {
+  /** The specification is here: lines that come after it are held to its names, and to what a command may have. */
+  of(spec: CampaignSpec | undefined): this {
+    if (spec === undefined) return this
+    const { parameterNames: names } = spec
     if (names.length > PARAMETER_NAMES_MAX) {
       throw invalid(`${names.length} parameter names are too many: ${PARAMETER_NAMES_MAX} at most`)
     }
@@ -104,6 +111,7 @@ export class Lines {
       )
     }
     this.names = names
+    this.size = new CommandSize(spec)
     return this
   }
 
@@ -119,6 +127,8 @@ export class Lines {
       if (count > 0 && readValues(line, count) === null) {
         throw invalid(`parameter line ${index} is not a JSON array of ${count} strings, one for each name`)
       }
+      const trouble = this.size?.trouble(line) ?? null
+      if (trouble !== null) throw invalid(`job ${index}: ${trouble}`)
       if (index >= ARRAY_MAX) throw invalid(`too many parameter lines: ${ARRAY_MAX} at most`)
       this.bytes += bytes
       if (this.bytes > PARAMETERS_BYTES_MAX) {

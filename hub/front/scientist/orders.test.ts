@@ -42,6 +42,37 @@ describe("an order", () => {
     await quit(campaign)
   })
 
+  it("F7: with more words or variables than a node takes is refused at submit, in one message or a stream", async () => {
+    const words = (count: number) => Array.from({ length: count }, () => "a")
+    const env = Object.fromEntries(words(1_025).map((_, i) => [`V${i}`, "x"]))
+    const cases: [Spec, RegExp][] = [
+      [{ command: words(9_000) }, /the command has 9000 words: 4096 at most/],
+      [{ env }, /1025 environment variables are too many: 1024 at most/],
+    ]
+    for (const [spec, rawMessage] of cases) {
+      await assert.rejects(submit(spec), { code: Code.InvalidArgument, rawMessage })
+      const stream = (async function* () {
+        yield { idempotencyKey: `key ${++keys}`, spec: { command, array: 1, ...spec } }
+      })()
+      await assert.rejects(ada.submitStream(stream), { code: Code.InvalidArgument, rawMessage })
+    }
+    const long = ada.submit({
+      idempotencyKey: `key ${++keys}`,
+      spec: { command: ["a", "b"] },
+      parameters: [{ line: "short" }, { line: "1 ".repeat(5_000) }],
+    })
+    await assert.rejects(long, { code: Code.InvalidArgument, rawMessage: /job 1: the command has 5002 words/ })
+  })
+
+  it("M3: M4: with bounds is taken with them, and the explanation names them", async () => {
+    const { campaign } = await submit({ array: 9, atOnce: 1, maxFails: 2 })
+    const { rules } = front.engine.campaign(Number(campaign) as never)!
+    assert.deepEqual([rules.atOnceMax, rules.failMax], [1, 2])
+    const plan = await ada.plan({ spec: { command, array: 9, atOnce: 1 } })
+    assert.ok(plan.jobsAtOnce <= 1)
+    await quit(campaign)
+  })
+
   it("that makes no sense is refused, each with the reason", async () => {
     const cases: [Spec, RegExp][] = [
       [{ bestEffort: true, reservation: { start: inHours(1) } }, /best effort .* can't be reserved/],

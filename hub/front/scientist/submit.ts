@@ -68,7 +68,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
 
   return {
     submit({ idempotencyKey, spec, parameters, notices }, context) {
-      const lines = new Lines().named(spec?.parameterNames ?? [])
+      const lines = new Lines().of(spec)
       lines.add(parameters)
       return place(
         orderOf(
@@ -96,7 +96,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
             ;({ idempotencyKey: key, spec, notices } = request)
             // An order that could not be taken anyway is refused before its million lines were sent.
             orderOf(owner, key, spec, ["a line to come"], notices, clock.wallMs())
-            lines.named(spec?.parameterNames ?? [])
+            lines.of(spec)
           } else if (request.spec !== undefined || request.idempotencyKey !== "") {
             throw new CahError("invalid_argument", "spec and idempotency_key belong into the first message only")
           }
