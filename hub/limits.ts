@@ -121,8 +121,11 @@ export const RESERVATION_AHEAD_MAX_MS = 30 * 24 * 3_600_000
 /** An owner's share of the machines, against everybody's 1. */
 export const SHARE_MIN = 0.001
 export const SHARE_MAX = 1_000
-/** Notices tried at once, and how long one try may take: a mailer or a web server that is slow is not waited for. */
-export const NOTICES_AT_ONCE = 8
+/** Notices tried at once, over all owners and of one, and how long one try may take: a mailer or a web server that is slow is not waited for. */
+export const NOTICES_AT_ONCE = 32
+export const NOTICES_PER_OWNER = 2
+/** A receiver that did not answer in that time is left alone for so long. */
+export const NOTICE_SILENT_MS = 60_000
 export const NOTICE_MS = 15_000
 /** Between tries of a notice; after the last it is given up. */
 export const NOTICE_RETRY_MS: readonly number[] = [60_000, 5 * 60_000, 30 * 60_000, 2 * 3_600_000, 12 * 3_600_000]

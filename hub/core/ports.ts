@@ -233,8 +233,8 @@ export interface StoreReader {
   nodes(): NodeRow[]
   usages(): UsageRow[]
   shares(): ShareRow[]
-  /** Notices that are due at this wall time (ms), the earliest first; and those of a campaign. */
-  dueNotices(wallMs: number, limit: number): NoticeRow[]
+  /** Notices that are due at this wall time (ms), of each owner so many, the earliest first; and those of a campaign. */
+  dueNotices(wallMs: number, perOwner: number): NoticeRow[]
   notices(campaign: CampaignId): NoticeRow[]
   /** When the earliest of those that are still to be told is due, or null. */
   nextNoticeAt(): number | null

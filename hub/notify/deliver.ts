@@ -3,7 +3,7 @@
 import { CahError } from "../core/errors.ts"
 import type { CampaignId, Notice } from "../core/model.ts"
 import type { CampaignRow, Clock, Log, NoticeRow, StoreReader, Write } from "../core/ports.ts"
-import { NOTICE_MS, NOTICE_RETRY_MS, NOTICES_AT_ONCE } from "../limits.ts"
+import { NOTICE_MS, NOTICE_RETRY_MS, NOTICE_SILENT_MS, NOTICES_AT_ONCE, NOTICES_PER_OWNER } from "../limits.ts"
 
 /** One way of telling people. Rejects with what went wrong, in words; has seen to it that nothing is left behind. */
 export interface Carrier {
@@ -27,67 +27,122 @@ export interface DeliveryParts {
   readonly clock: Clock
   readonly log: Log
   readonly commit: (writes: Write[]) => Promise<void>
+  /** Ends one try: a test's own. */
+  readonly timeout?: () => AbortSignal
   readonly carriers: Readonly<Record<Notice["target"]["kind"], Carrier>>
 }
 
 /** Longer than a timer of Node's can wait: then it looks again. */
 const TIMER_MAX_MS = 24 * 3_600_000
+/** A store in trouble must not be asked without end. */
+const TROUBLE_MS = 1_000
 const ERRORS_TOLD = 3
 
+/** What is under way, or was found silent. */
+interface Lane {
+  readonly owner: string
+  /** Of the owner's own: another owner's notice to the same machine is not judged by it. */
+  readonly peer: string
+}
+
+/**
+ * Each owner has a lane of its own, a few notices wide, so that receivers who never answer hold up nobody else's. And a machine that
+ * did not answer one notice is asked for none of the same owner's for a while: they are put off, and it is not counted as a try.
+ */
 export class Delivery {
   private readonly parts: DeliveryParts
   private readonly stopping = new AbortController()
   private timer: NodeJS.Timeout | undefined
-  private round: Promise<void> = Promise.resolve()
-  private isAsked = false
+  private readonly running = new Map<string, Promise<void>>()
+  private readonly lanes = new Map<string, number>()
+  /** Wall time, ms, until which a peer is left alone. */
+  private readonly silent = new Map<string, number>()
 
   constructor(parts: DeliveryParts) {
     this.parts = parts
   }
 
-  /** There may be something due. Never two rounds at once; one that is asked for meanwhile follows. */
+  /** There may be something due. */
   wake(): void {
-    if (this.isAsked || this.stopping.signal.aborted) return
-    this.isAsked = true
-    this.round = this.round.then(() => {
-      this.isAsked = false
-      return this.look()
-    })
+    if (this.stopping.signal.aborted) return
+    clearTimeout(this.timer)
+    try {
+      this.look()
+      this.wait()
+    } catch (error) {
+      this.parts.log.warn({ error }, "notices could not be looked at this time")
+      this.again(TROUBLE_MS)
+    }
+  }
+
+  private again(waitMs: number): void {
+    if (this.stopping.signal.aborted) return
+    clearTimeout(this.timer)
+    this.timer = setTimeout(() => this.wake(), waitMs)
   }
 
   /** What is under way is called off, and tried again after the next start. */
   async stop(): Promise<void> {
     this.stopping.abort()
     clearTimeout(this.timer)
-    await this.round
+    await Promise.all(this.running.values())
   }
 
-  private async look(): Promise<void> {
-    const { store, clock, log } = this.parts
-    clearTimeout(this.timer)
-    try {
-      for (;;) {
-        const due = store.dueNotices(clock.wallMs(), NOTICES_AT_ONCE)
-        if (due.length === 0 || this.stopping.signal.aborted) break
-        await Promise.all(due.map(notice => this.deliver(notice)))
-      }
-    } catch (error) {
-      log.warn({ error }, "notices could not be looked at this time")
+  private look(): void {
+    const { store, clock } = this.parts
+    const nowMs = clock.wallMs()
+    for (const [peer, untilMs] of this.silent) if (untilMs <= nowMs) this.silent.delete(peer)
+    for (const row of store.dueNotices(nowMs, NOTICES_PER_OWNER)) {
+      if (this.running.size >= NOTICES_AT_ONCE) return
+      const key = `${row.campaign} ${row.occasion} ${row.target}`
+      const told = this.newsOf(row)
+      const owner = told?.news.campaign.owner ?? ""
+      if (this.running.has(key) || (this.lanes.get(owner) ?? 0) >= NOTICES_PER_OWNER) continue
+      const lane = { owner, peer: told === null ? "" : peerOf(owner, told.target) }
+      this.begin(key, lane, this.deliver(row, told, lane.peer))
     }
-    if (this.stopping.signal.aborted) return
+  }
+
+  private begin(key: string, { owner }: Lane, work: Promise<void>): void {
+    this.lanes.set(owner, (this.lanes.get(owner) ?? 0) + 1)
+    const done = work
+      .then(
+        () => true,
+        error => {
+          this.parts.log.warn({ error }, "what became of a notice could not be noted")
+          return false
+        },
+      )
+      .then(isNoted => {
+        this.running.delete(key)
+        const left = this.lanes.get(owner)! - 1
+        if (left === 0) this.lanes.delete(owner)
+        else this.lanes.set(owner, left)
+        if (isNoted) this.wake()
+        else this.again(TROUBLE_MS)
+      })
+    this.running.set(key, done)
+  }
+
+  /** Until the next is due. While some are under way their ends look again. */
+  private wait(): void {
+    const { store, clock } = this.parts
+    if (this.running.size > 0 || this.stopping.signal.aborted) return
     const next = store.nextNoticeAt()
     if (next === null) return
-    // At least a second: a store in trouble must not be asked without end.
-    const waitMs = Math.min(Math.max(next - clock.wallMs(), 1_000), TIMER_MAX_MS)
-    this.timer = setTimeout(() => this.wake(), waitMs)
+    this.again(Math.min(Math.max(next - clock.wallMs(), TROUBLE_MS), TIMER_MAX_MS))
   }
 
-  private async deliver(row: NoticeRow): Promise<void> {
+  private async deliver(row: NoticeRow, told: Told | null, peer: string): Promise<void> {
     const { clock, log, commit, carriers } = this.parts
     const { campaign: id, occasion, target: number } = row
     const fields = { campaign: id, occasion, target: number, tries: row.tries + 1 }
-    const told = this.newsOf(row)
-    const trouble = told === null ? "" : await this.attempt(carriers[told.target.kind], told.target, told.news)
+    const silentUntil = this.silent.get(peer)
+    if (silentUntil !== undefined) {
+      log.debug({ ...fields, tries: row.tries }, "a notice waits: its receiver did not answer another")
+      return commit([{ kind: "notice", row: { ...row, nextAt: silentUntil, trouble: row.trouble || SILENT } }])
+    }
+    const trouble = told === null ? "" : await this.attempt(carriers[told.target.kind], told, peer)
     // A hub that is going down says nothing about the other side.
     if (trouble !== "" && this.stopping.signal.aborted) return
     const at = clock.wallMs()
@@ -100,7 +155,7 @@ export class Delivery {
     await commit([{ kind: "notice", row: after }])
   }
 
-  private newsOf({ campaign: id, occasion, target: number, at }: NoticeRow) {
+  private newsOf({ campaign: id, occasion, target: number, at }: NoticeRow): Told | null {
     const { store } = this.parts
     const campaign = store.campaign(id as CampaignId)
     const target = campaign?.rules.notices[number]?.target
@@ -111,16 +166,30 @@ export class Delivery {
   }
 
   /** What went wrong, in words; "": nothing. */
-  private async attempt(carrier: Carrier, target: Notice["target"], news: News): Promise<string> {
-    const signal = AbortSignal.any([this.stopping.signal, AbortSignal.timeout(NOTICE_MS)])
+  private async attempt(carrier: Carrier, { target, news }: Told, peer: string): Promise<string> {
+    const timeout = this.parts.timeout?.() ?? AbortSignal.timeout(NOTICE_MS)
+    const signal = AbortSignal.any([this.stopping.signal, timeout])
     try {
       await carrier.carry(target, news, signal)
       return ""
     } catch (thrown) {
       if (signal.reason instanceof DOMException && signal.reason.name === "TimeoutError") {
+        this.silent.set(peer, this.parts.clock.wallMs() + NOTICE_SILENT_MS)
         return `no answer within ${NOTICE_MS / 1_000} s`
       }
       return thrown instanceof CahError || thrown instanceof Error ? thrown.message : String(thrown)
     }
   }
+}
+
+const SILENT = "its receiver did not answer another notice just now"
+
+interface Told {
+  readonly target: Notice["target"]
+  readonly news: News
+}
+
+function peerOf(owner: string, target: Notice["target"]): string {
+  const machine = target.kind === "webhook" && URL.canParse(target.url) ? new URL(target.url).host : target.kind
+  return `${owner} ${machine}`
 }

@@ -198,21 +198,108 @@ test("a hub asks nobody within its own network, however the address is written",
   assert.deepEqual(got, [])
 })
 
-test("private addresses are known for what they are", () => {
+test("S14: only addresses that are given out for the open Internet are called", () => {
   for (const address of [
-    "10.1.2.3",
-    "172.31.0.1",
-    "192.168.0.1",
-    "100.64.0.1",
-    "0.0.0.0",
-    "::",
-    "fe80::1",
-    "fd00::1",
-    "255.255.255.255",
+    ...[
+      "10.1.2.3",
+      "172.31.0.1",
+      "192.168.0.1",
+      "100.64.0.1",
+      "0.0.0.0",
+      "255.255.255.255",
+      "192.0.2.1",
+      "192.88.99.1",
+    ],
+    ...["198.51.100.7", "203.0.113.9", "240.0.0.1", "224.0.0.1"],
+    ...["::", "::1", "fe80::1", "fe80::1%eth0", "fd00::1", "fec0::1", "ff02::1", "100::1", "4000::1"],
+    ...["::7f00:1", "::8.8.8.8", "::ffff:127.0.0.1", "::ffff:7f00:1", "::ffff:8.8.8.8", "::ffff:0:127.0.0.1"],
+    ...["2002:7f00:1::", "2002:808:808::1", "64:ff9b::1", "64:ff9b::7f00:1", "64:ff9b:1::1", "64:ff9b:1:7f00:1::"],
+    ...["2001::1", "2001:10::1", "2001:20::1", "2001:db8::1", "3fff::1", "localhost", ""],
   ]) {
     assert.equal(isPrivate(address), true, address)
   }
-  for (const address of ["8.8.8.8", "172.32.0.1", "2606:4700::1111"]) assert.equal(isPrivate(address), false, address)
+  for (const address of [
+    "8.8.8.8",
+    "172.32.0.1",
+    "192.0.3.1",
+    "2606:4700::1111",
+    "2001:4860:4860::8888",
+    "2a00:1450::1",
+  ]) {
+    assert.equal(isPrivate(address), false, address)
+  }
+})
+
+test("S9: receivers of one owner who never answer hold up nobody else's notice, and are asked seldom", async t => {
+  const store = new MemoryStore()
+  const { got, url } = await receiver(t, 204)
+  const asked: string[] = []
+  const target = (n: number) => hook(`https://silent${n % 2}.example/`)
+  for (const campaign of [1, 2, 3, 4]) {
+    const rules = { ...noRules, notices: Array.from({ length: 10 }, (_, n) => target(n)) }
+    await commit(store, { kind: "campaign", row: campaignRow(campaign, { owner: "mallory", rules }) })
+  }
+  await commit(store, {
+    kind: "campaign",
+    row: campaignRow(5, { owner: "ada", rules: { ...noRules, notices: [hook(url)] } }),
+  })
+  const row = (campaign: number, number: number, nextAt: number): Write => {
+    const rest = { occasion: "end" as const, at: WALL_MS, tries: 0, trouble: "", doneAt: null }
+    return { kind: "notice", row: { ...rest, campaign: campaign as CampaignId, target: number, nextAt } }
+  }
+  await commit(
+    store,
+    ...[1, 2, 3, 4].flatMap(each => Array.from({ length: 10 }, (_, n) => row(each, n, WALL_MS))),
+    row(5, 0, WALL_MS),
+  )
+  const real = webhookCarrier("any", () => WALL_MS)
+  const giveUp: (() => void)[] = []
+  const timedOut = new DOMException("", "TimeoutError")
+  let seen = () => {}
+  const delivery = new Delivery({
+    store,
+    clock: { nowMs: () => 0, wallMs: () => WALL_MS },
+    log: quiet,
+    timeout: () => {
+      const controller = new AbortController()
+      giveUp.push(() => controller.abort(timedOut))
+      return controller.signal
+    },
+    async commit(writes: Write[]) {
+      await commit(store, ...writes)
+      seen()
+    },
+    carriers: {
+      mail: real,
+      webhook: {
+        async carry(whom, news, signal) {
+          if (news.campaign.owner === "ada") return real.carry(whom, news, signal)
+          asked.push(whom.kind === "webhook" ? whom.url : "")
+          await new Promise((_done, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
+        },
+      },
+    },
+  })
+  const until = (isSo: () => boolean) =>
+    new Promise<void>(done => {
+      seen = () => void (isSo() && done())
+    })
+  const told = until(() => store.notices(5 as CampaignId)[0]!.doneAt !== null)
+  delivery.wake()
+  await told
+  assert.deepEqual([got.length, asked.length], [1, 2], "while two of the other owner's hang")
+  // Those two give up: the other 38 are put off without being asked.
+  const off = until(() => store.dueNotices(WALL_MS, 99).length === 0)
+  for (const each of giveUp) each()
+  await off
+  assert.equal(asked.length, 2)
+  assert.deepEqual(new Set(asked).size, 2)
+  const tries = [1, 2, 3, 4].flatMap(each => store.notices(each as CampaignId).map(notice => notice.tries))
+  assert.equal(
+    tries.reduce((a, b) => a + b),
+    2,
+  )
+  await delivery.stop()
 })
 
 test("a notice of a campaign that was forgotten goes to nobody", async () => {

@@ -22,7 +22,7 @@ export function webhookCarrier(allowed: Webhooks, wallMs: () => number): Carrier
       if (allowed === "none") throw new Error("this hub calls no webhooks: its operator has switched them off")
       const url = new URL(target.url)
       if (allowed === "public" && url.protocol !== "https:") throw new Error("this hub calls webhooks by https only")
-      const address = await resolve(url, allowed)
+      const address = await orAborted(resolve(url, allowed), signal)
       const body = JSON.stringify(told(news))
       const seconds = Math.floor(wallMs() / 1_000)
       const headers = {
@@ -61,6 +61,16 @@ function told(news: News) {
   }
 }
 
+/** A look-up cannot be called off: it is left alone when it takes too long. */
+function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted()
+  return new Promise((done, reject) => {
+    const abort = () => reject(signal.reason)
+    signal.addEventListener("abort", abort, { once: true })
+    work.then(done, reject).finally(() => signal.removeEventListener("abort", abort))
+  })
+}
+
 async function resolve(url: URL, allowed: Webhooks): Promise<LookupAddress> {
   const name = url.hostname.replace(/^\[|\]$/g, "")
   const family = isIP(name)
@@ -70,8 +80,8 @@ async function resolve(url: URL, allowed: Webhooks): Promise<LookupAddress> {
   return chosen
 }
 
-/** Everything that is not the open Internet. */
-const closed = new BlockList()
+/** What lies within the addresses that are given out for the open Internet and is none of it. */
+const special = new BlockList()
 for (const [net, prefix] of [
   ["0.0.0.0", 8],
   ["10.0.0.0", 8],
@@ -80,26 +90,41 @@ for (const [net, prefix] of [
   ["169.254.0.0", 16],
   ["172.16.0.0", 12],
   ["192.0.0.0", 24],
+  // For documents, and for relays that lead elsewhere.
+  ["192.0.2.0", 24],
+  ["192.88.99.0", 24],
   ["192.168.0.0", 16],
   ["198.18.0.0", 15],
+  ["198.51.100.0", 24],
+  ["203.0.113.0", 24],
   ["224.0.0.0", 3],
 ] as const) {
-  closed.addSubnet(net, prefix)
+  special.addSubnet(net, prefix)
 }
 for (const [net, prefix] of [
-  ["::", 127],
-  ["64:ff9b::", 96],
-  ["fc00::", 7],
-  ["fe80::", 10],
-  ["ff00::", 8],
+  // For protocols: Teredo, ORCHID, benchmarks.
+  ["2001::", 23],
+  ["2001:db8::", 32],
+  // 6to4: an address of version 4 in disguise.
+  ["2002::", 16],
+  ["3fff::", 20],
 ] as const) {
-  closed.addSubnet(net, prefix, "ipv6")
+  special.addSubnet(net, prefix, "ipv6")
 }
 
+/** All that is given out in version 6. Beyond are mapped, translated, site-local, link-local and group addresses. */
+const global = new BlockList()
+global.addSubnet("2000::", 3, "ipv6")
+
 export function isPrivate(address: string): boolean {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
-  if (mapped !== undefined) return isPrivate(mapped)
-  return closed.check(address, isIP(address) === 6 ? "ipv6" : "ipv4")
+  switch (isIP(address)) {
+    case 4:
+      return special.check(address)
+    case 6:
+      return !global.check(address, "ipv6") || special.check(address, "ipv6")
+    default:
+      return true
+  }
 }
 
 function post(

@@ -375,9 +375,17 @@ export class MemoryStore implements Store {
     return inOrder(this.#shares.keys()).map(owner => ({ owner, share: this.#shares.get(owner)! }))
   }
 
-  dueNotices(wallMs: number, limit: number): NoticeRow[] {
+  dueNotices(wallMs: number, perOwner: number): NoticeRow[] {
+    const places = new Map<string, number>()
     const due = this.#openNotices().filter(row => row.nextAt <= wallMs)
-    return due.sort((a, b) => a.nextAt - b.nextAt || a.campaign - b.campaign).slice(0, limit)
+    const before = (a: NoticeRow, b: NoticeRow) =>
+      a.nextAt - b.nextAt || a.campaign - b.campaign || compared(a.occasion, b.occasion) || a.target - b.target
+    return due.sort(before).filter(({ campaign }) => {
+      const { owner } = this.campaign(campaign)!
+      const place = (places.get(owner) ?? 0) + 1
+      places.set(owner, place)
+      return place <= perOwner
+    })
   }
 
   notices(campaign: CampaignId): NoticeRow[] {
@@ -603,4 +611,8 @@ function commonest<G extends { count: number; exampleIndex: number }>(groups: It
     .sort((a, b) => b.count - a.count || a.exampleIndex - b.exampleIndex)
     .slice(0, limit)
     .map(group => ({ ...group }))
+}
+
+function compared(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
 }

@@ -63,8 +63,12 @@ function prepare(db: Db) {
     usages: db.prepare<[], Columns>("SELECT * FROM usage ORDER BY owner, project, best_effort"),
     shares: db.prepare<[], { owner: string; share: number }>("SELECT owner, share FROM shares ORDER BY owner"),
     dueNotices: db.prepare<[number, number], Columns>(
-      `SELECT * FROM notices INDEXED BY notices_due WHERE done_at IS NULL AND next_at <= ?
-       ORDER BY next_at, campaign, occasion, target LIMIT ?`,
+      `SELECT * FROM (
+         SELECT notices.*,
+                row_number() OVER (PARTITION BY owner ORDER BY next_at, campaign, occasion, target) AS place
+         FROM notices INDEXED BY notices_due JOIN campaigns ON campaigns.id = notices.campaign
+         WHERE done_at IS NULL AND next_at <= ?
+       ) WHERE place <= ? ORDER BY next_at, campaign, occasion, target`,
     ),
     notices: db.prepare<[number], Columns>("SELECT * FROM notices WHERE campaign = ? ORDER BY at, occasion, target"),
     nextNotice: db
@@ -204,8 +208,8 @@ export class SqliteReader implements StoreReader {
     return this.#ask.shares.all()
   }
 
-  dueNotices(wallMs: number, limit: number): NoticeRow[] {
-    return this.#ask.dueNotices.all(wallMs, limit).map(noticeRow)
+  dueNotices(wallMs: number, perOwner: number): NoticeRow[] {
+    return this.#ask.dueNotices.all(wallMs, perOwner).map(noticeRow)
   }
 
   notices(campaign: CampaignId): NoticeRow[] {

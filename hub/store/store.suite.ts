@@ -159,6 +159,25 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       )
     })
 
+    it("S9: gives notices that are due of each owner so many, however many one has", async () => {
+      const notice = { occasion: "end" as const, at: WALL_MS, tries: 0, trouble: "", doneAt: null }
+      const of = (campaign: number, target: number, nextAt: number): Write => ({
+        kind: "notice",
+        row: { ...notice, campaign: campaign as CampaignId, target, nextAt },
+      })
+      const owners = ["ada", "ada", "otto"]
+      const campaigns = owners.map((owner, at): Write => ({ kind: "campaign", row: campaignRow(at + 1, { owner }) }))
+      const store = await start(...campaigns, of(3, 0, WALL_MS + 9), ...[0, 1, 2].map(target => of(2, target, WALL_MS)))
+      await commit(store, of(1, 5, WALL_MS))
+      const due = (perOwner: number) => store.dueNotices(WALL_MS + 9, perOwner).map(row => [row.campaign, row.target])
+      assert.deepEqual(due(2), [
+        [1, 5],
+        [2, 0],
+        [3, 0],
+      ])
+      assert.equal(due(9).length, 5)
+    })
+
     it("gives notices that are due, the earliest first, and none that was told", async () => {
       const notice = { campaign: one, occasion: "end" as const, at: WALL_MS, tries: 0, trouble: "", doneAt: null }
       const rows = [2, 0, 1].map(target => ({ ...notice, target, nextAt: WALL_MS + target }))
@@ -167,6 +186,10 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       assert.deepEqual(
         store.dueNotices(WALL_MS + 1, 9).map(row => row.target),
         [0, 1],
+      )
+      assert.deepEqual(
+        store.dueNotices(WALL_MS + 1, 1).map(row => row.target),
+        [0],
       )
       assert.equal(store.nextNoticeAt(), WALL_MS)
       const told = { ...rows[1]!, tries: 1, doneAt: WALL_MS + 5 }
