@@ -291,6 +291,14 @@ export class FakeHub {
         scopes: [Scope.READ, Scope.SUBMIT, Scope.CANCEL],
         hubId: "fake",
         hubVersion: "0",
+        quota: {
+          jobsMax: 1_000n,
+          jobs: 950n,
+          bytesMax: 10n ** 9n,
+          bytes: 0n,
+          watchesMax: 200,
+          submitsPerSecondMax: 50,
+        },
       }),
       submit: request => this.#answerTo(request),
       submitStream: async requests => {

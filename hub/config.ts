@@ -7,7 +7,7 @@ import { parse as parseToml } from "smol-toml"
 import { z } from "zod"
 import { isLoopback } from "../proto/wire/address.ts"
 import { CahError } from "./core/errors.ts"
-import { DISK_FLOOR_BYTES } from "./limits.ts"
+import { DISK_FLOOR_BYTES, QUOTA_BYTES, QUOTA_JOBS, QUOTA_SUBMITS_PER_SECOND, QUOTA_WATCHES } from "./limits.ts"
 import { checkNetwork } from "./peers.ts"
 
 export interface Config {
@@ -19,6 +19,13 @@ export interface Config {
   readonly insecure: boolean
   readonly logLevel: "debug" | "info" | "warn" | "error"
   readonly diskFloorBytes: number
+  /** What one owner may have at once. */
+  readonly quotas: {
+    readonly jobs: number
+    readonly submitsPerSecond: number
+    readonly bytes: number
+    readonly watches: number
+  }
   /** How long campaigns that have ended are kept; null: until their owner forgets them. */
   readonly retentionMs: number | null
   /** The program that takes mail; null: none is sent. */
@@ -57,6 +64,11 @@ const days = z.union([
   z.literal("forever"),
   z.coerce.number({ error: 'must be a number of days, or "forever"' }).positive('must be above 0, or "forever"'),
 ])
+const whole = z.coerce
+  .number({ error: "must be a number" })
+  .int("must be a whole number")
+  .min(1, "must be at least 1")
+  .max(Number.MAX_SAFE_INTEGER, "is too large")
 const path = z.string().min(1, "must name a file")
 const webhookKinds = ["none", "public", "any"] as const
 const publicUrl = z.string().transform((given, context) => {
@@ -127,6 +139,30 @@ const options = {
     fallback: DISK_FLOOR_BYTES,
     value: "SIZE",
     help: "free space below which no upload is taken",
+  },
+  "quota-jobs": {
+    schema: whole,
+    fallback: QUOTA_JOBS,
+    value: "NUMBER",
+    help: "jobs that one owner's campaigns under way may have",
+  },
+  "quota-submits": {
+    schema: whole,
+    fallback: QUOTA_SUBMITS_PER_SECOND,
+    value: "NUMBER",
+    help: "an owner's submits a second",
+  },
+  "quota-bytes": {
+    schema: size,
+    fallback: QUOTA_BYTES,
+    value: "SIZE",
+    help: "of uploads that one owner may keep here",
+  },
+  "quota-watches": {
+    schema: whole,
+    fallback: QUOTA_WATCHES,
+    value: "NUMBER",
+    help: "campaigns watched and logs followed by one owner at once",
   },
   retention: {
     schema: days,
@@ -275,6 +311,12 @@ function freeze(chosen: ReadonlyMap<Name, Chosen>): Config {
     insecure,
     logLevel: value<Config["logLevel"]>("log-level"),
     diskFloorBytes: value<number>("disk-floor"),
+    quotas: Object.freeze({
+      jobs: value<number>("quota-jobs"),
+      submitsPerSecond: value<number>("quota-submits"),
+      bytes: value<number>("quota-bytes"),
+      watches: value<number>("quota-watches"),
+    }),
     retentionMs: daysOf("retention"),
     nodeRetentionMs: daysOf("node-retention"),
     backups: value<string | undefined>("backups") ?? null,

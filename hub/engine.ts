@@ -170,6 +170,10 @@ export class HubEngine implements Engine {
     return null
   }
 
+  jobsOf(owner: string): number {
+    return this.state.ownerJobs.get(owner) ?? 0
+  }
+
   shares(): OwnerShare[] {
     return sharesOf(this.state, this.parts.clock.nowMs())
   }

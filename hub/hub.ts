@@ -26,6 +26,7 @@ import { openHubKey } from "./front/boinc/key.ts"
 import { openRelease } from "./front/boinc/release.ts"
 import { Uploads } from "./front/boinc/upload.ts"
 import { front } from "./front/front.ts"
+import { Quotas } from "./front/scientist/quotas.ts"
 import { countNodes } from "./front/status/gather.ts"
 import { COLLECT_EVERY_MS, DRAIN_MS, LOGIN_REFILL_MS, LOGINS_MAX, SIGNUP_REFILL_MS, SIGNUPS_MAX } from "./limits.ts"
 import { LinkServer, type LinkServerOptions } from "./link/server.ts"
@@ -212,6 +213,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       version,
       retention,
       diskFloorBytes: config.diskFloorBytes,
+      quotas: new Quotas(config.quotas, clock),
       damagedBlobs: () => damage.count,
       certificate: () => certificate?.state ?? null,
       agentCommand: "cah-agent --hub <this hub's URL> --enroll <token>",

@@ -118,6 +118,17 @@ export const WEBHOOK_URL_CHARACTERS_MAX = 2_000
 /** How far ahead nodes can be reserved: what is known of their habits says little beyond a few weeks. */
 export const RESERVATION_AHEAD_MAX_MS = 30 * 24 * 3_600_000
 
+/** What one owner may have unless the operator says otherwise (--quota-…). Jobs of campaigns under way: one array of the largest kind. */
+export const QUOTA_JOBS = ARRAY_MAX
+/** Submits: a hub takes a few thousand a second, from all. So many seconds' worth may come at once. */
+export const QUOTA_SUBMITS_PER_SECOND = 1_000
+export const QUOTA_SUBMITS_S = 20
+/** Stagein that an owner keeps here. The disk's floor bounds all owners together. */
+export const QUOTA_BYTES = 1024 ** 4
+/** Campaigns watched and logs followed at once: each costs about a millisecond when its campaign changes. */
+export const QUOTA_WATCHES = 200
+/** Owners whose submits are remembered; the one who submitted longest ago is forgotten first. */
+export const QUOTA_OWNERS_MAX = 10_000
 /** An owner's share of the machines, against everybody's 1. */
 export const SHARE_MIN = 0.001
 export const SHARE_MAX = 1_000
@@ -444,6 +455,9 @@ export const PAGE_DEFAULT = 100
 export const RANGES_MAX = 1_000
 /** News of a watched campaign: five a second is as fast as anybody reads. */
 export const WATCH_EVERY_MS = 200
+/** News go to watchers in so many parts, one after the other: else all that one owner may have would take a fifth of a second at once. */
+export const WATCH_SLICES = 20
+export const WATCH_SLICE_MS = 10
 /** Ended jobs that wait for a slow watcher: 24 bytes each. Beyond it the watch ends and says so. */
 export const WATCH_PENDING_MAX = 100_000
 /** Live output that waits for a slow reader. */

@@ -7,13 +7,14 @@ import { request as plainRequest } from "node:http"
 import { request as secureRequest } from "node:https"
 import { TLSSocket } from "node:tls"
 import type { Command } from "commander"
+import type { Quota } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Config } from "../config.ts"
 import type { Context } from "../context.ts"
 import { loadCredentials, octal } from "../credentials.ts"
 import { ClientError, certificateHint } from "../errors.ts"
 import type { Paint } from "../output.ts"
 import { clean } from "../output.ts"
-import { showDuration } from "../quantities.ts"
+import { showBytes, showDuration } from "../quantities.ts"
 import { examples, type Verb } from "../verb.ts"
 import { clientVersion } from "../version.ts"
 
@@ -46,7 +47,7 @@ export const doctor: Verb = {
       ...settings(config),
       await credentials(config),
       ...(await probe(config)),
-      await asWhom(context),
+      ...(await asWhom(context)),
     ]
     const marks: Record<Check["state"], [string, Paint]> = {
       ok: ["ok  ", output.colors.green],
@@ -205,13 +206,27 @@ function clock(skewMs: number): Check {
   return warn("clock", `this machine's clock is ${off}`, "Let NTP set it: timedatectl set-ntp true")
 }
 
-async function asWhom(context: Context): Promise<Check> {
+async function asWhom(context: Context): Promise<Check[]> {
   try {
     const hub = await context.hub()
     const who = await hub.whoAmI()
-    return ok("login", `you are ${who.principal} at hub ${who.hubId}, version ${who.hubVersion}`)
+    const login = ok("login", `you are ${who.principal} at hub ${who.hubId}, version ${who.hubVersion}`)
+    return who.quota === undefined ? [login] : [login, quotaCheck(who.quota)]
   } catch (thrown) {
     context.signal.throwIfAborted()
-    return fail("login", ClientError.from(thrown))
+    return [fail("login", ClientError.from(thrown))]
   }
+}
+
+/** What the hub's operator allows one person, and how much of it is taken. */
+function quotaCheck(quota: Quota): Check {
+  const { jobs, jobsMax, bytes, bytesMax, watches, watchesMax, submitsPerSecondMax } = quota
+  const text = `${jobs} of ${jobsMax} jobs under way, ${showBytes(bytes)} of ${showBytes(bytesMax)} uploaded, ${watches} of ${watchesMax} watches; ${submitsPerSecondMax} submits a second`
+  const isNearlyFull = jobs * 10n >= jobsMax * 9n || bytes * 10n >= bytesMax * 9n || watches * 10 >= watchesMax * 9
+  if (!isNearlyFull) return ok("quota", text)
+  return warn(
+    "quota",
+    text,
+    "Wait until jobs have ended, remove uploads (cah cache), or ask the hub's operator for more.",
+  )
 }

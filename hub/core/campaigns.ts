@@ -54,6 +54,15 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
     effects.speech.push({ kind: "Reply", request, reply: { kind: "error", error } })
     return
   }
+  const owned = state.ownerJobs.get(owner) ?? 0
+  if (event.jobsMax !== undefined && owned + event.total > event.jobsMax) {
+    effects.speech.push({
+      kind: "Reply",
+      request,
+      reply: { kind: "error", error: tooManyJobs(owned, event.total, event.jobsMax) },
+    })
+    return
+  }
   const id = ++state.lastCampaign as CampaignId
   const isEarly = rules.reservation !== null && rules.reservation.startAt > now.wallMs
   // Field by field: an object that is spread into another gets its shape anew each time, a third of what a lone submit cost here.
@@ -96,6 +105,7 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
   }
   state.campaigns.set(id, campaign)
   state.keys.set(key, id)
+  countOwned(state, owner, event.total)
   awaitOthers(stage.state, campaign)
   watchDeadline(stage, campaign)
   if (isEarly) awaitStart(stage, campaign)
@@ -117,6 +127,18 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
 export function keyTaken(key: string, campaign: CampaignId): CahError {
   const message = `the idempotency key "${key}" was used for campaign ${campaign}, which is a different one: use a new key`
   return new CahError("already_exists", message)
+}
+
+/** An owner's live campaigns have so many jobs more, or fewer. */
+export function countOwned({ ownerJobs }: Stage["state"], owner: string, jobs: number): void {
+  const owned = (ownerJobs.get(owner) ?? 0) + jobs
+  if (owned === 0) ownerJobs.delete(owner)
+  else ownerJobs.set(owner, owned)
+}
+
+function tooManyJobs(owned: number, more: number, most: number): CahError {
+  const message = `your campaigns under way have ${owned} jobs, and ${more} more are above your quota of ${most}: wait until some have ended, or ask the hub's operator`
+  return new CahError("resource_exhausted", message, { retry: "never" })
 }
 
 export function awaitOthers(state: Stage["state"], campaign: Campaign): void {
@@ -260,6 +282,7 @@ export function closeEnded(stage: Stage): void {
     if (!allEnded(campaign.counts) || !state.campaigns.has(campaign.id)) continue
     state.campaigns.delete(campaign.id)
     state.keys.delete(keyOf(campaign.owner, campaign.key))
+    countOwned(state, campaign.owner, -campaign.total)
     updateLane(state, campaign)
     unbook(state, campaign)
     dropDemand(state.queue, campaign.demand)

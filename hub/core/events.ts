@@ -28,6 +28,8 @@ export interface CampaignSubmitted {
   readonly total: number
   /** One line a job, or null: the jobs differ by their index only. */
   readonly lines: readonly string[] | null
+  /** Jobs of campaigns under way that its owner may have, with these. Missing: any number. */
+  readonly jobsMax?: number
 }
 
 export interface JobsCancelled {

@@ -35,8 +35,15 @@ export function violations(state: State): string[] {
       found.push(`L4: node ${node.id} has ${free.slots} free slots and is not listed as having room`)
     }
   }
-  found.push(...usageViolations(state), ...queueViolations(state))
+  found.push(...usageViolations(state), ...queueViolations(state), ...ownedViolations(state))
   return found
+}
+
+function ownedViolations(state: State): string[] {
+  const owned = new Map<string, number>()
+  for (const { owner, total } of state.campaigns.values()) owned.set(owner, (owned.get(owner) ?? 0) + total)
+  const isCounted = [...owned].every(([owner, jobs]) => state.ownerJobs.get(owner) === jobs)
+  return isCounted && owned.size === state.ownerJobs.size ? [] : ["owners are said to have other jobs than they have"]
 }
 
 function usageViolations(state: State): string[] {

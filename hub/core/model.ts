@@ -377,6 +377,8 @@ export type Deadline =
 
 export interface State {
   readonly campaigns: Map<CampaignId, Campaign>
+  /** How many jobs the live campaigns of an owner have, ended ones among them. */
+  readonly ownerJobs: Map<string, number>
   /** Owner and idempotency key of live campaigns; of ended ones the store knows. */
   readonly keys: Map<string, CampaignId>
   lastCampaign: number

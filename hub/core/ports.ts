@@ -263,6 +263,8 @@ export interface StoreReader {
   /** Its size, or null. A row that nothing names may go; naming the blob makes it anew, and the file outlives it for a while. */
   hasBlob(digest: Digest): number | null
   ownsBlob(digest: Digest, owner: string): boolean
+  /** Of all blobs that the owner has shown. */
+  ownedBytes(owner: string): number
   /** All rows, by digest. */
   blobs(): Iterable<BlobRef>
   /** Blobs that no campaign and no result names, last used before that wall time (ms). */
@@ -420,6 +422,8 @@ export interface Engine {
   judge(wish: Wish): Judgement
   /** A live campaign that gathers this one's stageouts, or null. */
   gathers(campaign: CampaignId): CampaignId | null
+  /** Jobs of the owner's campaigns under way. */
+  jobsOf(owner: string): number
   /** Owners who have used something, or have a share of their own. */
   shares(): OwnerShare[]
   /** Whose work there is, and which of it no node can run; so many of each list at the most. */

@@ -4,7 +4,7 @@
 import { factsOf } from "../../proto/wire/property.ts"
 import { MISSED_AT_START_MS } from "../limits.ts"
 import { heldOf } from "./attempts.ts"
-import { awaitOthers, awaitStart, merged } from "./campaigns.ts"
+import { awaitOthers, awaitStart, countOwned, merged } from "./campaigns.ts"
 import { keyOf, type Stage, updateLane } from "./change.ts"
 import { Deadlines } from "./deadlines.ts"
 import { noEffects } from "./effects.ts"
@@ -20,6 +20,7 @@ import { accountOf, restoreUsage, useSlots } from "./usage.ts"
 export function emptyState(): State {
   return {
     campaigns: new Map(),
+    ownerJobs: new Map(),
     keys: new Map(),
     lastCampaign: 0,
     nodes: new Map(),
@@ -83,6 +84,7 @@ export function restore(
     }
     state.campaigns.set(row.id, { ...row, ...derived, ...fresh, told: new Set(row.told), needs, skipped })
     state.keys.set(keyOf(row.owner, row.key), row.id)
+    countOwned(state, row.owner, row.total)
   }
   const stage = { state, now, effects: noEffects() }
   for (const job of store.liveJobs()) restoreJob(stage, job)

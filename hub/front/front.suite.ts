@@ -30,6 +30,7 @@ import { Computers } from "./boinc/computers.ts"
 import { HubKey } from "./boinc/key.ts"
 import { Uploads } from "./boinc/upload.ts"
 import { type FrontParts, front } from "./front.ts"
+import { Quotas } from "./scientist/quotas.ts"
 
 const clock: Clock = { nowMs: () => performance.now(), wallMs: () => Date.now() }
 const timer: Timer = {
@@ -61,6 +62,9 @@ export function quietLog(): Lines {
     },
   }
 }
+
+/** More than any test asks for that is not about them. */
+export const noQuotas = { jobs: 1e9, submitsPerSecond: 1e6, bytes: 1e15, watches: 1e6 }
 
 type Follower = Parameters<LogTap["follow"]>[3]
 
@@ -204,6 +208,7 @@ export async function openFront({
   Pick<
     FrontParts,
     | "diskFloorBytes"
+    | "quotas"
     | "damagedBlobs"
     | "certificate"
     | "release"
@@ -277,6 +282,7 @@ export async function openFront({
     version: "0.0.0-test",
     retention,
     diskFloorBytes: 0,
+    quotas: new Quotas(noQuotas, clock),
     damagedBlobs: () => 0,
     certificate: () => null,
     agentCommand: "cah-agent …",

@@ -512,6 +512,12 @@ export class MemoryStore implements Store {
     return this.#blobs.get(digest)?.owners.has(owner) ?? false
   }
 
+  ownedBytes(owner: string): number {
+    let bytes = 0
+    for (const { owners, sizeBytes } of this.#blobs.values()) if (owners.has(owner)) bytes += sizeBytes
+    return bytes
+  }
+
   blobs(): BlobRef[] {
     return inOrder(this.#blobs.keys()).map(digest => ({ digest, sizeBytes: this.#blobs.get(digest)!.sizeBytes }))
   }

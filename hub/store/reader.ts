@@ -122,6 +122,11 @@ function prepare(db: Db) {
       `SELECT * FROM (SELECT * FROM warnings WHERE campaign = ? LIMIT ?) ORDER BY count DESC, example_idx LIMIT ?`,
     ),
     blob: db.prepare<[Uint8Array], number>("SELECT size_bytes FROM blobs WHERE digest = ?").pluck(),
+    ownedBytes: db
+      .prepare<[string], number | null>(
+        "SELECT sum(size_bytes) FROM blob_owners INDEXED BY blob_owners_of JOIN blobs USING (digest) WHERE owner = ?",
+      )
+      .pluck(),
     blobOwner: db
       .prepare<[Uint8Array, string], number>("SELECT 1 FROM blob_owners WHERE digest = ? AND owner = ?")
       .pluck(),
@@ -319,6 +324,10 @@ export class SqliteReader implements StoreReader {
 
   ownsBlob(digest: Digest, owner: string): boolean {
     return this.#ask.blobOwner.get(digestBytes(digest), owner) !== undefined
+  }
+
+  ownedBytes(owner: string): number {
+    return this.#ask.ownedBytes.get(owner) ?? 0
   }
 
   /** In pages, so that no read transaction stays open between two of them: it would keep the WAL from being reset. */

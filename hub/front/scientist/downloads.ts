@@ -27,7 +27,7 @@ const outputs: Partial<Record<Output, OutputName>> = {
 }
 
 export function downloadMethods(parts: ScientistParts): Pick<Service, "download" | "followLog"> {
-  const { engine, store, logTap, clock, metrics } = parts
+  const { engine, store, logTap, clock, metrics, quotas } = parts
 
   /** Null: it has not ended with a result yet. */
   function resultOf(campaign: CampaignId, index: number): ResultRow | null {
@@ -80,6 +80,7 @@ export function downloadMethods(parts: ScientistParts): Pick<Service, "download"
         return seen
       }
       const news = new Signal(context.signal)
+      const watch = quotas.watch(callerOf(context).principal)
       const stopWatching = engine.watch(campaign, () => news.raise())
       /** The attempt whose node had nothing more to tell. */
       let silent = 0
@@ -111,6 +112,7 @@ export function downloadMethods(parts: ScientistParts): Pick<Service, "download"
         }
       } finally {
         stopWatching()
+        watch.end()
       }
     },
   }

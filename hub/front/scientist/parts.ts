@@ -10,6 +10,7 @@ import type { CampaignId } from "../../core/model.ts"
 import type { BlobStore, CampaignRow, Clock, Engine, Log, LogTap, StoreReader } from "../../core/ports.ts"
 import { PAGE_DEFAULT, PAGE_MAX } from "../../limits.ts"
 import type { Metrics } from "../../metrics.ts"
+import type { Quotas } from "./quotas.ts"
 import { wireCampaign } from "./words.ts"
 
 export interface ScientistParts {
@@ -25,6 +26,8 @@ export interface ScientistParts {
   readonly retention: { expiresAt(endedAt: number): number | null; wake(): Promise<void> }
   /** Free bytes below which no upload is taken. */
   readonly diskFloorBytes: number
+  /** What one owner may have. */
+  readonly quotas: Quotas
 }
 
 /** The interceptor has let the caller in; without one there is a hole in it, and nothing is served through it. */

@@ -1,6 +1,7 @@
 // The scientist's service, whole: one file for each noun, put together here. Who may call was decided by the interceptor.
+import type { MessageInitShape } from "@bufbuild/protobuf"
 import type { ServiceImpl } from "@connectrpc/connect"
-import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import type { QuotaSchema, ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { scopesByName } from "../../auth/words.ts"
 import { cacheMethods } from "./cache.ts"
 import { campaignMethods } from "./campaigns.ts"
@@ -24,6 +25,7 @@ export function scientistService(parts: ScientistParts): ServiceImpl<typeof Scie
         scopes: scopes.flatMap(name => scopesByName.get(name) ?? []),
         hubId: parts.store.hubId(),
         hubVersion: parts.version,
+        quota: quotaOf(parts, principal),
       }
     },
     ...submitMethods(parts),
@@ -35,5 +37,18 @@ export function scientistService(parts: ScientistParts): ServiceImpl<typeof Scie
     ...nodeMethods(parts),
     ...uploadMethods(parts),
     ...downloadMethods(parts),
+  }
+}
+
+function quotaOf({ engine, store, quotas }: ScientistParts, owner: string): MessageInitShape<typeof QuotaSchema> {
+  const { jobs, bytes, watches, submitsPerSecond } = quotas.limits
+  return {
+    jobsMax: BigInt(jobs),
+    jobs: BigInt(engine.jobsOf(owner)),
+    bytesMax: BigInt(bytes),
+    bytes: BigInt(store.ownedBytes(owner)),
+    watchesMax: watches,
+    watches: quotas.watched(owner),
+    submitsPerSecondMax: submitsPerSecond,
   }
 }

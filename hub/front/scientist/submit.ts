@@ -16,7 +16,7 @@ import { callerOf, type ScientistParts } from "./parts.ts"
 type Service = ServiceImpl<typeof ScientistService>
 
 export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "submitStream"> {
-  const { engine, store, blobs, clock } = parts
+  const { engine, store, blobs, clock, quotas } = parts
   let pendingBytes = 0
 
   async function place(order: Order) {
@@ -30,7 +30,8 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
     const { refusal, warnings, expectation } = engine.judge(order)
     if (refusal !== null) throw new CahError("failed_precondition", refusal)
     const waitsFor = order.waitsFor.filter(dependency => isAwaited(order.owner, dependency))
-    const { campaign, jobs, existed } = await engine.submit({ ...order, waitsFor })
+    const jobsMax = quotas.limits.jobs
+    const { campaign, jobs, existed } = await engine.submit({ ...order, waitsFor, jobsMax })
     const answer = { campaign: BigInt(campaign), jobs, existed, warnings: [...warnings] }
     return expectation === null ? answer : { ...answer, expectation: wireExpectation(expectation) }
   }
@@ -68,6 +69,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
 
   return {
     submit({ idempotencyKey, spec, parameters, notices }, context) {
+      quotas.submit(callerOf(context).principal)
       const lines = new Lines().of(spec)
       lines.add(parameters)
       return place(
@@ -84,6 +86,7 @@ export function submitMethods(parts: ScientistParts): Pick<Service, "submit" | "
 
     async submitStream(requests, context) {
       const owner = callerOf(context).principal
+      quotas.submit(owner)
       const lines = new Lines()
       let key = ""
       let spec: CampaignSpec | undefined

@@ -12,8 +12,10 @@ import { blobOf, numberOf, wireBlob } from "./words.ts"
 type Service = ServiceImpl<typeof ScientistService>
 
 export function uploadMethods(parts: ScientistParts): Pick<Service, "getUpload" | "upload"> {
-  const { engine, store, blobs, metrics, diskFloorBytes } = parts
+  const { engine, store, blobs, metrics, diskFloorBytes, quotas } = parts
   const open = new Map<string, number>()
+  /** Bytes of the uploads under way, by owner. */
+  const coming = new Map<string, number>()
 
   async function isStored(owner: string, { digest, sizeBytes }: BlobRef): Promise<boolean> {
     if (!store.ownsBlob(digest, owner) || store.hasBlob(digest) !== sizeBytes) return false
@@ -70,6 +72,8 @@ export function uploadMethods(parts: ScientistParts): Pick<Service, "getUpload" 
       if (uploads >= UPLOADS_PER_OWNER_MAX) {
         throw new CahError("resource_exhausted", `you have ${uploads} uploads under way: wait until one has ended`)
       }
+      quotas.store(store.ownedBytes(owner) + (coming.get(owner) ?? 0), blob.sizeBytes)
+      coming.set(owner, (coming.get(owner) ?? 0) + blob.sizeBytes)
       open.set(owner, uploads + 1)
       metrics.streamsOpen.inc({ kind: "stagein" })
       try {
@@ -97,9 +101,13 @@ export function uploadMethods(parts: ScientistParts): Pick<Service, "getUpload" 
         return { blob: wireBlob(blob) }
       } finally {
         metrics.streamsOpen.dec({ kind: "stagein" })
+        coming.set(owner, (coming.get(owner) ?? 0) - blob.sizeBytes)
         const left = (open.get(owner) ?? 1) - 1
-        if (left === 0) open.delete(owner)
-        else open.set(owner, left)
+        if (left > 0) open.set(owner, left)
+        else {
+          open.delete(owner)
+          coming.delete(owner)
+        }
       }
     },
   }

@@ -4,7 +4,14 @@ import type { ServiceImpl } from "@connectrpc/connect"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { untouchedJob } from "../../core/change.ts"
 import { CahError } from "../../core/errors.ts"
-import { KEEP_ALIVE_MS, PAGE_MAX, WATCH_EVERY_MS, WATCH_PENDING_MAX } from "../../limits.ts"
+import {
+  KEEP_ALIVE_MS,
+  PAGE_MAX,
+  WATCH_EVERY_MS,
+  WATCH_PENDING_MAX,
+  WATCH_SLICE_MS,
+  WATCH_SLICES,
+} from "../../limits.ts"
 import { InlineBudget } from "./inline.ts"
 import { listed } from "./jobs.ts"
 import { callerOf, campaignFor, type ScientistParts, viewOf } from "./parts.ts"
@@ -14,11 +21,12 @@ import { campaignIdOf, wireJob } from "./words.ts"
 type Service = ServiceImpl<typeof ScientistService>
 
 export function watchMethods(parts: ScientistParts): Pick<Service, "watchCampaign"> {
-  const { engine, store } = parts
+  const { engine, store, quotas } = parts
   return {
     async *watchCampaign({ campaign, jobs: wantsJobs }, context) {
       const caller = callerOf(context)
       const id = campaignIdOf(campaign)
+      const watch = quotas.watch(caller.principal)
       const news = new Signal(context.signal)
       let ended: number[] = []
       let tooMany = false
@@ -38,8 +46,8 @@ export function watchMethods(parts: ScientistParts): Pick<Service, "watchCampaig
           if (ended.length === 0) await news.wait(KEEP_ALIVE_MS)
           // A call cut short must not look like a campaign that ended: the reason of the abort is thrown.
           context.signal.throwIfAborted()
-          // What else happens within the fifth of a second goes into the same news.
-          await news.pause(WATCH_EVERY_MS)
+          // Not all at once: many may watch one campaign, and each takes a while to be told. What else happens within the fifth of a second goes into the same news.
+          await news.pause(WATCH_EVERY_MS + (watch.number % WATCH_SLICES) * WATCH_SLICE_MS)
           context.signal.throwIfAborted()
           if (tooMany) {
             const message = "you read too slowly, and too many jobs ended meanwhile: list them, then watch again"
@@ -59,6 +67,7 @@ export function watchMethods(parts: ScientistParts): Pick<Service, "watchCampaig
         }
       } finally {
         stop()
+        watch.end()
       }
     },
   }

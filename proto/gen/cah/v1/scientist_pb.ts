@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file cah/v1/scientist.proto.
  */
 export const file_cah_v1_scientist: GenFile = /*@__PURE__*/
-  fileDesc("ChZjYWgvdjEvc2NpZW50aXN0LnByb3RvEgZjYWgudjEiDwoNV2hvQW1JUmVxdWVzdCJnCg5XaG9BbUlSZXNwb25zZRIRCglwcmluY2lwYWwYASABKAkSHQoGc2NvcGVzGAIgAygOMg0uY2FoLnYxLlNjb3BlEg4KBmh1Yl9pZBgDIAEoCRITCgtodWJfdmVyc2lvbhgEIAEoCSKYAQoNU3VibWl0UmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIn0KDlN1Ym1pdFJlc3BvbnNlEhAKCGNhbXBhaWduGAEgASgEEgwKBGpvYnMYAiABKA0SDwoHZXhpc3RlZBgDIAEoCBIQCgh3YXJuaW5ncxgEIAMoCRIoCgtleHBlY3RhdGlvbhgFIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiJrCgZOb3RpY2USIwoJb2NjYXNpb25zGAEgAygOMhAuY2FoLnYxLk9jY2FzaW9uEg4KBG1haWwYAiABKAlIABIiCgd3ZWJob29rGAMgASgLMg8uY2FoLnYxLldlYmhvb2tIAEIICgZ0YXJnZXQiJgoHV2ViaG9vaxILCgN1cmwYASABKAkSDgoGc2VjcmV0GAIgASgJIj4KC0V4cGVjdGF0aW9uEgwKBGpvYnMYASABKAESEgoKY29uZmlkZW5jZRgCIAEoARINCgVub2RlcxgDIAEoDSI/CgtQbGFuUmVxdWVzdBIiCgRzcGVjGAEgASgLMhQuY2FoLnYxLkNhbXBhaWduU3BlYxIMCgRqb2JzGAIgASgNIpICCgxQbGFuUmVzcG9uc2USEAoId2FybmluZ3MYASADKAkSDwoHcmVmdXNhbBgCIAEoCRIMCgRqb2JzGAMgASgNEhQKDG5vZGVzX29ubGluZRgEIAEoDRISCgpub2Rlc19hd2F5GAUgASgNEhAKCGpvYnNfbm93GAYgASgNEhQKDGpvYnNfYXRfb25jZRgHIAEoDRIVCg1zdGFnZWluX2J5dGVzGAggASgEEhIKCmpvYnNfYWhlYWQYCSABKAQSKgoHYXRfbW9zdBgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCgtleHBlY3RhdGlvbhgLIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiKeAQoTU3VibWl0U3RyZWFtUmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIoMBChRTdWJtaXRTdHJlYW1SZXNwb25zZRIQCghjYW1wYWlnbhgBIAEoBBIMCgRqb2JzGAIgASgNEg8KB2V4aXN0ZWQYAyABKAgSEAoId2FybmluZ3MYBCADKAkSKAoLZXhwZWN0YXRpb24YBSABKAsyEy5jYWgudjEuRXhwZWN0YXRpb24iVgoUTGlzdENhbXBhaWduc1JlcXVlc3QSDQoFbGltaXQYASABKA0SDgoGYmVmb3JlGAIgASgEEgwKBGxpdmUYAyABKAgSEQoJZXZlcnlib2R5GAQgASgIIjwKFUxpc3RDYW1wYWlnbnNSZXNwb25zZRIjCgljYW1wYWlnbnMYASADKAsyEC5jYWgudjEuQ2FtcGFpZ24iJgoSR2V0Q2FtcGFpZ25SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEIokBChNHZXRDYW1wYWlnblJlc3BvbnNlEiIKCGNhbXBhaWduGAEgASgLMhAuY2FoLnYxLkNhbXBhaWduEiQKBmVycm9ycxgCIAMoCzIULmNhaC52MS5FcnJvclN1bW1hcnkSKAoId2FybmluZ3MYBSADKAsyFi5jYWgudjEuV2FybmluZ1N1bW1hcnkiTQoOV2FybmluZ1N1bW1hcnkSDAoEdGV4dBgBIAEoCRINCgVjb3VudBgCIAEoDRIeCgdleGFtcGxlGAMgASgLMg0uY2FoLnYxLkpvYklkIoMBCgxFcnJvclN1bW1hcnkSIAoHb3V0Y29tZRgBIAEoDjIPLmNhaC52MS5PdXRjb21lEhEKCWV4aXRfY29kZRgCIAEoBRIPCgdtZXNzYWdlGAMgASgJEg0KBWNvdW50GAQgASgNEh4KB2V4YW1wbGUYBSABKAsyDS5jYWgudjEuSm9iSWQihgEKD0xpc3RKb2JzUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBINCgVsaW1pdBgCIAEoDRISCgpmcm9tX2luZGV4GAMgASgNEhwKBXBoYXNlGAQgASgOMg0uY2FoLnYxLlBoYXNlEiAKB291dGNvbWUYBSABKA4yDy5jYWgudjEuT3V0Y29tZSItChBMaXN0Sm9ic1Jlc3BvbnNlEhkKBGpvYnMYASADKAsyCy5jYWgudjEuSm9iIioKDUdldEpvYlJlcXVlc3QSGQoCaWQYASABKAsyDS5jYWgudjEuSm9iSWQiKgoOR2V0Sm9iUmVzcG9uc2USGAoDam9iGAEgASgLMgsuY2FoLnYxLkpvYiJACg5FeHBsYWluUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBISCgVpbmRleBgCIAEoDUgAiAEBQggKBl9pbmRleCLqAQoPRXhwbGFpblJlc3BvbnNlEhwKBWNhdXNlGAEgASgOMg0uY2FoLnYxLkNhdXNlEhAKCHNlbnRlbmNlGAIgASgJEhIKBWluZGV4GAMgASgNSACIAQESIwoJb2JzdGFjbGVzGAQgAygLMhAuY2FoLnYxLk9ic3RhY2xlEiAKCHJlbWVkaWVzGAUgAygLMg4uY2FoLnYxLlJlbWVkeRISCgpqb2JzX2FoZWFkGAYgASgEEi4KCm5vdF9iZWZvcmUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQggKBl9pbmRleCIoCghPYnN0YWNsZRINCgVsYWNrcxgBIAEoCRINCgVub2RlcxgCIAEoDSInCgZSZW1lZHkSDgoGY2hhbmdlGAEgASgJEg0KBW5vZGVzGAIgASgNIjYKFFdhdGNoQ2FtcGFpZ25SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEEgwKBGpvYnMYAiABKAgiVwoVV2F0Y2hDYW1wYWlnblJlc3BvbnNlEiIKCGNhbXBhaWduGAEgASgLMhAuY2FoLnYxLkNhbXBhaWduEhoKBWVuZGVkGAIgAygLMgsuY2FoLnYxLkpvYiJFCg1DYW5jZWxSZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEEiIKBnJhbmdlcxgCIAMoCzISLmNhaC52MS5JbmRleFJhbmdlIikKCkluZGV4UmFuZ2USDQoFZmlyc3QYASABKA0SDAoEbGFzdBgCIAEoDSIjCg5DYW5jZWxSZXNwb25zZRIRCgljYW5jZWxsZWQYASABKA0iVAoOU2V0SG9sZFJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSDAoEaGVsZBgCIAEoCBIiCgZyYW5nZXMYAyADKAsyEi5jYWgudjEuSW5kZXhSYW5nZSIfCg9TZXRIb2xkUmVzcG9uc2USDAoEam9icxgBIAEoDSJNChBMaXN0QmxvYnNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEioKBmJlZm9yZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNQoRTGlzdEJsb2JzUmVzcG9uc2USIAoFYmxvYnMYASADKAsyES5jYWgudjEuT3duZWRCbG9iImcKCU93bmVkQmxvYhIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2ISKwoHdXNlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJY2FtcGFpZ25zGAMgAygEIiMKEVJlbW92ZUJsb2JSZXF1ZXN0Eg4KBmRpZ2VzdBgBIAEoCSIUChJSZW1vdmVCbG9iUmVzcG9uc2UiIQoNRm9yZ2V0UmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBCIQCg5Gb3JnZXRSZXNwb25zZSIwChBMaXN0Tm9kZXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEg0KBWFmdGVyGAIgASgJIjAKEUxpc3ROb2Rlc1Jlc3BvbnNlEhsKBW5vZGVzGAEgAygLMgwuY2FoLnYxLk5vZGUiLgoQR2V0VXBsb2FkUmVxdWVzdBIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2IiMwoRR2V0VXBsb2FkUmVzcG9uc2USDgoGb2Zmc2V0GAEgASgEEg4KBnN0b3JlZBgCIAEoCCJJCg1VcGxvYWRSZXF1ZXN0EhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCIsCg5VcGxvYWRSZXNwb25zZRIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2IiXQoPRG93bmxvYWRSZXF1ZXN0EhoKA2pvYhgBIAEoCzINLmNhaC52MS5Kb2JJZBIeCgZvdXRwdXQYAiABKA4yDi5jYWgudjEuT3V0cHV0Eg4KBm9mZnNldBgDIAEoBCJMChBEb3dubG9hZFJlc3BvbnNlEhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCJvChBGb2xsb3dMb2dSZXF1ZXN0EhoKA2pvYhgBIAEoCzINLmNhaC52MS5Kb2JJZBIeCgZvdXRwdXQYAiABKA4yDi5jYWgudjEuT3V0cHV0Eg4KBm9mZnNldBgDIAEoBBIPCgdhdHRlbXB0GAQgASgNImoKEUZvbGxvd0xvZ1Jlc3BvbnNlEgwKBGRhdGEYASABKAwSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBm9mZnNldBgDIAEoBBIPCgdhdHRlbXB0GAQgASgNKmAKCE9jY2FzaW9uEhgKFE9DQ0FTSU9OX1VOU1BFQ0lGSUVEEAASFAoQT0NDQVNJT05fUlVOTklORxABEhIKDk9DQ0FTSU9OX0VSUk9SEAISEAoMT0NDQVNJT05fRU5EEAMqlwMKBUNhdXNlEhUKEUNBVVNFX1VOU1BFQ0lGSUVEEAASDwoLQ0FVU0VfRU5ERUQQARITCg9DQVVTRV9VTkRFUl9XQVkQAhIXChNDQVVTRV9DQU1QQUlHTl9IRUxEEAMSEgoOQ0FVU0VfSk9CX0hFTEQQBBIcChhDQVVTRV9XQUlUU19GT1JfQ0FNUEFJR04QBRIcChhDQVVTRV9SRVNFUlZFRF9GT1JfTEFURVIQBhITCg9DQVVTRV9CQUNLU19PRkYQBxISCg5DQVVTRV9OT19OT0RFUxAIEhYKEkNBVVNFX05PX1NVQ0hfTk9ERRAJEhQKEENBVVNFX05PREVTX0FXQVkQChITCg9DQVVTRV9UT09fTEFSR0UQCxIUChBDQVVTRV9OT0RFU19CVVNZEAwSHwobQ0FVU0VfQ09OVEFJTkVSX05PVF9SVU5OSU5HEA0SGAoUQ0FVU0VfQ09OVEFJTkVSX0ZVTEwQDhIYChRDQVVTRV9ST09NX0tFUFRfQkFDSxAPEhEKDUNBVVNFX0FUX09OQ0UQECpbCgZPdXRwdXQSFgoST1VUUFVUX1VOU1BFQ0lGSUVEEAASEwoPT1VUUFVUX1NUQUdFT1VUEAESEQoNT1VUUFVUX1NURE9VVBACEhEKDU9VVFBVVF9TVERFUlIQAzKtCwoQU2NpZW50aXN0U2VydmljZRJACgZXaG9BbUkSFS5jYWgudjEuV2hvQW1JUmVxdWVzdBoWLmNhaC52MS5XaG9BbUlSZXNwb25zZSIHkAIBiLUYARI9CgZTdWJtaXQSFS5jYWgudjEuU3VibWl0UmVxdWVzdBoWLmNhaC52MS5TdWJtaXRSZXNwb25zZSIEiLUYAhJRCgxTdWJtaXRTdHJlYW0SGy5jYWgudjEuU3VibWl0U3RyZWFtUmVxdWVzdBocLmNhaC52MS5TdWJtaXRTdHJlYW1SZXNwb25zZSIEiLUYAigBEjoKBFBsYW4SEy5jYWgudjEuUGxhblJlcXVlc3QaFC5jYWgudjEuUGxhblJlc3BvbnNlIgeQAgGItRgBElUKDUxpc3RDYW1wYWlnbnMSHC5jYWgudjEuTGlzdENhbXBhaWduc1JlcXVlc3QaHS5jYWgudjEuTGlzdENhbXBhaWduc1Jlc3BvbnNlIgeQAgGItRgBEk8KC0dldENhbXBhaWduEhouY2FoLnYxLkdldENhbXBhaWduUmVxdWVzdBobLmNhaC52MS5HZXRDYW1wYWlnblJlc3BvbnNlIgeQAgGItRgBEkYKCExpc3RKb2JzEhcuY2FoLnYxLkxpc3RKb2JzUmVxdWVzdBoYLmNhaC52MS5MaXN0Sm9ic1Jlc3BvbnNlIgeQAgGItRgBEkAKBkdldEpvYhIVLmNhaC52MS5HZXRKb2JSZXF1ZXN0GhYuY2FoLnYxLkdldEpvYlJlc3BvbnNlIgeQAgGItRgBEkMKB0V4cGxhaW4SFi5jYWgudjEuRXhwbGFpblJlcXVlc3QaFy5jYWgudjEuRXhwbGFpblJlc3BvbnNlIgeQAgGItRgBElQKDVdhdGNoQ2FtcGFpZ24SHC5jYWgudjEuV2F0Y2hDYW1wYWlnblJlcXVlc3QaHS5jYWgudjEuV2F0Y2hDYW1wYWlnblJlc3BvbnNlIgSItRgBMAESPQoGQ2FuY2VsEhUuY2FoLnYxLkNhbmNlbFJlcXVlc3QaFi5jYWgudjEuQ2FuY2VsUmVzcG9uc2UiBIi1GAMSQAoHU2V0SG9sZBIWLmNhaC52MS5TZXRIb2xkUmVxdWVzdBoXLmNhaC52MS5TZXRIb2xkUmVzcG9uc2UiBIi1GAISSQoJTGlzdE5vZGVzEhguY2FoLnYxLkxpc3ROb2Rlc1JlcXVlc3QaGS5jYWgudjEuTGlzdE5vZGVzUmVzcG9uc2UiB5ACAYi1GAESSQoJR2V0VXBsb2FkEhguY2FoLnYxLkdldFVwbG9hZFJlcXVlc3QaGS5jYWgudjEuR2V0VXBsb2FkUmVzcG9uc2UiB5ACAYi1GAISPwoGVXBsb2FkEhUuY2FoLnYxLlVwbG9hZFJlcXVlc3QaFi5jYWgudjEuVXBsb2FkUmVzcG9uc2UiBIi1GAIoARJJCglMaXN0QmxvYnMSGC5jYWgudjEuTGlzdEJsb2JzUmVxdWVzdBoZLmNhaC52MS5MaXN0QmxvYnNSZXNwb25zZSIHkAIBiLUYARJJCgpSZW1vdmVCbG9iEhkuY2FoLnYxLlJlbW92ZUJsb2JSZXF1ZXN0GhouY2FoLnYxLlJlbW92ZUJsb2JSZXNwb25zZSIEiLUYAxI9CgZGb3JnZXQSFS5jYWgudjEuRm9yZ2V0UmVxdWVzdBoWLmNhaC52MS5Gb3JnZXRSZXNwb25zZSIEiLUYAxJFCghEb3dubG9hZBIXLmNhaC52MS5Eb3dubG9hZFJlcXVlc3QaGC5jYWgudjEuRG93bmxvYWRSZXNwb25zZSIEiLUYATABEkgKCUZvbGxvd0xvZxIYLmNhaC52MS5Gb2xsb3dMb2dSZXF1ZXN0GhkuY2FoLnYxLkZvbGxvd0xvZ1Jlc3BvbnNlIgSItRgBMAFiBnByb3RvMw", [file_cah_v1_job, file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChZjYWgvdjEvc2NpZW50aXN0LnByb3RvEgZjYWgudjEiDwoNV2hvQW1JUmVxdWVzdCKFAQoOV2hvQW1JUmVzcG9uc2USEQoJcHJpbmNpcGFsGAEgASgJEh0KBnNjb3BlcxgCIAMoDjINLmNhaC52MS5TY29wZRIOCgZodWJfaWQYAyABKAkSEwoLaHViX3ZlcnNpb24YBCABKAkSHAoFcXVvdGEYBSABKAsyDS5jYWgudjEuUXVvdGEijwEKBVF1b3RhEhAKCGpvYnNfbWF4GAEgASgEEgwKBGpvYnMYAiABKAQSEQoJYnl0ZXNfbWF4GAMgASgEEg0KBWJ5dGVzGAQgASgEEhMKC3dhdGNoZXNfbWF4GAUgASgNEg8KB3dhdGNoZXMYBiABKA0SHgoWc3VibWl0c19wZXJfc2Vjb25kX21heBgHIAEoDSKYAQoNU3VibWl0UmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIn0KDlN1Ym1pdFJlc3BvbnNlEhAKCGNhbXBhaWduGAEgASgEEgwKBGpvYnMYAiABKA0SDwoHZXhpc3RlZBgDIAEoCBIQCgh3YXJuaW5ncxgEIAMoCRIoCgtleHBlY3RhdGlvbhgFIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiJrCgZOb3RpY2USIwoJb2NjYXNpb25zGAEgAygOMhAuY2FoLnYxLk9jY2FzaW9uEg4KBG1haWwYAiABKAlIABIiCgd3ZWJob29rGAMgASgLMg8uY2FoLnYxLldlYmhvb2tIAEIICgZ0YXJnZXQiJgoHV2ViaG9vaxILCgN1cmwYASABKAkSDgoGc2VjcmV0GAIgASgJIj4KC0V4cGVjdGF0aW9uEgwKBGpvYnMYASABKAESEgoKY29uZmlkZW5jZRgCIAEoARINCgVub2RlcxgDIAEoDSI/CgtQbGFuUmVxdWVzdBIiCgRzcGVjGAEgASgLMhQuY2FoLnYxLkNhbXBhaWduU3BlYxIMCgRqb2JzGAIgASgNIpICCgxQbGFuUmVzcG9uc2USEAoId2FybmluZ3MYASADKAkSDwoHcmVmdXNhbBgCIAEoCRIMCgRqb2JzGAMgASgNEhQKDG5vZGVzX29ubGluZRgEIAEoDRISCgpub2Rlc19hd2F5GAUgASgNEhAKCGpvYnNfbm93GAYgASgNEhQKDGpvYnNfYXRfb25jZRgHIAEoDRIVCg1zdGFnZWluX2J5dGVzGAggASgEEhIKCmpvYnNfYWhlYWQYCSABKAQSKgoHYXRfbW9zdBgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCgtleHBlY3RhdGlvbhgLIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiKeAQoTU3VibWl0U3RyZWFtUmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIoMBChRTdWJtaXRTdHJlYW1SZXNwb25zZRIQCghjYW1wYWlnbhgBIAEoBBIMCgRqb2JzGAIgASgNEg8KB2V4aXN0ZWQYAyABKAgSEAoId2FybmluZ3MYBCADKAkSKAoLZXhwZWN0YXRpb24YBSABKAsyEy5jYWgudjEuRXhwZWN0YXRpb24iVgoUTGlzdENhbXBhaWduc1JlcXVlc3QSDQoFbGltaXQYASABKA0SDgoGYmVmb3JlGAIgASgEEgwKBGxpdmUYAyABKAgSEQoJZXZlcnlib2R5GAQgASgIIjwKFUxpc3RDYW1wYWlnbnNSZXNwb25zZRIjCgljYW1wYWlnbnMYASADKAsyEC5jYWgudjEuQ2FtcGFpZ24iJgoSR2V0Q2FtcGFpZ25SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEIokBChNHZXRDYW1wYWlnblJlc3BvbnNlEiIKCGNhbXBhaWduGAEgASgLMhAuY2FoLnYxLkNhbXBhaWduEiQKBmVycm9ycxgCIAMoCzIULmNhaC52MS5FcnJvclN1bW1hcnkSKAoId2FybmluZ3MYBSADKAsyFi5jYWgudjEuV2FybmluZ1N1bW1hcnkiTQoOV2FybmluZ1N1bW1hcnkSDAoEdGV4dBgBIAEoCRINCgVjb3VudBgCIAEoDRIeCgdleGFtcGxlGAMgASgLMg0uY2FoLnYxLkpvYklkIoMBCgxFcnJvclN1bW1hcnkSIAoHb3V0Y29tZRgBIAEoDjIPLmNhaC52MS5PdXRjb21lEhEKCWV4aXRfY29kZRgCIAEoBRIPCgdtZXNzYWdlGAMgASgJEg0KBWNvdW50GAQgASgNEh4KB2V4YW1wbGUYBSABKAsyDS5jYWgudjEuSm9iSWQihgEKD0xpc3RKb2JzUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBINCgVsaW1pdBgCIAEoDRISCgpmcm9tX2luZGV4GAMgASgNEhwKBXBoYXNlGAQgASgOMg0uY2FoLnYxLlBoYXNlEiAKB291dGNvbWUYBSABKA4yDy5jYWgudjEuT3V0Y29tZSItChBMaXN0Sm9ic1Jlc3BvbnNlEhkKBGpvYnMYASADKAsyCy5jYWgudjEuSm9iIioKDUdldEpvYlJlcXVlc3QSGQoCaWQYASABKAsyDS5jYWgudjEuSm9iSWQiKgoOR2V0Sm9iUmVzcG9uc2USGAoDam9iGAEgASgLMgsuY2FoLnYxLkpvYiJACg5FeHBsYWluUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBISCgVpbmRleBgCIAEoDUgAiAEBQggKBl9pbmRleCLqAQoPRXhwbGFpblJlc3BvbnNlEhwKBWNhdXNlGAEgASgOMg0uY2FoLnYxLkNhdXNlEhAKCHNlbnRlbmNlGAIgASgJEhIKBWluZGV4GAMgASgNSACIAQESIwoJb2JzdGFjbGVzGAQgAygLMhAuY2FoLnYxLk9ic3RhY2xlEiAKCHJlbWVkaWVzGAUgAygLMg4uY2FoLnYxLlJlbWVkeRISCgpqb2JzX2FoZWFkGAYgASgEEi4KCm5vdF9iZWZvcmUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQggKBl9pbmRleCIoCghPYnN0YWNsZRINCgVsYWNrcxgBIAEoCRINCgVub2RlcxgCIAEoDSInCgZSZW1lZHkSDgoGY2hhbmdlGAEgASgJEg0KBW5vZGVzGAIgASgNIjYKFFdhdGNoQ2FtcGFpZ25SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEEgwKBGpvYnMYAiABKAgiVwoVV2F0Y2hDYW1wYWlnblJlc3BvbnNlEiIKCGNhbXBhaWduGAEgASgLMhAuY2FoLnYxLkNhbXBhaWduEhoKBWVuZGVkGAIgAygLMgsuY2FoLnYxLkpvYiJFCg1DYW5jZWxSZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEEiIKBnJhbmdlcxgCIAMoCzISLmNhaC52MS5JbmRleFJhbmdlIikKCkluZGV4UmFuZ2USDQoFZmlyc3QYASABKA0SDAoEbGFzdBgCIAEoDSIjCg5DYW5jZWxSZXNwb25zZRIRCgljYW5jZWxsZWQYASABKA0iVAoOU2V0SG9sZFJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSDAoEaGVsZBgCIAEoCBIiCgZyYW5nZXMYAyADKAsyEi5jYWgudjEuSW5kZXhSYW5nZSIfCg9TZXRIb2xkUmVzcG9uc2USDAoEam9icxgBIAEoDSJNChBMaXN0QmxvYnNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEioKBmJlZm9yZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNQoRTGlzdEJsb2JzUmVzcG9uc2USIAoFYmxvYnMYASADKAsyES5jYWgudjEuT3duZWRCbG9iImcKCU93bmVkQmxvYhIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2ISKwoHdXNlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJY2FtcGFpZ25zGAMgAygEIiMKEVJlbW92ZUJsb2JSZXF1ZXN0Eg4KBmRpZ2VzdBgBIAEoCSIUChJSZW1vdmVCbG9iUmVzcG9uc2UiIQoNRm9yZ2V0UmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBCIQCg5Gb3JnZXRSZXNwb25zZSIwChBMaXN0Tm9kZXNSZXF1ZXN0Eg0KBWxpbWl0GAEgASgNEg0KBWFmdGVyGAIgASgJIjAKEUxpc3ROb2Rlc1Jlc3BvbnNlEhsKBW5vZGVzGAEgAygLMgwuY2FoLnYxLk5vZGUiLgoQR2V0VXBsb2FkUmVxdWVzdBIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2IiMwoRR2V0VXBsb2FkUmVzcG9uc2USDgoGb2Zmc2V0GAEgASgEEg4KBnN0b3JlZBgCIAEoCCJJCg1VcGxvYWRSZXF1ZXN0EhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCIsCg5VcGxvYWRSZXNwb25zZRIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2IiXQoPRG93bmxvYWRSZXF1ZXN0EhoKA2pvYhgBIAEoCzINLmNhaC52MS5Kb2JJZBIeCgZvdXRwdXQYAiABKA4yDi5jYWgudjEuT3V0cHV0Eg4KBm9mZnNldBgDIAEoBCJMChBEb3dubG9hZFJlc3BvbnNlEhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIOCgZvZmZzZXQYAiABKAQSDAoEZGF0YRgDIAEoDCJvChBGb2xsb3dMb2dSZXF1ZXN0EhoKA2pvYhgBIAEoCzINLmNhaC52MS5Kb2JJZBIeCgZvdXRwdXQYAiABKA4yDi5jYWgudjEuT3V0cHV0Eg4KBm9mZnNldBgDIAEoBBIPCgdhdHRlbXB0GAQgASgNImoKEUZvbGxvd0xvZ1Jlc3BvbnNlEgwKBGRhdGEYASABKAwSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBm9mZnNldBgDIAEoBBIPCgdhdHRlbXB0GAQgASgNKmAKCE9jY2FzaW9uEhgKFE9DQ0FTSU9OX1VOU1BFQ0lGSUVEEAASFAoQT0NDQVNJT05fUlVOTklORxABEhIKDk9DQ0FTSU9OX0VSUk9SEAISEAoMT0NDQVNJT05fRU5EEAMqlwMKBUNhdXNlEhUKEUNBVVNFX1VOU1BFQ0lGSUVEEAASDwoLQ0FVU0VfRU5ERUQQARITCg9DQVVTRV9VTkRFUl9XQVkQAhIXChNDQVVTRV9DQU1QQUlHTl9IRUxEEAMSEgoOQ0FVU0VfSk9CX0hFTEQQBBIcChhDQVVTRV9XQUlUU19GT1JfQ0FNUEFJR04QBRIcChhDQVVTRV9SRVNFUlZFRF9GT1JfTEFURVIQBhITCg9DQVVTRV9CQUNLU19PRkYQBxISCg5DQVVTRV9OT19OT0RFUxAIEhYKEkNBVVNFX05PX1NVQ0hfTk9ERRAJEhQKEENBVVNFX05PREVTX0FXQVkQChITCg9DQVVTRV9UT09fTEFSR0UQCxIUChBDQVVTRV9OT0RFU19CVVNZEAwSHwobQ0FVU0VfQ09OVEFJTkVSX05PVF9SVU5OSU5HEA0SGAoUQ0FVU0VfQ09OVEFJTkVSX0ZVTEwQDhIYChRDQVVTRV9ST09NX0tFUFRfQkFDSxAPEhEKDUNBVVNFX0FUX09OQ0UQECpbCgZPdXRwdXQSFgoST1VUUFVUX1VOU1BFQ0lGSUVEEAASEwoPT1VUUFVUX1NUQUdFT1VUEAESEQoNT1VUUFVUX1NURE9VVBACEhEKDU9VVFBVVF9TVERFUlIQAzKtCwoQU2NpZW50aXN0U2VydmljZRJACgZXaG9BbUkSFS5jYWgudjEuV2hvQW1JUmVxdWVzdBoWLmNhaC52MS5XaG9BbUlSZXNwb25zZSIHkAIBiLUYARI9CgZTdWJtaXQSFS5jYWgudjEuU3VibWl0UmVxdWVzdBoWLmNhaC52MS5TdWJtaXRSZXNwb25zZSIEiLUYAhJRCgxTdWJtaXRTdHJlYW0SGy5jYWgudjEuU3VibWl0U3RyZWFtUmVxdWVzdBocLmNhaC52MS5TdWJtaXRTdHJlYW1SZXNwb25zZSIEiLUYAigBEjoKBFBsYW4SEy5jYWgudjEuUGxhblJlcXVlc3QaFC5jYWgudjEuUGxhblJlc3BvbnNlIgeQAgGItRgBElUKDUxpc3RDYW1wYWlnbnMSHC5jYWgudjEuTGlzdENhbXBhaWduc1JlcXVlc3QaHS5jYWgudjEuTGlzdENhbXBhaWduc1Jlc3BvbnNlIgeQAgGItRgBEk8KC0dldENhbXBhaWduEhouY2FoLnYxLkdldENhbXBhaWduUmVxdWVzdBobLmNhaC52MS5HZXRDYW1wYWlnblJlc3BvbnNlIgeQAgGItRgBEkYKCExpc3RKb2JzEhcuY2FoLnYxLkxpc3RKb2JzUmVxdWVzdBoYLmNhaC52MS5MaXN0Sm9ic1Jlc3BvbnNlIgeQAgGItRgBEkAKBkdldEpvYhIVLmNhaC52MS5HZXRKb2JSZXF1ZXN0GhYuY2FoLnYxLkdldEpvYlJlc3BvbnNlIgeQAgGItRgBEkMKB0V4cGxhaW4SFi5jYWgudjEuRXhwbGFpblJlcXVlc3QaFy5jYWgudjEuRXhwbGFpblJlc3BvbnNlIgeQAgGItRgBElQKDVdhdGNoQ2FtcGFpZ24SHC5jYWgudjEuV2F0Y2hDYW1wYWlnblJlcXVlc3QaHS5jYWgudjEuV2F0Y2hDYW1wYWlnblJlc3BvbnNlIgSItRgBMAESPQoGQ2FuY2VsEhUuY2FoLnYxLkNhbmNlbFJlcXVlc3QaFi5jYWgudjEuQ2FuY2VsUmVzcG9uc2UiBIi1GAMSQAoHU2V0SG9sZBIWLmNhaC52MS5TZXRIb2xkUmVxdWVzdBoXLmNhaC52MS5TZXRIb2xkUmVzcG9uc2UiBIi1GAISSQoJTGlzdE5vZGVzEhguY2FoLnYxLkxpc3ROb2Rlc1JlcXVlc3QaGS5jYWgudjEuTGlzdE5vZGVzUmVzcG9uc2UiB5ACAYi1GAESSQoJR2V0VXBsb2FkEhguY2FoLnYxLkdldFVwbG9hZFJlcXVlc3QaGS5jYWgudjEuR2V0VXBsb2FkUmVzcG9uc2UiB5ACAYi1GAISPwoGVXBsb2FkEhUuY2FoLnYxLlVwbG9hZFJlcXVlc3QaFi5jYWgudjEuVXBsb2FkUmVzcG9uc2UiBIi1GAIoARJJCglMaXN0QmxvYnMSGC5jYWgudjEuTGlzdEJsb2JzUmVxdWVzdBoZLmNhaC52MS5MaXN0QmxvYnNSZXNwb25zZSIHkAIBiLUYARJJCgpSZW1vdmVCbG9iEhkuY2FoLnYxLlJlbW92ZUJsb2JSZXF1ZXN0GhouY2FoLnYxLlJlbW92ZUJsb2JSZXNwb25zZSIEiLUYAxI9CgZGb3JnZXQSFS5jYWgudjEuRm9yZ2V0UmVxdWVzdBoWLmNhaC52MS5Gb3JnZXRSZXNwb25zZSIEiLUYAxJFCghEb3dubG9hZBIXLmNhaC52MS5Eb3dubG9hZFJlcXVlc3QaGC5jYWgudjEuRG93bmxvYWRSZXNwb25zZSIEiLUYATABEkgKCUZvbGxvd0xvZxIYLmNhaC52MS5Gb2xsb3dMb2dSZXF1ZXN0GhkuY2FoLnYxLkZvbGxvd0xvZ1Jlc3BvbnNlIgSItRgBMAFiBnByb3RvMw", [file_cah_v1_job, file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message cah.v1.WhoAmIRequest
@@ -56,6 +56,11 @@ export type WhoAmIResponse = Message<"cah.v1.WhoAmIResponse"> & {
    * @generated from field: string hub_version = 4;
    */
   hubVersion: string;
+
+  /**
+   * @generated from field: cah.v1.Quota quota = 5;
+   */
+  quota?: Quota | undefined;
 };
 
 /**
@@ -64,6 +69,61 @@ export type WhoAmIResponse = Message<"cah.v1.WhoAmIResponse"> & {
  */
 export const WhoAmIResponseSchema: GenMessage<WhoAmIResponse> = /*@__PURE__*/
   messageDesc(file_cah_v1_scientist, 1);
+
+/**
+ * What the caller may have at once, and has.
+ *
+ * @generated from message cah.v1.Quota
+ */
+export type Quota = Message<"cah.v1.Quota"> & {
+  /**
+   * Of campaigns that have not ended.
+   *
+   * @generated from field: uint64 jobs_max = 1;
+   */
+  jobsMax: bigint;
+
+  /**
+   * @generated from field: uint64 jobs = 2;
+   */
+  jobs: bigint;
+
+  /**
+   * Of uploads.
+   *
+   * @generated from field: uint64 bytes_max = 3;
+   */
+  bytesMax: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 4;
+   */
+  bytes: bigint;
+
+  /**
+   * Campaigns watched and logs followed.
+   *
+   * @generated from field: uint32 watches_max = 5;
+   */
+  watchesMax: number;
+
+  /**
+   * @generated from field: uint32 watches = 6;
+   */
+  watches: number;
+
+  /**
+   * @generated from field: uint32 submits_per_second_max = 7;
+   */
+  submitsPerSecondMax: number;
+};
+
+/**
+ * Describes the message cah.v1.Quota.
+ * Use `create(QuotaSchema)` to create a new message.
+ */
+export const QuotaSchema: GenMessage<Quota> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 2);
 
 /**
  * @generated from message cah.v1.SubmitRequest
@@ -99,7 +159,7 @@ export type SubmitRequest = Message<"cah.v1.SubmitRequest"> & {
  * Use `create(SubmitRequestSchema)` to create a new message.
  */
 export const SubmitRequestSchema: GenMessage<SubmitRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 2);
+  messageDesc(file_cah_v1_scientist, 3);
 
 /**
  * @generated from message cah.v1.SubmitResponse
@@ -142,7 +202,7 @@ export type SubmitResponse = Message<"cah.v1.SubmitResponse"> & {
  * Use `create(SubmitResponseSchema)` to create a new message.
  */
 export const SubmitResponseSchema: GenMessage<SubmitResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 3);
+  messageDesc(file_cah_v1_scientist, 4);
 
 /**
  * Whom to tell of a campaign, and of what.
@@ -180,7 +240,7 @@ export type Notice = Message<"cah.v1.Notice"> & {
  * Use `create(NoticeSchema)` to create a new message.
  */
 export const NoticeSchema: GenMessage<Notice> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 4);
+  messageDesc(file_cah_v1_scientist, 5);
 
 /**
  * A POST of JSON, signed: "Cah-Signature: t=<seconds since 1970>,v1=<hex of HMAC-SHA-256(secret, t + "." + body)>".
@@ -208,7 +268,7 @@ export type Webhook = Message<"cah.v1.Webhook"> & {
  * Use `create(WebhookSchema)` to create a new message.
  */
 export const WebhookSchema: GenMessage<Webhook> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 5);
+  messageDesc(file_cah_v1_scientist, 6);
 
 /**
  * What may be expected of volunteers' nodes at a moment, from when they were there in the weeks before.
@@ -243,7 +303,7 @@ export type Expectation = Message<"cah.v1.Expectation"> & {
  * Use `create(ExpectationSchema)` to create a new message.
  */
 export const ExpectationSchema: GenMessage<Expectation> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 6);
+  messageDesc(file_cah_v1_scientist, 7);
 
 /**
  * @generated from message cah.v1.PlanRequest
@@ -267,7 +327,7 @@ export type PlanRequest = Message<"cah.v1.PlanRequest"> & {
  * Use `create(PlanRequestSchema)` to create a new message.
  */
 export const PlanRequestSchema: GenMessage<PlanRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 7);
+  messageDesc(file_cah_v1_scientist, 8);
 
 /**
  * @generated from message cah.v1.PlanResponse
@@ -346,7 +406,7 @@ export type PlanResponse = Message<"cah.v1.PlanResponse"> & {
  * Use `create(PlanResponseSchema)` to create a new message.
  */
 export const PlanResponseSchema: GenMessage<PlanResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 8);
+  messageDesc(file_cah_v1_scientist, 9);
 
 /**
  * @generated from message cah.v1.SubmitStreamRequest
@@ -382,7 +442,7 @@ export type SubmitStreamRequest = Message<"cah.v1.SubmitStreamRequest"> & {
  * Use `create(SubmitStreamRequestSchema)` to create a new message.
  */
 export const SubmitStreamRequestSchema: GenMessage<SubmitStreamRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 9);
+  messageDesc(file_cah_v1_scientist, 10);
 
 /**
  * @generated from message cah.v1.SubmitStreamResponse
@@ -419,7 +479,7 @@ export type SubmitStreamResponse = Message<"cah.v1.SubmitStreamResponse"> & {
  * Use `create(SubmitStreamResponseSchema)` to create a new message.
  */
 export const SubmitStreamResponseSchema: GenMessage<SubmitStreamResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 10);
+  messageDesc(file_cah_v1_scientist, 11);
 
 /**
  * @generated from message cah.v1.ListCampaignsRequest
@@ -459,7 +519,7 @@ export type ListCampaignsRequest = Message<"cah.v1.ListCampaignsRequest"> & {
  * Use `create(ListCampaignsRequestSchema)` to create a new message.
  */
 export const ListCampaignsRequestSchema: GenMessage<ListCampaignsRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 11);
+  messageDesc(file_cah_v1_scientist, 12);
 
 /**
  * @generated from message cah.v1.ListCampaignsResponse
@@ -478,7 +538,7 @@ export type ListCampaignsResponse = Message<"cah.v1.ListCampaignsResponse"> & {
  * Use `create(ListCampaignsResponseSchema)` to create a new message.
  */
 export const ListCampaignsResponseSchema: GenMessage<ListCampaignsResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 12);
+  messageDesc(file_cah_v1_scientist, 13);
 
 /**
  * @generated from message cah.v1.GetCampaignRequest
@@ -495,7 +555,7 @@ export type GetCampaignRequest = Message<"cah.v1.GetCampaignRequest"> & {
  * Use `create(GetCampaignRequestSchema)` to create a new message.
  */
 export const GetCampaignRequestSchema: GenMessage<GetCampaignRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 13);
+  messageDesc(file_cah_v1_scientist, 14);
 
 /**
  * @generated from message cah.v1.GetCampaignResponse
@@ -526,7 +586,7 @@ export type GetCampaignResponse = Message<"cah.v1.GetCampaignResponse"> & {
  * Use `create(GetCampaignResponseSchema)` to create a new message.
  */
 export const GetCampaignResponseSchema: GenMessage<GetCampaignResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 14);
+  messageDesc(file_cah_v1_scientist, 15);
 
 /**
  * @generated from message cah.v1.WarningSummary
@@ -557,7 +617,7 @@ export type WarningSummary = Message<"cah.v1.WarningSummary"> & {
  * Use `create(WarningSummarySchema)` to create a new message.
  */
 export const WarningSummarySchema: GenMessage<WarningSummary> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 15);
+  messageDesc(file_cah_v1_scientist, 16);
 
 /**
  * @generated from message cah.v1.ErrorSummary
@@ -596,7 +656,7 @@ export type ErrorSummary = Message<"cah.v1.ErrorSummary"> & {
  * Use `create(ErrorSummarySchema)` to create a new message.
  */
 export const ErrorSummarySchema: GenMessage<ErrorSummary> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 16);
+  messageDesc(file_cah_v1_scientist, 17);
 
 /**
  * @generated from message cah.v1.ListJobsRequest
@@ -639,7 +699,7 @@ export type ListJobsRequest = Message<"cah.v1.ListJobsRequest"> & {
  * Use `create(ListJobsRequestSchema)` to create a new message.
  */
 export const ListJobsRequestSchema: GenMessage<ListJobsRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 17);
+  messageDesc(file_cah_v1_scientist, 18);
 
 /**
  * @generated from message cah.v1.ListJobsResponse
@@ -656,7 +716,7 @@ export type ListJobsResponse = Message<"cah.v1.ListJobsResponse"> & {
  * Use `create(ListJobsResponseSchema)` to create a new message.
  */
 export const ListJobsResponseSchema: GenMessage<ListJobsResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 18);
+  messageDesc(file_cah_v1_scientist, 19);
 
 /**
  * @generated from message cah.v1.GetJobRequest
@@ -673,7 +733,7 @@ export type GetJobRequest = Message<"cah.v1.GetJobRequest"> & {
  * Use `create(GetJobRequestSchema)` to create a new message.
  */
 export const GetJobRequestSchema: GenMessage<GetJobRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 19);
+  messageDesc(file_cah_v1_scientist, 20);
 
 /**
  * @generated from message cah.v1.GetJobResponse
@@ -690,7 +750,7 @@ export type GetJobResponse = Message<"cah.v1.GetJobResponse"> & {
  * Use `create(GetJobResponseSchema)` to create a new message.
  */
 export const GetJobResponseSchema: GenMessage<GetJobResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 20);
+  messageDesc(file_cah_v1_scientist, 21);
 
 /**
  * @generated from message cah.v1.ExplainRequest
@@ -714,7 +774,7 @@ export type ExplainRequest = Message<"cah.v1.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 21);
+  messageDesc(file_cah_v1_scientist, 22);
 
 /**
  * @generated from message cah.v1.ExplainResponse
@@ -773,7 +833,7 @@ export type ExplainResponse = Message<"cah.v1.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 22);
+  messageDesc(file_cah_v1_scientist, 23);
 
 /**
  * @generated from message cah.v1.Obstacle
@@ -797,7 +857,7 @@ export type Obstacle = Message<"cah.v1.Obstacle"> & {
  * Use `create(ObstacleSchema)` to create a new message.
  */
 export const ObstacleSchema: GenMessage<Obstacle> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 23);
+  messageDesc(file_cah_v1_scientist, 24);
 
 /**
  * @generated from message cah.v1.Remedy
@@ -823,7 +883,7 @@ export type Remedy = Message<"cah.v1.Remedy"> & {
  * Use `create(RemedySchema)` to create a new message.
  */
 export const RemedySchema: GenMessage<Remedy> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 24);
+  messageDesc(file_cah_v1_scientist, 25);
 
 /**
  * @generated from message cah.v1.WatchCampaignRequest
@@ -847,7 +907,7 @@ export type WatchCampaignRequest = Message<"cah.v1.WatchCampaignRequest"> & {
  * Use `create(WatchCampaignRequestSchema)` to create a new message.
  */
 export const WatchCampaignRequestSchema: GenMessage<WatchCampaignRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 25);
+  messageDesc(file_cah_v1_scientist, 26);
 
 /**
  * @generated from message cah.v1.WatchCampaignResponse
@@ -869,7 +929,7 @@ export type WatchCampaignResponse = Message<"cah.v1.WatchCampaignResponse"> & {
  * Use `create(WatchCampaignResponseSchema)` to create a new message.
  */
 export const WatchCampaignResponseSchema: GenMessage<WatchCampaignResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 26);
+  messageDesc(file_cah_v1_scientist, 27);
 
 /**
  * @generated from message cah.v1.CancelRequest
@@ -893,7 +953,7 @@ export type CancelRequest = Message<"cah.v1.CancelRequest"> & {
  * Use `create(CancelRequestSchema)` to create a new message.
  */
 export const CancelRequestSchema: GenMessage<CancelRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 27);
+  messageDesc(file_cah_v1_scientist, 28);
 
 /**
  * Both ends included.
@@ -917,7 +977,7 @@ export type IndexRange = Message<"cah.v1.IndexRange"> & {
  * Use `create(IndexRangeSchema)` to create a new message.
  */
 export const IndexRangeSchema: GenMessage<IndexRange> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 28);
+  messageDesc(file_cah_v1_scientist, 29);
 
 /**
  * @generated from message cah.v1.CancelResponse
@@ -934,7 +994,7 @@ export type CancelResponse = Message<"cah.v1.CancelResponse"> & {
  * Use `create(CancelResponseSchema)` to create a new message.
  */
 export const CancelResponseSchema: GenMessage<CancelResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 29);
+  messageDesc(file_cah_v1_scientist, 30);
 
 /**
  * @generated from message cah.v1.SetHoldRequest
@@ -963,7 +1023,7 @@ export type SetHoldRequest = Message<"cah.v1.SetHoldRequest"> & {
  * Use `create(SetHoldRequestSchema)` to create a new message.
  */
 export const SetHoldRequestSchema: GenMessage<SetHoldRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 30);
+  messageDesc(file_cah_v1_scientist, 31);
 
 /**
  * @generated from message cah.v1.SetHoldResponse
@@ -982,7 +1042,7 @@ export type SetHoldResponse = Message<"cah.v1.SetHoldResponse"> & {
  * Use `create(SetHoldResponseSchema)` to create a new message.
  */
 export const SetHoldResponseSchema: GenMessage<SetHoldResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 31);
+  messageDesc(file_cah_v1_scientist, 32);
 
 /**
  * @generated from message cah.v1.ListBlobsRequest
@@ -1008,7 +1068,7 @@ export type ListBlobsRequest = Message<"cah.v1.ListBlobsRequest"> & {
  * Use `create(ListBlobsRequestSchema)` to create a new message.
  */
 export const ListBlobsRequestSchema: GenMessage<ListBlobsRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 32);
+  messageDesc(file_cah_v1_scientist, 33);
 
 /**
  * @generated from message cah.v1.ListBlobsResponse
@@ -1025,7 +1085,7 @@ export type ListBlobsResponse = Message<"cah.v1.ListBlobsResponse"> & {
  * Use `create(ListBlobsResponseSchema)` to create a new message.
  */
 export const ListBlobsResponseSchema: GenMessage<ListBlobsResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 33);
+  messageDesc(file_cah_v1_scientist, 34);
 
 /**
  * @generated from message cah.v1.OwnedBlob
@@ -1054,7 +1114,7 @@ export type OwnedBlob = Message<"cah.v1.OwnedBlob"> & {
  * Use `create(OwnedBlobSchema)` to create a new message.
  */
 export const OwnedBlobSchema: GenMessage<OwnedBlob> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 34);
+  messageDesc(file_cah_v1_scientist, 35);
 
 /**
  * @generated from message cah.v1.RemoveBlobRequest
@@ -1071,7 +1131,7 @@ export type RemoveBlobRequest = Message<"cah.v1.RemoveBlobRequest"> & {
  * Use `create(RemoveBlobRequestSchema)` to create a new message.
  */
 export const RemoveBlobRequestSchema: GenMessage<RemoveBlobRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 35);
+  messageDesc(file_cah_v1_scientist, 36);
 
 /**
  * @generated from message cah.v1.RemoveBlobResponse
@@ -1084,7 +1144,7 @@ export type RemoveBlobResponse = Message<"cah.v1.RemoveBlobResponse"> & {
  * Use `create(RemoveBlobResponseSchema)` to create a new message.
  */
 export const RemoveBlobResponseSchema: GenMessage<RemoveBlobResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 36);
+  messageDesc(file_cah_v1_scientist, 37);
 
 /**
  * @generated from message cah.v1.ForgetRequest
@@ -1101,7 +1161,7 @@ export type ForgetRequest = Message<"cah.v1.ForgetRequest"> & {
  * Use `create(ForgetRequestSchema)` to create a new message.
  */
 export const ForgetRequestSchema: GenMessage<ForgetRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 37);
+  messageDesc(file_cah_v1_scientist, 38);
 
 /**
  * @generated from message cah.v1.ForgetResponse
@@ -1114,7 +1174,7 @@ export type ForgetResponse = Message<"cah.v1.ForgetResponse"> & {
  * Use `create(ForgetResponseSchema)` to create a new message.
  */
 export const ForgetResponseSchema: GenMessage<ForgetResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 38);
+  messageDesc(file_cah_v1_scientist, 39);
 
 /**
  * @generated from message cah.v1.ListNodesRequest
@@ -1138,7 +1198,7 @@ export type ListNodesRequest = Message<"cah.v1.ListNodesRequest"> & {
  * Use `create(ListNodesRequestSchema)` to create a new message.
  */
 export const ListNodesRequestSchema: GenMessage<ListNodesRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 39);
+  messageDesc(file_cah_v1_scientist, 40);
 
 /**
  * @generated from message cah.v1.ListNodesResponse
@@ -1155,7 +1215,7 @@ export type ListNodesResponse = Message<"cah.v1.ListNodesResponse"> & {
  * Use `create(ListNodesResponseSchema)` to create a new message.
  */
 export const ListNodesResponseSchema: GenMessage<ListNodesResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 40);
+  messageDesc(file_cah_v1_scientist, 41);
 
 /**
  * @generated from message cah.v1.GetUploadRequest
@@ -1172,7 +1232,7 @@ export type GetUploadRequest = Message<"cah.v1.GetUploadRequest"> & {
  * Use `create(GetUploadRequestSchema)` to create a new message.
  */
 export const GetUploadRequestSchema: GenMessage<GetUploadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 41);
+  messageDesc(file_cah_v1_scientist, 42);
 
 /**
  * @generated from message cah.v1.GetUploadResponse
@@ -1196,7 +1256,7 @@ export type GetUploadResponse = Message<"cah.v1.GetUploadResponse"> & {
  * Use `create(GetUploadResponseSchema)` to create a new message.
  */
 export const GetUploadResponseSchema: GenMessage<GetUploadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 42);
+  messageDesc(file_cah_v1_scientist, 43);
 
 /**
  * @generated from message cah.v1.UploadRequest
@@ -1227,7 +1287,7 @@ export type UploadRequest = Message<"cah.v1.UploadRequest"> & {
  * Use `create(UploadRequestSchema)` to create a new message.
  */
 export const UploadRequestSchema: GenMessage<UploadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 43);
+  messageDesc(file_cah_v1_scientist, 44);
 
 /**
  * @generated from message cah.v1.UploadResponse
@@ -1244,7 +1304,7 @@ export type UploadResponse = Message<"cah.v1.UploadResponse"> & {
  * Use `create(UploadResponseSchema)` to create a new message.
  */
 export const UploadResponseSchema: GenMessage<UploadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 44);
+  messageDesc(file_cah_v1_scientist, 45);
 
 /**
  * @generated from message cah.v1.DownloadRequest
@@ -1271,7 +1331,7 @@ export type DownloadRequest = Message<"cah.v1.DownloadRequest"> & {
  * Use `create(DownloadRequestSchema)` to create a new message.
  */
 export const DownloadRequestSchema: GenMessage<DownloadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 45);
+  messageDesc(file_cah_v1_scientist, 46);
 
 /**
  * @generated from message cah.v1.DownloadResponse
@@ -1300,7 +1360,7 @@ export type DownloadResponse = Message<"cah.v1.DownloadResponse"> & {
  * Use `create(DownloadResponseSchema)` to create a new message.
  */
 export const DownloadResponseSchema: GenMessage<DownloadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 46);
+  messageDesc(file_cah_v1_scientist, 47);
 
 /**
  * @generated from message cah.v1.FollowLogRequest
@@ -1334,7 +1394,7 @@ export type FollowLogRequest = Message<"cah.v1.FollowLogRequest"> & {
  * Use `create(FollowLogRequestSchema)` to create a new message.
  */
 export const FollowLogRequestSchema: GenMessage<FollowLogRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 47);
+  messageDesc(file_cah_v1_scientist, 48);
 
 /**
  * @generated from message cah.v1.FollowLogResponse
@@ -1370,7 +1430,7 @@ export type FollowLogResponse = Message<"cah.v1.FollowLogResponse"> & {
  * Use `create(FollowLogResponseSchema)` to create a new message.
  */
 export const FollowLogResponseSchema: GenMessage<FollowLogResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 48);
+  messageDesc(file_cah_v1_scientist, 49);
 
 /**
  * @generated from enum cah.v1.Occasion
