@@ -177,8 +177,8 @@ const settings: Settings = {
     parse: oneOf("process", "noop"),
   },
   ca: {
-    flag: "--ca <file>",
-    env: "CAH_CA",
+    flag: "--ca-file <file>",
+    env: "CAH_CA_FILE",
     help: "certificates to trust instead of the system's, PEM",
     otherwise: () => null,
     parse: text => {
@@ -274,13 +274,18 @@ function readFlags(world: World): Flags {
   const command = agentCommand(world.version)
   command.configureOutput({ writeOut: text => world.print(text.trimEnd()), writeErr: text => (said += text) })
   try {
-    command.parse([...world.argv], { from: "user" })
+    command.parse(world.argv.map(newName), { from: "user" })
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error
     if (error.exitCode === 0) throw new Printed()
     throw new UsageError(said.trim().replace(/^error: /, "") || error.message)
   }
   return command.opts<Flags>()
+}
+
+/** As earlier versions called it. */
+function newName(word: string): string {
+  return word.replace(/^--ca(?==|$)/, "--ca-file")
 }
 
 function collect(value: string, before: string[] | undefined): string[] {
@@ -303,7 +308,8 @@ function readFile(flags: Flags, world: World): ConfigFile | null {
     if (error instanceof TomlError) throw new UsageError(`${from}, line ${error.line}: ${error.message.split("\n")[0]}`)
     throw error
   }
-  const known = Object.values(settings).map(tomlKey)
+  if ("ca" in values) values = { "ca-file": values.ca, ...values, ca: undefined }
+  const known = [...Object.values(settings).map(tomlKey), "ca"]
   const unknown = Object.keys(values).find(key => !known.includes(key))
   if (unknown !== undefined)
     throw new UsageError(`${from}: unknown setting "${unknown}"; there are ${known.join(", ")}`)
@@ -367,7 +373,7 @@ function given(
   const name = tomlKey(setting)
   const flag = flags[name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())]
   if (flag !== undefined) return [Array.isArray(flag) ? flag.join(",") : String(flag), "flag", `--${name}`]
-  const env = world.env[setting.env]
+  const env = world.env[setting.env] ?? (setting.env === "CAH_CA_FILE" ? world.env.CAH_CA : undefined)
   if (env !== undefined && env !== "") return [env, "environment", setting.env]
   const value = file?.values[name]
   if (value === undefined) return [null, "default", ""]

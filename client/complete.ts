@@ -1,9 +1,10 @@
 // What a shell is told while somebody presses Tab: words that only the hub or the configuration knows. Fast or not at all: the hub has one second,
 // its answers are kept for ten, and silence where anything is wrong.
-import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises"
+import { readFile, rename, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import type { Context } from "./context.ts"
 import { ClientError } from "./errors.ts"
+import { makeFolder } from "./folders.ts"
 import type { Hub } from "./library.ts"
 import { COMPLETE_CACHE_MS, COMPLETE_MAX_MS, COMPLETE_WORDS_MAX } from "./limits.ts"
 import { clean } from "./output.ts"
@@ -93,7 +94,7 @@ async function fresh(file: string): Promise<readonly Word[] | null> {
 }
 
 async function keep(file: string, words: readonly Word[]): Promise<void> {
-  await mkdir(join(file, ".."), { recursive: true, mode: 0o700 })
+  await makeFolder(join(file, ".."), 0o700)
   const beside = `${file}.${process.pid}`
   await writeFile(beside, JSON.stringify(words), { mode: 0o600 })
   await rename(beside, file)

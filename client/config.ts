@@ -24,6 +24,8 @@ export interface Flags {
   readonly hub?: string | undefined
   readonly tokenFile?: string | undefined
   readonly caFile?: string | undefined
+  /** The same, as it was called in the agent. */
+  readonly ca?: string | undefined
   readonly insecure?: boolean | undefined
   readonly output?: string | undefined
   readonly color?: string | undefined
@@ -126,7 +128,7 @@ export async function resolveConfig(
     output: { value: parseFormat(output.value, output.origin), origin: output.origin },
     project: pick(layers, "project") ?? { value: "", origin: "default" },
     caFile: first([
-      [flags.caFile, "--ca-file"],
+      [flags.caFile ?? flags.ca, "--ca-file"],
       [given(environment.CAH_CA_FILE), "CAH_CA_FILE"],
       [settings?.settings["ca-file"], settings?.path ?? ""],
     ]),

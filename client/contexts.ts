@@ -1,9 +1,10 @@
 // Contexts: hubs by a name, as [hubs.NAME] sections of the user's config.toml. Added and removed as text, so that comments and order of the
 // file stay the user's; what comes out is parsed again before it is written. Knows no verb and prints nothing.
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
+import { readFile, rename, rm, writeFile } from "node:fs/promises"
 import { dirname } from "node:path"
 import { parse, stringify } from "smol-toml"
 import { ClientError, usage } from "./errors.ts"
+import { makeFolder } from "./folders.ts"
 
 export interface ContextSettings {
   readonly url: string
@@ -49,7 +50,7 @@ async function textOf(path: string): Promise<string> {
 /** Beside and renamed, so that a crash leaves the old file or the new one. */
 async function write(path: string, text: string, isRight: (hubs: Record<string, unknown>) => boolean): Promise<void> {
   if (!isRight(hubsOf(path, text))) throw byHand(path, "it")
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  await makeFolder(dirname(path), 0o700)
   const beside = `${path}.${process.pid}`
   try {
     await writeFile(beside, text, { flag: "wx" })

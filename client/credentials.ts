@@ -1,9 +1,10 @@
 // Tokens: one per hub, in one file of mode 0600, and token files that the user names. A file that others can read is
 // refused with the command that mends it. Nothing here prints, and no error holds more of a secret than its length.
 import { randomBytes } from "node:crypto"
-import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises"
+import { open, readFile, rename, rm, stat } from "node:fs/promises"
 import { dirname } from "node:path"
 import { ClientError, usage } from "./errors.ts"
+import { makeFolder } from "./folders.ts"
 import { CONFIG_MAX_BYTES, TOKEN_MAX_BYTES } from "./limits.ts"
 
 export interface Credentials {
@@ -42,7 +43,7 @@ export async function loadCredentials(path: string): Promise<Credentials> {
 
 /** Written beside and renamed, so that a crash leaves the old file or the new one. */
 export async function saveCredentials(path: string, credentials: Credentials): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  await makeFolder(dirname(path), 0o700)
   const beside = `${path}.${randomBytes(6).toString("hex")}`
   const file = await open(beside, "wx", 0o600)
   try {

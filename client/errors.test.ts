@@ -59,7 +59,7 @@ test("what nobody foresaw is our own defect, and a failed system call is not", (
 
 function ended(
   counts: { finished?: number; failed?: number; cancelled?: number },
-  errors: { outcome: Outcome; count: number; message: string }[],
+  errors: { outcome: Outcome; count: number; message: string; exitCode?: number }[],
 ): Ended {
   const { finished = 0, failed = 0, cancelled = 0 } = counts
   const total = finished + failed + cancelled
@@ -75,13 +75,13 @@ function ended(
 
 test("the verdict names the first three errors and what to type next", () => {
   assert.equal(verdict([ended({ finished: 2 }, [])]), null)
-  const errors = [1, 4, 3, 2].map(count => ({ outcome: Outcome.FAILED, count, message: `m${count}` }))
+  const errors = [1, 4, 3, 2].map(count => ({ outcome: Outcome.FAILED, exitCode: 1, count, message: `m${count}` }))
   const error = verdict([ended({ finished: 1, failed: 10 }, errors)])
   assert.equal(error?.message, "Campaign 12: 10 of 11 jobs did not finish well.")
   assert.deepEqual(error?.hint.split("\n"), [
-    "4 × failed: m4, like 12.1",
-    "3 × failed: m3, like 12.2",
-    "2 × failed: m2, like 12.3",
+    "4 × failed, exit 1: m4, like 12.1",
+    "3 × failed, exit 1: m3, like 12.2",
+    "2 × failed, exit 1: m2, like 12.3",
     "and 1 other error",
     "See why: cah logs 12.1 --stderr    cah show 12.1",
   ])
@@ -89,4 +89,48 @@ test("the verdict names the first three errors and what to type next", () => {
 
 test("cancelled jobs are counted, and no log of theirs is recommended", () => {
   assert.equal(verdict([ended({ cancelled: 3 }, [])])?.hint, "3 × cancelled\nSee why: cah show 12")
+})
+
+test("F15: a verdict names the campaigns that it counts, the cause that is known, and what will show it", () => {
+  const other = { ...ended({ finished: 5 }, []), target: { campaign: 3n, ranges: null } }
+  assert.equal(verdict([other, ended({ failed: 2 }, [])])?.message, "Campaign 12: 2 of 2 jobs did not finish well.")
+  const third = { ...ended({ failed: 1, finished: 1 }, []), target: { campaign: 4n, ranges: null } }
+  assert.equal(
+    verdict([other, ended({ failed: 2 }, []), third])?.message,
+    "2 campaigns (12, 4): 3 of 4 jobs did not finish well.",
+  )
+  const hintOf = (outcome: Outcome, exitCode: number, message: string) =>
+    verdict([ended({ failed: 1 }, [{ outcome, exitCode, count: 1, message }])])?.hint ?? ""
+  assert.match(hintOf(Outcome.TIMEDOUT, 137, ""), /Timed out: it was ended at its walltime[\s\S]*--walltime/)
+  assert.doesNotMatch(hintOf(Outcome.TIMEDOUT, 137, ""), /memory/)
+  assert.match(hintOf(Outcome.FAILED, 137, "ended by SIGKILL"), /by itself or for want of memory/)
+  assert.doesNotMatch(hintOf(Outcome.FAILED, 137, "it ran out of memory: 1 GB"), /Exit 137/)
+  assert.match(hintOf(Outcome.FAILED, 127, "mp.py: command not found on this node"), /begin it as \.\/NAME/)
+  assert.match(hintOf(Outcome.FAILED, 0, "not returned: a: a link"), /See why: cah show 12\.0$/)
+})
+
+test("F21: what the system says is said in words, with what to do", () => {
+  const of = (code: string, path?: string) =>
+    ClientError.from(
+      Object.assign(new Error(code), { code, syscall: "write", ...(path === undefined ? {} : { path }) }),
+    )
+  assert.deepEqual(
+    [of("ENOSPC", "/tmp/x").message, of("ENOSPC").message],
+    ["There is no space left: /tmp/x (ENOSPC).", "There is no space left (ENOSPC)."],
+  )
+  for (const code of ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "ENOENT", "EMFILE", "EIO"]) {
+    assert.notEqual(of(code).hint, "", code)
+    assert.equal(of(code).exitCode, 1)
+  }
+  assert.equal(of("ESTRANGE").message, "ESTRANGE")
+})
+
+test("O15: another CA is advised only where one would help", () => {
+  const advice = (details: string, caFile: string | null = null) =>
+    fromStatus({ code: Status.UNAVAILABLE, details: `Last error: ${details}` }, hub, null, caFile).hint
+  assert.match(advice("self-signed certificate in certificate chain"), /name it with --ca-file FILE/)
+  assert.match(advice("unable to get local issuer certificate", "ca.pem"), /ca\.pem does not vouch for it/)
+  assert.match(advice("Hostname/IP does not match certificate's altnames"), /is for another name/)
+  assert.match(advice("certificate has expired"), /renew it/)
+  assert.doesNotMatch(advice("certificate has expired") + advice("certificate is not yet valid"), /--ca-file/)
 })

@@ -2,6 +2,8 @@
 // The table of exit codes is the contract of specs UX §2; scripts rely on it, so a code is never given another meaning.
 // No secret may ever be put into a message, a hint or the details.
 
+import { certificateAdvice, systemAdvice } from "./advice.ts"
+
 /** gRPC's status codes by number. Its library would be loaded for them alone. */
 const Status = {
   CANCELLED: 1,
@@ -93,7 +95,9 @@ export class ClientError extends Error {
   static from(thrown: unknown): ClientError {
     if (thrown instanceof ClientError) return thrown
     if (thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" && "syscall" in thrown) {
-      return new ClientError("local", thrown.message, { cause: thrown })
+      const path = "path" in thrown && typeof thrown.path === "string" ? thrown.path : undefined
+      const { message, hint } = systemAdvice(thrown.code, path) ?? { message: thrown.message, hint: "" }
+      return new ClientError("local", message, { cause: thrown, hint })
     }
     const text = thrown instanceof Error ? thrown.message : String(thrown)
     return new ClientError("internal", `cah itself failed: ${text}`, {
@@ -155,7 +159,7 @@ export interface StatusLike {
 }
 
 /** A gRPC status as our error. `hub` is the URL that the user knows it by. */
-export function fromStatus(status: StatusLike, hub: string, cause: unknown): ClientError {
+export function fromStatus(status: StatusLike, hub: string, cause: unknown, caFile: string | null = null): ClientError {
   const code = cutStream.test(status.details) ? "unavailable" : (byStatus[status.code] ?? "internal")
   const hint = hints[code]?.(hub) ?? ""
   if (code !== "unavailable") {
@@ -171,7 +175,7 @@ export function fromStatus(status: StatusLike, hub: string, cause: unknown): Cli
   }
   if (/certificate|CERT_|altname|self.signed/i.test(status.details)) {
     return new ClientError(code, `The hub at ${hub} could not prove who it is: ${why(status.details)}`, {
-      hint: certificateHint(status.details),
+      hint: certificateAdvice(status.details, caFile),
       cause,
     })
   }
@@ -211,11 +215,4 @@ function why(details: string): string {
   if (/ECONNREFUSED/.test(inner)) return "connection refused"
   if (/ECONNRESET|EPIPE/.test(inner) || cutStream.test(inner)) return "the connection was cut"
   return inner === "" ? "no reason given" : inner.replace(/^Error: /, "").replace(/\.$/, "")
-}
-
-/** What to do about a hub whose certificate was not taken, by the words or the code of TLS for it. */
-export function certificateHint(said: string): string {
-  return /HAS_EXPIRED|NOT_YET_VALID|expired|not yet valid/.test(said)
-    ? `Tell the operator to renew it, or set this machine's clock: here it is ${new Date().toISOString()}.`
-    : "If its certificate comes from a CA of your own, name that CA's certificate with --ca-file."
 }

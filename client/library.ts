@@ -81,7 +81,12 @@ export class Hub {
     this.url = typeof options.url === "string" ? hubUrl(options.url, "url") : options.url
     this.#signal = options.signal
     this.#onWait = options.onWait
-    this.#rpc = new Rpc({ url: this.url, token: options.token ?? null, ca: readCa(options.caFile ?? null) })
+    this.#rpc = new Rpc({
+      url: this.url,
+      token: options.token ?? null,
+      ca: readCa(options.caFile ?? null),
+      caFile: options.caFile ?? null,
+    })
     this.operator = new Operator(this.#rpc, () => this.#call())
   }
 

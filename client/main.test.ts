@@ -1,13 +1,15 @@
 // The command line, verb by verb: exit codes, what goes to stdout and what to stderr, good input and bad.
 import assert from "node:assert/strict"
+import { spawnSync } from "node:child_process"
 import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
 import { create } from "@bufbuild/protobuf"
 import { status as Status } from "@grpc/grpc-js"
 import { NodeSchema, NodeState, Outcome } from "../proto/gen/cah/v1/job_pb.ts"
-import { FakeHub } from "./fakehub.ts"
-import { archive, cah, inside, type Place, place } from "./spawning.ts"
+import { FakeHub, TOKEN } from "./fakehub.ts"
+import { archive, cah, inside, type Place, place, program } from "./spawning.ts"
+import { foreignVerbs, verbs } from "./verbs.ts"
 
 const endings = [
   { stdout: "hello\n", stderr: "grumble\n" },
@@ -77,7 +79,7 @@ describe("one run, one line of this table", { concurrency: 2 }, () => {
     ["wait 2,3 --any", 0, /^Campaign 3 has ended.*all finished\.\n$/, /^$/],
     ["wait 2,1 --any", 1, /^Campaign 1 has ended.*2 did not\.\n$/, /2 of 3 jobs/],
     ["wait 2 --any --timeout 1s", 124, /^$/, /has not ended after 1s/],
-    ["wait 1.1-2,3", 1, /2 jobs/, /2 of 3 jobs/],
+    ["wait 1.1-2,3", 1, /2 jobs/, /Campaign 1: 2 of 2 jobs/],
     ["wait 2 --timeout 1s", 124, /^$/, /has not ended after 1s\. 0 of 2 jobs have\.[\s\S]*cah del 2/],
     ["logs 3", 0, /^one$/, /^$/],
     ["logs 1.0 --stderr", 0, /^grumble\n$/, /^$/],
@@ -208,7 +210,7 @@ describe("a submission", { concurrency: 2 }, () => {
     )
     assert.ok(hub.blobs.get(spec?.stagein?.digest ?? "")?.includes("sphere"))
     assert.equal(readFileSync(join(where.cwd, "frames", "11", "out", "frame.png"), "utf8"), "picture")
-    const fetched = statSync(join(where.cwd, "frames", "0", "run.sh"))
+    const fetched = statSync(join(where.cwd, "frames", "00", "run.sh"))
     assert.equal(fetched.mode & 0o777, 0o755)
     assert.ok(fetched.mtimeMs >= statSync(join(where.cwd, "scene", "a.pov")).mtimeMs, "results are newer than inputs")
 
@@ -237,6 +239,59 @@ describe("a submission", { concurrency: 2 }, () => {
     const done = await cah(where, ["sub", "--wait", "-o", "json", "false"])
     assert.equal(JSON.parse(done.stdout).campaign.id, "3")
     assert.equal(JSON.parse(done.stderr).error.code, "jobs_failed")
+    hub.stop()
+  })
+
+  test("F15: --propagate passes on every code, also of what was killed", async () => {
+    const hub = await FakeHub.start({
+      endOf: () => ({ outcome: Outcome.FAILED, exitCode: 137, message: "ended by SIGKILL" }),
+    })
+    assert.equal((await cah(place(hub), ["sub", "--propagate", "kill -9 $$"])).code, 137)
+    hub.stop()
+  })
+
+  test("F15: verbs of other systems are answered with ours", async () => {
+    for (const [typed, ours] of [
+      ["cancel", "del"],
+      ["status", "ls"],
+      ["squeue", "ls"],
+      ["submit", "sub"],
+    ] as const) {
+      const done = await inside(place(), [typed, "12"])
+      assert.deepEqual([done.code, done.stderr.includes(`That is cah ${ours} here.`)], [2, true], done.stderr)
+    }
+    for (const [theirs, ours] of Object.entries(foreignVerbs)) {
+      assert.ok(Object.hasOwn(verbs, ours) && !Object.hasOwn(verbs, theirs), theirs)
+    }
+  })
+
+  test("F21: a full disk, a folder that is gone and a home that takes nothing are told in words, and end it", async () => {
+    const shell = (line: string, home: string) =>
+      spawnSync("/bin/sh", ["-c", line, "sh", process.execPath, program], {
+        encoding: "utf8",
+        env: { PATH: process.env.PATH, HOME: home, CAH_TOKEN: TOKEN },
+        timeout: 60_000,
+      })
+    const { home, cwd } = place()
+    const full = shell('"$1" "$2" help > /dev/full', home)
+    assert.deepEqual(
+      [full.status, /could not be written\. There is no space left.*\n {5}Make room/.test(full.stderr)],
+      [1, true],
+    )
+    const gone = shell(`cd '${cwd}' && rmdir '${cwd}' && "$1" "$2" version`, home)
+    assert.deepEqual([gone.status, gone.stdout], [1, ""])
+    assert.equal(gone.stderr, "cah: The folder that you are in is gone.\n     Go to one that is there: cd\n")
+    const hub = await FakeHub.start()
+    const login = await cah({ home: "/proc", cwd: home }, ["login", "--hub", hub.url], {}, `${TOKEN}\n`)
+    assert.equal(login.code, 1)
+    assert.match(
+      login.stderr,
+      /^cah: There is no such file or folder, and none can be made: \/proc\/.*ENOENT\)\.\n {5}Look at/,
+    )
+    hub.add({}, 1)
+    hub.end(1n, 0, {})
+    const got = await cah(place(hub), ["get", "1", "-d", "/proc/nowhere/out"])
+    assert.match(got.stderr, /\/proc\/nowhere\/out cannot be made or written to/)
     hub.stop()
   })
 

@@ -10,6 +10,7 @@ import { ClientError, usage } from "./errors.ts"
 import { Output, type Stream } from "./output.ts"
 import { optionsOf, programOf } from "./tree.ts"
 import type { Verb } from "./verb.ts"
+import { foreignVerbs } from "./verbs.ts"
 
 export interface Surroundings {
   /** By which we were called. Anything but a name of OAR's means cah. */
@@ -91,7 +92,9 @@ function inOurWords(thrown: unknown, signal: AbortSignal, context: Context | nul
       const output = long === "--output" ? "What a job writes is read with cah logs." : `See: ${typed} --help`
       return usage(`${short ?? long}: "${value}" is none of ${choices}.`, output)
     }
-    const hint = more.join(" ").replace(/[()]/g, "").trim()
+    const foreign = /^unknown command '([\w-]+)'/.exec(first)?.[1] ?? ""
+    const ours = typed === "cah" && Object.hasOwn(foreignVerbs, foreign) ? foreignVerbs[foreign] : undefined
+    const hint = ours === undefined ? more.join(" ").replace(/[()]/g, "").trim() : `That is cah ${ours} here.`
     return usage(
       `${first.charAt(0).toUpperCase()}${first.slice(1)}.`.replace(/\.\.$/, "."),
       hint === "" ? `See: ${typed} --help` : hint,
@@ -151,7 +154,12 @@ export async function main(name: string, onReady: () => void): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", error => {
       // Whoever read our output has seen enough (cah logs 12 | head): that is no failure.
-      process.exit("code" in error && error.code === "EPIPE" ? 0 : 1)
+      if ("code" in error && error.code === "EPIPE") process.exit(0)
+      if (stream === process.stdout) {
+        const { message, hint } = ClientError.from(error)
+        process.stderr.write(`cah: The output could not be written. ${message}\n     ${hint}\n`)
+      }
+      process.exit(1)
     })
   }
   process.exitCode = await run({

@@ -2,19 +2,7 @@
 // The makers of these bytes are strangers: archive/unpack.ts decides what is safe, nothing of the user's is ever
 // overwritten unasked, and a job whose result is bad does not stop the others. DIR/.cah remembers, for the next run.
 import { createReadStream } from "node:fs"
-import {
-  appendFile,
-  copyFile,
-  link,
-  lstat,
-  mkdir,
-  readFile,
-  rename,
-  rm,
-  unlink,
-  utimes,
-  writeFile,
-} from "node:fs/promises"
+import { appendFile, copyFile, link, lstat, readFile, rename, rm, unlink, utimes, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { ArchiveError, ENTRIES_MAX, FOLDER_BYTES } from "../archive/rules.ts"
 import { roomFor, unpack } from "../archive/unpack.ts"
@@ -23,6 +11,7 @@ import { Output } from "../proto/gen/cah/v1/scientist_pb.ts"
 import { folderOf } from "../proto/wire/folder.ts"
 import type { Context } from "./context.ts"
 import { at, ClientError } from "./errors.ts"
+import { makeFolder } from "./folders.ts"
 import type { Hub, JobName } from "./library.ts"
 import { GET_ERRORS_SHOWN, GET_PARALLEL } from "./limits.ts"
 import { showBytes } from "./quantities.ts"
@@ -139,11 +128,11 @@ class Place {
   static async open(options: GetOptions, jobs: number): Promise<Place> {
     const corner = join(options.directory, ".cah")
     try {
-      await mkdir(corner, { recursive: true })
+      await makeFolder(corner)
     } catch (thrown) {
-      throw new ClientError("local", `${options.directory} cannot be made or written to: ${text(thrown)}`, {
-        cause: thrown,
-      })
+      const { message, hint } = ClientError.from(thrown)
+      const what = `${options.directory} cannot be made or written to.`
+      throw new ClientError("local", `${what} ${message}`, { cause: thrown, hint })
     }
     const lines = await readFile(join(corner, "fetched"), "utf8").catch(() => "")
     // A line without its newline is what a crash cut off: not done.
@@ -259,7 +248,7 @@ class Fetch {
 
   /** Moves a finished file to its place. What is there already stays, unless it is the same or the user said otherwise. */
   async #put(from: string, to: string): Promise<void> {
-    await mkdir(dirname(to), { recursive: true })
+    await makeFolder(dirname(to))
     if (this.#options.overwrite) {
       await rename(from, to)
       return
@@ -310,8 +299,4 @@ function isDiskFull(error: ClientError): boolean {
 
 function codeOf(thrown: unknown): string {
   return thrown instanceof Error && "code" in thrown ? String(thrown.code) : ""
-}
-
-function text(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown)
 }

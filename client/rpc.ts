@@ -34,6 +34,8 @@ export interface RpcOptions {
   readonly token: string | null
   /** PEM certificates to trust in place of the system's. */
   readonly ca: Buffer | null
+  /** Where it came from, for advice. */
+  readonly caFile?: string | null
 }
 
 export interface Retry {
@@ -60,12 +62,14 @@ export class Rpc {
   readonly hub: string
   readonly #client: Client
   readonly #token: string | null
+  readonly #caFile: string | null
 
   constructor(options: RpcOptions) {
     const secure = options.url.protocol === "https:"
     const port = options.url.port === "" ? (secure ? "443" : "80") : options.url.port
     this.hub = options.url.origin
     this.#token = options.token
+    this.#caFile = options.caFile ?? null
     this.#client = new Client(
       `dns:///${options.url.hostname}:${port}`,
       secure ? credentials.createSsl(options.ca) : credentials.createInsecure(),
@@ -215,7 +219,7 @@ export class Rpc {
   }
 
   #error(thrown: unknown): ClientError {
-    return isStatus(thrown) ? fromStatus(thrown, this.hub, thrown) : ClientError.from(thrown)
+    return isStatus(thrown) ? fromStatus(thrown, this.hub, thrown, this.#caFile) : ClientError.from(thrown)
   }
 }
 

@@ -10,7 +10,7 @@ import tar from "tar-stream"
 import { type FakeHub, TOKEN } from "./fakehub.ts"
 import { run } from "./main.ts"
 
-const program = fileURLToPath(new URL("bin/cah.mjs", import.meta.url))
+export const program = fileURLToPath(new URL("bin/cah.mjs", import.meta.url))
 const root = mkdtempSync(join(tmpdir(), "cah-main-"))
 // What a test has ended may still be clearing up after itself.
 process.on("exit", () => rmSync(root, { recursive: true, force: true, maxRetries: 10 }))

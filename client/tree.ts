@@ -139,6 +139,7 @@ function commonOptions(): Option[] {
     new Option("-o, --output <format>", "table, json, ndjson, yaml, csv, or quiet: ids only").choices(formats),
     new Option("--token-file <file>", "read the token from a file of mode 0600"),
     new Option("--ca-file <file>", "trust these certificates, not the system's"),
+    new Option("--ca <file>", "as --ca-file").hideHelp(),
     new Option("--insecure", "allow plain text to another machine"),
     new Option("--color <when>", "auto, always or never").choices(["auto", "always", "never"]),
     new Option("--progress", "lines of progress where there is no terminal"),

@@ -96,6 +96,28 @@ export const verbs: Entries = {
   },
 }
 
+/** What other systems call them. */
+export const foreignVerbs: Readonly<Record<string, string>> = {
+  ...{ cancel: "del", kill: "del", delete: "del", rm: "del", remove: "del", abort: "del", stop: "del" },
+  ...{ scancel: "del", qdel: "del", bkill: "del", condor_rm: "del" },
+  ...{
+    status: "ls",
+    stat: "ls",
+    list: "ls",
+    jobs: "ls",
+    ps: "ls",
+    queue: "ls",
+    squeue: "ls",
+    qstat: "ls",
+    bjobs: "ls",
+  },
+  ...{ submit: "sub", run: "sub", sbatch: "sub", qsub: "sub", bsub: "sub", array: "sub" },
+  ...{ fetch: "get", download: "get", results: "get", output: "logs", log: "logs", cat: "logs", tail: "logs" },
+  ...{ info: "show", describe: "show", inspect: "show", story: "show", why: "explain" },
+  ...{ retry: "resub", rerun: "resub", resubmit: "resub", release: "resume", pause: "hold", suspend: "hold" },
+  ...{ workers: "nodes", hosts: "nodes", sinfo: "nodes", auth: "login", test: "try", dry: "try" },
+}
+
 /** Programs of their own name, for hands that are used to OAR's. */
 export const oarVerbs: Entries = {
   oarsub: { summary: "", load: async () => (await import("./oar/oarsub.ts")).oarsub },

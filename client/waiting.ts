@@ -48,6 +48,8 @@ export interface Ended {
 /** Distinct errors remembered while waiting for single jobs; the hub bounds its own summaries likewise. */
 const ERRORS_KEPT = 100
 const ERRORS_SHOWN = 3
+/** Campaigns named in a sentence. */
+const IDS_SHOWN = 8
 
 export async function waitFor(
   context: Context,
@@ -104,7 +106,7 @@ export async function waitFor(
 export function verdict(ended: readonly Ended[]): ClientError | null {
   const bad = ended.filter(one => one.unwell > 0)
   if (bad.length === 0) return null
-  const [jobs, unwell] = [sum(ended, one => one.jobs), sum(bad, one => one.unwell)]
+  const [jobs, unwell] = [sum(bad, one => one.jobs), sum(bad, one => one.unwell)]
   const errors = bad.flatMap(one => one.errors).sort((a, b) => b.count - a.count)
   const shown = errors.slice(0, ERRORS_SHOWN)
   const lines = shown.map(
@@ -116,13 +118,16 @@ export function verdict(ended: readonly Ended[]): ClientError | null {
   const unexplained = unwell - sum(errors, error => error.count)
   const cancelled = sum(bad, one => (one.target.ranges === null ? (one.campaign.counts?.cancelled ?? 0) : 0))
   if (unexplained > 0 && cancelled === unexplained) lines.push(`${cancelled} × cancelled`)
-  lines.push(...new Set(shown.flatMap(error => codeInWords(error.exitCode))))
-  const example = shown.find(error => error.outcome === Outcome.FAILED || error.outcome === Outcome.TIMEDOUT)?.example
+  lines.push(...new Set(shown.flatMap(codeInWords)))
+  const error = shown.find(({ outcome }) => outcome === Outcome.FAILED || outcome === Outcome.TIMEDOUT)
+  const example = error?.example
   const next =
     example === undefined
       ? `cah show ${bad[0]?.target.campaign}`
-      : `cah logs ${nameOf(example)} --stderr    cah show ${nameOf(example)}`
-  const where = bad.length === 1 ? `Campaign ${bad[0]?.target.campaign}` : plural(bad.length, "campaign")
+      : `${isOfFiles(error) ? "" : `cah logs ${nameOf(example)} --stderr    `}cah show ${nameOf(example)}`
+  const ids = bad.slice(0, IDS_SHOWN).map(({ target }) => String(target.campaign))
+  if (bad.length > ids.length) ids.push("…")
+  const where = bad.length === 1 ? `Campaign ${ids[0]}` : `${bad.length} campaigns (${ids.join(", ")})`
   return new ClientError("jobs_failed", `${where}: ${unwell} of ${plural(jobs, "job")} did not finish well.`, {
     hint: [...lines, `See why: ${next}`].join("\n"),
     details: errors.map(error => json(ErrorSummarySchema, error)),
@@ -147,6 +152,11 @@ export function endInWords({ target, campaign, jobs, unwell, warnings }: Ended):
 /** On one line. */
 export function warningInWords({ text }: Pick<WarningSummary, "text">): string {
   return text.split("\n").map(clean).join("; ")
+}
+
+/** The command went well, and what it left could not be brought back: its output says nothing of that. */
+export function isOfFiles(error: Pick<ErrorSummary, "outcome" | "exitCode" | "message"> | undefined): boolean {
+  return error?.outcome === Outcome.FAILED && error.exitCode === 0 && error.message !== ""
 }
 
 /** "failed, exit 1: Segmentation fault". */

@@ -123,14 +123,35 @@ export function parseState(text: string): { phase: Phase; outcome: Outcome } | n
   return phase === undefined ? null : { phase: Number(phase[0]) as Phase, outcome: Outcome.UNSPECIFIED }
 }
 
-/** What shells and the system mean by an exit code, where that is not what people expect of it; with what to do. */
-export function codeInWords(code: number): string[] {
-  const meaning = codeMeanings[code]
-  return meaning === undefined ? [] : [`Exit ${code}: ${meaning}`]
+/** What shells and the system mean by how a job ended, where that is not what people expect of it; with what to do. */
+export function codeInWords({ outcome, exitCode, message }: JobEnd): string[] {
+  if (outcome === Outcome.TIMEDOUT || outcome === "timedout") {
+    return ["Timed out: it was ended at its walltime. Give it more with --walltime, or make the jobs smaller."]
+  }
+  // The node knows better: it saw the memory run out, or its own walls hit.
+  if (exitCode === KILLED && message !== "" && !message.startsWith("ended by")) return []
+  const meaning = codeMeanings[exitCode]
+  return meaning === undefined ? [] : [`Exit ${exitCode}: ${meaning}`]
+}
+
+export interface JobEnd {
+  /** The contract's, or the agent's own word where it ran a job here. */
+  readonly outcome: Outcome | "finished" | "failed" | "timedout"
+  readonly exitCode: number
+  readonly message: string
+}
+
+/** 128 and SIGKILL. */
+const KILLED = 137
+
+/** The exit code of ours that passes a job's on. What did not fail by a code of its own is a failure all the same. */
+export function propagated(code: number): number {
+  return code >= 1 && code <= 255 ? code : 1
 }
 
 const codeMeanings: Readonly<Record<number, string>> = {
   126: "the program may not be executed: chmod +x before it is sent.",
-  127: "there is no such program on the node: bring it along with --stagein, or ask for nodes that have it with -p.",
-  137: "it was killed, perhaps for want of memory: ask for more with -l mem=.",
+  127: "there is no such program on the node: bring it along with --stagein and begin it as ./NAME, or ask for nodes that have it with -p.",
+  [KILLED]:
+    "it was killed, by itself or for want of memory: see what it took with cah show, ask for more with -l mem=.",
 }

@@ -38,6 +38,8 @@ test("what is wrong is said with the flag and what it must be", t => {
   refused([...hub, "--hub", "http://me:secret@x"], /must not hold a name or a password/)
   refused([...hub, "--cpus", "0"], /^--cpus: must be a whole number from 1/)
   refused([...hub, "--cpu-percent", "101"], /from 1 to 100/)
+  // O15: the client's name for it, and the older one.
+  for (const flag of ["--ca", "--ca-file"]) refused([...hub, flag, "/nowhere/ca.pem"], /^--ca-file: /)
   refused([...hub, "--memory", "lots"], /^--memory: must be a size/)
   refused([...hub, "--memory", "1"], /^--memory: must be at least/)
   refused([...hub, "--memory", "900T"], /which is all there is/)

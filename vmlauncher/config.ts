@@ -43,7 +43,7 @@ const flags = [
   ["net-up", "RATE", "bytes a second to the hub, like 500K"],
   ["net-down", "RATE", "and from it"],
   ["net-budget", "SIZE", "bytes in 30 days, both ways together"],
-  ["ca", "FILE", "certificates to trust for the hub, PEM"],
+  ["ca-file", "FILE", "certificates to trust for the hub, PEM"],
   ["hypervisor", "NAME", "qemu, virtualbox or auto"],
 ] as const
 
@@ -95,7 +95,7 @@ export function readConfig(argv: readonly string[], verb: "run" | "probe"): RunC
           .replace(/[^\w.-]/g, "-")
           .slice(0, 64) || "volunteer",
     ),
-    caPem: at("ca", parsePem("-----BEGIN CERTIFICATE-----"), () => null as string | null),
+    caPem: at("ca-file", parsePem("-----BEGIN CERTIFICATE-----"), () => null as string | null),
     appliance: at(
       "appliance",
       text => resolve(text) as string | null,
@@ -125,7 +125,8 @@ function readFlags(argv: readonly string[]): Partial<Record<Flag | "allow-lan", 
   const options = Object.fromEntries(flags.map(([name]) => [name, { type: "string" as const }]))
   try {
     const { values } = parseArgs({
-      args: [...argv],
+      // As earlier versions called it.
+      args: argv.map(word => word.replace(/^--ca(?==|$)/, "--ca-file")),
       options: { ...options, "allow-lan": { type: "boolean" } },
       strict: true,
       allowPositionals: false,

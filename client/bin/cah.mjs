@@ -12,6 +12,13 @@ function early() {
 }
 process.on("SIGINT", early)
 
+try {
+  process.cwd()
+} catch {
+  process.stderr.write("cah: The folder that you are in is gone.\n     Go to one that is there: cd\n")
+  process.exit(1)
+}
+
 const { register } = await import("tsx/esm/api")
 register({ tsconfig: fileURLToPath(new URL("../../tsconfig.json", import.meta.url)) })
 const { main } = await import("../main.ts")

@@ -8,10 +8,11 @@ import { request as secureRequest } from "node:https"
 import { TLSSocket } from "node:tls"
 import type { Command } from "commander"
 import type { Quota } from "../../proto/gen/cah/v1/scientist_pb.ts"
+import { certificateAdvice } from "../advice.ts"
 import type { Config } from "../config.ts"
 import type { Context } from "../context.ts"
 import { loadCredentials, octal } from "../credentials.ts"
-import { ClientError, certificateHint } from "../errors.ts"
+import { ClientError } from "../errors.ts"
 import type { Paint } from "../output.ts"
 import { clean } from "../output.ts"
 import { showBytes, showDuration } from "../quantities.ts"
@@ -155,7 +156,7 @@ async function probe(config: Config): Promise<Check[]> {
     const error = thrown instanceof Error ? thrown : new Error(String(thrown))
     const code = "code" in error ? String(error.code) : ""
     const hint = /CERT|SELF_SIGNED|ALTNAME|UNABLE_TO_VERIFY/.test(code)
-      ? certificateHint(code)
+      ? certificateAdvice(code, config.caFile.value)
       : code === "ECONNREFUSED"
         ? "Nothing listens there. Start the hub (cah-hub), or name the right one with --hub."
         : "Look at the address, and at what lies between: VPN, firewall, proxy."

@@ -24,7 +24,7 @@ import { plural, showBytes, showDuration } from "../quantities.ts"
 import { quoteWords } from "../submit/words.ts"
 import { findOne } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
-import { inWords, warningInWords } from "../waiting.ts"
+import { inWords, isOfFiles, warningInWords } from "../waiting.ts"
 import {
   campaignState,
   hasEnded,
@@ -134,8 +134,11 @@ function stageoutInWords(spec: CampaignSpec | undefined): string {
 /** What its owner would want to type now. */
 function nextStep(campaign: Campaign, errors: readonly ErrorSummary[]): string {
   const { id } = campaign
-  const example = errors.find(({ example: job }) => job !== undefined)?.example
-  const why = example === undefined ? "" : `cah logs ${example.campaign}.${example.index} --stderr`
+  const error = errors.find(({ example: job }) => job !== undefined)
+  const example = error?.example
+  const look = isOfFiles(error) ? "cah show" : "cah logs"
+  const why =
+    example === undefined ? "" : `${look} ${example.campaign}.${example.index}${isOfFiles(error) ? "" : " --stderr"}`
   const { active, waiting, finished } = tally(campaign)
   if (hasEnded(campaign)) {
     const again = why === "" ? "" : `${why}    once more what failed: cah resub ${id} --failed`
@@ -240,7 +243,10 @@ function nextOfJob(job: Job): string {
   if (job.phase === Phase.QUEUED) return `cah explain ${id}`
   if (job.phase !== Phase.ENDED) return `cah logs -f ${id}`
   if (job.outcome === Outcome.FINISHED) return job.result?.stageout === undefined ? `cah logs ${id}` : `cah get ${id}`
-  return `cah logs ${id} --stderr    once more: cah resub ${id}`
+  const { exitCode = 0, message = "", stderr } = job.result ?? {}
+  const log =
+    (stderr?.inline.length ?? 0) > 0 || stderr?.blob !== undefined ? `cah logs ${id} --stderr` : `cah logs ${id}`
+  return `${isOfFiles({ outcome: job.outcome, exitCode, message }) ? "" : `${log}    `}once more: cah resub ${id}`
 }
 
 /** Nothing for the one slot that a job has anyway. */

@@ -23,6 +23,7 @@ import { checkFixed, checkKey, wishesAlone } from "../submit/send.ts"
 import { type Submitted, submitAll } from "../submit/submit.ts"
 import { examples, type Verb } from "../verb.ts"
 import { type Ended, endInWords, verdict, waitFor } from "../waiting.ts"
+import { propagated } from "../words.ts"
 import { followLog } from "./logs.ts"
 import { resubmit } from "./resub.ts"
 
@@ -102,7 +103,7 @@ export async function submission(context: Context, command: Command, tell: Annou
   }
   const form = { words: command.args, wishes, scanscript: act.scanscript === true, file: act.file ?? null }
   // OAR's flags may stand there: none of them is left when oarsub comes to this.
-  if (!form.scanscript) remarkOnFlags(context, form.words, command.options)
+  remarkOnFlags(context, form.words, command.options, form.scanscript ? "script" : "command")
   const orders = await ordersOf(context, form)
   const [first] = orders
   if (act.propagate === true) checkSingle(orders, "--propagate", "one exit code")
@@ -171,7 +172,7 @@ async function finish(context: Context, hub: Hub, done: readonly Submitted[], ac
   throw new ClientError("jobs_failed", bad.message, {
     hint: bad.hint,
     details: bad.details,
-    exitCode: code >= 1 && code <= 125 ? code : 1,
+    exitCode: propagated(code),
   })
 }
 

@@ -1,13 +1,14 @@
 // cah try: the job once, here, in the sandbox that nodes use, before anything is submitted. Takes the flags of sub; those about when, where and
 // whom to tell mean nothing here. Needs no hub.
 import { createReadStream } from "node:fs"
-import { lstat, mkdir } from "node:fs/promises"
+import { lstat } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { durationMs } from "@bufbuild/protobuf/wkt"
 import type { Command } from "commander"
 import { roomFor, type UnpackedFile, unpack } from "../../archive/unpack.ts"
 import type { Context } from "../context.ts"
 import { ClientError, usage } from "../errors.ts"
+import { makeFolder } from "../folders.ts"
 import { compactHelp } from "../help.ts"
 import { STAGEOUT_MAX_BYTES, TRY_FILES_SHOWN, WALLTIME_DEFAULT_S } from "../limits.ts"
 import { clean } from "../output.ts"
@@ -20,7 +21,7 @@ import { refuseSet } from "../submit/refused.ts"
 import { isDigest, wishesAlone } from "../submit/send.ts"
 import { type Tried, type TryResult, tryHere } from "../trying.ts"
 import { examples, type Verb } from "../verb.ts"
-import { codeInWords } from "../words.ts"
+import { codeInWords, propagated } from "../words.ts"
 
 interface Act {
   readonly scanscript?: boolean
@@ -142,8 +143,8 @@ async function report(context: Context, act: Act, draft: Draft, index: number, t
   if (result.outcome === "finished") return 0
   const { exitCode } = result
   throw new ClientError("jobs_failed", `The job ${failureInWords(result)}.`, {
-    hint: [...codeInWords(exitCode), "Nothing was submitted."].join("\n"),
-    exitCode: act.propagate === true && exitCode >= 1 && exitCode <= 125 ? exitCode : 1,
+    hint: [...codeInWords(result), "Nothing was submitted."].join("\n"),
+    exitCode: act.propagate === true ? propagated(exitCode) : 1,
   })
 }
 
@@ -155,7 +156,7 @@ function failureInWords({ outcome, exitCode }: TryResult): string {
 /** Beside the archive, then to where it was wanted, so that nothing half is left there. */
 async function unpackTo(directory: string, archive: string, wanted: string | undefined): Promise<UnpackedFile[]> {
   const there = wanted ?? join(directory, "files")
-  await mkdir(dirname(there), { recursive: true })
+  await makeFolder(dirname(there))
   return (await unpack(createReadStream(archive), there, { room: roomFor(STAGEOUT_MAX_BYTES) })).files
 }
 

@@ -208,6 +208,29 @@ describe("cah sub", () => {
     }
   })
 
+  test("F15: says that a program which goes along is begun as ./NAME", async () => {
+    writeFileSync(join(where.cwd, "mp.py"), "print(1)\n", { mode: 0o644 })
+    const bare = await sub(["-s", join(where.cwd, "mp.py"), "--", "mp.py"])
+    assert.match(
+      bare.stderr,
+      /mp\.py goes along, but is looked for among .* Begin it as \.\/mp\.py, and may not be executed/,
+    )
+    assert.match((await sub(["-s", join(where.cwd, "mp.py"), "mp.py 1; true"])).stderr, /Begin it as \.\/mp\.py/)
+    assert.doesNotMatch((await sub(["-s", join(where.cwd, "mp.py"), "python3 mp.py"])).stderr, /Begin it as/)
+  })
+
+  test("F20, O15: remarks on flags after a script, which are the script's; letters are no range", async () => {
+    const script = write("sim.sh", "true\n")
+    const after = await sub(["-S", script, "--wait"])
+    assert.deepEqual(
+      [after.code, /--wait stands after the script.*: cah sub --wait -S .*sim\.sh/.test(after.stderr)],
+      [0, true],
+    )
+    assert.doesNotMatch((await sub(["-S", script, "--rate", "1"])).stderr, /stands after/)
+    const letters = await sub(["--sweep", "a=a..c", "true"])
+    assert.deepEqual([letters.code, /"a=a\.\.c", column 3: .* Write each value: a,b,c/.test(letters.stderr)], [2, true])
+  })
+
   test("remarks on lines of another system in a script", async () => {
     const script = write("slurm.sh", "#!/bin/sh\n#SBATCH --array=0-9\ntrue\n")
     assert.match((await sub(["-S", script])).stderr, /slurm\.sh: its #SBATCH lines are not read/)

@@ -95,6 +95,9 @@ describe("--sweep", () => {
     ["k=red,green", ["red", "green"]],
     ["k=a=b", ["a=b"]],
     ["k=1..2,x", ["1..2", "x"]],
+    ["k=../a", ["../a"]],
+    ["k=a/../b", ["a/../b"]],
+    ["k=a..b,c", ["a..b", "c"]],
   ]
   for (const [text, values] of good)
     test(`the values of ${text} are understood`, () => assert.deepEqual(parseSweep(text).values, values))
@@ -108,6 +111,7 @@ describe("--sweep", () => {
     ["k=1..3:-1", /column 8: from 1 to 3 it cannot go/],
     ["k=1..3:x", /column 8: "x" is not a number/],
     ["k=1..", /column 3: it is not a range/],
+    ["k=a..c", /column 3: a\.\.c is no range of numbers/],
     ["k=1..99999999", /more than 10000000 values/],
   ]
   for (const [text, error] of bad)

@@ -11,8 +11,16 @@ export async function remarkOnProgram(
   command: readonly string[],
   stagein: string | null,
 ): Promise<void> {
+  if (stagein !== null && isDigest(stagein)) return
+  const bare = bareProgram(command)
+  const sent = bare === null || stagein === null ? null : await inStagein(cwd, stagein, bare)
+  if (sent !== null) {
+    const mode = (sent.mode & 0o111) === 0 ? `, and may not be executed: chmod +x ${sent.path}` : ""
+    output.warn(`${bare} goes along, but is looked for among the node's own programs. Begin it as ./${bare}${mode}`)
+    return
+  }
   const program = relativeProgram(command)
-  if (program === null || (stagein !== null && isDigest(stagein))) return
+  if (program === null) return
   const along = stagein === null ? null : await inStagein(cwd, stagein, program)
   if (along === null) {
     if ((await fileMode(resolve(cwd, program))) === null) return
@@ -32,6 +40,13 @@ function relativeProgram(command: readonly string[]): string | null {
   const word = more.length > 0 ? first : /^\s*([\w./+-]+)(?=[\s;&|<>]|$)/.exec(first)?.[1]
   if (word === undefined || word.startsWith("/") || !(word.includes("/") || extname(word) !== "")) return null
   return word
+}
+
+/** "prog": a name that is looked for on the PATH of the node. */
+function bareProgram(command: readonly string[]): string | null {
+  const [first = "", ...more] = command
+  const word = more.length > 0 ? first : /^\s*([\w.+-]+)(?=[\s;&|<>]|$)/.exec(first)?.[1]
+  return word === undefined || word.includes("/") ? null : word
 }
 
 /** With the path as it would be typed. */
@@ -54,13 +69,18 @@ async function fileMode(path: string): Promise<number | null> {
 }
 
 /** What was typed after the command, where `--` did not say that all of it is the command's. */
-export function remarkOnFlags({ argv, output }: Context, words: readonly string[], options: readonly Option[]): void {
+export function remarkOnFlags(
+  { argv, output }: Context,
+  words: readonly string[],
+  options: readonly Option[],
+  what: "command" | "script",
+): void {
   if (argv.includes("--")) return
   const typed = words.slice(1).map(word => word.split("=")[0])
   const ours = options.find(({ long, hidden }) => !hidden && typed.includes(long))
   if (ours === undefined) return
   output.warn(
-    `${ours.long} stands after the command and is taken as the command's own. Ours stand before it; if it is not ours, ` +
-      "put -- before the command.",
+    `${ours.long} stands after the ${what} and is taken as the ${what}'s own. Ours stand before it` +
+      `${what === "script" ? `: cah sub ${ours.long}${ours.required ? " …" : ""} -S ${words[0]}` : ""}; if it is not ours, put -- before the ${what}.`,
   )
 }

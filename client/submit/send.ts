@@ -52,7 +52,7 @@ const others = new Set([
     "json",
     "yaml",
   ],
-  ...["hub", "output", "tokenFile", "caFile", "insecure", "color", "progress", "queue"],
+  ...["hub", "output", "tokenFile", "caFile", "ca", "insecure", "color", "progress", "queue"],
 ])
 
 export function wishesAlone(values: Readonly<Record<string, unknown>>): Wishes {

@@ -24,6 +24,10 @@ export function parseSweep(text: string, flag = "--sweep"): Axis {
   // "../a" is a path; what begins with a number and then has two dots was meant as a range.
   if (/^[-.\d]*\.\.[-.\d:]*$/.test(rest) || /^-?\d[^,]*\.\.[^,]*$/.test(rest))
     throw refuse(1, "it is not a range of numbers.")
+  // "a..c" too; a path has a slash, a file's name letters behind one dot.
+  if (/^[^,/]+\.\.[^,/.][^,/]*$/.test(rest)) {
+    throw refuse(1, `${rest} is no range of numbers, and only those are counted. Write each value: a,b,c.`)
+  }
   const values = rest.split(",")
   let column = 1
   for (const value of values) {

@@ -202,6 +202,7 @@ function loseAll(stage: Stage, node: Node, event: string): void {
 export function onNodeDrained(stage: Stage, event: NodeDrained): void {
   const node = stage.state.nodes.get(event.node)
   if (node === undefined) return notFound(stage, event)
+  if (node.revoked && !event.drained) return refuseRevoked(stage, event)
   node.drained = event.drained
   stage.state.freed.add(node.id)
   updateRoom(stage.state, node)
@@ -221,6 +222,13 @@ export function onNodeRevoked(stage: Stage, event: NodeRevoked): void {
   updateRoom(state, node)
   effects.nodes.add(node)
   effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "done" } })
+}
+
+/** It would stay away all the same. */
+function refuseRevoked(stage: Stage, event: NodeDrained): void {
+  const message = `node ${event.node} is revoked, for good: it comes back only as a new node, with an enrolment of its own`
+  const error = new CahError("failed_precondition", message)
+  stage.effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "error", error } })
 }
 
 /** Refused while anything of it is still to be settled. Its key is a stranger's from now on. */

@@ -279,6 +279,16 @@ test("a drained node keeps what it has and gets nothing new", () => {
   assert.equal(only(back.speech, "Offer").length, 1)
 })
 
+test("O15: a revoked node cannot be undrained", () => {
+  const core = new TestCore()
+  core.tick(core.hello("n1"))
+  core.tick({ kind: "NodeRevoked", request: core.request(), node: "n1" as NodeId })
+  const { speech } = core.tick({ kind: "NodeDrained", request: core.request(), node: "n1" as NodeId, drained: false })
+  const [reply] = only(speech, "Reply")
+  assert.match(reply?.reply.kind === "error" ? reply.reply.error.message : "", /n1 is revoked, for good/)
+  assert.equal(speech.length, 1)
+})
+
 test("a revoked node loses its work and its link, and is refused when it comes back", () => {
   const core = new TestCore()
   core.tick(core.hello("n1"))
