@@ -7,6 +7,7 @@ import { step } from "./core/step.ts"
 import { type EngineParts, HubEngine } from "./engine.ts"
 import { REOPEN_MS } from "./limits.ts"
 import { MemoryStore } from "./store/memory.ts"
+import { digestFor } from "./store/store.suite.ts"
 
 /** An engine whose turns, clock and disk move only when the test says so. */
 class Bench {
@@ -188,6 +189,53 @@ test("an error of our own in a decision costs that event, not the hub", async ()
   bench.turn()
   bench.write()
   assert.equal((await good).campaign, 1)
+})
+
+/** Let one order end in so many writes before another with its key, which the front let through, is decided. */
+for (const [when, writes] of [
+  ["is on disk", 2],
+  ["is on its way there", 1],
+  ["was decided in the same transaction", 0],
+] as const) {
+  test(`O13: an order whose key another used meanwhile gets that campaign, whose end ${when}`, async () => {
+    const bench = new Bench()
+    const busy = bench.engine.commit([{ kind: "share", owner: "ann", share: 2 }])
+    bench.turn()
+    const used = bench.engine.submit(order({ key: "k", total: 3 }))
+    bench.turn()
+    bench.write()
+    const cancelled = bench.engine.cancel(1 as CampaignId, [{ first: 0, last: 2 }])
+    bench.turn()
+    for (let i = 0; i < writes; i++) bench.write()
+    const late = bench.engine.submit(order({ key: "k", total: 3 }))
+    const other = bench.engine.submit(order({ key: "another", total: 3 }))
+    const wrong = assert.rejects(bench.engine.submit(order({ key: "k", specDigest: digestFor(7) })), {
+      code: "already_exists",
+    })
+    bench.turn()
+    while (bench.disk.length > 0) bench.write()
+    await Promise.all([busy, used, cancelled, wrong])
+    assert.deepEqual(await late, { campaign: 1, jobs: 3, existed: true })
+    assert.deepEqual(await other, { campaign: 2, jobs: 3, existed: false })
+    assert.deepEqual([bench.dropped, bench.engine.health().trouble], [[], null])
+  })
+}
+
+test("O13: rows of one caller that break a rule are that caller's error, and nobody else's", async () => {
+  const bench = new Bench()
+  const row = { id: "e", hash: new Uint8Array(1), account: "ann", usesLeft: 1, expiresAt: 1, launch: null }
+  const good = bench.engine.commit([{ kind: "enrolment", row }])
+  const orphan = { kind: "blobOwner", digest: digestFor(1), owner: "eve" } as const
+  const bad = assert.rejects(bench.engine.commit([{ kind: "enrolment", row: { ...row, id: "f" } }, orphan]), {
+    code: "aborted",
+    message: /try again/,
+  })
+  const submitted = bench.engine.submit(order())
+  bench.turn()
+  bench.write()
+  await Promise.all([good, bad, submitted])
+  assert.deepEqual([bench.store.enrolment("e")?.id, bench.store.enrolment("f")], ["e", null])
+  assert.deepEqual([bench.dropped, bench.engine.health().trouble], [[], null])
 })
 
 test("draining takes no more orders and waits for what was promised", async () => {

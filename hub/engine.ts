@@ -2,16 +2,27 @@
 // While a transaction is under way further events are stepped; all they changed goes into the next one, so that a
 // transaction is as large as the one before it took. It owns the one timer, set to the core's earliest deadline.
 
-import { liveCount, noCounts } from "./core/change.ts"
+import { keyOf, liveCount, noCounts } from "./core/change.ts"
 import type { AttemptName, Effects, Move, Reply, Speech } from "./core/effects.ts"
 import { noEffects } from "./core/effects.ts"
 import { CahError } from "./core/errors.ts"
-import type { Event, RequestId } from "./core/events.ts"
+import type { CampaignSubmitted, Event, RequestId } from "./core/events.ts"
 import { type Explanation, explain } from "./core/explain.ts"
 import { type Judgement, judge, type Prospect, prospect, type Wish } from "./core/judge.ts"
 import type { Campaign, CampaignId, Counts, IndexRange, Job, Node, NodeId, Now, Outcome, State } from "./core/model.ts"
 import { type Outlook, outlook } from "./core/outlook.ts"
-import type { CampaignNews, Clock, Engine, EngineHealth, Links, Log, Order, Store, Timer, Write } from "./core/ports.ts"
+import type {
+  CampaignNews,
+  Clock,
+  Engine,
+  EngineHealth,
+  Links,
+  Log,
+  Order,
+  RowWrite,
+  Store,
+  Timer,
+} from "./core/ports.ts"
 import { emptyState, restore } from "./core/restore.ts"
 import { shapeOf } from "./core/rules.ts"
 import { type OwnerShare, sharesOf } from "./core/shares.ts"
@@ -52,9 +63,11 @@ export class HubEngine implements Engine {
   private queue: Event[] = []
   private ticking = false
   private effects: Effects = noEffects()
-  /** Rows that no decision depends on, and who waits for them. */
-  private rows: Write[] = []
+  /** Rows that no decision depends on: a list for each who waits for it, in the same order. */
+  private rows: (readonly RowWrite[])[] = []
   private rowWaiters: Waiter[] = []
+  /** What the transaction under way changes. */
+  private underWay: Pick<Effects, "ended"> = noEffects()
   private committing = false
   private readonly requests = new Map<RequestId, Waiter>()
   private lastRequest = 0
@@ -121,9 +134,9 @@ export class HubEngine implements Engine {
     await this.ask<"done">(request => ({ kind: "NodeReleased", request, node }))
   }
 
-  commit(writes: Write[]): Promise<void> {
+  commit(writes: readonly RowWrite[]): Promise<void> {
     if (this.trouble !== null) return Promise.reject(this.unavailable())
-    this.rows.push(...writes)
+    this.rows.push([...writes])
     const promise = new Promise<void>((resolve, reject) => this.rowWaiters.push({ resolve: () => resolve(), reject }))
     this.wake()
     return promise
@@ -229,12 +242,12 @@ export class HubEngine implements Engine {
   private tick(): void {
     this.ticking = false
     if (this.trouble !== null) return
-    const { clock, decide = step, observe } = this.parts
+    const { clock, observe } = this.parts
     const now = this.now()
     const events = this.queue.splice(0, TICK_EVENTS_MAX)
     try {
-      for (const event of events) decide(this.state, event, now, this.effects)
-      decide(this.state, { kind: "Ticked" }, now, this.effects)
+      for (const event of events) this.decide(event, now)
+      this.decide({ kind: "Ticked" }, now)
     } catch (error) {
       // Our own bug. What is on disk is right: go on from there, without the event that hit it.
       this.parts.log.error({ error, events: events.map(event => event.kind) }, "a decision failed")
@@ -248,6 +261,21 @@ export class HubEngine implements Engine {
     if (this.queue.length > 0) this.wake()
     else this.arm()
     this.flush()
+  }
+
+  private decide(event: Event, now: Now): void {
+    const { decide = step } = this.parts
+    decide(this.state, event.kind === "CampaignSubmitted" ? this.withEarlier(event) : event, now, this.effects)
+  }
+
+  /**
+   * With the campaign that had the order's key and has ended since the front looked, while that awaited a blob, say. Of those
+   * that ended in this transaction the core knows.
+   */
+  private withEarlier(event: CampaignSubmitted): CampaignSubmitted {
+    const { owner, key } = event
+    const earlier = this.underWay.ended.get(keyOf(owner, key)) ?? this.parts.store.campaignByKey(owner, key)
+    return earlier === null ? event : { ...event, earlier }
   }
 
   private tell(moves: readonly Move[]): void {
@@ -269,30 +297,44 @@ export class HubEngine implements Engine {
     const { clock, store, committed } = this.parts
     const { effects, rows, rowWaiters } = this
     const now = this.now()
-    const writes = [...writesOf(effects, now), ...rows]
+    const writes = writesOf(effects, now)
     const changed = [...effects.campaigns].map(campaign => campaign.id)
     this.effects = noEffects()
     this.rows = []
     this.rowWaiters = []
     const said: Said = { speech: effects.speech, changed, rowWaiters }
-    if (writes.length === 0) {
+    if (writes.length === 0 && rows.every(list => list.length === 0)) {
       this.speak(said)
       this.rest()
       return
     }
     this.committing = true
-    store.commit(writes, error => {
-      this.committing = false
-      if (error !== null) {
-        for (const waiter of rowWaiters) waiter.reject(this.unavailable(error))
-        this.beginAgain(error.message)
-        return
-      }
-      committed?.({ writes: writes.length, tookMs: clock.nowMs() - now.nowMs })
-      this.speak(said)
-      // A tick that is due takes along what has come meanwhile: fewer transactions, and fewer writes to each link.
-      if (!this.ticking) this.flush()
-    })
+    this.underWay = effects
+    store.commit(
+      writes,
+      (error, refused) => {
+        this.committing = false
+        this.underWay = noEffects()
+        if (error !== null) {
+          for (const waiter of rowWaiters) waiter.reject(this.unavailable(error))
+          this.beginAgain(error.message)
+          return
+        }
+        committed?.({ writes: writes.length + rows.length, tookMs: clock.nowMs() - now.nowMs })
+        for (const [at, why] of refused) this.refuse(rowWaiters[at]!, rows[at]!, why)
+        this.speak(said)
+        // A tick that is due takes along what has come meanwhile: fewer transactions, and fewer writes to each link.
+        if (!this.ticking) this.flush()
+      },
+      rows,
+    )
+  }
+
+  /** One caller's rows, whose ground has gone meanwhile; or our own bug. It costs that caller an error, and nobody else anything. */
+  private refuse(waiter: Waiter, rows: readonly RowWrite[], error: Error): void {
+    this.parts.log.warn({ error, writes: rows.map(row => row.kind) }, "a change was refused: nobody else's was touched")
+    const message = "the hub could not keep this change, because what it rests on has changed meanwhile: try again"
+    waiter.reject(new CahError("aborted", message, { cause: error }))
   }
 
   private busy(): boolean {

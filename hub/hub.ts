@@ -18,7 +18,7 @@ import { openDiskBlobs } from "./blobs/disk.ts"
 import { Certificate } from "./certificate.ts"
 import type { Config } from "./config.ts"
 import { CahError } from "./core/errors.ts"
-import type { BlobStore, Clock, Log, Store, Timer, Write } from "./core/ports.ts"
+import type { BlobStore, Clock, Log, RowWrite, Store, Timer } from "./core/ports.ts"
 import { HubEngine } from "./engine.ts"
 import { Expiry } from "./expiry.ts"
 import { Computers } from "./front/boinc/computers.ts"
@@ -108,7 +108,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       tell: () => delivery.wake(),
       committed: ({ tookMs }) => metrics.databaseTransaction.observe({ op: "commit" }, tookMs / 1e3),
     })
-    const commit = (writes: Write[]) => engine.commit(writes)
+    const commit = (writes: RowWrite[]) => engine.commit(writes)
     const delivery = new Delivery({
       store,
       clock,

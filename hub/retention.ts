@@ -1,14 +1,14 @@
 // What is kept, and for how long. Campaigns that ended long enough ago are forgotten, and the rows of forgotten ones are swept
 // a page a transaction, so that removing a million jobs holds up nobody. Their blobs go when the collector finds them unnamed.
 
-import type { Clock, Log, StoreReader, Write } from "./core/ports.ts"
+import type { Clock, Log, RowWrite, StoreReader } from "./core/ports.ts"
 import { RETENTION_EVERY_MS, RETENTION_PAGE_CAMPAIGNS, SWEEP_ROWS } from "./limits.ts"
 
 export interface RetentionParts {
   readonly store: Pick<StoreReader, "endedCampaigns" | "hasForgotten">
   readonly clock: Clock
   readonly log: Log
-  readonly commit: (writes: Write[]) => Promise<void>
+  readonly commit: (writes: RowWrite[]) => Promise<void>
   /** A campaign that waits for another's results keeps these. */
   readonly isNeeded: (campaign: Parameters<StoreReader["campaign"]>[0]) => boolean
   /** Null: nothing is forgotten by itself. */

@@ -16,7 +16,7 @@ class World {
   broken: Error | null = null
   commits = 0
   readonly engine = {
-    commit: (writes: Write[]): Promise<void> => {
+    commit: (writes: readonly Write[]): Promise<void> => {
       this.commits++
       if (this.broken !== null) return Promise.reject(this.broken)
       return new Promise((resolve, reject) => {

@@ -3,7 +3,7 @@
 // volunteer's own; it is no token of the scientists' and none of a node's.
 import { createHash, randomBytes } from "node:crypto"
 import { CahError } from "../core/errors.ts"
-import type { Clock, Engine, StoreReader, Write } from "../core/ports.ts"
+import type { Clock, Engine, RowWrite, StoreReader } from "../core/ports.ts"
 import type { VolunteerId, VolunteerRow } from "../core/volunteers.ts"
 import { EMAIL_CHARACTERS_MAX, NAME_CHARACTERS_MAX } from "../limits.ts"
 import { Turns } from "../turns.ts"
@@ -92,7 +92,7 @@ export class Accounts {
   change(
     id: VolunteerId,
     changed: (row: VolunteerRow) => Partial<VolunteerRow>,
-    also: Write[] = [],
+    also: RowWrite[] = [],
   ): Promise<VolunteerRow> {
     return this.#turns.take(String(id), async () => {
       const row = this.byId(id)
@@ -110,7 +110,7 @@ export class Accounts {
   }
 
   /** Nothing of the person stays: the number does, for the ledger's sake. */
-  forget(id: VolunteerId, also: Write[]): Promise<VolunteerRow> {
+  forget(id: VolunteerId, also: RowWrite[]): Promise<VolunteerRow> {
     const nothing = new Uint8Array(0)
     const gone = { email: null, name: "", salt: nothing, password: nothing, keyHash: nothing, sealedKey: nothing }
     const forgottenAt = this.#parts.clock.wallMs()

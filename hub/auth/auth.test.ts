@@ -21,10 +21,10 @@ class World {
   readonly tokenRows = new Map<string, TokenRow>()
   readonly enrolmentRows = new Map<string, EnrolmentRow>()
   readonly nodes: NodeId[] = []
-  readonly commits: Write[][] = []
+  readonly commits: (readonly Write[])[] = []
   broken: Error | null = null
   readonly engine = {
-    commit: async (writes: Write[]) => {
+    commit: async (writes: readonly Write[]) => {
       await Promise.resolve()
       if (this.broken) throw this.broken
       this.commits.push(writes)

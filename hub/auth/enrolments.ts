@@ -3,7 +3,7 @@
 // fails, the use is given back.
 import { CahError } from "../core/errors.ts"
 import type { NodeId } from "../core/model.ts"
-import type { Clock, Engine, EnrolmentRow, NodeRow, StoreReader, Write } from "../core/ports.ts"
+import type { Clock, Engine, EnrolmentRow, NodeRow, RowWrite, StoreReader } from "../core/ports.ts"
 import type { LaunchId } from "../core/volunteers.ts"
 import { ENROLMENT_DEFAULT_MS, ENROLMENT_MAX_MS, ENROLMENT_USES_MAX } from "../limits.ts"
 import { idOfSecret, type Minted, mintSecret, secretMatches } from "./secret.ts"
@@ -55,13 +55,13 @@ export class Enrolments {
   }
 
   /** For one agent in the virtual machine of this launch. The caller commits it, together with the launch. */
-  forLaunch({ id, hash }: Minted, account: string, launch: LaunchId, lifetimeMs: number): Write {
+  forLaunch({ id, hash }: Minted, account: string, launch: LaunchId, lifetimeMs: number): RowWrite {
     const expiresAt = this.parts.clock.wallMs() + lifetimeMs
     return { kind: "enrolment", row: { id, hash, account, usesLeft: 1, expiresAt, launch } }
   }
 
   /** From now on nobody joins with it; what that is on disk, the caller commits. */
-  withdraw(id: string): Write[] {
+  withdraw(id: string): RowWrite[] {
     const row = this.rows.get(id) ?? this.parts.store.enrolment(id)
     if (row === null) return []
     const withdrawn = { ...row, usesLeft: 0 }

@@ -5,7 +5,7 @@
 import type { Digest } from "../../proto/wire/digest.ts"
 import { CahError } from "../core/errors.ts"
 import type { BlobRef } from "../core/model.ts"
-import type { BlobStore, StoreReader, Write } from "../core/ports.ts"
+import type { BlobStore, RowWrite, StoreReader } from "../core/ports.ts"
 import { BLOB_ROWS_PAGE, BLOB_UNUSED_MS, BLOB_VIOLATIONS_LISTED } from "../limits.ts"
 import { Damage } from "./damage.ts"
 
@@ -95,7 +95,7 @@ export interface Collector {
   readonly store: Pick<StoreReader, "blobs" | "unreferencedBlobs" | "hasBlob">
   readonly blobs: Pick<BlobStore, "list" | "remove" | "sweep">
   /** Resolves once the writes are on disk: the engine's, so that they go with everybody else's. */
-  readonly commit: (writes: Write[]) => Promise<void>
+  readonly commit: (writes: RowWrite[]) => Promise<void>
   readonly wallMs: () => number
 }
 

@@ -31,7 +31,8 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
   const { state, effects, now } = stage
   const { request, lines, owner, project, rules } = event
   const key = keyOf(event.owner, event.key)
-  const earlier = state.campaigns.get(state.keys.get(key) ?? (0 as CampaignId))
+  const earlier =
+    state.campaigns.get(state.keys.get(key) ?? (0 as CampaignId)) ?? effects.ended.get(key) ?? event.earlier
   if (earlier !== undefined) {
     if (earlier.specDigest === event.specDigest) {
       const reply = { kind: "submitted", campaign: earlier.id, jobs: earlier.total, existed: true } as const
@@ -281,7 +282,9 @@ export function closeEnded(stage: Stage): void {
     stopFailing(stage, campaign)
     if (!allEnded(campaign.counts) || !state.campaigns.has(campaign.id)) continue
     state.campaigns.delete(campaign.id)
-    state.keys.delete(keyOf(campaign.owner, campaign.key))
+    const key = keyOf(campaign.owner, campaign.key)
+    state.keys.delete(key)
+    stage.effects.ended.set(key, campaign)
     countOwned(state, campaign.owner, -campaign.total)
     updateLane(state, campaign)
     unbook(state, campaign)

@@ -76,6 +76,8 @@ export interface Effects {
   /** Writes that are not the latest state of something: in this order, after the rows. */
   readonly writes: Write[]
   readonly campaigns: Set<Campaign>
+  /** Campaigns that have ended, by owner and key: gone from the state, and perhaps not on disk yet. */
+  readonly ended: Map<string, Campaign>
   readonly jobs: Set<Job>
   readonly nodes: Set<Node>
   /** Whose usage changed. */
@@ -88,6 +90,7 @@ export function noEffects(): Effects {
     speech: [],
     writes: [],
     campaigns: new Set(),
+    ended: new Map(),
     jobs: new Set(),
     nodes: new Set(),
     accounts: new Set(),

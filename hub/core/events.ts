@@ -1,6 +1,7 @@
 // All that may happen to the hub. Named in the past; made by links, fronts and the engine's own timer.
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { BlobRef, CampaignId, Dependency, IndexRange, LinkId, Needs, NodeId, Result, Rules } from "./model.ts"
+import type { CampaignRow } from "./ports.ts"
 
 /** Where an agent can say that an attempt is. */
 export type ReportPhase = "staging" | "running" | "returning" | "ended"
@@ -30,6 +31,8 @@ export interface CampaignSubmitted {
   readonly lines: readonly string[] | null
   /** Jobs of campaigns under way that its owner may have, with these. Missing: any number. */
   readonly jobsMax?: number
+  /** Had the key and has ended, as far as the engine knows. Missing: none. */
+  readonly earlier?: Pick<CampaignRow, "id" | "specDigest" | "total">
 }
 
 export interface JobsCancelled {

@@ -196,6 +196,9 @@ export type Write =
   | { kind: "forgetEnrolments"; before: number }
   | VolunteerWrite
 
+/** Rows that no decision depends on: whoever asks for one may be refused alone. */
+export type RowWrite = Exclude<Write, { kind: "campaign" | "parameters" | "job" | "cancelledRange" | "result" }>
+
 export interface JobFilter {
   fromIndex: number
   limit: number
@@ -286,12 +289,16 @@ export interface StoreHealth {
   queued: number
 }
 
+/** Null once it is on disk, else nothing of it is. `refused`: those of `apart`, by their place, that a rule of the tables stands against. */
+export type Committed = (error: Error | null, refused: ReadonlyMap<number, Error>) => void
+
 export interface Store extends StoreReader {
   /**
-   * One transaction. `done(null)` once it is on disk, `done(error)` if nothing of it is. Batches are committed
-   * in the order given. After an error every later batch fails too, until reopen().
+   * One transaction. Batches are committed in the order given. After an error every later batch fails too, until reopen().
+   * Each of `apart` comes after `writes`, is carried out whole or not at all, and when it is refused only that one is: rows
+   * that no decision depends on, one list for each who asked.
    */
-  commit(writes: Write[], done: (error: Error | null) => void): void
+  commit(writes: readonly Write[], done: Committed, apart?: readonly (readonly RowWrite[])[]): void
   /** After a failed commit: opens the database anew. Rejects while the cause (a full disk, say) is still there. */
   reopen(): Promise<void>
   health(): StoreHealth
@@ -383,7 +390,7 @@ export interface Log {
 }
 
 /** What the front checked and the core will decide about. Shapes and units as in CampaignSubmitted. */
-export type Order = Omit<CampaignSubmitted, "kind" | "request">
+export type Order = Omit<CampaignSubmitted, "kind" | "request" | "earlier">
 
 export interface CampaignNews {
   /** Jobs that ended since the last news. */
@@ -405,8 +412,11 @@ export interface Engine {
   forgetNode(node: NodeId): Promise<void>
   /** Out of quarantine. */
   releaseNode(node: NodeId): Promise<void>
-  /** Rows that no decision depends on (tokens, enrolments, blobs), in the next transaction. */
-  commit(writes: Write[]): Promise<void>
+  /**
+   * Rows that no decision depends on (tokens, enrolments, blobs), in the next transaction. Rejects with CahError aborted, and leaves
+   * everybody else's alone, if a rule of the tables stands against them: what they rest on has changed meanwhile.
+   */
+  commit(writes: readonly RowWrite[]): Promise<void>
   /** For links. Applied in the order posted. */
   post(event: Event): void
 

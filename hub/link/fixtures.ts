@@ -19,7 +19,7 @@ import { helloBytes, nodeIdOf } from "../../proto/wire/hello.ts"
 import type { AttemptName } from "../core/effects.ts"
 import type { Event, NodeHello } from "../core/events.ts"
 import { type BlobRef, type Campaign, type CampaignId, jobId, type Node, type NodeId } from "../core/model.ts"
-import type { BlobStore, CampaignRow, Engine, Links, Log, Write } from "../core/ports.ts"
+import type { BlobStore, CampaignRow, Engine, Links, Log, RowWrite } from "../core/ports.ts"
 import { noPresence } from "../core/presence.ts"
 import { noRules } from "../core/rules.ts"
 import { noUsage } from "../core/usage.ts"
@@ -152,7 +152,7 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
     return { trouble: this.trouble }
   }
 
-  commit(writes: Write[]): Promise<void> {
+  commit(writes: RowWrite[]): Promise<void> {
     for (const write of writes) if (write.kind === "blob") this.rows.set(write.digest, write.sizeBytes)
     return Promise.resolve()
   }

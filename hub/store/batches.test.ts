@@ -8,15 +8,15 @@ import Database from "better-sqlite3"
 import fc from "fast-check"
 import type { CampaignId, NodeId, Outcome, Phase } from "../core/model.ts"
 import type { JobFilter, JobRow, StoreReader, Write } from "../core/ports.ts"
+import { demandStart, journals, scratch } from "./anew.ts"
+import { DirectStore } from "./direct.ts"
 import { MemoryStore } from "./memory.ts"
 import { openSqliteStore } from "./sqlite.ts"
 import { campaignRow, commit, jobRow, resultRow, WALL_MS } from "./store.suite.ts"
 
 const wallMs = () => WALL_MS
-const campaigns = [1, 2] as CampaignId[]
 const jobs = 12
-/** So small that it is put away all the time, a row or two with each batch. */
-const journal = { keptCharacters: 600, putAwayRows: 2 }
+const journal = journals[1]!
 
 type Change = { campaign: number; index: number; to: Phase | Exclude<Outcome, "refused"> }
 const change = fc.record<Change>({
@@ -24,26 +24,70 @@ const change = fc.record<Change>({
   index: fc.nat(jobs - 1),
   to: fc.constantFrom("queued", "held", "offered", "running", "running", "finished", "failed", "lost", "cancelled"),
 })
-const batch = fc.array(change, { minLength: 1, maxLength: 4 })
+/** Jobs change; or a campaign ends, is forgotten, and another takes its place; or some of its rows are swept; or the hub starts. */
+type Action = { changes: Change[] } | { forget: number } | { sweep: number } | { start: true }
+const action = fc.oneof<fc.MaybeWeightedArbitrary<Action>[]>(
+  { weight: 12, arbitrary: fc.record({ changes: fc.array(change, { minLength: 1, maxLength: 4 }) }) },
+  { weight: 1, arbitrary: fc.record({ forget: fc.constantFrom(0, 1) }) },
+  { weight: 2, arbitrary: fc.record({ sweep: fc.integer({ min: 1, max: 5 }) }) },
+  { weight: 1, arbitrary: fc.constant({ start: true as const }) },
+)
 
-function writesOf(changes: readonly Change[], attempt: number, ended: Set<string>): Write[] {
-  const rows = new Map<string, Change>()
-  for (const one of changes)
-    if (!ended.has(`${one.campaign}.${one.index}`)) rows.set(`${one.campaign}.${one.index}`, one)
-  return [...rows].flatMap(([name, { campaign, index, to }]): Write[] => {
+/** What the actions write, batch by batch: only what the core would write. */
+class Script {
+  readonly campaigns: CampaignId[] = [1, 2] as CampaignId[]
+  private readonly ended = new Set<string>()
+  private readonly begun = new Map<CampaignId, Set<number>>()
+  private attempt = 1
+
+  begin(id: CampaignId): Write {
+    return { kind: "campaign", row: campaignRow(id, { total: jobs }) }
+  }
+
+  /** One batch after the other. */
+  batches(action: Action): Write[][] {
+    if ("changes" in action) return [this.changed(action.changes)].filter(writes => writes.length > 0)
+    if ("sweep" in action) return [[{ kind: "sweepForgotten", rows: action.sweep }]]
+    if ("start" in action) return []
+    const id = this.campaigns[action.forget]!
+    const next = (Math.max(...this.campaigns) + 1) as CampaignId
+    this.campaigns[action.forget] = next
+    const left = [...(this.begun.get(id) ?? [])].filter(index => !this.ended.has(`${id}.${index}`))
+    return [
+      [
+        { kind: "campaign", row: campaignRow(id, { total: jobs, endedAt: WALL_MS }) },
+        ...left.flatMap(index => this.change(id, index, index % 2 === 0 ? "finished" : "cancelled")),
+      ],
+      [{ kind: "forgetCampaign", campaign: id, at: WALL_MS }],
+      [this.begin(next)],
+    ]
+  }
+
+  private changed(changes: readonly Change[]): Write[] {
+    const last = new Map(changes.map(one => [`${this.campaigns[one.campaign - 1]}.${one.index}`, one]))
+    this.attempt++
+    return [...last.values()].flatMap(({ campaign, index, to }) =>
+      this.change(this.campaigns[campaign - 1]!, index, to),
+    )
+  }
+
+  private change(campaign: CampaignId, index: number, to: Change["to"]): Write[] {
+    const name = `${campaign}.${index}`
+    if (this.ended.has(name)) return []
+    this.begun.set(campaign, (this.begun.get(campaign) ?? new Set()).add(index))
+    const { attempt } = this
     if (to === "queued" || to === "held" || to === "offered" || to === "running") {
-      const tries =
-        to === "queued" || to === "held"
-          ? []
-          : jobRow(campaign, index).tries.map(one => ({ ...one, phase: to, attempt }))
-      return [{ kind: "job", row: jobRow(campaign, index, { phase: to, attempt, tries }) }]
+      const { tries } = jobRow(campaign, index)
+      const rests = to === "queued" || to === "held"
+      const changed = { phase: to, attempt, tries: rests ? [] : tries.map(one => ({ ...one, phase: to, attempt })) }
+      return [{ kind: "job", row: jobRow(campaign, index, changed as Partial<JobRow>) }]
     }
-    ended.add(name)
+    this.ended.add(name)
     const outcome = to as Outcome
     const job: Write = { kind: "job", row: jobRow(campaign, index, { phase: "ended", outcome, attempt, tries: [] }) }
     if (to === "lost" || to === "cancelled") return [job]
     return [job, { kind: "result", row: resultRow(campaign, index, { outcome: to as "finished", attempt }) }]
-  })
+  }
 }
 
 const filters: readonly Omit<JobFilter, "fromIndex">[] = [
@@ -56,9 +100,10 @@ const filters: readonly Omit<JobFilter, "fromIndex">[] = [
   { limit: 100, phase: "ended", outcome: "lost" },
 ]
 
-function told(store: StoreReader) {
+function told(store: StoreReader, campaigns: readonly CampaignId[]) {
   return {
     live: store.liveJobs(),
+    last: store.lastCampaign(),
     each: campaigns.map(campaign => ({
       indices: [0, 5].map(from => store.indicesFrom(campaign, from)),
       lists: filters.flatMap(filter => [0, 4].map(fromIndex => store.jobs(campaign, { ...filter, fromIndex }))),
@@ -67,33 +112,29 @@ function told(store: StoreReader) {
   }
 }
 
-test("a store with a journal answers as one without, whatever is written and whenever it is started again", async () => {
+test("O1: a store with a journal answers as one without, whatever is written, forgotten and swept, whenever it starts", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(batch, { maxLength: 60 }), fc.nat(60), async (batches, restartAt) => {
-      const directory = mkdtempSync(join(tmpdir(), "cah-journal-"))
+    fc.asyncProperty(fc.array(action, { maxLength: 60 }), fc.constantFrom(...journals), async (actions, limits) => {
+      const directory = scratch()
       const twin = new MemoryStore({ wallMs })
-      let store = await openSqliteStore({ directory, wallMs, journal })
+      const options = { directory, wallMs, journal: limits }
+      const store = new DirectStore(options)
+      const script = new Script()
       try {
-        const first = campaigns.map((id): Write => ({ kind: "campaign", row: campaignRow(id, { total: jobs }) }))
-        const ended = new Set<string>()
-        let attempt = 1
-        for (const writes of [first, ...batches.map(changes => writesOf(changes, ++attempt, ended))]) {
-          await Promise.all([commit(store, ...writes), commit(twin, ...writes)])
-          if (attempt === restartAt) {
-            await store.close()
-            store = await openSqliteStore({ directory, wallMs, journal })
-          }
-          assert.deepEqual(told(store), told(twin))
+        const both = (writes: Write[]) => Promise.all([commit(store, ...writes), commit(twin, ...writes)])
+        await both(script.campaigns.map(id => script.begin(id)))
+        for (const one of actions) {
+          for (const writes of script.batches(one)) await both(writes)
+          if ("start" in one) store.crash()
+          assert.deepEqual(told(store, script.campaigns), told(twin, script.campaigns))
         }
-        await store.close()
-        store = await openSqliteStore({ directory, wallMs, journal })
-        assert.deepEqual(told(store), told(twin))
+        await demandStart(store, options)
       } finally {
         await store.close()
         rmSync(directory, { recursive: true })
       }
     }),
-    { numRuns: 8 },
+    { numRuns: 25 },
   )
 })
 

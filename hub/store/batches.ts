@@ -62,15 +62,23 @@ export class Batches {
       "SELECT campaign, idx FROM jobs INDEXED BY jobs_live WHERE phase <> 'ended'",
     )
     for (const { campaign, idx } of live.iterate()) batches.rows.set(campaign, idx, true)
-    // What the journal says of a job that has ended since is over: an end is never in the journal.
+    // What the journal says of a job that has ended since is over: an end is never in the journal. Nor is the end of a campaign, whose
+    // results may be swept by now, and its own row with them.
+    const known = db
+      .prepare<[number], number>("SELECT 1 FROM progress WHERE campaign = ? AND forgotten_at IS NULL")
+      .pluck()
     const ended = db
       .prepare<[number, number, number, number], number>(
         `SELECT 1 FROM results WHERE campaign = ? AND idx = ?
          UNION ALL SELECT 1 FROM jobs WHERE campaign = ? AND idx = ? AND phase = 'ended'`,
       )
       .pluck()
-    for (const { campaign, index } of [...batches.live.values()]) {
-      if (ended.get(campaign, index, campaign, index) !== undefined) batches.live.delete(campaign, index)
+    for (const campaign of batches.live.campaigns()) {
+      const isKnown = known.get(campaign) !== undefined
+      for (const index of [...batches.live.of(campaign).keys()]) {
+        const isOver = !isKnown || ended.get(campaign, index, campaign, index) !== undefined
+        if (isOver) batches.live.delete(campaign, index)
+      }
     }
     return batches
   }

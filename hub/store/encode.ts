@@ -4,7 +4,7 @@
 import type { Digest } from "../../proto/wire/digest.ts"
 import { hexOf } from "../../proto/wire/digest.ts"
 import type { LogRef, Result } from "../core/model.ts"
-import type { CampaignRow, JobRow, NodeRow, ResultRow, Write } from "../core/ports.ts"
+import type { CampaignRow, JobRow, NodeRow, ResultRow, RowWrite, Write } from "../core/ports.ts"
 import { PARAMETER_PAGE_BYTES, PARAMETER_PAGE_LINES } from "../limits.ts"
 import { encodeVolunteer, volunteerStatements } from "./encode-volunteers.ts"
 import { storyText, triesText } from "./journal.ts"
@@ -70,11 +70,11 @@ export const statements = {
   ),
   share: insert("shares", "owner, share", replaced("owner", "share")),
   noShare: "DELETE FROM shares WHERE owner = ?",
-  notice: insert(
-    "notices",
-    "campaign, occasion, target, at, tries, next_at, trouble, done_at",
-    replaced("campaign, occasion, target", "tries, next_at, trouble, done_at"),
-  ),
+  // It may be forgotten while it is being told: then there is nothing to note.
+  notice: `INSERT INTO notices (campaign, occasion, target, at, tries, next_at, trouble, done_at)
+    SELECT * FROM (SELECT ? AS campaign, ?, ?, ?, ?, ?, ?, ?)
+    WHERE campaign IN (SELECT campaign FROM progress WHERE forgotten_at IS NULL)
+    ${replaced("campaign, occasion, target", "tries, next_at, trouble, done_at")}`,
   forgetNode: "DELETE FROM nodes WHERE id = ?",
   forgetEnrolments: "DELETE FROM enrolments WHERE expires_at < ?",
   disownBlob: "DELETE FROM blob_owners WHERE digest = ? AND owner = ?",
@@ -203,6 +203,11 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
     default:
       return encodeVolunteer(write)
   }
+}
+
+/** Rows that are in no campaign's batch. */
+export function rowSteps(writes: readonly RowWrite[], wallMs: number): Step[] {
+  return writes.flatMap(write => encode(write, wallMs, () => false))
 }
 
 function campaignValues(row: CampaignRow): Value[] {

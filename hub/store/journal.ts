@@ -55,35 +55,39 @@ function writtenStory(story: WrittenStory): Story {
 
 /** Jobs by campaign and index, with something to each. */
 export class ByJob<T> {
-  private readonly campaigns = new Map<CampaignId, Map<number, T>>()
+  private readonly byCampaign = new Map<CampaignId, Map<number, T>>()
 
   get(campaign: CampaignId, index: number): T | undefined {
-    return this.campaigns.get(campaign)?.get(index)
+    return this.byCampaign.get(campaign)?.get(index)
   }
 
   set(campaign: CampaignId, index: number, value: T): void {
-    let jobs = this.campaigns.get(campaign)
+    let jobs = this.byCampaign.get(campaign)
     if (jobs === undefined) {
       jobs = new Map()
-      this.campaigns.set(campaign, jobs)
+      this.byCampaign.set(campaign, jobs)
     }
     jobs.set(index, value)
   }
 
   /** False: it was not there. */
   delete(campaign: CampaignId, index: number): boolean {
-    const jobs = this.campaigns.get(campaign)
+    const jobs = this.byCampaign.get(campaign)
     if (jobs === undefined || !jobs.delete(index)) return false
-    if (jobs.size === 0) this.campaigns.delete(campaign)
+    if (jobs.size === 0) this.byCampaign.delete(campaign)
     return true
   }
 
   /** In no order. */
   of(campaign: CampaignId): ReadonlyMap<number, T> {
-    return this.campaigns.get(campaign) ?? new Map()
+    return this.byCampaign.get(campaign) ?? new Map()
+  }
+
+  campaigns(): CampaignId[] {
+    return [...this.byCampaign.keys()]
   }
 
   *values(): Generator<T> {
-    for (const jobs of this.campaigns.values()) yield* jobs.values()
+    for (const jobs of this.byCampaign.values()) yield* jobs.values()
   }
 }

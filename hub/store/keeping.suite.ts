@@ -82,6 +82,51 @@ export function keepingSuite(name: string, make: () => Promise<StoreFixture>): v
       assert.equal(store.campaignByKey("marie", "key-2")?.id, 3)
     })
 
+    it("O1: a hub starts after a campaign that ran here is forgotten, and while it is being swept", async () => {
+      const running = (index: number): Write => ({ kind: "job", row: jobRow(1, index, { phase: "running" }) })
+      const ended = (index: number): Write[] => [
+        { kind: "job", row: jobRow(1, index, { phase: "ended", outcome: "finished", tries: [] }) },
+        { kind: "result", row: resultRow(1, index) },
+      ]
+      const lost: Write = { kind: "job", row: jobRow(1, 3, { phase: "ended", outcome: "lost", tries: [] }) }
+      let store = await withCampaign({ kind: "campaign", row: campaignRow(2) })
+      await commit(store, running(0), running(1), running(2), running(3))
+      await commit(store, { kind: "job", row: jobRow(2, 0) })
+      await commit(store, ...[0, 1, 2].flatMap(ended), lost, {
+        kind: "campaign",
+        row: campaignRow(1, { endedAt: WALL_MS }),
+      })
+      const forget: Write = { kind: "forgetCampaign", campaign: one, at: WALL_MS }
+      await commit(store, forget)
+      for (let rounds = 0; store.hasForgotten(); rounds++) {
+        assert.ok(rounds < 20)
+        await commit(store, { kind: "sweepForgotten", rows: 1 })
+        await store.reopen()
+        await commit(store, { kind: "job", row: jobRow(2, rounds) })
+      }
+      store = await fixture.restart()
+      assert.deepEqual(
+        store.liveJobs().filter(job => job.campaign === 1),
+        [],
+      )
+      assert.equal(store.campaign(one), null)
+      assert.equal(store.lastCampaign(), 2)
+    })
+
+    it("O1: what happens to a campaign's notice while it is forgotten fails nobody's batch", async () => {
+      const notice = { campaign: one, occasion: "end" as const, target: 0, at: WALL_MS, tries: 0, trouble: "" }
+      const row = { ...notice, nextAt: WALL_MS, doneAt: null }
+      const ended: Write = { kind: "campaign", row: campaignRow(1, { endedAt: WALL_MS }) }
+      const store = await withCampaign(ended, { kind: "notice", row })
+      const told: Write = { kind: "notice", row: { ...row, tries: 1, doneAt: WALL_MS } }
+      await commit(store, { kind: "forgetCampaign", campaign: one, at: WALL_MS })
+      await commit(store, told)
+      while (store.hasForgotten()) await commit(store, { kind: "sweepForgotten", rows: 10 })
+      await commit(store, told, { kind: "campaign", row: campaignRow(2) })
+      assert.equal(store.campaign(2 as CampaignId)?.id, 2)
+      assert.deepEqual(store.notices(one), [])
+    })
+
     it("does not give the number of the last campaign again when that is forgotten", async () => {
       await withCampaign({ kind: "campaign", row: campaignRow(9, { endedAt: WALL_MS }) })
       await commit(fixture.store, { kind: "forgetCampaign", campaign: 9 as CampaignId, at: WALL_MS })
@@ -111,7 +156,7 @@ export function keepingSuite(name: string, make: () => Promise<StoreFixture>): v
       const blobs = [digestFor(501), digestFor(502), digestFor(503)].map(digest => ({ digest, sizeBytes: 5 }))
       const rows = [4, 0, 9].map((index, i) => resultRow(1, index, { stageout: blobs[i]! }))
       const writes = [...rows, resultRow(1, 5, { stageout: null })].flatMap((row): Write[] => [
-        { kind: "job", row: jobRow(1, row.index) },
+        { kind: "job", row: jobRow(1, row.index, { phase: "ended", outcome: "finished", tries: [] }) },
         { kind: "result", row },
       ])
       const store = await withCampaign(...writes)

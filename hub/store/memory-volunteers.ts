@@ -44,11 +44,13 @@ export class MemoryVolunteers implements VolunteerReader {
       }
       case "host": {
         const { volunteer, createdAt } = this.#hosts.get(write.row.id) ?? write.row
+        if (!this.#volunteers.has(volunteer)) throw new Error(`a host of volunteer ${volunteer}, who is not there`)
         const facts = { ...write.row.facts }
         return put(this.#hosts, write.row.id, { ...write.row, facts, volunteer, createdAt }, undo)
       }
       case "launch": {
         const before = this.#launches.get(write.row.id) ?? write.row
+          if (!this.#hosts.has(before.host)) throw new Error(`a launch of host ${before.host}, which is not there`)
         const { draining, stopping, ending, exitStatus, message, deadlineAt, endedAt } = write.row
         const changed = { draining, stopping, ending, exitStatus, message, deadlineAt, endedAt }
         return put(this.#launches, write.row.id, { ...before, ...changed }, undo)

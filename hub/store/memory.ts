@@ -2,10 +2,10 @@
 // being on disk is for the caller to say (defer), and a crash loses exactly what had not got there. It is deterministic and
 // copies rows shallowly: stories, specifications and outputs are never changed in place by anybody, so they are shared.
 import type { Digest } from "../../proto/wire/digest.ts"
-import { CahError } from "../core/errors.ts"
 import type { BlobRef, CampaignId, IndexRange, NodeId } from "../core/model.ts"
 import type {
   CampaignRow,
+  Committed,
   EnrolmentRow,
   ErrorSummaryRow,
   JobFilter,
@@ -13,6 +13,7 @@ import type {
   NodeRow,
   NoticeRow,
   ResultRow,
+  RowWrite,
   ShareRow,
   Store,
   StoreHealth,
@@ -22,8 +23,10 @@ import type {
   Write,
 } from "../core/ports.ts"
 import { type CancelledRange, cancelledJob, mergeByIndex } from "./cancelled.ts"
-import { claimsOf, pagesOf } from "./encode.ts"
+import { claimsOf, encode, pagesOf } from "./encode.ts"
 import { MemoryVolunteers } from "./memory-volunteers.ts"
+import { BatchQueue, refusedOf } from "./queue.ts"
+import { demandFit } from "./schema.ts"
 
 export interface MemoryStoreOptions {
   /** Called once for each batch with what puts the oldest waiting batch on "disk". Default: a microtask. */
@@ -31,11 +34,6 @@ export interface MemoryStoreOptions {
   /** Wall time in ms, for rows that the store itself stamps. Default: always 0. */
   readonly wallMs?: () => number
   readonly hubId?: string
-}
-
-interface Batch {
-  readonly writes: readonly Write[]
-  readonly done: (error: Error | null) => void
 }
 
 interface CampaignTables {
@@ -58,7 +56,6 @@ interface BlobRow {
 }
 
 export class MemoryStore implements Store {
-  readonly #defer: (run: () => void) => void
   readonly #wallMs: () => number
   readonly #hubId: string
   readonly #campaigns = new Map<CampaignId, CampaignTables>()
@@ -73,42 +70,36 @@ export class MemoryStore implements Store {
   readonly #tokens = new Map<string, TokenRow>()
   readonly #enrolments = new Map<string, EnrolmentRow>()
   readonly volunteers = new MemoryVolunteers()
-  #queue: Batch[] = []
-  #broken: Error | null = null
-  #cause: Error | null = null
-  /** Raised by a crash: what was deferred before it does nothing. */
-  #life = 0
+  readonly #queue: BatchQueue
 
   constructor(options: MemoryStoreOptions = {}) {
-    this.#defer = options.defer ?? queueMicrotask
     this.#wallMs = options.wallMs ?? (() => 0)
     this.#hubId = options.hubId ?? "0".repeat(32)
+    this.#queue = new BatchQueue({
+      defer: options.defer ?? queueMicrotask,
+      apply: (writes, apart) => {
+        this.#apply(writes)
+        return refusedOf(apart, list => this.#apply(list))
+      },
+    })
   }
 
-  commit(writes: Write[], done: (error: Error | null) => void): void {
-    this.#queue.push({ writes: writes.map(copied), done })
-    const life = this.#life
-    this.#defer(() => {
-      if (life === this.#life) this.#settleOldest()
-    })
+  commit(writes: readonly Write[], done: Committed, apart: readonly (readonly RowWrite[])[] = []): void {
+    this.#queue.add({ writes: writes.map(copied), apart: apart.map(list => list.map(copied)), done })
   }
 
   /** The process dies: batches that wait are lost, and nobody hears of them. The first `reached` of them got to disk. */
   crash(reached = 0): void {
-    this.#life++
-    for (const { writes } of this.#queue.splice(0).slice(0, reached)) this.#apply(writes)
-    this.#broken = null
+    this.#queue.crash(reached)
   }
 
   /** From now on commits fail with this error and reopen() rejects with it, until it is called with null. */
   fail(cause: Error | null): void {
-    this.#cause = cause
+    this.#queue.fail(cause)
   }
 
-  reopen(): Promise<void> {
-    if (this.#cause !== null) return Promise.reject(this.#cause)
-    this.#broken = null
-    return Promise.resolve()
+  async reopen(): Promise<void> {
+    this.#queue.reopen()
   }
 
   health(): StoreHealth {
@@ -116,22 +107,7 @@ export class MemoryStore implements Store {
   }
 
   async close(): Promise<void> {
-    while (this.#queue.length > 0) this.#settleOldest()
-  }
-
-  #settleOldest(): void {
-    const batch = this.#queue.shift()
-    // close() has settled it already.
-    if (batch === undefined) return
-    this.#broken ??= this.#cause
-    if (this.#broken === null) {
-      try {
-        this.#apply(batch.writes)
-      } catch (thrown) {
-        this.#broken = new CahError("internal", `the store refused a change (${(thrown as Error).message})`)
-      }
-    }
-    batch.done(this.#broken)
+    this.#queue.settle()
   }
 
   // ---- changes
@@ -141,7 +117,10 @@ export class MemoryStore implements Store {
     const undo: (() => void)[] = []
     const wallMs = this.#wallMs()
     try {
-      for (const write of writes) this.#write(write, wallMs, undo)
+      for (const write of writes) {
+        demandFit(encode(write, wallMs, () => false))
+        this.#write(write, wallMs, undo)
+      }
     } catch (thrown) {
       for (const takeBack of undo.reverse()) takeBack()
       throw thrown
@@ -155,6 +134,7 @@ export class MemoryStore implements Store {
         return
       case "parameters": {
         const { pages } = this.#tables(write.campaign)
+        if (pages.some(({ first }) => first === write.first)) throw new Error(`a second page ${write.first}`)
         const before = pages.length
         undo.push(() => pages.splice(before))
         pages.push(...pagesOf(write.lines, write.first))
@@ -173,6 +153,7 @@ export class MemoryStore implements Store {
       case "cancelledRange": {
         const { cancelled } = this.#tables(write.campaign)
         const { first, last } = write.range
+        if (cancelled.some(range => range.first === first)) throw new Error(`a second range from ${first} on`)
         const at = cancelled.findIndex(range => range.first > first)
         const place = at < 0 ? cancelled.length : at
         undo.push(() => cancelled.splice(place, 1))
@@ -205,8 +186,10 @@ export class MemoryStore implements Store {
         if (write.share === 1) this.#shares.delete(write.owner)
         return
       case "notice": {
+        // It may be forgotten while it is being told: then there is nothing to note.
         const { campaign, occasion, target } = write.row
-        put(this.#tables(campaign).notices, `${occasion} ${target}`, { ...write.row }, undo)
+        const notices = this.#campaigns.get(campaign)?.notices
+        if (notices !== undefined) put(notices, `${occasion} ${target}`, { ...write.row }, undo)
         return
       }
       case "disownBlob": {
@@ -266,6 +249,7 @@ export class MemoryStore implements Store {
       return
     }
     const key = keyOf(row.owner, row.key)
+    if (this.#forgotten.has(row.id)) throw new Error(`campaign ${row.id} is forgotten`)
     if (this.#keys.has(key)) throw new Error(`a second campaign with the key ${row.key} of ${row.owner}`)
     put(this.#keys, key, row.id, undo)
     const fresh = { pages: [], jobs: new Map(), live: new Set<number>(), cancelled: [], results: new Map() }
@@ -556,7 +540,11 @@ export class MemoryStore implements Store {
 }
 
 /** As it is now: whoever gave it may change its own row afterwards. */
-function copied(write: Write): Write {
+function copied<W extends Write>(write: W): W {
+  return copyOf(write) as W
+}
+
+function copyOf(write: Write): Write {
   switch (write.kind) {
     case "campaign":
       return { ...write, row: campaignCopy(write.row) }

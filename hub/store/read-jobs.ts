@@ -13,8 +13,10 @@ const ofResult = "campaign, idx, outcome, verdict, last_attempt, node, failures,
 
 function prepare(db: Db) {
   return {
+    // Hubs of before kept what the journal said of a campaign that was being swept.
     live: db.prepare<[], Columns>(
-      "SELECT * FROM jobs INDEXED BY jobs_live WHERE phase <> 'ended' ORDER BY campaign, idx",
+      `SELECT jobs.* FROM jobs INDEXED BY jobs_live JOIN progress USING (campaign)
+       WHERE phase <> 'ended' AND forgotten_at IS NULL ORDER BY campaign, idx`,
     ),
     job: db.prepare<[number, number], Columns>("SELECT * FROM jobs WHERE campaign = ? AND idx = ?"),
     ended: db.prepare<[number, number], Columns>(`SELECT ${ofResult} FROM results WHERE campaign = ? AND idx = ?`),

@@ -19,7 +19,9 @@ import { it, type TestContext } from "node:test"
 import { fileURLToPath } from "node:url"
 import type { CampaignId, NodeId } from "../core/model.ts"
 import type { Store } from "../core/ports.ts"
+import { journals, openTried } from "./anew.ts"
 import { keepingSuite } from "./keeping.suite.ts"
+import { journalText } from "./journal.ts"
 import { readMigrations } from "./migrate.ts"
 import { checkDriver, closeDb, openDb } from "./open.ts"
 import { openSqliteStore } from "./sqlite.ts"
@@ -53,6 +55,29 @@ async function make() {
 storeSuite("SqliteStore", make)
 keepingSuite("SqliteStore", make)
 volunteersSuite("SqliteStore", make)
+
+for (const journal of journals) {
+  const tried = async () => {
+    const options = { directory: scratch(), wallMs, journal }
+    let store = openTried(options)
+    return {
+      store,
+      async restart() {
+        await store.close()
+        store = openTried(options)
+        return store
+      },
+      async dispose() {
+        await store.close()
+        rmSync(options.directory, { recursive: true })
+      },
+    }
+  }
+  const name = `SqliteStore, started anew after each batch, with a journal of ${journal.keptCharacters} characters,`
+  storeSuite(name, tried)
+  keepingSuite(name, tried)
+  volunteersSuite(name, tried)
+}
 
 /** A directory and stores in it, gone after the test. */
 function place(t: TestContext): { directory: string; file: string; open: () => Promise<Store> } {
@@ -125,6 +150,26 @@ it("counts as many handles as the kernel does, the same after much work and afte
   await store.close()
   assert.equal(store.health().handles, 0)
   assert.equal(onDisk(), 0)
+})
+
+it("O1: starts on a database that an older hub left with jobs of campaigns that are swept, or half swept", async t => {
+  const { file, open } = place(t)
+  const store = await open()
+  await commit(store, { kind: "campaign", row: campaignRow(1) }, { kind: "campaign", row: campaignRow(2) })
+  await commit(store, { kind: "campaign", row: campaignRow(2, { endedAt: WALL_MS }) })
+  await commit(store, { kind: "forgetCampaign", campaign: 2 as CampaignId, at: WALL_MS })
+  await store.close()
+  const left = journalText([jobRow(1, 5), jobRow(2, 0), jobRow(7, 0)])
+  alter(
+    file,
+    `INSERT INTO journal VALUES (1, '${left}');
+     INSERT INTO jobs (campaign, idx, phase, verdict, attempt, failures, losses, story)
+       VALUES (2, 1, 'running', 'unchecked', 1, 0, 0, '[]')`,
+  )
+  const again = await open()
+  assert.deepEqual(again.liveJobs(), [jobRow(1, 5)])
+  await commit(again, { kind: "sweepForgotten", rows: 10 })
+  assert.equal(again.hasForgotten(), false)
 })
 
 it("refuses a database of a newer version, saying which it is and what to do", async t => {

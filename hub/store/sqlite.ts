@@ -6,8 +6,9 @@ import { mkdir } from "node:fs/promises"
 import { join } from "node:path"
 import { Worker } from "node:worker_threads"
 import { CahError, type ErrorCode } from "../core/errors.ts"
-import type { CampaignRow, Store, StoreHealth, Write } from "../core/ports.ts"
+import type { CampaignRow, Committed, RowWrite, Store, StoreHealth, Write } from "../core/ports.ts"
 import { Batches, type JournalLimits, journalLimits } from "./batches.ts"
+import { rowSteps } from "./encode.ts"
 import { type Lock, lockDirectory } from "./lock.ts"
 import { closeDb, type Db, messageOf, openDb, openHandles } from "./open.ts"
 import { SqliteReader } from "./reader.ts"
@@ -56,7 +57,7 @@ async function batchesOf(reader: Db, writer: Writer, limits = journalLimits): Pr
   const batches = Batches.of(reader, limits)
   const first = batches.putAway()
   if (first !== null) {
-    await writer.ask({ kind: "commit", steps: first.steps })
+    await writer.ask({ kind: "commit", steps: first.steps, apart: [] })
     first.landed()
   }
   return batches
@@ -97,17 +98,18 @@ export class SqliteStore extends SqliteReader implements Store {
     this.#lastSent = this.lastCampaign()
   }
 
-  commit(writes: Write[], done: (error: Error | null) => void): void {
+  commit(writes: readonly Write[], done: Committed, apart: readonly (readonly RowWrite[])[] = []): void {
     const wallMs = this.#wallMs()
     const { steps, landed } = this.#batches.batch(writes, wallMs, {
       isStored: row => this.#isStored(row),
       isKnown: id => this.#stored.has(id) || this.campaign(id) !== null,
     })
-    this.#writer.send({ kind: "commit", steps }, error => {
+    const request = { kind: "commit", steps, apart: apart.map(list => rowSteps(list, wallMs)) } as const
+    this.#writer.send(request, (error, refused) => {
       // Nothing of a failed batch is there, nor of those after it: ask the database again.
       if (error === null) landed()
       else this.#stored.clear()
-      done(error)
+      done(error, refused)
     })
   }
 
@@ -157,7 +159,8 @@ export class SqliteStore extends SqliteReader implements Store {
   }
 }
 
-type Waiting = { readonly kind: Request["kind"]; readonly answered: (error: Error | null) => void }
+type Waiting = { readonly kind: Request["kind"]; readonly answered: Committed }
+const none: ReadonlyMap<number, Error> = new Map()
 
 /** The writer's thread as seen from here: requests go in order, answers come in the same. */
 class Writer {
@@ -179,10 +182,10 @@ class Writer {
     return this.#waiting.filter(waiting => waiting.kind === "commit").length
   }
 
-  send(request: Request, answered: (error: Error | null) => void): void {
+  send(request: Request, answered: Committed): void {
     const thread = this.#thread ?? (request.kind === "open" ? this.#start() : null)
     if (thread === null) {
-      queueMicrotask(() => answered(new CahError("unavailable", "the store is closed")))
+      queueMicrotask(() => answered(new CahError("unavailable", "the store is closed"), none))
       return
     }
     this.#waiting.push({ kind: request.kind, answered })
@@ -214,7 +217,13 @@ class Writer {
     let why: unknown = null
     thread.on("message", (answer: Answer) => {
       this.#handles = answer.handles
-      this.#waiting.shift()!.answered(answer.failure === null ? null : errorOf(answer.failure, this.#file))
+      const { failure, refused } = answer
+      this.#waiting
+        .shift()!
+        .answered(
+          failure === null ? null : errorOf(failure, this.#file),
+          refused.size === 0 ? none : new Map([...refused].map(([at, why]) => [at, errorOf(why, this.#file)])),
+        )
     })
     thread.on("error", thrown => {
       why = thrown
@@ -229,7 +238,7 @@ class Writer {
           `the store's writer stopped${why === null ? "" : `: ${messageOf(why)}`}`,
           { cause: why },
         )
-        for (const { answered } of left) answered(error)
+        for (const { answered } of left) answered(error, none)
         resolve()
       })
     })

@@ -4,7 +4,7 @@ import { afterEach, describe, it } from "node:test"
 import type { Digest } from "../../proto/wire/digest.ts"
 import { noCounts, noTotals } from "../core/change.ts"
 import type { CampaignId, LogRef, NodeId, StoryLine } from "../core/model.ts"
-import type { CampaignRow, JobRow, NodeRow, ResultRow, Store, TokenRow, Write } from "../core/ports.ts"
+import type { CampaignRow, JobRow, NodeRow, ResultRow, RowWrite, Store, TokenRow, Write } from "../core/ports.ts"
 import { noRules } from "../core/rules.ts"
 import { linesOf, storyOf } from "../core/story.ts"
 import type { LaunchId } from "../core/volunteers.ts"
@@ -490,6 +490,71 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       await store.reopen()
       await commit(store, { kind: "campaign", row: campaignRow(2, { owner: "otto", key: "key-1" }) })
       assert.equal(store.campaignByKey("otto", "key-1")?.id, 2)
+    })
+
+    it("O1: refuses what breaks a rule of the tables, whatever the table", async () => {
+      const store = await withCampaign(
+        { kind: "parameters", campaign: one, first: 0, lines: ["a"] },
+        cancelRange(4, 5),
+        { kind: "result", row: resultRow(1, 0) },
+      )
+      const usage = { owner: "marie", project: "", bestEffort: false, coreSeconds: 1, at: WALL_MS }
+      const notice = {
+        occasion: "end" as const,
+        target: 0,
+        at: WALL_MS,
+        tries: 0,
+        nextAt: 0,
+        trouble: "",
+        doneAt: null,
+      }
+      const nine = 9 as CampaignId
+      const wrong: readonly (readonly [string, Write])[] = [
+        ["a second page of parameters", { kind: "parameters", campaign: one, first: 0, lines: ["b"] }],
+        ["parameters of no campaign", { kind: "parameters", campaign: nine, first: 0, lines: ["b"] }],
+        ["a second range from one index on", cancelRange(4, 9)],
+        ["a range of no campaign", { kind: "cancelledRange", campaign: nine, range: { first: 0, last: 1 } }],
+        ["a result of no campaign", { kind: "result", row: resultRow(9, 0) }],
+        ["a live job of no campaign", { kind: "job", row: jobRow(9, 0) }],
+        ["an owner of a blob without a row", { kind: "blobOwner", digest: digestFor(9), owner: "marie" }],
+        ["a number that is none", { kind: "usage", row: { ...usage, coreSeconds: Number.NaN } }],
+        ["a fraction", { kind: "node", row: nodeRow("n1", { slots: 1.5 }) }],
+        ["a number beyond 64 bits", { kind: "node", row: nodeRow("n1", { memoryBytes: 2 ** 64 }) }],
+        ["nothing where something must be", { kind: "node", row: nodeRow("n1", { name: null as unknown as string }) }],
+        ["a number for a text", { kind: "node", row: nodeRow("n1", { bootId: 7 as unknown as string }) }],
+        ["a fraction of a millisecond", { kind: "notice", row: { ...notice, campaign: one, nextAt: 0.5 } }],
+        ["a priority that is none", { kind: "campaign", row: campaignRow(2, { priority: Number.POSITIVE_INFINITY }) }],
+      ]
+      for (const [what, write] of wrong) {
+        await assert.rejects(commit(store, write), { code: "internal" }, what)
+        await store.reopen()
+      }
+      assert.deepEqual(store.nodes(), [])
+      assert.equal(store.lastCampaign(), 1)
+    })
+
+    it("O13: of rows that stand apart it refuses alone those that break a rule, each whole, and says which", async () => {
+      const store = await withCampaign()
+      const node = (id: string): Write => ({ kind: "node", row: nodeRow(id) })
+      const blob = { digest: digestFor(9), sizeBytes: 9 }
+      const orphan = { kind: "blobOwner", digest: digestFor(8), owner: "eve" } as const
+      const apart = [[node("n1")], [node("n2"), orphan], [{ kind: "blob", ...blob }], [node("n3"), node("n4")]]
+      const refused = await new Promise<ReadonlyMap<number, Error>>((resolve, reject) => {
+        store.commit(
+          [{ kind: "job", row: jobRow(1, 0) }],
+          (error, which) => (error === null ? resolve(which) : reject(error)),
+          apart as RowWrite[][],
+        )
+      })
+      assert.deepEqual([...refused.keys()], [1])
+      assert.equal((refused.get(1) as Error & { code: string }).code, "internal")
+      assert.deepEqual(
+        store.nodes().map(({ id }) => id),
+        ["n1", "n3", "n4"],
+      )
+      assert.deepEqual(indices(store.liveJobs()), [0])
+      await commit(store, { kind: "job", row: jobRow(1, 1) })
+      assert.deepEqual(indices((await fixture.restart()).liveJobs()), [0, 1])
     })
 
     it("replaces nodes, tokens and enrolments whole", async () => {

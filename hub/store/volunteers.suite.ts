@@ -152,6 +152,15 @@ export function volunteersSuite(name: string, make: () => Promise<StoreFixture>)
       assert.equal(store.volunteers.byKey(volunteerRow(1).keyHash), null, "a forgotten key opens nothing")
     })
 
+    it("O1: refuses a host of no volunteer, and a launch of no host", async () => {
+      const store = await start(volunteer(volunteerRow(1)))
+      for (const wrong of [host(hostRow(1, 2)), launch(launchRow(1, 1))]) {
+        await assert.rejects(commit(store, wrong), { code: "internal" })
+        await store.reopen()
+      }
+      await commit(store, host(hostRow(1, 1)), launch(launchRow(1, 1)))
+    })
+
     it("lists by pages, hosts of a volunteer, and launches of a host newest first", async () => {
       const { volunteers } = await start(
         ...[1, 2, 3].map(id => volunteer(volunteerRow(id))),

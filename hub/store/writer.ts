@@ -3,15 +3,11 @@
 // the database has been opened anew: after a failed fsync the kernel may have dropped the pages, and asking it again
 // would be answered yes. It decides nothing and knows no job.
 import { parentPort, workerData } from "node:worker_threads"
-import { faded } from "../core/credit.ts"
 import { CahError, type ErrorCode } from "../core/errors.ts"
-import type { CreditRow } from "../core/volunteers.ts"
 import { REOPEN_PROBE_BYTES } from "../limits.ts"
-import { CHAIN_START, chained } from "./chain.ts"
-import { type StatementName, type Step, statements } from "./encode.ts"
-import { CHAINED, FADED } from "./encode-volunteers.ts"
-import { migrate, readMigrations } from "./migrate.ts"
-import { closeDb, type Db, messageOf, openDb, openHandles } from "./open.ts"
+import { type Opened, openForWriting } from "./apply.ts"
+import type { Step } from "./encode.ts"
+import { closeDb, type Db, messageOf, openHandles } from "./open.ts"
 
 export interface WriterSettings {
   readonly file: string
@@ -20,11 +16,13 @@ export interface WriterSettings {
 /** Answered one by one, in order. */
 export type Request =
   | { readonly kind: "open"; readonly wallMs: number; readonly probe: boolean }
-  | { readonly kind: "commit"; readonly steps: readonly Step[] }
+  | { readonly kind: "commit"; readonly steps: readonly Step[]; readonly apart: readonly (readonly Step[])[] }
   | { readonly kind: "close" }
 
 export interface Answer {
   readonly failure: Failure | null
+  /** Of `apart`, by their place. */
+  readonly refused: ReadonlyMap<number, Failure>
   /** Writing handles open now. */
   readonly handles: number
 }
@@ -38,83 +36,43 @@ export interface Failure {
   readonly sqlite: string | null
 }
 
-interface Opened {
-  readonly db: Db
-  readonly run: (steps: readonly Step[]) => void
-}
-
 const { file } = workerData as WriterSettings
 const port = parentPort!
 let opened: Opened | null = null
 let broken: Failure | null = null
+const none: ReadonlyMap<number, Failure> = new Map()
 
 port.on("message", (request: Request) => {
   let failure: Failure | null = null
+  let refused: ReadonlyMap<number, Failure> = none
   try {
-    carryOut(request)
+    refused = carryOut(request)
   } catch (thrown) {
     failure = failureOf(thrown)
     broken ??= failure
   }
-  const answer: Answer = { failure, handles: openHandles(file) }
+  const answer: Answer = { failure, refused, handles: openHandles(file) }
   port.postMessage(answer)
   if (request.kind === "close") port.close()
 })
 
-function carryOut(request: Request): void {
+function carryOut(request: Request): ReadonlyMap<number, Failure> {
   switch (request.kind) {
     case "open":
       shut()
-      opened = openWriter(request.wallMs)
+      opened = openForWriting(file, request.wallMs)
       if (request.probe) probe(opened.db)
       broken = null
-      return
-    case "commit":
+      return none
+    case "commit": {
       if (broken !== null) throw asError(broken)
-      opened!.run(request.steps)
-      return
+      const refused = opened!.run(request.steps, request.apart)
+      return refused.size === 0 ? none : new Map([...refused].map(([at, thrown]) => [at, failureOf(thrown)]))
+    }
     case "close":
       shut()
-      return
+      return none
   }
-}
-
-function openWriter(wallMs: number): Opened {
-  const db = openDb(file, "writer")
-  try {
-    refuseDamaged(db)
-    giveFunctions(db)
-    migrate(db, readMigrations(), wallMs)
-    const prepared = new Map(
-      Object.entries(statements).map(([name, sql]) => [name as StatementName, db.prepare(sql)] as const),
-    )
-    const inTransaction = db.transaction((steps: readonly Step[]) => {
-      for (const [statement, values] of steps) prepared.get(statement)!.run(...values)
-    })
-    return { db, run: inTransaction.immediate }
-  } catch (thrown) {
-    closeDb(file, db)
-    throw thrown
-  }
-}
-
-/** What statements about credit count with. In no schema, so that any SQLite can read the database. */
-function giveFunctions(db: Db): void {
-  db.function(FADED, { deterministic: true }, (average, passedMs) => faded(Number(average), Number(passedMs)))
-  db.function(CHAINED, { deterministic: true }, (before, campaign, index, attempt, account, node, slotMs, at) => {
-    const line = { campaign, index, attempt, account, node, slotMs, at } as CreditRow
-    return Buffer.from(chained((before as Uint8Array | null) ?? CHAIN_START, line))
-  })
-}
-
-/**
- * Every page, so that a hub never serves half a database: found at the start, damage costs a restore; found later, an
- * answer here and there. 0.16 s for 100,000 jobs, 1 s for a million (measured, cache warm).
- */
-function refuseDamaged(db: Db): void {
-  const verdict: unknown = db.pragma("quick_check(1)", { simple: true })
-  if (verdict === "ok") return
-  throw new CahError("data_loss", `${file} is damaged (${String(verdict)}); restore it from a backup`)
 }
 
 function shut(): void {

@@ -5,7 +5,7 @@ import type { Enrolments } from "../../auth/enrolments.ts"
 import { secretOf } from "../../auth/secret.ts"
 import { CahError } from "../../core/errors.ts"
 import type { NodeId } from "../../core/model.ts"
-import type { Clock, Engine, StoreReader, Write } from "../../core/ports.ts"
+import type { Clock, Engine, RowWrite, StoreReader } from "../../core/ports.ts"
 import {
   accountOf,
   type HostId,
@@ -107,7 +107,7 @@ export class Computers {
     const secret = this.#secretOf(launch)
     const { enrolments } = this.#parts
     const enrolment = enrolments.forLaunch(secret, accountOf(volunteer), launch.id, LAUNCH_ENROLMENT_MS)
-    return { launch, writes: [{ kind: "launch", row: launch }, enrolment] satisfies Write[] }
+    return { launch, writes: [{ kind: "launch", row: launch }, enrolment] satisfies RowWrite[] }
   }
 
   /** The launch's input file, the same bytes each time: where the hub is, and how the virtual machine joins it, once. */
@@ -122,7 +122,7 @@ export class Computers {
   }
 
   /** To be committed with a launch that ends or shall end: nobody joins by it any more. */
-  withdraw(launch: LaunchRow): Write[] {
+  withdraw(launch: LaunchRow): RowWrite[] {
     return this.#parts.enrolments.withdraw(launch.enrolment)
   }
 
@@ -153,7 +153,7 @@ export class Computers {
       const row = this.#own(volunteer, host)
       if (row.stopped) return
       const launch = this.#parts.store.volunteers.liveLaunch(host)
-      const ending: Write[] =
+      const ending: RowWrite[] =
         launch === null
           ? []
           : [
@@ -177,12 +177,12 @@ export class Computers {
   }
 
   /** What must go, and be committed together with the account's own row; then the nodes. */
-  async forget(volunteer: VolunteerRow, commit: (writes: Write[]) => Promise<unknown>): Promise<void> {
+  async forget(volunteer: VolunteerRow, commit: (writes: RowWrite[]) => Promise<unknown>): Promise<void> {
     await this.inTurn(volunteer.id, async () => {
       const nowMs = this.#parts.clock.wallMs()
       const { volunteers } = this.#parts.store
       const hosts = volunteers.hostsOf(volunteer.id)
-      const writes: Write[] = []
+      const writes: RowWrite[] = []
       const live: LaunchRow[] = []
       for (const host of hosts) {
         writes.push({ kind: "host", row: { ...host, cpid: "", name: "", title: "", facts: {}, stopped: true } })

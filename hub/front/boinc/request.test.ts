@@ -154,6 +154,13 @@ describe("a scheduler request", () => {
       [0, 0, 1, 0],
     )
   })
+
+  it("O13: takes no exit status that the database could not, and with it everybody's transaction", () => {
+    for (const exit of [1e300, -1e300, 2 ** 64]) {
+      const results = [{ name: "launch_1", state: 5, exit }] as const
+      assert.equal(parseSchedulerRequest(clientRequest({ results })).reported[0]?.exitStatus, 0)
+    }
+  })
 })
 
 describe("XML", () => {

@@ -179,7 +179,7 @@ function reportedResult(result: Element, said: readonly string[]): ReportedResul
   return {
     name: result.text("name"),
     state: result.count("state"),
-    exitStatus: Math.trunc(result.number("exit_status")),
+    exitStatus: result.whole("exit_status"),
     stderr: said[result.count("stderr_out")] ?? "",
   }
 }

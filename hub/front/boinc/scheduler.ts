@@ -2,7 +2,7 @@
 // is decided in schedule.ts; this reads the rows for it and writes those that it returns.
 import type { Accounts } from "../../auth/accounts.ts"
 import { CahError } from "../../core/errors.ts"
-import type { Clock, Engine, Log, StoreReader, Write } from "../../core/ports.ts"
+import type { Clock, Engine, Log, RowWrite, StoreReader } from "../../core/ports.ts"
 import { accountOf, type HostId, type HostRow, type LaunchRow, type VolunteerRow } from "../../core/volunteers.ts"
 import { BOINC_MEND_DELAY_S, BOINC_NOTHING_DELAY_S, LAUNCH_LOG_BYTES_MAX } from "../../limits.ts"
 import type { Computers } from "./computers.ts"
@@ -77,7 +77,7 @@ async function scheduleFor(
     random: Math.random(),
   })
 
-  const writes: Write[] = [{ kind: "host", row: decision.host }]
+  const writes: RowWrite[] = [{ kind: "host", row: decision.host }]
   if (decision.launch !== null && decision.launch !== launchBefore) {
     writes.push({ kind: "launch", row: decision.launch })
     if (isOver(decision)) writes.push(...computers.withdraw(decision.launch))

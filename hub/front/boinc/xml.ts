@@ -54,6 +54,12 @@ export class Element {
     return text === "" || !Number.isFinite(value) ? other : value
   }
 
+  /** Whole and no larger than a number can be exact, else 0. */
+  whole(name: string): number {
+    const value = Math.trunc(this.number(name))
+    return Number.isSafeInteger(value) ? value : 0
+  }
+
   /** Whole and not below 0, else 0. */
   count(name: string): number {
     const value = Math.trunc(this.number(name))

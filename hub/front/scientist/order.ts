@@ -317,6 +317,8 @@ function checkStageout(globs: readonly string[]): void {
 export function checkText(field: string, text: string, charactersMax: number): void {
   if (text.length > charactersMax) throw invalid(`${field} has ${text.length} characters: ${charactersMax} at most`)
   if (/\p{Cc}/u.test(text)) throw invalid(`${field} contains a control character`)
+  // The database keeps text as UTF-8, in which two such texts would be one: a key, for one, must stay a key.
+  if (/\p{Cs}/u.test(text)) throw invalid(`${field} contains half a surrogate pair: it is no valid Unicode`)
 }
 
 /** Lengths are hashed too, so that no two orders share their bytes. */
