@@ -7,7 +7,7 @@ import { type RestoreParts, restoreBackup, type Verified, verifyBackup } from ".
 import { openDiskBlobs } from "./blobs/disk.ts"
 import { type Asked, readConfig } from "./config.ts"
 import { CahError } from "./core/errors.ts"
-import type { Log, Write } from "./core/ports.ts"
+import type { Log, RowWrite } from "./core/ports.ts"
 import { faultsIn, readCopy, skipCampaigns, takeSnapshot } from "./store/snapshot.ts"
 import { openSqliteStore } from "./store/sqlite.ts"
 
@@ -61,7 +61,7 @@ export const commands: Readonly<Record<string, Command>> = {
       const store = await openSqliteStore({ directory: data, wallMs: Date.now, create: false })
       try {
         const clock = { nowMs: () => performance.now(), wallMs: Date.now }
-        const commit = (writes: Write[]) =>
+        const commit = (writes: readonly RowWrite[]) =>
           new Promise<void>((resolve, reject) => {
             store.commit(writes, error => (error === null ? resolve() : reject(error)))
           })

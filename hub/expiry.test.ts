@@ -23,7 +23,7 @@ function world(nodes: readonly { id: string; link: number | null; hasJobs?: bool
       },
     },
     engine: {
-      commit: async (rows: Write[]) => void writes.push(...rows),
+      commit: async (rows: readonly Write[]) => void writes.push(...rows),
       node: id => (known.get(id) as unknown as Node) ?? null,
       async forgetNode(id) {
         if (known.get(id)?.hasJobs) throw new CahError("failed_precondition", "has jobs")
@@ -33,6 +33,7 @@ function world(nodes: readonly { id: string; link: number | null; hasJobs?: bool
     clock: { nowMs: () => 0, wallMs: () => NOW_MS },
     log: { debug: say, info: say, warn: say, error: say },
     nodesKeptMs,
+    doubt: () => null,
   })
   return { expiry, known, writes, asked, lines }
 }

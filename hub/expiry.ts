@@ -11,6 +11,8 @@ export interface ExpiryParts {
   readonly log: Log
   /** Null: no node is forgotten by itself. */
   readonly nodesKeptMs: number | null
+  /** Why the wall clock cannot be believed now, in words; null: it can. */
+  readonly doubt: () => string | null
 }
 
 export class Expiry {
@@ -37,7 +39,9 @@ export class Expiry {
   }
 
   private async look(): Promise<void> {
-    const { engine, clock, log, nodesKeptMs } = this.parts
+    const { engine, clock, log, nodesKeptMs, doubt } = this.parts
+    // What it would remove is a matter of age.
+    if (doubt() !== null) return
     try {
       await engine.commit([{ kind: "forgetEnrolments", before: clock.wallMs() - ENROLMENT_KEPT_MS }])
       if (nodesKeptMs === null) return

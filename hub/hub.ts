@@ -43,6 +43,7 @@ import { DATABASE, openSqliteStore } from "./store/sqlite.ts"
 import { Traffic } from "./traffic.ts"
 import { Turns } from "./turns.ts"
 import { version } from "./version.ts"
+import { WallClock } from "./wallclock.ts"
 
 export interface Hub {
   /** What scientists and agents give to --hub. */
@@ -126,8 +127,17 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       commit,
       isNeeded: id => engine.gathers(id) !== null,
       keepMs: config.retentionMs,
+      timer,
+      doubt: () => wallClock.doubt(),
     })
-    const expiry = new Expiry({ store, engine, clock, log, nodesKeptMs: config.nodeRetentionMs })
+    const expiry = new Expiry({
+      store,
+      engine,
+      clock,
+      log,
+      nodesKeptMs: config.nodeRetentionMs,
+      doubt: () => wallClock.doubt(),
+    })
     const tokens = new Tokens({ store, engine, clock, log })
     const enrolments = new Enrolments({ store, engine, clock })
     const failures = new Failures(clock)
@@ -150,13 +160,15 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       },
     })
     engine.start(links)
+    const wallClock = new WallClock({ store, clock, timer, log, commit })
     opened.push(() => engine.drain())
     opened.push(() => traffic.stop())
     opened.push(() => links.drain())
     await ensureAdminToken(tokens, config.data)
+    opened.push(() => wallClock.stop())
     // What a backup has yet to copy must not be collected meanwhile: one at a time.
     const upkeep = new Turns()
-    opened.push(collectNowAndThen({ store, blobs, engine, log }, upkeep))
+    opened.push(collectNowAndThen({ store, blobs, engine, wallClock, log }, upkeep))
     const backups = new Backups({
       directory: config.backups,
       data: config.data,
@@ -186,7 +198,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       wallMs: clock.wallMs,
       hasRoom: async () => (await blobs.freeBytes()) >= config.diskFloorBytes,
     })
-    await uploads.sweep()
+    if (wallClock.doubt() === null) await uploads.sweep()
     const shutdown = new AbortController()
     const serve = front({
       engine,
@@ -216,6 +228,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       quotas: new Quotas(config.quotas, clock),
       damagedBlobs: () => damage.count,
       certificate: () => certificate?.state ?? null,
+      clockDoubt: () => wallClock.doubt(),
       agentCommand: "cah-agent --hub <this hub's URL> --enroll <token>",
       shutdown: shutdown.signal,
     })
@@ -259,6 +272,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       )
     }
     log.info({ url, data: config.data, version, hub: store.hubId() }, "the hub is up")
+    void retention.forgetOld()
     return {
       url,
       port: port.port,
@@ -302,14 +316,18 @@ interface CollectParts {
   readonly store: Store
   readonly blobs: BlobStore
   readonly engine: HubEngine
+  readonly wallClock: WallClock
   readonly log: Log
 }
 
 /** The turn of what reads all blobs, or removes some. */
 const UPKEEP = "blobs"
 
-function collectNowAndThen({ store, blobs, engine, log }: CollectParts, upkeep: Turns): () => Promise<void> {
+function collectNowAndThen(parts: CollectParts, upkeep: Turns): () => Promise<void> {
+  const { store, blobs, engine, wallClock, log } = parts
   const collect = async () => {
+    // What is garbage is a matter of age.
+    if (wallClock.doubt() !== null) return
     try {
       const collected = await collectGarbage({
         store,

@@ -476,6 +476,16 @@ export const UPLOAD_STALL_MS = 60_000
 export const DISK_FLOOR_BYTES = 1024 ** 3
 /** Between looks at what has been kept for long enough. */
 export const RETENTION_EVERY_MS = 3_600_000
+/** Of the campaigns that have ended, as many are forgotten by age in one round at most: a clock that is wrong for an hour costs these. */
+export const RETENTION_SHARE = 1 / 20
+/**
+ * A wall clock that is further ahead of what the hub last knew than this is not believed for CLOCK_DOUBT_MS: nothing is removed by
+ * age, so that an operator has a day to read of it. A hub that was off for longer loses a day of tidying by it.
+ */
+export const CLOCK_AHEAD_MS = 24 * 3_600_000
+export const CLOCK_DOUBT_MS = 24 * 3_600_000
+/** Between notes of the time in the database, by which the next start judges its clock. */
+export const CLOCK_NOTE_MS = 3_600_000
 /** Campaigns forgotten in one transaction, and rows of forgotten ones swept in one: some milliseconds each. */
 export const RETENTION_PAGE_CAMPAIGNS = 100
 export const SWEEP_ROWS = 500

@@ -129,7 +129,16 @@ describe("a password", () => {
 describe("what people type", () => {
   it("is an address, or is told what one looks like", () => {
     assert.equal(emailOf("Vera@Example.ORG"), email)
-    for (const wrong of ["", "vera", "@b", "a@", "a b@c", `${"a".repeat(EMAIL_CHARACTERS_MAX)}@b`, "<a>@b", "a\u0000@b"]) {
+    for (const wrong of [
+      "",
+      "vera",
+      "@b",
+      "a@",
+      "a b@c",
+      `${"a".repeat(EMAIL_CHARACTERS_MAX)}@b`,
+      "<a>@b",
+      "a\u0000@b",
+    ]) {
       assert.throws(() => emailOf(wrong), /looks like name@example\.org/)
     }
   })

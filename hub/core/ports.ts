@@ -180,6 +180,8 @@ export type Write =
   | { kind: "notice"; row: NoticeRow }
   /** The owner needs the blob no more. */
   | { kind: "disownBlob"; digest: Digest; owner: string }
+  /** The time by a wall clock that was believed. */
+  | { kind: "clock"; wallMs: number }
   /** A campaign that has ended is gone for everybody from now on; its rows go by and by. */
   | { kind: "forgetCampaign"; campaign: CampaignId; at: number }
   /** Removes so many rows at most of campaigns that are gone. */
@@ -243,6 +245,10 @@ export interface StoreReader {
   nextNoticeAt(): number | null
   /** Ended at or before that wall time (ms) and not forgotten, by id. */
   endedCampaigns(endedBy: number, limit: number): CampaignId[]
+  /** How many have ended and are not forgotten: reads an index of them, so it is for rounds of an hour, not for requests. */
+  endedCount(): number
+  /** The latest wall time that the store knows of: noted, or that of a campaign. Null: none. */
+  lastWallMs(): number | null
   /** There are rows of forgotten campaigns to sweep. */
   hasForgotten(): boolean
   /** The owner's blobs, the last used first, those used before that wall time (ms) only. */

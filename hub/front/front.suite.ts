@@ -211,6 +211,7 @@ export async function openFront({
     | "quotas"
     | "damagedBlobs"
     | "certificate"
+    | "clockDoubt"
     | "release"
     | "publicUrl"
     | "failures"
@@ -245,6 +246,8 @@ export async function openFront({
     commit: writes => engine.commit(writes),
     isNeeded: () => false,
     keepMs: RETENTION_MS,
+    timer,
+    doubt: () => null,
   })
   const serve = front({
     engine,
@@ -285,6 +288,7 @@ export async function openFront({
     quotas: new Quotas(noQuotas, clock),
     damagedBlobs: () => 0,
     certificate: () => null,
+    clockDoubt: () => null,
     agentCommand: "cah-agent …",
     shutdown: shutdown.signal,
     ...change,

@@ -37,6 +37,7 @@ export class Checkers {
   /** By the campaign that waits: what must have ended before it begins. */
   private readonly waiting = new Map<CampaignId, readonly CampaignId[]>()
   private readonly ended = new Set<CampaignId>()
+  private readonly gone = new Set<CampaignId>()
   private readonly held = new Map<CampaignId, boolean>()
   private readonly rules = new Map<CampaignId, Rules>()
   /** What the ledger should hold, by account. */
@@ -92,6 +93,7 @@ export class Checkers {
     for (const found of this.bounds.onDisk(writes)) this.say(found)
     for (const found of this.sickness.onDisk(writes)) this.say(found)
     for (const write of writes) {
+      if (write.kind === "forgetCampaign") this.onForgotten(write.campaign)
       if (write.kind === "blob") this.blobs.add(write.digest)
       else if (write.kind === "job") {
         this.onJob(write.row, heldThroughout)
@@ -109,6 +111,15 @@ export class Checkers {
         this.say(`I4: job ${name} ended ${row.outcome} ${wanted ? "without a result" : "with a result"}`)
       }
     }
+  }
+
+  private onForgotten(campaign: CampaignId): void {
+    if (!this.ended.has(campaign)) this.say(`I1: campaign ${campaign} was forgotten before it had ended`)
+    this.gone.add(campaign)
+  }
+
+  get forgotten(): number {
+    return this.gone.size
   }
 
   private onJob(row: JobRow, heldThroughout: ReadonlySet<CampaignId>): void {
@@ -215,7 +226,7 @@ export class Checkers {
       this.say(`I10: campaign ${told.campaign} was acknowledged and is not on disk`)
     }
     const earlier = this.acknowledged.find(other => other.key === told.key)
-    if (earlier !== undefined && earlier.campaign !== told.campaign) {
+    if (earlier !== undefined && earlier.campaign !== told.campaign && !this.gone.has(earlier.campaign)) {
       this.say(`I2: the key ${told.key} gave campaign ${earlier.campaign} and then ${told.campaign}`)
     }
     this.acknowledged.push(told)
@@ -226,6 +237,7 @@ export class Checkers {
   }
 
   cancelled(campaign: CampaignId, first: number, last: number, store: StoreReader): void {
+    if (this.gone.has(campaign)) return
     for (let index = first; index <= last; index++) {
       const row = store.job(campaign, index)
       if (row?.phase !== "ended")
@@ -275,7 +287,9 @@ export class Checkers {
   finish(store: StoreReader, explain: (campaign: CampaignId) => string): void {
     for (const { campaign, jobs, key } of this.acknowledged) {
       const row = store.campaign(campaign)
-      if (row === null) this.say(`I1: campaign ${campaign} (${key}) is gone`)
+      if (this.gone.has(campaign)) {
+        if (row !== null) this.say(`I1: campaign ${campaign} (${key}) was forgotten and is back`)
+      } else if (row === null) this.say(`I1: campaign ${campaign} (${key}) is gone`)
       else if (row.endedAt === null) {
         this.say(`L1: campaign ${campaign} has not ended: ${JSON.stringify(row.counts)}; ${explain(campaign)}`)
       } else if (Object.values(row.counts).reduce((sum, count) => sum + count, 0) !== jobs) {

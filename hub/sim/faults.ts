@@ -15,6 +15,8 @@ export const faultNames = [
   "slow",
   "sick",
   "bounds",
+  "forget",
+  "restart",
 ] as const
 export type FaultName = (typeof faultNames)[number]
 
@@ -53,6 +55,11 @@ export interface Faults {
   readonly rules: number
   /** Probability that a campaign is best effort, reserved, large, of a project, or a container with another inside; that jobs are held. */
   readonly kinds: number
+  /** Probability that a campaign that has ended is forgotten by its owner; how long the others are kept, ms. */
+  readonly forget: number
+  readonly keepMs: number
+  /** Probability that the hub is killed right after a kind of write reached the disk, each of the first times that it did. */
+  readonly restart: number
   /** Share of nodes that take five times as long, for ever. */
   readonly slow: number
   /** Share of nodes where every command fails at once, for ever. */
@@ -89,6 +96,9 @@ const quiet: Faults = {
   slow: 0,
   sick: 0,
   bounds: 0,
+  forget: 0,
+  keepMs: never,
+  restart: 0,
 }
 
 const parts: Record<FaultName, Partial<Faults>> = {
@@ -105,6 +115,8 @@ const parts: Record<FaultName, Partial<Faults>> = {
   slow: { slow: 0.05 },
   sick: { sick: 0.1 },
   bounds: { bounds: 0.15 },
+  forget: { forget: 0.7, keepMs: 2 * hour },
+  restart: { restart: 0.5 },
 }
 
 /** Faults by name, separated by commas. Throws on a name that is none, naming those there are. */

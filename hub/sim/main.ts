@@ -3,7 +3,8 @@
 import { parseArgs } from "node:util"
 import { type MutantName, mutantNames } from "./broken.ts"
 import { faultNames, faultsOf } from "./faults.ts"
-import { type Setting, simulate } from "./world.ts"
+import type { Setting } from "./setting.ts"
+import { simulate } from "./world.ts"
 
 const help = `Simulates a whole project in virtual time, with the hub's and the agents' production cores.
 
@@ -15,6 +16,7 @@ const help = `Simulates a whole project in virtual time, with the hub's and the 
   --jobs M      (default 500)
   --hours H     virtual hours with faults, before peace (default 12)
   --faults F    none, all (default), or a list of: ${faultNames.join(", ")}
+  --store S     memory (default), or sqlite: the hub's own database, so that each restart is the real one
   --no-rescue   never double slow attempts, to compare makespans
   --fair        three owners with shares 1, 1 and 2 and different pasts who all want more than there is
   --break NAME  a broken core that must be found: ${mutantNames.join(", ")}
@@ -30,6 +32,7 @@ async function main(): Promise<number> {
       jobs: { type: "string", default: "500" },
       hours: { type: "string", default: "12" },
       faults: { type: "string", default: "all" },
+      store: { type: "string", default: "memory" },
       break: { type: "string" },
       "no-rescue": { type: "boolean", default: false },
       fair: { type: "boolean", default: false },
@@ -45,6 +48,8 @@ async function main(): Promise<number> {
     throw new Error(`there is no broken core "${broken}": choose from ${mutantNames.join(", ")}`)
   }
   faultsOf(values.faults)
+  const { store } = values
+  if (store !== "memory" && store !== "sqlite") throw new Error(`there is no store "${store}": choose memory or sqlite`)
   const first = number("seed", values.seed, 0)
   const count = number("seeds", values.seeds, 1)
   let failed = 0
@@ -55,6 +60,7 @@ async function main(): Promise<number> {
       jobs: number("jobs", values.jobs, 1),
       hours: number("hours", values.hours, 1),
       faults: values.faults,
+      store,
       broken: broken as MutantName | null,
       rescue: !values["no-rescue"],
       fair: values.fair,
@@ -79,6 +85,7 @@ async function runOne(setting: Setting, chatty: boolean): Promise<boolean> {
       `runs         ${report.runs} of ${setting.jobs} jobs, ${report.losses} attempts lost, ${report.rescues} doubled`,
     )
     console.log(`hub crashes  ${report.hubCrashes}`)
+    console.log(`forgotten    ${report.forgotten} campaigns`)
     for (const [outcome, jobs] of Object.entries(outcomes)) if (jobs > 0) console.log(`${outcome.padEnd(12)} ${jobs}`)
     console.log(`longest turn ${(report.longestWaitMs / 60_000).toFixed(0)} min`)
     for (const [owner, seconds] of Object.entries(report.used)) {
@@ -87,8 +94,8 @@ async function runOne(setting: Setting, chatty: boolean): Promise<boolean> {
     console.log(`violations   ${violations.length}`)
   }
   if (violations.length === 0) return true
-  const { agents, jobs, hours, faults, broken } = setting
-  const again = `--seed ${setting.seed} --agents ${agents} --jobs ${jobs} --hours ${hours} --faults ${faults}`
+  const { agents, jobs, hours, faults, broken, store } = setting
+  const again = `--seed ${setting.seed} --agents ${agents} --jobs ${jobs} --hours ${hours} --faults ${faults} --store ${store}`
   console.log(`\nseed ${setting.seed} found:\n  ${violations.join("\n  ")}`)
   console.log(`See it again with: npm run sim -- ${again}${broken === null ? "" : ` --break ${broken}`}\n`)
   return false

@@ -2,7 +2,8 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { mutantNames } from "./broken.ts"
 import { fairShares } from "./orders.ts"
-import { type Setting, simulate } from "./world.ts"
+import type { Setting } from "./setting.ts"
+import { simulate } from "./world.ts"
 
 const small: Setting = {
   seed: 1,
@@ -11,6 +12,7 @@ const small: Setting = {
   hours: 6,
   faults: "all",
   broken: null,
+  store: "memory",
   rescue: true,
   fair: false,
 }
@@ -22,6 +24,24 @@ test("small worlds with all faults break no invariant", async () => {
     const { violations } = await simulate({ ...small, seed })
     assert.deepEqual(violations, [], `seed ${seed}`)
   }
+})
+
+test("O1: a hub starts on its real database after each kind of write, forgets and sweeps among them", async () => {
+  let forgotten = 0
+  for (const seed of [3, 4, 5]) {
+    // Without crashes at other times, each of which would put the journal away.
+    const faults = "network,churn,crash,disk,client,rules,kinds,forget,restart"
+    const report = await simulate({ ...small, seed, faults, store: "sqlite" })
+    assert.deepEqual(report.violations, [], `seed ${seed}`)
+    assert.ok(report.hubCrashes > 5)
+    forgotten += report.forgotten
+  }
+  assert.ok(forgotten > 0)
+})
+
+test("a world goes the same way on the database as on the store in memory", async () => {
+  const [memory, sqlite] = [await simulate(small), await simulate({ ...small, store: "sqlite" })]
+  assert.equal(sqlite.hash, memory.hash)
 })
 
 test("worlds that once found something find nothing any more", async () => {

@@ -5,53 +5,22 @@ import type { Digest } from "../../proto/wire/digest.ts"
 import type { CahError } from "../core/errors.ts"
 import { violations } from "../core/invariants.ts"
 import type { CampaignId, NodeId } from "../core/model.ts"
-import type { FullOffer, Log, Order, Store, Write } from "../core/ports.ts"
+import type { Committed, FullOffer, Log, Order, RowWrite, Store, Write } from "../core/ports.ts"
 import { step } from "../core/step.ts"
 import { HubEngine } from "../engine.ts"
-import { MemoryStore } from "../store/memory.ts"
-import { brokenCore, type MutantName, speaksTooEarly, withoutRescue } from "./broken.ts"
+import { Retention } from "../retention.ts"
+import { brokenCore, speaksTooEarly, withoutRescue } from "./broken.ts"
 import { Checkers } from "./checkers.ts"
+import { Disk, type SimulatedStore } from "./disk.ts"
 import { type Faults, faultsOf } from "./faults.ts"
 import { Network } from "./network.ts"
 import { fairShares, type Planned, planFair, planOrders } from "./orders.ts"
 import { Random } from "./random.ts"
+import { Restarts } from "./restarts.ts"
+import type { Report, Setting } from "./setting.ts"
 import { Starvation } from "./starvation.ts"
 import { VirtualTime, VirtualTimer } from "./time.ts"
 import { Volunteer, type Work } from "./volunteer.ts"
-
-export interface Setting {
-  readonly seed: number
-  readonly agents: number
-  readonly jobs: number
-  /** Virtual hours with faults; afterwards the world is left in peace until it rests. */
-  readonly hours: number
-  readonly faults: string
-  /** A deliberately broken core, to show that the checkers find it. */
-  readonly broken: MutantName | null
-  /** False: slow attempts are not doubled. */
-  readonly rescue: boolean
-  /** Three owners with different pasts who all want more than there is, to see what they get. */
-  readonly fair: boolean
-}
-
-export interface Report {
-  readonly violations: readonly string[]
-  readonly hash: string
-  readonly virtualHours: number
-  readonly moves: number
-  readonly losses: number
-  readonly runs: number
-  /** Attempts offered beside a slow one. */
-  readonly rescues: number
-  readonly hubCrashes: number
-  /** Nodes where every command fails. */
-  readonly sick: number
-  readonly outcomes: Record<string, number>
-  /** The longest that an owner's turn took, ms. */
-  readonly longestWaitMs: number
-  /** Core-seconds by owner in the second half of the time with faults. */
-  readonly used: Readonly<Record<string, number>>
-}
 
 const hour = 3_600_000
 /** What peace may take: every attempt may have to be lost once more, with its walltime and its back-off. */
@@ -73,7 +42,8 @@ class World {
   private readonly checkers = new Checkers()
   private readonly network: Network
   private readonly volunteers: Volunteer[]
-  private readonly store: MemoryStore
+  private readonly disk: Disk
+  private readonly store: SimulatedStore
   private readonly unsettled: { writes: Write[]; pending: boolean }[] = []
   private engine: HubEngine | null = null
   private timer: VirtualTimer
@@ -84,6 +54,7 @@ class World {
   private runs = 0
   private hubCrashes = 0
   private sick = 0
+  private readonly restarts: Restarts
   private readonly meanRunMs: number
   private readonly starvation: Starvation
 
@@ -93,11 +64,15 @@ class World {
     this.random = new Random(setting.seed)
     this.network = new Network(this.time, new Random(setting.seed, 1), this.faults)
     this.timer = new VirtualTimer(this.time)
-    const disk = new Random(setting.seed, 2)
-    this.store = new MemoryStore({
+    const pace = new Random(setting.seed, 2)
+    this.disk = new Disk(setting.store, {
+      // In one world a journal that is put away all the time, in the next one that grows until the hub starts anew.
+      ...(setting.seed % 2 === 0 ? { journal: { keptCharacters: 20_000, putAwayRows: 5 } } : {}),
       wallMs: () => this.wallMs(),
-      defer: run => this.time.after(disk.between(1, 20), run),
+      defer: run => this.time.after(pace.between(1, 20), run),
     })
+    this.store = this.disk.store
+    this.restarts = new Restarts(new Random(setting.seed, 3), this.faults.restart)
     const slots = Array.from({ length: setting.agents }, () => this.random.whole(1, 4))
     this.volunteers = slots.map((count, i) => new Volunteer(this.surroundings(), setting.seed, i, count))
     const slotHours = slots.reduce((sum, count) => sum + count, 0) * setting.hours
@@ -107,6 +82,18 @@ class World {
   }
 
   async run(): Promise<Report> {
+    try {
+      return await this.live()
+    } catch (thrown) {
+      // A hub that does not start again, above all.
+      this.checkers.rest(`the world ended: ${thrown instanceof Error ? thrown.message : String(thrown)}`)
+      return this.report({}, {})
+    } finally {
+      await this.disk.remove()
+    }
+  }
+
+  private async live(): Promise<Report> {
     const { hours, fair } = this.setting
     if (fair) await this.remember()
     this.hubUp()
@@ -126,6 +113,10 @@ class World {
     for (const { counts } of this.store.campaigns({ owner: null, before: 0, limit: 1e6, live: false })) {
       for (const [key, count] of Object.entries(counts)) outcomes[key] = (outcomes[key] ?? 0) + count
     }
+    return this.report(outcomes, used)
+  }
+
+  private report(outcomes: Report["outcomes"], used: Report["used"]): Report {
     return {
       violations: this.checkers.violations,
       hash: this.checkers.hash(),
@@ -136,6 +127,7 @@ class World {
       rescues: this.checkers.rescues,
       hubCrashes: this.hubCrashes,
       sick: this.sick,
+      forgotten: this.checkers.forgotten,
       outcomes,
       longestWaitMs: this.starvation.longestMs,
       used,
@@ -223,6 +215,32 @@ class World {
     checkers.hubBegins()
     this.network.hub = { post: event => engine.post(event), specOf: offer => this.specOf(offer) }
     engine.start(this.network)
+    this.tidy(engine)
+  }
+
+  /** Old campaigns, as long as this hub lives. */
+  private tidy(engine: HubEngine): void {
+    const { time, store, faults } = this
+    const retention = new Retention({
+      store,
+      clock: { nowMs: () => time.nowMs, wallMs: () => this.wallMs() },
+      timer: { soon: () => {}, at: () => () => {} },
+      log: silent,
+      commit: writes => engine.commit(writes),
+      isNeeded: () => false,
+      keepMs: Number.isFinite(faults.keepMs) ? faults.keepMs : null,
+      doubt: () => null,
+    })
+    const look = () => {
+      if (this.engine !== engine) return
+      time.follow(
+        retention.forgetOld(),
+        () => {},
+        () => {},
+      )
+      time.after(20 * 60_000, look)
+    }
+    if (faults.forget > 0) look()
   }
 
   private hubDown(): void {
@@ -242,7 +260,7 @@ class World {
   }
 
   /** The store, with a witness to what gets to disk. */
-  private recorded(store: MemoryStore): Store {
+  private recorded(store: SimulatedStore): Store {
     const eager = speaksTooEarly(this.setting.broken)
     return new Proxy<Store>(store, {
       get: (target, name) => {
@@ -250,17 +268,24 @@ class World {
           const value: unknown = Reflect.get(target, name, target)
           return typeof value === "function" ? value.bind(target) : value
         }
-        return (writes: Write[], done: (error: Error | null) => void) => {
-          const batch = { writes, pending: true }
+        return (writes: Write[], done: Committed, apart: readonly (readonly RowWrite[])[] = []) => {
+          const batch = { writes: [...writes, ...apart.flat()], pending: true }
           this.unsettled.push(batch)
-          target.commit(writes, error => {
-            batch.pending = false
-            this.unsettled.splice(this.unsettled.indexOf(batch), 1)
-            if (error !== null) this.checkers.rest(`the store refused a transaction: ${error.message}`)
-            else this.checkers.onDisk(writes)
-            if (!eager) done(error)
-          })
-          if (eager) this.time.after(0, () => done(null))
+          target.commit(
+            writes,
+            (error, refused) => {
+              batch.pending = false
+              this.unsettled.splice(this.unsettled.indexOf(batch), 1)
+              if (error !== null) this.checkers.rest(`the store refused a transaction: ${error.message}`)
+              else this.checkers.onDisk(batch.writes)
+              for (const why of refused.values()) this.checkers.rest(`the store refused rows: ${why.message}`)
+              const killed = !this.peace && error === null ? this.restarts.after(batch.writes) : null
+              if (!eager && killed !== "before it speaks") done(error, refused)
+              if (killed !== null) this.hubDown()
+            },
+            apart,
+          )
+          if (eager) this.time.after(0, () => done(null, new Map()))
         }
       },
     })
@@ -293,7 +318,7 @@ class World {
     const span = this.setting.hours * hour
     this.repeat(faults.hubCrashMs, () => this.hubDown())
     this.repeat(faults.clockJumpMs, () => {
-      this.wallJumpMs += random.between(-1, 1) * 24 * hour
+      this.wallJumpMs += Math.round(random.between(-1, 1) * 24 * hour)
     })
     for (const volunteer of this.volunteers) this.planVolunteer(volunteer, span)
     const around = {
@@ -429,7 +454,7 @@ class World {
 
   /** As the front does it: what has ended is not waited for. */
   private waitsFor(campaign: CampaignId, success: boolean): Order["waitsFor"] {
-    return this.store.campaign(campaign)?.endedAt == null ? [{ campaign, success }] : []
+    return this.store.campaign(campaign)?.endedAt === null ? [{ campaign, success }] : []
   }
 
   private hold(campaign: CampaignId): void {
@@ -470,6 +495,7 @@ class World {
     const span = setting.hours * hour
     if (random.chance(faults.rules)) time.after(random.between(0, span / 2), () => this.hold(campaign))
     if (random.chance(faults.kinds)) time.after(random.between(0, span / 2), () => this.holdJobs(campaign, jobs))
+    if (random.chance(faults.forget)) time.after(random.exponential(hour / 6), () => this.forget(campaign))
     if (random.chance(faults.cancelCampaign))
       time.after(random.between(0, span), () => this.cancel(campaign, 0, jobs - 1))
     for (let i = 0; i < Math.min(50, jobs * faults.cancelJob); i++) {
@@ -477,6 +503,22 @@ class World {
       const last = Math.min(jobs - 1, first + random.whole(0, 3))
       time.after(random.between(0, span), () => this.cancel(campaign, first, last))
     }
+  }
+
+  /** Once it has ended, as the front does it. */
+  private forget(campaign: CampaignId): void {
+    const { engine, time, store } = this
+    const row = store.campaign(campaign)
+    if (this.peace || row === null) return
+    if (engine === null || row.endedAt === null) {
+      time.after(this.random.between(60_000, hour / 6), () => this.forget(campaign))
+      return
+    }
+    time.follow(
+      engine.commit([{ kind: "forgetCampaign", campaign, at: this.wallMs() }]),
+      () => {},
+      () => {},
+    )
   }
 
   private cancel(campaign: CampaignId, first: number, last: number): void {
@@ -519,7 +561,8 @@ class World {
   private restless(): string[] {
     const found: string[] = []
     for (const volunteer of this.volunteers) {
-      if (volunteer.revoked) continue
+      // By a revocation on disk, too, of which a hub that was killed told nobody.
+      if (volunteer.revoked || this.engine?.node(volunteer.node)?.revoked === true) continue
       if (!volunteer.connected) found.push(`L2: ${volunteer.node} is not connected`)
       if (volunteer.busy > 0)
         found.push(`L4: ${volunteer.node} is busy with ${volunteer.busy} attempts that nobody wants`)

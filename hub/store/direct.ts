@@ -66,8 +66,9 @@ export class DirectStore extends SqliteReader implements Store {
   }
 
   #startAnew(): void {
-    closeDb(this.#opened.db.name, this.#opened.db)
+    const old = this.#opened.db
     const { opened, batches } = start(this.#options)
+    closeDb(old.name, old)
     this.#opened = opened
     this.#batches = batches
     this.readFrom(opened.db, batches.live)

@@ -81,6 +81,7 @@ export const statements = {
   forget: "UPDATE progress SET forgotten_at = ? WHERE campaign = ? AND ended_at IS NOT NULL AND forgotten_at IS NULL",
   // Its key may be used again; keys that people give hold no control character.
   freeKey: "UPDATE campaigns SET key = char(1) || id WHERE id = ?",
+  clock: "INSERT OR REPLACE INTO meta VALUES ('wall_ms', CAST(? AS INTEGER))",
   // Numbers of campaigns are never given twice.
   keepNumber: `INSERT OR REPLACE INTO meta
     SELECT 'last_campaign', max(max(id), coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'last_campaign'), 0))
@@ -166,6 +167,8 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
     }
     case "disownBlob":
       return [["disownBlob", [digestBytes(write.digest), write.owner]]]
+    case "clock":
+      return [["clock", [write.wallMs]]]
     case "forgetCampaign":
       return [
         ["forget", [write.at, write.campaign]],

@@ -147,6 +147,23 @@ export function keepingSuite(name: string, make: () => Promise<StoreFixture>): v
       assert.equal(fixture.store.lastCampaign(), 9)
     })
 
+    it("O8: knows the latest time it was told of, by a note or a campaign, and how many campaigns have ended", async () => {
+      let store = await start()
+      assert.deepEqual([store.lastWallMs(), store.endedCount()], [null, 0])
+      await commit(
+        store,
+        { kind: "campaign", row: campaignRow(1, { endedAt: WALL_MS + 5 }) },
+        { kind: "campaign", row: campaignRow(2) },
+      )
+      assert.deepEqual([store.lastWallMs(), store.endedCount()], [WALL_MS + 5, 1])
+      await commit(store, { kind: "clock", wallMs: WALL_MS + 9 })
+      assert.equal(store.lastWallMs(), WALL_MS + 9)
+      await commit(store, { kind: "clock", wallMs: WALL_MS + 10 })
+      await commit(store, { kind: "forgetCampaign", campaign: one, at: WALL_MS })
+      store = await fixture.restart()
+      assert.deepEqual([store.lastWallMs(), store.endedCount()], [WALL_MS + 10, 0])
+    })
+
     it("does not forget what has not ended", async () => {
       await withCampaign({ kind: "forgetCampaign", campaign: one, at: WALL_MS })
       assert.equal(fixture.store.campaign(one)?.id, 1)

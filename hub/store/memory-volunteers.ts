@@ -50,7 +50,7 @@ export class MemoryVolunteers implements VolunteerReader {
       }
       case "launch": {
         const before = this.#launches.get(write.row.id) ?? write.row
-          if (!this.#hosts.has(before.host)) throw new Error(`a launch of host ${before.host}, which is not there`)
+        if (!this.#hosts.has(before.host)) throw new Error(`a launch of host ${before.host}, which is not there`)
         const { draining, stopping, ending, exitStatus, message, deadlineAt, endedAt } = write.row
         const changed = { draining, stopping, ending, exitStatus, message, deadlineAt, endedAt }
         return put(this.#launches, write.row.id, { ...before, ...changed }, undo)

@@ -23,7 +23,8 @@ import type {
   Write,
 } from "../core/ports.ts"
 import { type CancelledRange, cancelledJob, mergeByIndex } from "./cancelled.ts"
-import { claimsOf, encode, pagesOf } from "./encode.ts"
+import { encode, pagesOf } from "./encode.ts"
+import { byId, campaignCopy, commonest, compared, copied, drop, inOrder, keyOf, put } from "./memory-rows.ts"
 import { MemoryVolunteers } from "./memory-volunteers.ts"
 import { BatchQueue, refusedOf } from "./queue.ts"
 import { demandFit } from "./schema.ts"
@@ -67,6 +68,7 @@ export class MemoryStore implements Store {
   /** Campaigns that are gone for everybody and not swept yet. */
   readonly #forgotten = new Map<CampaignId, CampaignTables>()
   #lastForgotten = 0
+  #notedMs: number | null = null
   readonly #tokens = new Map<string, TokenRow>()
   readonly #enrolments = new Map<string, EnrolmentRow>()
   readonly volunteers = new MemoryVolunteers()
@@ -198,6 +200,14 @@ export class MemoryStore implements Store {
         const owners = new Set(blob.owners)
         owners.delete(write.owner)
         put(this.#blobs, write.digest, { ...blob, owners }, undo)
+        return
+      }
+      case "clock": {
+        const before = this.#notedMs
+        undo.push(() => {
+          this.#notedMs = before
+        })
+        this.#notedMs = write.wallMs
         return
       }
       case "forgetCampaign":
@@ -394,6 +404,18 @@ export class MemoryStore implements Store {
       .map(({ id }) => id)
   }
 
+  endedCount(): number {
+    return this.endedCampaigns(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER).length
+  }
+
+  lastWallMs(): number | null {
+    const rows = [...this.#campaigns.values()].map(({ row }) => row)
+    const newest = rows.sort((a, b) => b.id - a.id)[0]
+    const times = [this.#notedMs, newest?.submittedAt ?? null, ...rows.map(row => row.endedAt)]
+    const known = times.filter(at => at !== null)
+    return known.length === 0 ? null : Math.max(...known)
+  }
+
   hasForgotten(): boolean {
     return this.#forgotten.size > 0
   }
@@ -537,76 +559,4 @@ export class MemoryStore implements Store {
     const row = this.#enrolments.get(id)
     return row === undefined ? null : { ...row }
   }
-}
-
-/** As it is now: whoever gave it may change its own row afterwards. */
-function copied<W extends Write>(write: W): W {
-  return copyOf(write) as W
-}
-
-function copyOf(write: Write): Write {
-  switch (write.kind) {
-    case "campaign":
-      return { ...write, row: campaignCopy(write.row) }
-    case "parameters":
-      return { ...write, lines: [...write.lines] }
-    case "job":
-      return { ...write, row: { ...write.row } }
-    case "result":
-      return { ...write, row: claimsOf(write.row) }
-    case "node":
-      return { ...write, row: { ...write.row, properties: { ...write.row.properties } } }
-    case "token":
-      return { ...write, row: { ...write.row } }
-    case "enrolment":
-      return { ...write, row: { ...write.row } }
-    case "volunteer":
-      return { ...write, row: { ...write.row } }
-    case "host":
-      return { ...write, row: { ...write.row } }
-    case "launch":
-      return { ...write, row: { ...write.row } }
-    default:
-      return write
-  }
-}
-
-function campaignCopy(row: CampaignRow): CampaignRow {
-  return { ...row, counts: { ...row.counts }, totals: { ...row.totals } }
-}
-
-function put<K, V>(map: Map<K, V>, key: K, value: V, undo: (() => void)[]): void {
-  const before = map.get(key)
-  undo.push(() => void (before === undefined ? map.delete(key) : map.set(key, before)))
-  map.set(key, value)
-}
-
-function drop<K, V>(map: Map<K, V>, key: K, undo: (() => void)[]): void {
-  const before = map.get(key)
-  if (before === undefined) return
-  undo.push(() => void map.set(key, before))
-  map.delete(key)
-}
-
-function keyOf(owner: string, key: string): string {
-  return `${owner}\n${key}`
-}
-
-function inOrder<T extends string | number>(values: Iterable<T>): T[] {
-  return [...values].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
-}
-
-function byId(a: { id: string }, b: { id: string }): number {
-  return a.id < b.id ? -1 : a.id > b.id ? 1 : 0
-}
-
-function commonest<G extends { count: number; exampleIndex: number }>(groups: Iterable<G>, limit: number): G[] {
-  return [...groups]
-    .sort((a, b) => b.count - a.count || a.exampleIndex - b.exampleIndex)
-    .slice(0, limit)
-    .map(group => ({ ...group }))
-}
-
-function compared(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
 }

@@ -80,6 +80,21 @@ function prepare(db: Db) {
          WHERE ended_at IS NOT NULL AND forgotten_at IS NULL AND ended_at <= ? ORDER BY ended_at LIMIT ?`,
       )
       .pluck(),
+    endedCount: db
+      .prepare<[], number>(
+        `SELECT count(*) FROM progress INDEXED BY progress_ended WHERE ended_at IS NOT NULL AND forgotten_at IS NULL`,
+      )
+      .pluck(),
+    // Each an end of an index. A database of before has no note.
+    lastWall: db
+      .prepare<[], number | null>(
+        `SELECT max(at) FROM (
+           SELECT CAST(value AS INTEGER) AS at FROM meta WHERE key = 'wall_ms'
+           UNION ALL SELECT max(ended_at) FROM progress INDEXED BY progress_ended
+             WHERE ended_at IS NOT NULL AND forgotten_at IS NULL
+           UNION ALL SELECT submitted_at FROM campaigns WHERE id = (SELECT max(id) FROM campaigns))`,
+      )
+      .pluck(),
     forgotten: db
       .prepare<[], number>(
         "SELECT 1 FROM progress INDEXED BY progress_forgotten WHERE forgotten_at IS NOT NULL LIMIT 1",
@@ -227,6 +242,14 @@ export class SqliteReader implements StoreReader {
 
   endedCampaigns(endedBy: number, limit: number): CampaignId[] {
     return this.#ask.endedCampaigns.all(endedBy, limit)
+  }
+
+  endedCount(): number {
+    return this.#ask.endedCount.get() ?? 0
+  }
+
+  lastWallMs(): number | null {
+    return this.#ask.lastWall.get() ?? null
   }
 
   hasForgotten(): boolean {

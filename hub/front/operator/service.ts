@@ -90,8 +90,8 @@ export function operatorService({
     async forgetNode({ node }, context) {
       await engine.forgetNode(checkNode(node))
       log.info({ by: context.values.get(callerKey)?.principal, node }, "node forgotten")
-        return {}
-      },
+      return {}
+    },
     async releaseNode({ node }, context) {
       await engine.releaseNode(checkNode(node))
       log.info({ by: context.values.get(callerKey)?.principal, node }, "node released from quarantine")

@@ -21,6 +21,8 @@ export interface StatusParts {
   readonly damagedBlobs: () => number
   /** Of the TLS certificate that is served; null: there is none. */
   readonly certificate: () => { readonly notAfterMs: number; readonly refused: string | null } | null
+  /** Why nothing is removed by age now, in words; null: the clock is believed. */
+  readonly clockDoubt: () => string | null
   /** The command that starts an agent, without its token. */
   readonly agentCommand: string
 }
@@ -188,6 +190,13 @@ function needsOf(parts: StatusParts, now: Now, seesAll: boolean): Need[] {
     needs.push({
       what: `${damaged} stored file${damaged === 1 ? " is" : "s are"} missing or damaged, and not served; the log names them.`,
       fix: "Restore them from the backup of the data directory's blobs, and look at the disk's health.",
+    })
+  }
+  const doubt = parts.clockDoubt()
+  if (doubt !== null) {
+    needs.push({
+      what: "The machine's clock jumped ahead: nothing is removed by age for now.",
+      fix: `Look at it: ${doubt}.`,
     })
   }
   const { due, stuck } = now.outlook

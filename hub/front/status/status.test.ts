@@ -256,7 +256,7 @@ describe("a hub in trouble", () => {
   })
 
   it("is alive and not ready, and says why everywhere", async t => {
-    const front = await openFront({ diskFloorBytes: 2 ** 60, damagedBlobs: () => 2 })
+    const front = await openFront({ diskFloorBytes: 2 ** 60, damagedBlobs: () => 2, clockDoubt: () => "it says 2099" })
     t.after(() => front.close())
     assert.equal((await fetch(`${front.url}/healthz`)).status, 200)
     const ready = await fetch(`${front.url}/readyz`)
@@ -266,9 +266,10 @@ describe("a hub in trouble", () => {
       verdict: string
       needs: { what: string }[]
     }
-    assert.equal(status.verdict, "2 things need you")
+    assert.equal(status.verdict, "3 things need you")
     assert.match(status.needs[0]?.what ?? "", /Only [\d.]+ \w+ are free/)
     assert.match(status.needs[1]?.what ?? "", /2 stored files are missing or damaged/)
+    assert.match(status.needs[2]?.what ?? "", /clock jumped ahead: nothing is removed by age/)
     const health = createClient(Health, createGrpcTransport({ baseUrl: front.url }))
     assert.equal((await health.check({})).status, Serving.NOT_SERVING)
   })
