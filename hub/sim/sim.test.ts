@@ -28,7 +28,7 @@ test("small worlds with all faults break no invariant", async () => {
 
 test("O1: a hub starts on its real database after each kind of write, forgets and sweeps among them", async () => {
   let forgotten = 0
-  for (const seed of [3, 4, 5]) {
+  for (const seed of [4, 5]) {
     // Without crashes at other times, each of which would put the journal away.
     const faults = "network,churn,crash,disk,client,rules,kinds,forget,restart"
     const report = await simulate({ ...small, seed, faults, store: "sqlite" })

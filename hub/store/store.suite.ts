@@ -521,7 +521,6 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
         ["a fraction", { kind: "node", row: nodeRow("n1", { slots: 1.5 }) }],
         ["a number beyond 64 bits", { kind: "node", row: nodeRow("n1", { memoryBytes: 2 ** 64 }) }],
         ["nothing where something must be", { kind: "node", row: nodeRow("n1", { name: null as unknown as string }) }],
-        ["a number for a text", { kind: "node", row: nodeRow("n1", { bootId: 7 as unknown as string }) }],
         ["a fraction of a millisecond", { kind: "notice", row: { ...notice, campaign: one, nextAt: 0.5 } }],
         ["a priority that is none", { kind: "campaign", row: campaignRow(2, { priority: Number.POSITIVE_INFINITY }) }],
       ]
