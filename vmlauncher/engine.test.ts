@@ -79,6 +79,7 @@ class Bench {
         setOpen: isOpen => call(`network ${isOpen}`),
         drop: () => call("drop"),
         allow: () => call("allow"),
+        reach: () => call("reach"),
         sentBytes: 1,
         receivedBytes: 2,
       },

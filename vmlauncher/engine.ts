@@ -9,6 +9,7 @@ import {
   type Client,
   type Clock,
   Failure,
+  type HubProxy,
   type Hypervisor,
   type Machine,
   type MachinePlan,
@@ -33,6 +34,8 @@ export interface Network {
   setOpen(isOpen: boolean): void
   drop(): void
   allow(allowance: Allowance): void
+  /** From now on by this way; connections by another are cut. */
+  reach(proxy: HubProxy | null): void
   readonly sentBytes: number
   readonly receivedBytes: number
 }
@@ -86,7 +89,11 @@ export class Engine {
   /** Until all is over. Nothing of the machine is left then. Returns how it ended. */
   async run(): Promise<Ending> {
     const { client, clock } = this.#world
-    client.start({ post: event => this.post(event), allow: allowance => this.#allow(allowance) })
+    client.start({
+      post: event => this.post(event),
+      allow: allowance => this.#allow(allowance),
+      reach: proxy => this.#world.network.reach(proxy),
+    })
     this.#sleepMs = clock.wallMs() - clock.nowMs()
     this.#status = setInterval(() => this.#tell(), STATUS_MS)
     void this.#prepare()

@@ -131,6 +131,8 @@ export const LINGER_MS = 10_000
 export const WAITING_MAX_BYTES = 256 * 1024
 /** Counted bytes are written down at least this often: a crash forgets no more than that. */
 export const LEDGER_MS = 10_000
+/** Hosts that a volunteer names to be reached without a proxy. */
+export const EXEMPT_MAX = 256
 /** A proxy's answer to CONNECT. */
 export const PROXY_ANSWER_MAX_BYTES = 16 * 1024
 

@@ -10,7 +10,7 @@ import { resolveLink, writeTemporaryExit } from "./boinc/slot.ts"
 import { readVolunteer, VOLUNTEER_FILE } from "./boinc/volunteer.ts"
 import { help, readConfig, UsageError } from "./config.ts"
 import type { Ending } from "./core/model.ts"
-import { type Allowance, type Client, type Clock, Failure } from "./core/ports.ts"
+import { type Allowance, type Client, type Clock, Failure, type HubProxy } from "./core/ports.ts"
 import { Engine, type Network } from "./engine.ts"
 import { Guest } from "./guest.ts"
 import { openImage } from "./image/image.ts"
@@ -21,7 +21,7 @@ import { prepare, type Task } from "./prepare.ts"
 import { probe } from "./probe.ts"
 import { cpuMsOf } from "./process.ts"
 import { Bucket } from "./relay/bucket.ts"
-import { addressOfHub, dialHub, type HttpProxy } from "./relay/dial.ts"
+import { addressOfHub, dialHub } from "./relay/dial.ts"
 import { Ledger } from "./relay/ledger.ts"
 import { RELAY_VERB, runRelay } from "./relay/process.ts"
 import { Relay } from "./relay/server.ts"
@@ -161,8 +161,9 @@ interface Launch extends Omit<Task, "allowance" | "relayCommand" | "say"> {
   readonly idleMaxMs: number | null
 }
 
-async function launch(client: Client, first: Allowance, proxy: HttpProxy | null, task: Launch): Promise<number> {
+async function launch(client: Client, first: Allowance, told: HubProxy | null, task: Launch): Promise<number> {
   let allowance = first
+  let proxy = told
   const engineOf: { engine: Engine | null } = { engine: null }
   const post: Engine["post"] = event => engineOf.engine?.post(event)
   const ledger = new Ledger({
@@ -192,6 +193,16 @@ async function launch(client: Client, first: Allowance, proxy: HttpProxy | null,
       up.setRate(next.upBytesPerSecond)
       down.setRate(next.downBytesPerSecond)
       ledger.setBudget(next.budget)
+    },
+    reach(next) {
+      if (JSON.stringify(next) === JSON.stringify(proxy)) return
+      proxy = next
+      client.say(
+        next === null
+          ? "the hub is reached without a proxy now"
+          : `the hub is reached by ${next.host}:${next.port} now`,
+      )
+      relay.drop()
     },
     get sentBytes() {
       return ledger.sentBytes

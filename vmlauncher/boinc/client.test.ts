@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { test } from "node:test"
 import type { Event } from "../core/events.ts"
 import type { Ending } from "../core/model.ts"
-import type { Allowance, Usage } from "../core/ports.ts"
+import type { Allowance, HubProxy, Usage } from "../core/ports.ts"
 import { scratch, type TestContext } from "../fixtures.ts"
 import { CLIENT_LOOK_MS, HEARTBEAT_MAX_MS, POLL_MS, TRICKLE_MS } from "../limits.ts"
 import { BoincClient } from "./client.ts"
@@ -20,8 +20,11 @@ class Slot {
   readonly client: BoincClient
   readonly events: Event[] = []
   readonly allowances: Allowance[] = []
+  readonly proxies: (HubProxy | null)[] = []
   stderr = ""
   nowMs = 1_000_000
+  /** What passes between one look at the clock and the next. */
+  passMs = 0
   wallMs = 1_800_000_000_000
   #woken: () => void = () => {}
   #isEnded = false
@@ -33,7 +36,7 @@ class Slot {
     this.client = new BoincClient({
       directory,
       init: readInit(join(directory, "init_data.xml")),
-      clock: { nowMs: () => this.nowMs, wallMs: () => this.wallMs },
+      clock: { nowMs: () => (this.nowMs += this.passMs), wallMs: () => this.wallMs },
       write: text => {
         this.stderr += text
       },
@@ -42,6 +45,9 @@ class Slot {
       post: event => {
         this.events.push(event)
         this.#woken()
+      },
+      reach: proxy => {
+        this.proxies.push(proxy)
       },
       allow: allowance => {
         this.allowances.push(allowance)
@@ -193,9 +199,35 @@ test("a client that has died has said quit", async t => {
 test("without the client's number, its heartbeat is what counts", async t => {
   const slot = new Slot(t, { init: { client_pid: 0 } })
   const heard = slot.heard()
-  slot.nowMs += HEARTBEAT_MAX_MS
+  const beganMs = slot.nowMs
+  slot.passMs = 10_000
   await heard
   assert.deepEqual(slot.events, [{ kind: "QuitAsked", reason: "the BOINC client is gone" }])
+  assert.ok(slot.nowMs - beganMs >= HEARTBEAT_MAX_MS)
+})
+
+test("V14: a client that was held as long as we were is given its time anew", async t => {
+  const slot = new Slot(t, { init: { client_pid: 0 } })
+  slot.nowMs += 11 * 60_000
+  const heard = slot.heard()
+  slot.fake.send("control", "<suspend/>\n")
+  await heard
+  assert.deepEqual(slot.events, [{ kind: "SuspendAsked" }])
+})
+
+test("V14: a proxy that is set, changed or gone while it runs counts from then on", async t => {
+  const slot = new Slot(t)
+  const told = async (proxy: string): Promise<HubProxy | null | undefined> => {
+    const xml = initXml().replace(/<proxy_info>.*<\/proxy_info>/s, `<proxy_info>${proxy}</proxy_info>`)
+    writeFileSync(join(slot.fake.directory, "init_data.xml"), xml)
+    const heard = slot.heard()
+    slot.fake.send("control", "<reread_app_info/>\n")
+    await heard
+    return slot.proxies.at(-1)
+  }
+  const server = "<socks_server_name>socks.example.org</socks_server_name><socks_server_port>1080</socks_server_port>"
+  assert.equal((await told(`<use_socks_proxy/>${server}`))?.host, "socks.example.org")
+  assert.equal(await told(""), null)
 })
 
 test("changed preferences are read anew; a damaged file changes nothing", async t => {

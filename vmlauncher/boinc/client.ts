@@ -4,7 +4,7 @@ import { join } from "node:path"
 import type { Event } from "../core/events.ts"
 import type { Ending } from "../core/model.ts"
 import type { Client, ClientEars, Clock, Ground, Usage } from "../core/ports.ts"
-import { CLIENT_LOOK_MS, HEARTBEAT_MAX_MS, POLL_MS, REASON_MAX_CHARS, TRICKLE_MS } from "../limits.ts"
+import { CLIENT_LOOK_MS, FROZE_MS, HEARTBEAT_MAX_MS, POLL_MS, REASON_MAX_CHARS, TRICKLE_MS } from "../limits.ts"
 import { isAlive, type Leader, leaderOf } from "../process.ts"
 import { allowanceOf } from "./allowance.ts"
 import { INIT_FILE, type InitData, readInit } from "./init.ts"
@@ -31,6 +31,8 @@ export class BoincClient implements Client {
   #timer: NodeJS.Timeout | null = null
   #lookAtMs: number
   #heartbeatAtMs: number
+  /** When this was last done. */
+  #lookedMs: number
   #trickleAtMs: number | null = null
   #isNetworkOpen = true
   #isGone = false
@@ -49,6 +51,7 @@ export class BoincClient implements Client {
     this.#startedMs = nowMs
     this.#lookAtMs = nowMs + CLIENT_LOOK_MS
     this.#heartbeatAtMs = nowMs
+    this.#lookedMs = nowMs
     this.#checkpointSeconds = cpuSeconds
     this.#checkpointAtMs = nowMs
   }
@@ -119,6 +122,9 @@ export class BoincClient implements Client {
 
   #look(): void {
     const nowMs = this.#world.clock.nowMs()
+    // If nothing ran here, nothing could be heard: a client that was held as long is given its time anew.
+    if (nowMs - this.#lookedMs > FROZE_MS) this.#heartbeatAtMs = nowMs
+    this.#lookedMs = nowMs
     const control = this.#shared.receive("control")
     if (control !== null) this.#onControl(control)
     const heartbeat = this.#shared.receive("heartbeat")
@@ -140,7 +146,9 @@ export class BoincClient implements Client {
 
   #reread(): void {
     try {
-      this.#ears!.allow(allowanceOf(readInit(join(this.#world.directory, INIT_FILE))))
+      const init = readInit(join(this.#world.directory, INIT_FILE))
+      this.#ears!.allow(allowanceOf(init))
+      this.#ears!.reach(init.proxy)
     } catch (error) {
       this.say(`${error instanceof Error ? error.message : String(error)}; the limits stay as they were`)
     }

@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { test } from "node:test"
 import fc from "fast-check"
 import { scratch } from "../fixtures.ts"
-import { INIT_DATA_MAX_BYTES } from "../limits.ts"
+import { EXEMPT_MAX, INIT_DATA_MAX_BYTES } from "../limits.ts"
 import { allowanceOf } from "./allowance.ts"
 import { initXml } from "./fixtures.ts"
 import { parseInit, readInit } from "./init.ts"
@@ -54,8 +54,11 @@ test("a proxy is taken only whole", () => {
   assert.deepEqual(proxied(`<use_http_proxy/>${server}`), {
     host: "proxy.example.org",
     port: 3128,
+    kind: "http",
     user: "",
     password: "",
+    isNameLookedUpThere: false,
+    exempt: [],
   })
   assert.equal(proxied(server), null)
   assert.equal(proxied(`<use_http_proxy>0</use_http_proxy>${server}`), null)
@@ -63,6 +66,31 @@ test("a proxy is taken only whole", () => {
     proxied("<use_http_proxy/><http_server_name>a b</http_server_name><http_server_port>3128</http_server_port>"),
     null,
   )
+})
+
+test("V14: a SOCKS proxy is taken too, and with either the hosts that want none", () => {
+  const proxied = (proxy: string) =>
+    parseInit(initXml().replace(/<proxy_info>.*<\/proxy_info>/s, `<proxy_info>${proxy}</proxy_info>`)).proxy
+  const server =
+    "<socks_server_name>10.0.0.9</socks_server_name><socks_server_port>1080</socks_server_port>" +
+    "<socks5_user_name>ada</socks5_user_name><socks5_user_passwd>love</socks5_user_passwd><socks5_remote_dns>1</socks5_remote_dns>"
+  assert.deepEqual(
+    proxied(
+      `<use_socks_proxy/>${server}<no_proxy>hub.example.org, https://b.example.org:8080/x,.local,[::1]:80,::1,a b</no_proxy>`,
+    ),
+    {
+      kind: "socks5",
+      host: "10.0.0.9",
+      port: 1080,
+      user: "ada",
+      password: "love",
+      isNameLookedUpThere: true,
+      exempt: ["hub.example.org", "b.example.org", ".local", "[::1]", "::1", "a", "b"],
+    },
+  )
+  assert.equal(proxied(server), null)
+  const many = Array.from({ length: 2 * EXEMPT_MAX }, (_, n) => `h${n}`).join(",")
+  assert.equal(proxied(`<use_socks_proxy/>${server}<no_proxy>${many}</no_proxy>`)?.exempt.length, EXEMPT_MAX)
 })
 
 test("hostile files are refused in words", t => {

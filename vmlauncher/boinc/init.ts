@@ -3,8 +3,8 @@
 // stranger's: with a size cap, no entities, no document type, and every number checked.
 import { readFileSync, statSync } from "node:fs"
 import { XMLParser } from "fast-xml-parser"
-import { Failure } from "../core/ports.ts"
-import { INIT_DATA_MAX_BYTES } from "../limits.ts"
+import { Failure, type HubProxy } from "../core/ports.ts"
+import { EXEMPT_MAX, INIT_DATA_MAX_BYTES } from "../limits.ts"
 
 export const INIT_FILE = "init_data.xml"
 
@@ -32,15 +32,7 @@ export interface InitData {
   readonly downBytesPerSecond: number
   readonly budgetMegabytes: number
   readonly budgetDays: number
-  readonly proxy: Proxy | null
-}
-
-/** An HTTP proxy, as the volunteer told the client. */
-export interface Proxy {
-  readonly host: string
-  readonly port: number
-  readonly user: string
-  readonly password: string
+  readonly proxy: HubProxy | null
 }
 
 /** Failure says what is wrong with the file. */
@@ -93,11 +85,40 @@ export function parseInit(xml: string, path: string = INIT_FILE): InitData {
   }
 }
 
-function proxyOf(info: Element | null): Proxy | null {
-  const host = text(info, "http_server_name")
-  const port = number(info, "http_server_port", 0)
-  if (text(info, "use_http_proxy") !== "1" || !/^[\w.:-]{1,253}$/.test(host) || port < 1 || port > 65_535) return null
-  return { host, port, user: text(info, "http_user_name"), password: text(info, "http_user_passwd") }
+/** The client takes the HTTP proxy if both are there. */
+function proxyOf(info: Element | null): HubProxy | null {
+  for (const [kind, use, server, person] of proxyKinds) {
+    const host = text(info, `${server}_server_name`)
+    const port = number(info, `${server}_server_port`, 0)
+    const isWhole = /^[\w.:-]{1,253}$/.test(host) && port >= 1 && port <= 65_535
+    if (text(info, use) !== "1" || !isWhole) continue
+    return {
+      kind,
+      host,
+      port,
+      user: text(info, `${person}_user_name`),
+      password: text(info, `${person}_user_passwd`),
+      isNameLookedUpThere: text(info, "socks5_remote_dns") === "1",
+      exempt: exemptOf(text(info, "no_proxy")),
+    }
+  }
+  return null
+}
+
+const proxyKinds = [
+  ["http", "use_http_proxy", "http", "http"],
+  ["socks5", "use_socks_proxy", "socks", "socks5"],
+] as const
+
+/** "hub.example.org, https://other.example.org:8080": hosts, of which the rest does not count. */
+function exemptOf(list: string): string[] {
+  const hostOf = (entry: string): string =>
+    entry
+      .replace(/^\w+:\/\//, "")
+      .replace(/\/.*$/, "")
+      .replace(/^(\[.*\]|[^:]*):\d+$/, "$1")
+  const hosts = list.split(/[,\s]+/).map(hostOf)
+  return hosts.filter(host => /^[\w.:*[\]-]{1,255}$/.test(host)).slice(0, EXEMPT_MAX)
 }
 
 /** Names of results become names of machines. */

@@ -70,6 +70,25 @@ export interface ClientEars {
   post(event: Event): void
   /** The volunteer has changed the limits. */
   allow(allowance: Allowance): void
+  /** Or the way to the hub, perhaps. */
+  reach(proxy: HubProxy | null): void
+}
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+/** A proxy, as the volunteer told the BOINC client. */
+export interface HubProxy extends Address {
+  readonly kind: "http" | "socks5"
+  /** "": it asks for none. */
+  readonly user: string
+  readonly password: string
+  /** SOCKS: the proxy looks up the hub's name. */
+  readonly isNameLookedUpThere: boolean
+  /** Hosts that are reached without it. */
+  readonly exempt: readonly string[]
 }
 
 /** What a machine runs on. */
