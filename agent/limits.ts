@@ -99,6 +99,12 @@ export const SESSION_GOOD_MS = 60_000
 export const RETRY_AFTER_MAX_MS = 3_600_000
 /** Another agent uses our key and took over: come back late, or the two chase each other off for ever. */
 export const SUPERSEDED_RETRY_MS = 60_000
+/**
+ * A hub that refuses a node which has joined is asked again between this and twice this later, doubling up to the second. With the
+ * jitter on top that is an hour on the average: whoever put up the wrong database needs no more than one of them.
+ */
+export const SENT_AWAY_FIRST_MS = 60_000
+export const SENT_AWAY_MAX_MS = 2_400_000
 /** TCP, TLS and the upgrade; then from the upgrade to the welcome. Longer than the hub's own patience. */
 export const HANDSHAKE_MS = 20_000
 export const WELCOME_MS = 45_000

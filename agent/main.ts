@@ -15,6 +15,7 @@ import { openJournal } from "./journal.ts"
 import { LapseWatch, outsideClock } from "./lapse.ts"
 import { createLink, type DialledLink } from "./link/dial.ts"
 import { openIdentity } from "./link/identity.ts"
+import { openMembership } from "./link/membership.ts"
 import { lockState } from "./lock.ts"
 import { type ControlGroups, openControlGroups } from "./runner/cgroup.ts"
 import { noopRunner } from "./runner/noop.ts"
@@ -73,6 +74,7 @@ async function run(config: Config, log: Logger): Promise<number> {
     if (swept.length > 0) log.info({ directories: swept.length }, "removed what no journal entry answers for")
     const cache = await openCache(join(config.state, "cache"), config.cacheBytes)
     const identity = await openIdentity(config.state)
+    const membership = openMembership(config.state)
 
     const { slots, memoryBytes, diskBytes } = config
     const capacity = { slots, memoryBytes, diskBytes }
@@ -94,6 +96,7 @@ async function run(config: Config, log: Logger): Promise<number> {
       insecure: config.insecure,
       ca: config.ca,
       identity,
+      membership,
       agentVersion: version,
       enrolToken: config.enroll,
       node: () => ({ name: config.name, ...capacity, properties }),

@@ -16,6 +16,7 @@ import { Failure } from "../core/ports.ts"
 import { LAPSE_ANSWER_MS, PING_MS } from "../limits.ts"
 import { agentUrl, type DialOptions } from "./dial.ts"
 import { attempt, FakeHub, type HubEnd, type RecordedLink, recordedLink, wireAttempt } from "./fixtures.ts"
+import { passingMembership } from "./membership.ts"
 
 let hub: FakeHub
 let agent: RecordedLink
@@ -225,15 +226,64 @@ describe("an agent's link", () => {
     )
   })
 
-  it("dials no more after a final goodbye, and says why", async () => {
+  it("dials no more after a final goodbye to a node that never joined, and says why", async () => {
     const end = await connect()
     end.challenge()
     await end.next("hello")
-    end.send({ case: "goodbye", value: { reason: "upgrade the agent", final: true } })
-    end.webSocket.close(4002)
-    assert.equal(await agent.finals.next(), "upgrade the agent")
+    end.send({ case: "goodbye", value: { reason: "the enrolment token is unknown", final: true } })
+    end.webSocket.close(4003)
+    assert.equal(await agent.finals.next(), "the enrolment token is unknown")
     await assert.rejects(text(agent.link.fetchBlob(attempt, blob, 0, never)), failure(/closed/, false))
     assert.equal(hub.requests.length, 1)
+  })
+
+  const sendAway = async (end: HubEnd, reason: string, code: number, hubId?: string): Promise<void> => {
+    end.challenge(undefined, undefined, hubId)
+    await end.next("hello")
+    end.send({ case: "goodbye", value: { reason, final: true } })
+    end.webSocket.close(code)
+  }
+  const sentAway = () => agent.logged.next(one => one.message.startsWith("the hub sent this agent away"))
+  const again = () => agent.logged.next(one => one.message.startsWith("no link"))
+
+  it("O2: a node that has joined is never sent away for good by a hub that does not know it: it asks again, later each time", async () => {
+    agent = recordedLink(hub.url, { membership: passingMembership("hub-of-old") })
+    agent.link.start()
+    await sendAway(await hub.connections.next(), "this hub does not know the node", 4003, "hub-of-today")
+    const { message, fields } = await sentAway()
+    assert.match(
+      message,
+      /another hub answers there than the one this node has joined: this hub does not know the node/,
+    )
+    assert.deepEqual([fields.joined, fields.answered], ["hub-of-old", "hub-of-today"])
+    assert.equal((await again()).fields.againMs, 60_000)
+    agent.link.lapsed()
+    await sendAway(await hub.connections.next(), "this hub does not know the node", 4003, "hub-of-old")
+    assert.equal((await again()).fields.againMs, 120_000)
+    agent.link.lapsed()
+    await (await hub.connections.next()).welcome()
+    await agent.events.next()
+    assert.deepEqual(agent.finals.all, [])
+  })
+
+  it("O2: an agent that is newer than its hub asks again as well, whether it has joined or not", async () => {
+    agent = recordedLink(hub.url)
+    agent.link.start()
+    await sendAway(await hub.connections.next(), "upgrade the hub", 4002)
+    assert.match((await sentAway()).message, /upgrade the hub; it is asked again, at least every hour/)
+    assert.equal((await again()).fields.againMs, 60_000)
+    assert.deepEqual(agent.finals.all, [])
+  })
+
+  it("O2: a node that was revoked is, joined or not, sent away for good", async () => {
+    agent = recordedLink(hub.url, { membership: passingMembership("hub") })
+    agent.link.start()
+    const end = await hub.connections.next()
+    end.challenge()
+    await end.next("hello")
+    end.send({ case: "goodbye", value: { reason: "stopped on the hub", final: true, revoked: true } })
+    end.webSocket.close(4003)
+    assert.equal(await agent.finals.next(), "revoked: stopped on the hub")
   })
 
   it("V13: tells a stop by somebody who may from a refusal", async () => {

@@ -18,11 +18,14 @@ import {
   HANDSHAKE_MS,
   LINK_WATCH_MS,
   REFUSAL_MAX_BYTES,
+  SENT_AWAY_FIRST_MS,
+  SENT_AWAY_MAX_MS,
   SESSION_GOOD_MS,
   SUPERSEDED_RETRY_MS,
 } from "../limits.ts"
 import { Backoff } from "./backoff.ts"
 import type { Identity } from "./identity.ts"
+import { type Membership, passingMembership } from "./membership.ts"
 import { type Holding, type NodeOffer, Session, type SessionEnd } from "./session.ts"
 import { reportBody } from "./words.ts"
 
@@ -38,6 +41,8 @@ export interface DialOptions {
   /** PEM certificates to trust instead of the system's. */
   readonly ca: string | Buffer | null
   readonly identity: Identity
+  /** Left out: this link remembers it for itself. */
+  readonly membership?: Membership
   readonly agentVersion: string
   /** For the first hello of a new key. */
   readonly enrolToken: string | null
@@ -66,6 +71,7 @@ export function createLink(options: DialOptions): DialledLink {
 
 export class DialledLink implements Link {
   readonly #options: DialOptions
+  readonly #membership: Membership
   readonly #url: URL
   readonly #backoff: Backoff
   readonly #watch: NodeJS.Timeout
@@ -73,11 +79,14 @@ export class DialledLink implements Link {
   #webSocket: WebSocket | null = null
   #session: Session | null = null
   #enrolToken: string | null
+  /** In a row. */
+  #timesSentAway = 0
   #redial: NodeJS.Timeout | null = null
   #whenOpen = new Set<() => void>()
 
   constructor(options: DialOptions, url: URL) {
     this.#options = options
+    this.#membership = options.membership ?? passingMembership()
     this.#url = url
     this.#enrolToken = options.enrolToken
     this.#backoff = new Backoff(options.random)
@@ -214,7 +223,7 @@ export class DialledLink implements Link {
         log,
         isSheltered: this.#url.protocol === "wss:" || isLoopback(this.#url.hostname),
         onEvent: event => onEvent(event),
-        opened: hubMs => this.#opened(hubMs),
+        opened: (hubId, hubMs) => this.#opened(hubId, hubMs),
         ended: end => this.#ended(end),
       },
       webSocket,
@@ -223,7 +232,13 @@ export class DialledLink implements Link {
     this.#session = session
   }
 
-  #opened(hubMs: number | null): void {
+  #opened(hubId: string, hubMs: number | null): void {
+    const { hubId: before } = this.#membership
+    if (before !== null && before !== hubId) {
+      this.#options.log.warn({ before, now: hubId }, "this node has joined another hub than before")
+    }
+    this.#membership.welcomed(hubId)
+    this.#timesSentAway = 0
     this.#options.log.info({ hub: this.#url.host, node: this.#options.identity.nodeId }, "connected to the hub")
     this.#enrolToken = null
     this.#options.onWelcome?.(hubMs)
@@ -234,6 +249,10 @@ export class DialledLink implements Link {
     this.#session = null
     if (end.openMs !== null) this.#options.onEvent({ kind: "LinkLost" })
     if (this.#state === "closed") return
+    if (end.final && !this.#isForGood(end)) {
+      this.#sentAway(end)
+      return
+    }
     if (end.final) {
       this.#stop()
       this.#options.log.error({ hub: this.#url.host }, `the hub sent this agent away for good: ${end.reason}`)
@@ -246,6 +265,27 @@ export class DialledLink implements Link {
       return
     }
     this.#again(end.reason, end.retryAfterMs)
+  }
+
+  /**
+   * Only a node that was stopped has its last word, and one that never joined: its token is wrong, and somebody waits to hear it. A node that
+   * joined is refused by mistakes that others mend: a hub on another data directory, or one that is older than this agent.
+   */
+  #isForGood(end: SessionEnd): boolean {
+    return end.revoked || (this.#membership.hubId === null && end.code !== closeCodes.version)
+  }
+
+  /** Said aloud, and tried again: soon, and later every hour. What ran and what is not delivered is kept. */
+  #sentAway(end: SessionEnd): void {
+    const { hubId } = this.#membership
+    const isOther = hubId !== null && end.hubId !== null && hubId !== end.hubId
+    const reason = isOther ? `another hub answers there than the one this node has joined: ${end.reason}` : end.reason
+    const fields = { hub: this.#url.host, joined: hubId, answered: end.hubId }
+    this.#options.log.error(
+      fields,
+      `the hub sent this agent away: ${reason}; it is asked again, at least every hour or so`,
+    )
+    this.#again(reason, Math.min(SENT_AWAY_FIRST_MS * 2 ** this.#timesSentAway++, SENT_AWAY_MAX_MS))
   }
 
   #again(reason: string, retryAfterMs: number | null): void {

@@ -71,8 +71,8 @@ export class HubEnd {
     return (await this.frames.next(one => one.case === kind)).value as ValueOf<Kind>
   }
 
-  challenge(nonce = new Uint8Array(32), protocol = 1): void {
-    this.send({ case: "challenge", value: { hubId: "hub", nonce, protocolMin: protocol, protocolMax: protocol } })
+  challenge(nonce = new Uint8Array(32), protocol = 1, hubId = "hub"): void {
+    this.send({ case: "challenge", value: { hubId, nonce, protocolMin: protocol, protocolMax: protocol } })
   }
 
   async welcome(): Promise<ValueOf<"hello">> {

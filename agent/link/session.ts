@@ -72,7 +72,7 @@ export interface SessionWorld {
   readonly isSheltered: boolean
   onEvent(event: Event): void
   /** Welcomed: the link can be used. Before the event that says so. With the hub's time, ms since 1970, if it told. */
-  opened(hubMs: number | null): void
+  opened(hubId: string, hubMs: number | null): void
   /** Over. Called once. */
   ended(end: SessionEnd): void
 }
@@ -88,6 +88,8 @@ export interface SessionEnd {
   readonly retryAfterMs: number | null
   /** How long it was open; null if it was never welcomed. */
   readonly openMs: number | null
+  /** Which hub it was; null: it has not said. */
+  readonly hubId: string | null
 }
 
 export class Session {
@@ -102,6 +104,7 @@ export class Session {
   #phase: LinkPhase = "connecting"
   #goodbye: Pick<SessionEnd, "reason" | "final" | "revoked" | "retryAfterMs"> | null = null
   #welcomedAtMs: number | null = null
+  #hubId: string | null = null
   #isOver = false
   #heardAtMs: number
   #pings = 0
@@ -231,7 +234,7 @@ export class Session {
       case "welcome":
         this.#welcomedAtMs = this.#world.clock.nowMs()
         this.#goodbye = null
-        this.#world.opened(hubTimeOf(body.value))
+        this.#world.opened(this.#hubId ?? "", hubTimeOf(body.value))
         onEvent(welcomedOf(body.value))
         return
       case "offer":
@@ -284,6 +287,7 @@ export class Session {
 
   #onChallenge(challenge: Challenge): void {
     const { identity, agentVersion, enrolToken } = this.#world
+    this.#hubId = challenge.hubId
     const agent = { min: PROTOCOL_MIN, max: PROTOCOL_MAX }
     const agreed = agreeOnVersion({ min: challenge.protocolMin, max: challenge.protocolMax }, agent)
     if ("upgrade" in agreed) {
@@ -366,6 +370,7 @@ export class Session {
       revoked: goodbye?.revoked ?? false,
       retryAfterMs: goodbye?.retryAfterMs ?? null,
       openMs: this.#welcomedAtMs === null ? null : clock.nowMs() - this.#welcomedAtMs,
+      hubId: this.#hubId,
     })
   }
 
