@@ -14,6 +14,8 @@ export interface Config {
   readonly host: string
   readonly port: number
   readonly data: string
+  /** A new hub is meant: nobody need ask whether its data lies elsewhere. */
+  readonly init: boolean
   /** Paths of PEM files. */
   readonly tls: { readonly cert: string; readonly key: string } | null
   readonly insecure: boolean
@@ -120,6 +122,7 @@ const options = {
     value: "DIRECTORY",
     help: "database, blobs and the admin token; made if it is not there",
   },
+  init: { schema: truth, fallback: false, help: "a new hub is meant: do not ask where the old one's data is" },
   "tls-cert": {
     schema: path,
     fallback: undefined,
@@ -307,6 +310,7 @@ function freeze(chosen: ReadonlyMap<Name, Chosen>): Config {
     host,
     port: value<number>("port"),
     data: value<string>("data"),
+    init: value<boolean>("init"),
     tls: cert === undefined || key === undefined ? null : Object.freeze({ cert, key }),
     insecure,
     logLevel: value<Config["logLevel"]>("log-level"),

@@ -1,9 +1,9 @@
 // A running hub from a configuration: opens each part, wires them, and takes them down in the other order. The only file that
 // names concrete adapters, together with main.ts; it decides nothing. Tests run the real hub in their own process with it.
-import { rmSync } from "node:fs"
+import { existsSync, rmSync } from "node:fs"
 import { mkdir, rename, writeFile } from "node:fs/promises"
 import { hostname } from "node:os"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { Code, ConnectError } from "@connectrpc/connect"
 import { isLoopback } from "../proto/wire/address.ts"
 import { Accounts } from "./auth/accounts.ts"
@@ -51,6 +51,8 @@ export interface Hub {
   readonly port: number
   /** Where the first admin token lies. */
   readonly adminTokenPath: string
+  /** The database was made at this start. */
+  readonly isNew: boolean
   /** A token with which one agent may join. */
   invite(account: string): Promise<string>
   /** Reads anew what may change while it runs: the TLS certificate. */
@@ -89,6 +91,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
   try {
     await makeDirectory(config.data)
     const release = config.release === null ? null : await openRelease(config.release)
+    const isNew = !existsSync(join(config.data, DATABASE))
     const store = await openSqliteStore({ directory: config.data, wallMs: clock.wallMs })
     opened.push(() => store.close())
     const metrics = createMetrics(version)
@@ -227,6 +230,8 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       diskFloorBytes: config.diskFloorBytes,
       quotas: new Quotas(config.quotas, clock),
       damagedBlobs: () => damage.count,
+      strangers: () => links.strangers(),
+      madeAnew: isNew && !config.init ? resolve(config.data) : null,
       certificate: () => certificate?.state ?? null,
       clockDoubt: () => wallClock.doubt(),
       agentCommand: "cah-agent --hub <this hub's URL> --enroll <token>",
@@ -273,9 +278,11 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
     }
     log.info({ url, data: config.data, version, hub: store.hubId() }, "the hub is up")
     void retention.forgetOld()
+    if (isNew) log.warn({ data: resolve(config.data), hub: store.hubId() }, "a new database was made")
     return {
       url,
       port: port.port,
+      isNew,
       adminTokenPath: adminTokenPath(config.data),
       invite: async account => (await enrolments.create(account)).secret,
       reload: () => certificate?.reload(),

@@ -511,3 +511,6 @@ export const CERTIFICATE_LOOK_MS = 10_000
 export const CERTIFICATE_BYTES_MAX = 1024 ** 2
 /** Said on the status page so long before it ends: renewals run at a third of 90 days. `cah doctor` says it as early. */
 export const CERTIFICATE_WARN_MS = 14 * 24 * 3_600_000
+/** Unknown nodes that knock are remembered for longer than the longest that an agent which was sent away waits: 80 minutes. And so many of them. */
+export const STRANGER_MS = 2 * 3_600_000
+export const STRANGERS_MAX = 10_000

@@ -143,6 +143,21 @@ describe("cah-hub", () => {
     assert.deepEqual(await second.exit, [0, null])
   })
 
+  it("O2: says aloud that it made a new database, once, and where", async () => {
+    const args = ["--port", "0", "--data", "anew"]
+    const first = new Run(...args)
+    await first.says(/--enroll/)
+    assert.match(first.out, /A new database was made in \/\S*anew: this hub knows no node, user or campaign yet\./)
+    assert.match(first.errors, /a new database was made/)
+    first.child.kill("SIGTERM")
+    await first.exit
+    const second = new Run(...args, "--init")
+    await second.says(/--enroll/)
+    assert.doesNotMatch(second.out, /new database/)
+    second.child.kill("SIGTERM")
+    await second.exit
+  })
+
   it("stops at once at a second signal", async () => {
     const run = new Run("--port", "0", "--data", "twice")
     const [, url = ""] = await run.says(/The hub is at (\S+),/)

@@ -55,7 +55,7 @@ function commandsText(): string {
   return `Besides, with the hub stopped and with its own options:\n\n${lines.join("\n")}\n`
 }
 
-async function greet(hub: Hub, { release, publicUrl }: Config): Promise<void> {
+async function greet(hub: Hub, { data, release, publicUrl }: Config): Promise<void> {
   const searchPath = process.env.PATH ?? ""
   const invitation = await hub.invite("operator").catch(() => null)
   const agent =
@@ -66,8 +66,11 @@ async function greet(hub: Hub, { release, publicUrl }: Config): Promise<void> {
     release === null
       ? ""
       : `Volunteers add ${publicUrl ?? hub.url} to their BOINC; their page is ${new URL("/volunteer", publicUrl ?? hub.url).href}\n`
+  const made = hub.isNew
+    ? `A new database was made in ${resolve(data)}: this hub knows no node, user or campaign yet.\n`
+    : ""
   say(`
-The hub is at ${hub.url}, its status page too.
+${made}The hub is at ${hub.url}, its status page too.
 The first admin token is in ${hub.adminTokenPath}:
 
     ${typed("cah", searchPath)} login --hub ${hub.url} --token-file ${quoted(resolve(hub.adminTokenPath))}

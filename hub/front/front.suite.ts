@@ -212,6 +212,8 @@ export async function openFront({
     | "damagedBlobs"
     | "certificate"
     | "clockDoubt"
+    | "strangers"
+    | "madeAnew"
     | "release"
     | "publicUrl"
     | "failures"
@@ -289,6 +291,8 @@ export async function openFront({
     damagedBlobs: () => 0,
     certificate: () => null,
     clockDoubt: () => null,
+    strangers: () => 0,
+    madeAnew: null,
     agentCommand: "cah-agent …",
     shutdown: shutdown.signal,
     ...change,

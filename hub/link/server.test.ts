@@ -100,6 +100,23 @@ describe("a hello", () => {
     assert.deepEqual(said, ["agent refused", "a new agent joined", "agent left", "agent joined"])
   })
 
+  it("O2: nodes that knock and are not known are counted, each once, until they join", async () => {
+    await startHub()
+    const [first, second] = [newKey(), newKey()]
+    for (const [key, enrolToken] of [
+      [first, ""],
+      [first, ""],
+      [second, "wrong"],
+    ] as const) {
+      const agent = new ScriptedAgent(hub, key)
+      await agent.hello({ enrolToken })
+      await agent.closed
+    }
+    assert.equal(hub.links.strangers(), 2)
+    await new ScriptedAgent(hub, first).join()
+    assert.equal(hub.links.strangers(), 1)
+  })
+
   it("signed with another key is refused", async () => {
     await startHub()
     const agent = new ScriptedAgent(hub)

@@ -30,6 +30,7 @@ import { LoopLag } from "./lag.ts"
 import { LinkSocket } from "./pipe.ts"
 import { StageoutQuota } from "./quota.ts"
 import { type Admission, type LinkTimes, type Newcomer, Session, type SessionWorld } from "./session.ts"
+import { Strangers } from "./strangers.ts"
 import type { Follower, Output } from "./taps.ts"
 
 export type { Admission, Newcomer } from "./session.ts"
@@ -63,6 +64,7 @@ export class LinkServer implements Links, LogTap {
   readonly #settling = new Map<NodeId, Set<{ readonly session: Session; readonly files: Promise<void> }>>()
   readonly #timer: NodeJS.Timeout
   readonly #lag: LoopLag
+  readonly #strangers = new Strangers()
   #lastLink = 0
   #draining = false
   #whenEmpty: (() => void)[] = []
@@ -90,6 +92,7 @@ export class LinkServer implements Links, LogTap {
       stuckMs: options.limits?.stuckMs ?? STUCK_MS,
       moved: (node, direction, bytes) => options.moved?.(node, direction, bytes),
       authenticate: newcomer => options.authenticate(newcomer),
+      knocks: this.#strangers,
       settled: (node, except) => this.#settled(node, except),
       closed: () => this.#closed(),
       gone: (session, files) => this.#gone(session, files),
@@ -169,6 +172,11 @@ export class LinkServer implements Links, LogTap {
     let streams = 0
     for (const session of this.#sessions.values()) streams += session.streams
     return { links: this.#sessions.size, streams, bufferedBytes: this.#world.budget.bytes }
+  }
+
+  /** Nodes that knocked of late and that this hub does not know. */
+  strangers(): number {
+    return this.#strangers.count(this.#options.clock.nowMs())
   }
 
   // ---- LogTap ----

@@ -36,6 +36,7 @@ import type { SparingLog } from "../sparing.ts"
 import { Bucket } from "./bucket.ts"
 import { offerFrame, quickHeartbeat, quickReport, reportAnswerFrame } from "./hot.ts"
 import { LinkPipe, listen, NodeLink, type SessionSocket } from "./pipe.ts"
+import type { Strangers } from "./strangers.ts"
 import { Transfers, type TransferWorld } from "./transfer.ts"
 import {
   answerBody,
@@ -68,6 +69,7 @@ export interface SessionWorld extends TransferWorld {
   /** For lines about nodes that come and go. */
   readonly agents: SparingLog
   authenticate(newcomer: Newcomer): Promise<Admission>
+  readonly knocks: Pick<Strangers, "knocked" | "joined">
   /** Resolves when older links of this node have let go of their uploads. */
   settled(node: NodeId, except: Session): Promise<void>
   /** A socket is closed. Called once for each. */
@@ -428,6 +430,7 @@ export class Session {
       return known.account
     }
     if (enrolToken === "") {
+      this.#world.knocks.knocked(node, this.#world.clock.nowMs())
       return this.#refuse(
         "denied",
         "this hub does not know the node; start the agent with an enrolment token (--enroll)",
@@ -435,7 +438,11 @@ export class Session {
     }
     const address = this.#socket.address
     const admission = await this.#world.authenticate({ node, publicKey, enrolToken, address })
-    if ("refused" in admission) return this.#refuse("denied", admission.refused)
+    if ("refused" in admission) {
+      this.#world.knocks.knocked(node, this.#world.clock.nowMs())
+      return this.#refuse("denied", admission.refused)
+    }
+    this.#world.knocks.joined(node)
     return admission.account
   }
 

@@ -23,6 +23,10 @@ export interface StatusParts {
   readonly certificate: () => { readonly notAfterMs: number; readonly refused: string | null } | null
   /** Why nothing is removed by age now, in words; null: the clock is believed. */
   readonly clockDoubt: () => string | null
+  /** Nodes that knocked of late and that this hub does not know. */
+  readonly strangers: () => number
+  /** The data directory, where the database was made at this start and nobody said --init; else null. */
+  readonly madeAnew: string | null
   /** The command that starts an agent, without its token. */
   readonly agentCommand: string
 }
@@ -199,6 +203,7 @@ function needsOf(parts: StatusParts, now: Now, seesAll: boolean): Need[] {
       fix: `Look at it: ${doubt}.`,
     })
   }
+  needs.push(...strangersInWords(parts, now.online))
   const { due, stuck } = now.outlook
   if (due > 0 && now.online === 0) {
     needs.push({
@@ -264,6 +269,33 @@ function certificateNeeds({ certificate, clock }: StatusParts): Need[] {
     needs.push({ what: "The new TLS certificate is not used: it does not fit.", fix: `${state.refused}.` })
   }
   return needs
+}
+
+/**
+ * That a hub is on the wrong database nobody can prove to it: nodes that it does not know may be anybody's. But where they are all that
+ * come to a database which was made just now, or more than those that it knows, a person should look.
+ */
+function strangersInWords({ engine, strangers, madeAnew }: StatusParts, online: number): Need[] {
+  const unknown = strangers()
+  if (unknown <= online) return []
+  const knock = `${count(unknown, "node")} knock${unknown === 1 ? "s" : ""} that this hub does not know`
+  const comeBack = "They come back by themselves within the hour."
+  const [anyNode] = engine.nodes()
+  if (madeAnew !== null && anyNode === undefined) {
+    return [
+      {
+        what: `${knock}, and its database is new: it was made at this start, in ${madeAnew}.`,
+        fix: `If there should have been one, stop the hub, and start it where its data lies (a disk that is not mounted? another --data?). ${comeBack} If a new hub is meant, start it with --init.`,
+      },
+    ]
+  }
+  if (anyNode === undefined) return []
+  return [
+    {
+      what: `${knock}: more than are online.`,
+      fix: `If they have joined this hub, it is on an older copy of its database, or on another's: start it on the right one. ${comeBack} Else enrol them anew: cah admin enrol.`,
+    },
+  ]
 }
 
 async function bytesOf(metrics: Metrics): Promise<{ in: number; out: number }> {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { request as requestHttp } from "node:http"
-import { after, before, describe, it } from "node:test"
+import { after, before, describe, it, type TestContext } from "node:test"
 import { createClient } from "@connectrpc/connect"
 import { createGrpcTransport } from "@connectrpc/connect-node"
 import { Health, HealthCheckResponse_ServingStatus as Serving } from "../../../proto/gen/grpc/health/v1/health_pb.ts"
@@ -231,6 +231,33 @@ describe("the sums of the page", () => {
     const stuck = (await status()).needs[0]
     assert.match(stuck?.what ?? "", /^1 job of campaign 3 \(wide\) of ada cannot start: no node can ever run it: .*64/)
     assert.match(stuck?.fix ?? "", /cah explain 3/)
+  })
+})
+
+describe("a hub where others' nodes knock", () => {
+  const needs = async (t: TestContext, strangers: number, madeAnew: string | null, nodes: number) => {
+    const front = await openFront({ strangers: () => strangers, madeAnew })
+    t.after(() => front.close())
+    if (nodes > 0) await front.node.join(front.engine, 1)
+    return ((await (await fetch(`${front.url}/api/v1/status`)).json()) as Status).needs
+  }
+
+  it("O2: asks whether its new database is meant, until it is said or a node has joined", async t => {
+    const [need] = await needs(t, 2, "/srv/cah", 0)
+    assert.match(
+      need?.what ?? "",
+      /^2 nodes knock that this hub does not know, and its database is new: .* in \/srv\/cah\.$/,
+    )
+    assert.match(need?.fix ?? "", /not mounted\?.*If a new hub is meant, start it with --init\.$/)
+    assert.deepEqual(await needs(t, 2, null, 0), [], "--init was said")
+    assert.deepEqual(await needs(t, 0, "/srv/cah", 0), [], "a first start, where nobody knocks")
+    assert.deepEqual(await needs(t, 1, "/srv/cah", 1), [], "in use, and one straying node is no accident")
+  })
+
+  it("O2: wonders about its database where more nodes are unknown than known", async t => {
+    const [need] = await needs(t, 5, null, 1)
+    assert.match(need?.what ?? "", /^5 nodes knock that this hub does not know: more than are online\.$/)
+    assert.match(need?.fix ?? "", /older copy/)
   })
 })
 

@@ -476,7 +476,8 @@ export type Goodbye = Message<"cah.v1.Goodbye"> & {
   retryAfter?: Duration | undefined;
 
   /**
-   * Do not come back at all: the node was revoked, or the versions do not fit.
+   * As the hub is, it will not have the node: it was revoked, is not known, or the versions do not fit. Only a node that was revoked, or that never
+   * joined a hub, need not come back; others ask again at least every hour, for this may be a hub on the wrong database, or an older one.
    *
    * @generated from field: bool final = 3;
    */
