@@ -2,18 +2,18 @@
 // The makers of these bytes are strangers: archive/unpack.ts decides what is safe, nothing of the user's is ever
 // overwritten unasked, and a job whose result is bad does not stop the others. DIR/.cah remembers, for the next run.
 import { createReadStream } from "node:fs"
-import { appendFile, copyFile, link, lstat, readFile, rename, rm, unlink, utimes, writeFile } from "node:fs/promises"
+import { copyFile, link, lstat, rename, rm, unlink, utimes, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import { ArchiveError, ENTRIES_MAX, FOLDER_BYTES } from "../archive/rules.ts"
-import { roomFor, unpack } from "../archive/unpack.ts"
+import { ArchiveError, ENTRIES_MAX, FOLDER_BYTES, fold } from "../archive/rules.ts"
+import { roomFor, type Unpacked, unpack } from "../archive/unpack.ts"
 import { type Job, type Log, Phase } from "../proto/gen/cah/v1/job_pb.ts"
 import { Output } from "../proto/gen/cah/v1/scientist_pb.ts"
-import { folderOf } from "../proto/wire/folder.ts"
 import type { Context } from "./context.ts"
 import { at, ClientError } from "./errors.ts"
 import { makeFolder } from "./folders.ts"
 import type { Hub, JobName } from "./library.ts"
 import { GET_ERRORS_SHOWN, GET_PARALLEL } from "./limits.ts"
+import { type Brought, CORNER, Place, type Standing } from "./place.ts"
 import { showBytes } from "./quantities.ts"
 import { sameContent } from "./same.ts"
 import { checkRanges, eachParallel, type Target } from "./targets.ts"
@@ -38,6 +38,7 @@ export interface Fetched {
   empty: number
   notEnded: number
   failed: number
+  /** Of files and logs, without what packing them takes. */
   bytes: number
 }
 
@@ -67,7 +68,7 @@ export async function fetchResults(
     bytes: 0,
   }
   const errors: ClientError[] = []
-  const place = await Place.open(options, total)
+  const place = await Place.open(options.directory, total > 1 && !options.flat ? total : null)
   const bar = context.bar({ label: `campaign ${id}`, unit: "jobs", quietMs: 1_000 })
   let done = 0
   try {
@@ -107,56 +108,6 @@ function combine(id: bigint, fetched: Fetched, errors: readonly ClientError[]): 
   })
 }
 
-/** The user's directory, and the corner of it where we keep what is unfinished. */
-class Place {
-  readonly directory: string
-  /** Same file system as the directory, so that finished things move in by a rename. */
-  readonly corner: string
-  /** Jobs of the campaign, where each has a folder of its own. */
-  readonly #jobs: number | null
-  readonly #journal: string
-  readonly #done: ReadonlySet<string>
-
-  private constructor(directory: string, jobs: number | null, done: ReadonlySet<string>) {
-    this.directory = directory
-    this.corner = join(directory, ".cah")
-    this.#jobs = jobs
-    this.#journal = join(this.corner, "fetched")
-    this.#done = done
-  }
-
-  static async open(options: GetOptions, jobs: number): Promise<Place> {
-    const corner = join(options.directory, ".cah")
-    try {
-      await makeFolder(corner)
-    } catch (thrown) {
-      const { message, hint } = ClientError.from(thrown)
-      const what = `${options.directory} cannot be made or written to.`
-      throw new ClientError("local", `${what} ${message}`, { cause: thrown, hint })
-    }
-    const lines = await readFile(join(corner, "fetched"), "utf8").catch(() => "")
-    // A line without its newline is what a crash cut off: not done.
-    return new Place(
-      options.directory,
-      jobs > 1 && !options.flat ? jobs : null,
-      new Set(lines.split("\n").slice(0, -1)),
-    )
-  }
-
-  /** Where the files of a job go. */
-  of(job: JobName): string {
-    return this.#jobs === null ? this.directory : join(this.directory, folderOf(job.index, this.#jobs))
-  }
-
-  async has(line: string, job: JobName): Promise<boolean> {
-    return this.#done.has(line) && (await exists(this.of(job)))
-  }
-
-  async remember(line: string): Promise<void> {
-    await appendFile(this.#journal, `${line}\n`)
-  }
-}
-
 /** One job's results. */
 class Fetch {
   readonly #context: Context
@@ -178,9 +129,11 @@ class Fetch {
 
   async run(): Promise<{ kind: "fetched" | "present" | "empty"; bytes: number }> {
     const { result } = this.#job
-    const parts: { line: string; fetch: () => Promise<number> }[] = []
+    const parts: { line: string; fetch: (standing: Standing | null) => Promise<Brought> }[] = []
     const blob = result?.stageout
-    if (blob !== undefined) parts.push({ line: this.#line("stageout", blob.digest), fetch: () => this.#stageout(blob) })
+    if (blob !== undefined) {
+      parts.push({ line: this.#line("stageout", blob.digest), fetch: standing => this.#stageout(blob, standing) })
+    }
     if (this.#options.logs) {
       for (const [name, output, log] of [
         ["stdout", Output.STDOUT, result?.stdout],
@@ -188,90 +141,126 @@ class Fetch {
       ] as const) {
         if (log === undefined || (log.blob === undefined && log.inline.length === 0)) continue
         const line = this.#line(name, log.blob?.digest ?? "inline")
-        parts.push({ line, fetch: () => this.#log(name, output, log) })
+        parts.push({ line, fetch: standing => this.#log(name, output, log, standing) })
       }
     }
     if (parts.length === 0) return { kind: "empty", bytes: 0 }
     let bytes = 0
     let kind: "fetched" | "present" = "present"
     for (const part of parts) {
-      if (await this.#place.has(part.line, this.#name)) continue
-      bytes += await part.fetch()
-      await this.#place.remember(part.line)
+      const standing = await this.#place.standing(part.line, this.#name)
+      if (standing === "whole" || (standing === "changed" && !this.#options.overwrite)) continue
+      const brought = await part.fetch(standing)
+      await this.#place.remember(part.line, brought)
+      bytes += brought.files.reduce((sum, [, sizeBytes]) => sum + sizeBytes, 0)
       kind = "fetched"
     }
     return { kind, bytes }
   }
 
-  async #stageout(blob: { digest: string; sizeBytes: bigint }): Promise<number> {
-    const archive = this.#partial("stageout", blob.digest)
+  async #stageout(blob: { digest: string; sizeBytes: bigint }, standing: Standing | null): Promise<Brought> {
+    const name = this.#partial("stageout", blob.digest)
+    const archive = await this.#place.claim(name)
     const { signal } = this.#context
     const bytes = await this.#hub.download({ job: this.#name, output: Output.STAGEOUT, blob }, archive)
-    const fresh = join(this.#place.corner, `${this.#name.campaign}.${this.#name.index}.unpacked`)
-    // Left by a run that was killed here.
-    await rm(fresh, { recursive: true, force: true })
+    const fresh = this.#place.own(`${this.#name.campaign}.${this.#name.index}.unpacked`)
     try {
       // The archive is not compressed, so that its files cannot be larger than it; its folders are bounded by their number.
       const room = roomFor(bytes + ENTRIES_MAX * FOLDER_BYTES)
-      const { files } = await unpack(createReadStream(archive), fresh, { room, signal })
+      const unpacked = await this.#withoutCorner(
+        fresh,
+        await unpack(createReadStream(archive), fresh, { room, signal }),
+      )
       // An archive carries no times; make and its like must see results as newer than their inputs.
       const now = new Date()
-      for (const file of files) await utimes(join(fresh, file.path), now, now)
-      const destination = this.#place.of(this.#name)
-      if (await exists(destination)) {
-        for (const file of files) await this.#put(join(fresh, file.path), join(destination, file.path))
-      } else await rename(fresh, destination)
+      for (const file of unpacked.files) await utimes(join(fresh, file.path), now, now)
+      await this.#moveIn(fresh, unpacked, standing)
+      await unlink(archive)
+      const folders = unpacked.folders.map(path => [`${path}/`, 0] as const)
+      return {
+        files: [...unpacked.files.map(file => [file.path, file.sizeBytes] as const), ...folders],
+        at: now.getTime(),
+      }
     } catch (thrown) {
       signal.throwIfAborted()
       if (!(thrown instanceof ArchiveError)) throw thrown
-      throw new ClientError("data_loss", `The result is not safe to unpack: ${thrown.message}`, {
+      throw new ClientError("data_loss", `What came back is not safe to unpack here: ${thrown.message}`, {
         cause: thrown,
-        hint: `It was left packed as ${archive}`,
+        hint: `It was left packed as ${await this.#place.leave(name)}`,
       })
     } finally {
       await rm(fresh, { recursive: true, force: true })
     }
-    await unlink(archive)
-    return bytes
   }
 
-  async #log(name: "stdout" | "stderr", output: Output, log: Log): Promise<number> {
-    const file = this.#partial(name, log.blob?.digest ?? "inline")
+  /** A job's own ".cah" would lie among our books, or be read as them by a later `cah get`: it comes under another name. */
+  async #withoutCorner(fresh: string, { files, folders }: Unpacked): Promise<Unpacked> {
+    const tops = new Set([...files.map(({ path }) => path), ...folders].map(path => path.split("/", 1)[0]!))
+    const top = [...tops].find(one => fold(one) === CORNER)
+    if (top === undefined) return { files, folders }
+    let other = `${CORNER}-of-job`
+    while (tops.has(other)) other += "~"
+    await rename(join(fresh, top), join(fresh, other))
+    const moved = (path: string): string =>
+      path === top || path.startsWith(`${top}/`) ? `${other}${path.slice(top.length)}` : path
+    const id = `${this.#name.campaign}.${this.#name.index}`
+    this.#context.output.warn(`${id}: its ${top} comes as ${other}: cah get keeps its own books in ${CORNER}.`)
+    return { files: files.map(file => ({ ...file, path: moved(file.path) })), folders: folders.map(moved) }
+  }
+
+  async #moveIn(fresh: string, { files, folders }: Unpacked, standing: Standing | null): Promise<void> {
+    const destination = this.#place.of(this.#name)
+    if (!(await exists(destination))) {
+      try {
+        return await rename(fresh, destination)
+      } catch (thrown) {
+        // Another `cah get` was quicker.
+        if (codeOf(thrown) !== "ENOTEMPTY" && codeOf(thrown) !== "EEXIST") throw thrown
+      }
+    }
+    for (const folder of folders) await makeFolder(join(destination, folder))
+    for (const { path } of files) await this.#put(join(fresh, path), join(destination, path), standing)
+  }
+
+  async #log(name: "stdout" | "stderr", output: Output, log: Log, standing: Standing | null): Promise<Brought> {
+    const file = await this.#place.claim(this.#partial(name, log.blob?.digest ?? "inline"))
     let bytes = log.inline.length
     if (log.blob === undefined) await writeFile(file, log.inline)
     else bytes = await this.#hub.download({ job: this.#name, output, blob: log.blob }, file)
+    const now = new Date()
+    await utimes(file, now, now)
     const directory = this.#place.of(this.#name)
-    const flat = this.#options.flat ? `${this.#name.index}.${name}` : name
-    await this.#put(file, join(directory, flat))
-    return bytes
+    const path = this.#options.flat ? `${this.#name.index}.${name}` : name
+    await this.#put(file, join(directory, path), standing)
+    return { files: [[path, bytes]], at: now.getTime() }
   }
 
-  /** Moves a finished file to its place. What is there already stays, unless it is the same or the user said otherwise. */
-  async #put(from: string, to: string): Promise<void> {
+  /**
+   * Moves a finished file to its place. What is there already stays, unless it is the same or the user said otherwise; where an earlier run
+   * had brought it, the user has changed it since, and nothing need be said.
+   */
+  async #put(from: string, to: string, standing: Standing | null): Promise<void> {
     await makeFolder(dirname(to))
-    if (this.#options.overwrite) {
-      await rename(from, to)
-      return
-    }
+    if (this.#options.overwrite) return rename(from, to)
     try {
       await link(from, to)
     } catch (thrown) {
       const code = codeOf(thrown)
-      if (code === "EEXIST") return this.#settle(from, to)
+      if (code === "EEXIST") return this.#settle(from, to, standing)
       // A file system without hard links.
       if (code !== "EPERM" && code !== "ENOTSUP" && code !== "EOPNOTSUPP" && code !== "ENOSYS") throw thrown
       try {
         await copyFile(from, to, 1)
       } catch (again) {
-        if (codeOf(again) === "EEXIST") return this.#settle(from, to)
+        if (codeOf(again) === "EEXIST") return this.#settle(from, to, standing)
         throw again
       }
     }
     await unlink(from)
   }
 
-  async #settle(from: string, to: string): Promise<void> {
-    if (await sameContent(from, to)) return unlink(from)
+  async #settle(from: string, to: string, standing: Standing | null): Promise<void> {
+    if (standing !== null || (await sameContent(from, to))) return unlink(from)
     throw new ClientError("local", `${to} is there already, with another content.`, {
       hint: this.#options.flat
         ? "Fetch into one directory for each job (without --flat), into another directory, or add --overwrite."
@@ -280,7 +269,7 @@ class Fetch {
   }
 
   #partial(what: string, digest: string): string {
-    return join(this.#place.corner, `${this.#name.campaign}.${this.#name.index}.${what}.${digest.slice(-16)}.partial`)
+    return `${this.#name.campaign}.${this.#name.index}.${what}.${digest.slice(-16)}.partial`
   }
 
   #line(what: string, digest: string): string {

@@ -83,7 +83,10 @@ function showCampaign({ errors, warnings }: GetCampaignResponse, campaign: Campa
       ["Waits for", campaign.waitsFor.join(", ")],
       ["Jobs", `${ended} of ${total} ended: ${standing.join(", ")}`],
       ["Command", commandLine(spec?.command ?? [])],
-      ["Stagein", spec?.stagein === undefined ? "" : `${showBytes(spec.stagein.sizeBytes)}  ${spec.stagein.digest}`],
+      [
+        "Stagein",
+        spec?.stagein === undefined ? "" : `${showBytes(spec.stagein.sizeBytes)} packed  ${spec.stagein.digest}`,
+      ],
       ["Stageout", stageoutInWords(spec)],
       ["Walltime", seconds(spec?.walltime)],
       ["Needs", shapesInWords(spec)],
@@ -213,7 +216,11 @@ function showJob(job: Job, colors: Colors): string {
       ["Memory", result === undefined || result.peakMemoryBytes === 0n ? "" : showBytes(result.peakMemoryBytes)],
       [
         "Stageout",
-        result?.stageout === undefined ? (ended ? "nothing came back" : "") : showBytes(result.stageout.sizeBytes),
+        result?.stageout === undefined
+          ? ended
+            ? "nothing came back"
+            : ""
+          : `${showBytes(result.stageout.sizeBytes)} packed`,
       ],
     ],
     colors,
