@@ -26,7 +26,7 @@ import { CALL_RANGES_MAX, CALL_WAIT_MIN_MS, PAGE_ROWS, PARAMETER_MESSAGE_BYTES, 
 import { Operator } from "./operator.ts"
 import { type CallOptions, type Retry, Rpc, repeat } from "./rpc.ts"
 import type { Range } from "./selector.ts"
-import { packStagein } from "./stagein.ts"
+import { packStagein, type StageinOptions } from "./stagein.ts"
 import { downloadFile, patient, type TransferOptions, uploadFile, type Wanted } from "./transfer.ts"
 import { hasEnded } from "./words.ts"
 
@@ -303,9 +303,10 @@ export class Hub {
   /** Packs a directory or file and makes sure that the hub has it: `spec.stagein` of a submission. */
   async upload(
     path: string,
-    options: TransferOptions = {},
+    options: TransferOptions & Pick<StageinOptions, "dereference"> = {},
   ): Promise<{ blob: Pick<Blob, "digest" | "sizeBytes">; sentBytes: number }> {
-    const packed = await packStagein(path, options.signal ?? this.#signal)
+    const { dereference = false, signal = this.#signal } = options
+    const packed = await packStagein(path, { dereference, signal })
     try {
       const blob = { digest: packed.digest, sizeBytes: BigInt(packed.sizeBytes) }
       return { blob, sentBytes: await uploadFile(this.#rpc, blob, packed.file, this.#transfer(options)) }

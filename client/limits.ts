@@ -28,6 +28,10 @@ export const KEEPALIVE_ANSWER_MS = 20_000
 export const ARRAY_MAX = 10_000_000
 /** One packed stagein: the hub's own bound. Larger data belongs nearer to the nodes. */
 export const STAGEIN_MAX_BYTES = 16 * 1024 ** 3
+/** Of the entries of a stagein that cannot be sent, and of what is wrong with them: a screenful; the rest are counted. */
+export const PROBLEMS_MAX_CHARACTERS = 3_000
+/** The same, in JSON. */
+export const PROBLEM_DETAILS_MAX = 1_000
 /** The hub's own bound: thirty days. */
 export const WALLTIME_MAX_S = 30 * 24 * 3_600
 /** OAR's walltime and the hub's, when none was given. */

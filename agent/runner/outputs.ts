@@ -5,6 +5,7 @@
 import { lstat, rename } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { listTree, packToFile, type TreeEntry } from "../../archive/pack.ts"
+import { inGroups } from "../../archive/problems.ts"
 import { ArchiveError, printable } from "../../archive/rules.ts"
 import { escaped, Selection } from "../../archive/selection.ts"
 import { UNPACKED_MTIME_MS, type Unpacked } from "../../archive/unpack.ts"
@@ -163,28 +164,8 @@ function reasonFor(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** All of them while there is room: names that share a fault stand together, and what is left is counted. */
 function listed(what: string, problems: readonly ArchiveError[]): string {
-  const groups = new Map<string, string[]>()
-  for (const problem of problems) {
-    const names = groups.get(problem.what) ?? []
-    names.push(printable(problem.entry))
-    groups.set(problem.what, names)
-  }
-  let room = PROBLEMS_MAX_CHARACTERS
-  let more = 0
-  const parts: string[] = []
-  for (const [fault, names] of groups) {
-    room -= fault.length
-    const fitting = names.filter(name => {
-      room -= name.length + 2
-      return room >= 0
-    })
-    more += names.length - fitting.length
-    if (fitting.length > 0) parts.push(`${fitting.join(", ")}: ${fault}`)
-  }
-  if (more > 0) parts.push(`and ${more} more`)
-  return parts.length === 0 ? "" : `${what}: ${parts.join("; ")}`
+  return problems.length === 0 ? "" : `${what}: ${inGroups(problems, PROBLEMS_MAX_CHARACTERS).join("; ")}`
 }
 
 function lines(texts: readonly string[]): string {

@@ -92,7 +92,7 @@ export async function resubmit(context: Context, text: string, wanted: Resubmiss
   const answer = await place(context, hub, { spec, parameters, notices, idempotencyKey: key })
   const draft = {
     ...{ spec: { ...spec, name: spec.name ?? "" }, parameters, jobs: again.jobs, notify: [], notifySecretFile: null },
-    ...{ stagein: null, after: [], afterOk: [], gather: null, inside: null },
+    ...{ stagein: null, dereference: false, after: [], afterOk: [], gather: null, inside: null },
   }
   await tell(context, [{ order: { draft, name: null, edges: [] }, answer } satisfies Submitted], false)
   if (again.indices !== null) {

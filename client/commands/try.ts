@@ -81,7 +81,10 @@ export const tryOut: Verb = {
     const index = act.index === undefined ? 0 : parseCount(act.index, "--index", 0, draft.jobs - 1)
     checkLocal(draft)
     context.onInterrupt = "The job here was ended. Nothing was submitted."
-    const stagein = draft.stagein === null ? null : await packStagein(draft.stagein, context.signal)
+    const stagein =
+      draft.stagein === null
+        ? null
+        : await packStagein(draft.stagein, { dereference: draft.dereference, signal: context.signal })
     try {
       const line = draft.parameters[index] ?? ""
       const tried = await tryHere(context, { spec: draft.spec, index, jobs: draft.jobs, line, stagein, sandbox })

@@ -23,6 +23,8 @@ export interface Draft {
   readonly jobs: number
   /** A path, or sha256:… */
   readonly stagein: string | null
+  /** Links in it that lead elsewhere are followed. */
+  readonly dereference: boolean
   /** Campaigns as they were typed. */
   readonly after: readonly string[]
   readonly afterOk: readonly string[]
@@ -45,6 +47,7 @@ export async function draftOf(context: Context, command: readonly string[], wish
     parameters: work.parameters,
     jobs: work.jobs,
     stagein: wishes.stagein ?? null,
+    dereference: wishes.dereference ?? false,
     after: wishes.after ?? [],
     afterOk: wishes.afterOk ?? [],
     gather: wishes.gather ?? null,

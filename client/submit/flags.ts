@@ -36,6 +36,7 @@ export interface Wishes {
   fromJson?: string
   sweep?: readonly Axis[]
   stagein?: string
+  dereference?: boolean
   stageout?: readonly string[]
   requireStageout?: boolean
   resource?: readonly Shape[]
@@ -102,6 +103,7 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
   )
 
   add(needs, "-s, --stagein <path>", "a directory, a file, or sha256:… of cah cache")
+  add(needs, "--dereference", "follow links that lead out of the stagein")
   add(needs, "--stageout <glob>", "what comes back, or !what not; repeatable (what changed)", (text, before) =>
     append(before, checkGlob(text)),
   )
@@ -162,7 +164,7 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
 
 /** Those that an earlier campaign may be submitted with again: not what its jobs are, nor what they wait for. */
 export function changeFlags(): Option[] {
-  const fixed: readonly string[] = [...manyFlags, "stagein", "after", "anterior", "afterOk", "gather"]
+  const fixed: readonly string[] = [...manyFlags, "stagein", "dereference", "after", "anterior", "afterOk", "gather"]
   return campaignFlags().filter(option => !fixed.includes(option.attributeName()))
 }
 

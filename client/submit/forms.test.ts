@@ -1,7 +1,7 @@
 // The forms of a submission through the whole command line, against the fake hub: script, stdin, job file, graph, tables, dry run,
 // resubmission. What was asked of the hub, and that what is refused asked nothing.
 import assert from "node:assert/strict"
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
 import { create } from "@bufbuild/protobuf"
@@ -90,6 +90,47 @@ describe("cah sub", () => {
     const refused = await sub(["-f", file, "--idempotency-key", "g"])
     assert.deepEqual([refused.code, hub.campaigns.size], [6, before])
     assert.match(refused.stderr, /a: no more today/)
+  })
+
+  test("F18: a script whose lines end in CRLF is converted, and says so", async () => {
+    const done = await sub([
+      "-S",
+      write("windows.sh", "#!/bin/bash\r\n#CAH --array 3\r\nif true; then\r\n  echo hi\r\nfi\r\n"),
+    ])
+    assert.equal(done.code, 0)
+    assert.match(done.stderr, /windows\.sh: its lines end in CRLF, as on Windows; they were converted to LF/)
+    const spec = newest()?.campaign.spec
+    assert.deepEqual(spec?.command, [
+      ...["/bin/bash", "-c", "#!/bin/bash\n#CAH --array 3\nif true; then\n  echo hi\nfi\n", "windows.sh"],
+    ])
+    assert.equal(spec?.array, 3)
+  })
+
+  test("F18: one that goes along as a file is remarked on, however it is run", async () => {
+    mkdirSync(path("crlf"))
+    write("crlf/run.sh", "#!/bin/sh\r\necho hi\r\n")
+    write("crlf/fine.sh", "#!/bin/sh\necho 'a\r\n'\n")
+    const remark = /run\.sh: its lines end in CRLF, as on Windows, which no shell on a node reads: sed -i/
+    for (const words of [["./run.sh"], ["sh", "run.sh"], ["bash run.sh > out"]]) {
+      assert.match((await sub(["-s", path("crlf"), "--", ...words])).stderr, remark)
+    }
+    assert.doesNotMatch((await sub(["-s", path("crlf"), "--", "sh", "fine.sh"])).stderr, /CRLF/)
+  })
+
+  test("M7: --dereference brings what links lead to, and without it the links are named", async () => {
+    for (const name of ["elsewhere", "linked"]) mkdirSync(path(name))
+    write("elsewhere/genome.fa", "ACGT")
+    write("linked/run.sh", "")
+    symlinkSync(path("elsewhere"), path("linked/data"))
+    const refused = await sub(["-s", path("linked"), "true"])
+    assert.equal(refused.code, 7)
+    assert.match(refused.stderr, /"data": a symbolic link out of the tree[\s\S]*--dereference/)
+    const plan = JSON.parse(
+      (await sub(["--dry-run", "-o", "json", "--dereference", "-s", path("linked"), "true"])).stdout,
+    )
+    assert.equal(plan.stagein.entries, 3)
+    assert.equal((await sub(["--dereference", "-s", path("linked"), "true"])).code, 0)
+    assert.equal(hub.blobs.get(newest()?.campaign.spec?.stagein?.digest ?? "")?.includes("ACGT"), true)
   })
 
   test("says with --dry-run what it would do, and sends nothing", async () => {

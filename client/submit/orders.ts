@@ -68,10 +68,12 @@ async function fromScript(context: Context, words: readonly string[], wishes: Wi
   if (path === undefined) throw usage("-S: there is no script.", "Write it after the flags: cah sub -S ./job.sh")
   // Beyond what may travel, so that the error about that is the one that is shown.
   const bytes = await readInput(context.stdin, path, "The script", SCRIPT_MAX_BYTES * 4)
-  const script = parseScript(path === "-" ? "stdin" : path, bytes)
+  const name = path === "-" ? "stdin" : path
+  const script = parseScript(name, bytes)
+  if (script.hadCrlf) context.output.warn(`${name}: its lines end in CRLF, as on Windows; they were converted to LF.`)
   if (script.foreign !== null) {
     context.output.warn(
-      `${path === "-" ? "stdin" : path}: its ${script.foreign} lines are not read. Write them as #CAH lines with flags of cah sub.`,
+      `${name}: its ${script.foreign} lines are not read. Write them as #CAH lines with flags of cah sub.`,
     )
   }
   return alone(await draftOf(context, [...script.command, ...rest], override(script.wishes, wishes)))

@@ -46,7 +46,7 @@ const LINES_SHOWN = 3
 export async function planOf(context: Context, draft: Draft, name: string | null): Promise<Plan> {
   const { spec } = draft
   const [first, ...others] = [{ needs: spec.needs, walltime: spec.walltime }, ...(spec.shapes ?? [])]
-  const stagein = draft.stagein === null ? null : await plannedStagein(context, draft.stagein)
+  const stagein = draft.stagein === null ? null : await plannedStagein(context, draft.stagein, draft.dereference)
   return {
     name: name ?? spec.name,
     command: spec.command,
@@ -69,12 +69,12 @@ export async function planOf(context: Context, draft: Draft, name: string | null
   }
 }
 
-async function plannedStagein(context: Context, path: string): Promise<PlannedStagein> {
+async function plannedStagein(context: Context, path: string, dereference: boolean): Promise<PlannedStagein> {
   if (isDigest(path)) {
     const { digest, sizeBytes } = await storedBlob(await context.hub(), path)
     return { path, digest, sizeBytes: Number(sizeBytes), entries: null, toSendBytes: 0 }
   }
-  const { digest, sizeBytes, entries } = await measureStagein(path, context.signal)
+  const { digest, sizeBytes, entries } = await measureStagein(path, { dereference, signal: context.signal })
   const blob = { digest, sizeBytes: BigInt(sizeBytes) }
   const what = "Whether the hub has the stagein already is unknown"
   const stored = await ifReached(context, what, async () => (await context.hub()).has(blob))

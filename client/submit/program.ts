@@ -1,6 +1,6 @@
 // Remarks on a command before it is sent: a program that lies here and does not go along, and flags of ours that stand after it. Newcomers
 // trip over both, and neither is an error: a node may have such a program, and a program such a flag.
-import { stat } from "node:fs/promises"
+import { open, stat } from "node:fs/promises"
 import { basename, extname, join, normalize, resolve } from "node:path"
 import type { Option } from "commander"
 import type { Context } from "../context.ts"
@@ -20,8 +20,15 @@ export async function remarkOnProgram(
     return
   }
   const program = relativeProgram(command)
+  const script = program ?? scriptOfShell(command)
+  if (script === null) return
+  const along = stagein === null ? null : await inStagein(cwd, stagein, script)
+  if (along !== null && (await hasCrlf(resolve(cwd, along.path)))) {
+    output.warn(
+      `${along.path}: its lines end in CRLF, as on Windows, which no shell on a node reads: sed -i 's/\\r$//' ${along.path}`,
+    )
+  }
   if (program === null) return
-  const along = stagein === null ? null : await inStagein(cwd, stagein, program)
   if (along === null) {
     if ((await fileMode(resolve(cwd, program))) === null) return
     const file = normalize(program)
@@ -33,6 +40,22 @@ export async function remarkOnProgram(
     output.warn(`${along.path} may not be executed: chmod +x ${along.path}`)
   }
 }
+
+/** Whether it is a script whose first line ends so. */
+async function hasCrlf(path: string): Promise<boolean> {
+  const handle = await open(path).catch(() => null)
+  if (handle === null) return false
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(FIRST_LINE_BYTES), 0, FIRST_LINE_BYTES, 0)
+    return /^[^\n\0]*\r\n/.test(buffer.toString("latin1", 0, bytesRead))
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Linux reads no more of a script's first line. */
+const FIRST_LINE_BYTES = 256
+const shells = ["sh", "bash", "dash", "ksh", "zsh"]
 
 /** "./prog" or "run.sh": null where it is looked for on the node alone, or where it takes a shell to know. */
 function relativeProgram(command: readonly string[]): string | null {
@@ -47,6 +70,13 @@ function bareProgram(command: readonly string[]): string | null {
   const [first = "", ...more] = command
   const word = more.length > 0 ? first : /^\s*([\w.+-]+)(?=[\s;&|<>]|$)/.exec(first)?.[1]
   return word === undefined || word.includes("/") ? null : word
+}
+
+/** "sh run.sh", as a line or as words: the script; null for anything else. */
+function scriptOfShell(command: readonly string[]): string | null {
+  const [first = "", ...more] = command
+  const [shell = "", script = ""] = more.length > 0 ? command : first.trim().split(/\s+/)
+  return shells.includes(basename(shell)) && /^[\w.][\w./+-]*$/.test(script) ? script : null
 }
 
 /** With the path as it would be typed. */

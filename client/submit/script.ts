@@ -15,6 +15,8 @@ export interface Script {
   readonly command: readonly string[]
   /** Lines of another system that are not read: "#SBATCH". Null: there are none. */
   readonly foreign: string | null
+  /** Its lines ended in CRLF, as on Windows, and were taken as if they ended in LF: no shell on a node reads the others. */
+  readonly hadCrlf: boolean
 }
 
 /** How each takes a program as an argument. */
@@ -37,10 +39,12 @@ export function parseScript(name: string, bytes: Buffer): Script {
   if (bytes.length > SCRIPT_MAX_BYTES) {
     throw usage(`${name} is larger than ${SCRIPT_MAX_BYTES} bytes, too large to travel as a command.`, ownStagein(name))
   }
-  const text = textOf(name, bytes)
+  const written = textOf(name, bytes)
+  const text = written.replaceAll("\r\n", "\n")
   if (text.trim() === "") throw usage(`${name} is empty.`)
   if (text.includes("\0")) throw usage(`${name} holds a NUL character: it is no script.`, ownStagein(name))
-  return { wishes: directives(name, text), command: commandOf(name, text), foreign: foreignLines(text) }
+  const wishes = directives(name, text)
+  return { wishes, command: commandOf(name, text), foreign: foreignLines(text), hadCrlf: text !== written }
 }
 
 function foreignLines(text: string): string | null {
@@ -51,7 +55,7 @@ function foreignLines(text: string): string | null {
 function directives(name: string, text: string): Wishes {
   let values: Record<string, unknown> = {}
   for (const [index, line] of text.split("\n").entries()) {
-    const form = /^(#(?:OAR|CAH)\s)(.*?)\r?$/.exec(line)
+    const form = /^(#(?:OAR|CAH)\s)(.*)$/.exec(line)
     if (form === null) continue
     const place = `${name}, line ${index + 1}`
     values = parseLine(place, form[2] ?? "", form[1]?.length ?? 0, values)
@@ -105,7 +109,7 @@ function unquotedProperty(text: string): string[] | null {
 }
 
 function commandOf(name: string, text: string): string[] {
-  const shebang = /^#![ \t]*(.*?)[ \t]*(?:\r?\n|$)/.exec(text)?.[1]
+  const shebang = /^#![ \t]*(.*?)[ \t]*(?:\n|$)/.exec(text)?.[1]
   const words = shebang === undefined || shebang === "" ? ["/bin/sh"] : shebang.split(/[ \t]+/)
   const viaEnv = basename(words[0] ?? "") === "env"
   const [program = "", ...flags] = viaEnv ? words.slice(words[1] === "-S" ? 2 : 1) : words

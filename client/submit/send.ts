@@ -8,6 +8,7 @@ import type { Hub } from "../library.ts"
 import { DEPENDENCIES_MAX, DIGEST_CAMPAIGNS_MAX } from "../limits.ts"
 import { showBytes } from "../quantities.ts"
 import { parseSelector, type Selection } from "../selector.ts"
+import type { StageinOptions } from "../stagein.ts"
 import { findOne, findTargets } from "../targets.ts"
 import type { Draft } from "./draft.ts"
 import { type Wishes, wishesOf } from "./flags.ts"
@@ -77,7 +78,9 @@ export async function named(hub: Hub, draft: Draft): Promise<Spec> {
 /** The same with its stagein, which is sent if the hub has not got it. */
 export async function complete(context: Context, hub: Hub, draft: Draft): Promise<Spec> {
   const spec = await named(hub, draft)
-  return draft.stagein === null ? spec : { ...spec, stagein: await blobFor(context, hub, draft.stagein) }
+  return draft.stagein === null
+    ? spec
+    : { ...spec, stagein: await blobFor(context, hub, draft.stagein, { dereference: draft.dereference }) }
 }
 
 export interface Placement {
@@ -143,9 +146,9 @@ export function isDigest(stagein: string): boolean {
   return stagein.startsWith("sha256:")
 }
 
-async function blobFor(context: Context, hub: Hub, stagein: string): Promise<BlobName> {
+async function blobFor(context: Context, hub: Hub, stagein: string, options: StageinOptions): Promise<BlobName> {
   if (isDigest(stagein)) return storedBlob(hub, stagein)
-  return sendStagein(context, hub, stagein)
+  return sendStagein(context, hub, stagein, options)
 }
 
 /** "sha256:…" as `cah show` prints it, or with its size after a slash. It must be on the hub, sent by the same owner. */
@@ -176,10 +179,16 @@ async function sizeOf(hub: Hub, digest: string): Promise<bigint | null> {
   return null
 }
 
-async function sendStagein(context: Context, hub: Hub, path: string): Promise<BlobName> {
+async function sendStagein(
+  context: Context,
+  hub: Hub,
+  path: string,
+  { dereference = false }: StageinOptions,
+): Promise<BlobName> {
   const bar = context.bar({ label: "stagein", unit: "bytes" })
   try {
     const { blob, sentBytes } = await hub.upload(path, {
+      dereference,
       onProgress: (done, total) => {
         context.hubIsBack()
         bar.update(done, total)
