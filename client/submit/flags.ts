@@ -104,7 +104,7 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
 
   add(needs, "-s, --stagein <path>", "a directory, a file, or sha256:… of cah cache")
   add(needs, "--dereference", "follow links that lead out of the stagein")
-  add(needs, "--stageout <glob>", "what comes back, or !what not; repeatable (what changed)", (text, before) =>
+  add(needs, "--stageout <glob>", "what comes back, or !what not (all that changed)", (text, before) =>
     append(before, checkGlob(text)),
   )
   add(needs, "--require-stageout", "a --stageout that matches nothing fails the job")
