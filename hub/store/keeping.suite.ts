@@ -3,7 +3,7 @@
 import assert from "node:assert/strict"
 import { afterEach, describe, it } from "node:test"
 import type { BlobRef, CampaignId, LogRef } from "../core/model.ts"
-import type { Store, Write } from "../core/ports.ts"
+import type { ResultRow, Store, Write } from "../core/ports.ts"
 import { noRules } from "../core/rules.ts"
 import { campaignRow, commit, digestFor, jobRow, resultRow, type StoreFixture, WALL_MS } from "./store.suite.ts"
 
@@ -40,6 +40,26 @@ export function keepingSuite(name: string, make: () => Promise<StoreFixture>): v
       await commit(store, { kind: "disownBlob", digest: blob.digest, owner: "marie" })
       assert.deepEqual(store.ownedBlobs("marie", Number.MAX_SAFE_INTEGER, 9), [])
       assert.equal(store.ownsBlob(blob.digest, "marie"), false)
+    })
+
+    it("F6: keeps a result's warnings, and sums them up for the campaign, commonest first", async () => {
+      const write = (index: number, warnings: string, changes: Partial<ResultRow> = {}): Write => ({
+        kind: "result",
+        row: resultRow(1, index, { warnings, ...changes }),
+      })
+      const text = "b.csv matched nothing\nleft out: é"
+      const failed = write(5, text, { outcome: "failed", exitCode: 1, message: "no" })
+      const store = await withCampaign(write(3, "a.csv matched nothing"), write(4, text), failed, write(6, ""))
+      const [two, one3] = [
+        { text, count: 2, exampleIndex: 4 },
+        { text: "a.csv matched nothing", count: 1, exampleIndex: 3 },
+      ]
+      assert.deepEqual([store.warnings(one, 10), store.warnings(one, 1)], [[two, one3], [two]])
+      assert.equal(store.result(one, 4)?.warnings, text)
+      assert.deepEqual(
+        store.errors(one, 10).map(error => error.exampleIndex),
+        [5],
+      )
     })
 
     it("forgets a campaign at once, sweeps its rows by and by, and never gives its number again", async () => {

@@ -435,27 +435,6 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       assert.deepEqual(store.errors(one, 1), [two])
     })
 
-    it("F6: keeps a result's warnings, and sums them up for the campaign, commonest first", async () => {
-      const warned = (index: number, warnings: string, changes: Partial<ResultRow> = {}): Write => ({
-        kind: "result",
-        row: resultRow(1, index, { warnings, ...changes }),
-      })
-      const store = await withCampaign(
-        warned(3, "a.csv matched nothing"),
-        warned(4, "b.csv matched nothing\nleft out: é"),
-        warned(5, "b.csv matched nothing\nleft out: é", { outcome: "failed", exitCode: 1, message: "no" }),
-        warned(6, ""),
-      )
-      const two = { text: "b.csv matched nothing\nleft out: é", count: 2, exampleIndex: 4 }
-      assert.deepEqual(store.warnings(one, 10), [two, { text: "a.csv matched nothing", count: 1, exampleIndex: 3 }])
-      assert.deepEqual(store.warnings(one, 1), [two])
-      assert.equal(store.result(one, 4)?.warnings, two.text)
-      assert.deepEqual(
-        store.errors(one, 10).map(({ count, exampleIndex }) => [count, exampleIndex]),
-        [[1, 5]],
-      )
-    })
-
     it("takes odd numbers that an agent claims, instead of failing everybody's transaction", async () => {
       const row = resultRow(1, 0, { runMs: 1.5, cpuMs: Number.NaN, peakMemoryBytes: 1e300 })
       const store = await withCampaign({ kind: "result", row })

@@ -63,30 +63,3 @@ describe("a campaign", () => {
     await assert.rejects(theirs, { code: Code.NotFound })
   })
 })
-
-describe("a campaign's results", () => {
-  let front: TestFront
-  let ada: Ada
-  before(async () => {
-    front = await openFront()
-    ada = front.scientist(await front.token("ada"))
-    await front.node.join(front.engine, 16)
-  })
-  after(() => front.close())
-
-  it("F6: a result's warnings are shown with its job, and counted with the campaign, apart from errors", async () => {
-    const { campaign } = await submit(ada, { command, array: 3 })
-    for (const index of [0, 1, 2]) {
-      const offer = await front.node.offered(campaign, index)
-      await front.node.finish(offer, { warnings: index === 0 ? "" : "result.csv matched nothing" })
-    }
-    const { errors, warnings, campaign: view } = await ada.getCampaign({ campaign })
-    assert.deepEqual([errors, view?.counts?.finished], [[], 3])
-    assert.deepEqual(
-      warnings.map(({ text, count, example }) => [text, count, example?.index]),
-      [["result.csv matched nothing", 2, 1]],
-    )
-    const { job } = await ada.getJob({ id: { campaign, index: 2 } })
-    assert.equal(job?.result?.warnings, "result.csv matched nothing")
-  })
-})

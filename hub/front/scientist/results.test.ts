@@ -1,0 +1,99 @@
+// What jobs left behind, as the scientist's service tells and gives it: files, logs, errors and warnings.
+import assert from "node:assert/strict"
+import { after, before, describe, it } from "node:test"
+import type { MessageInitShape } from "@bufbuild/protobuf"
+import { type Client, Code } from "@connectrpc/connect"
+import { type CampaignSpecSchema, Outcome } from "../../../proto/gen/cah/v1/job_pb.ts"
+import { Output, type ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import { keep, openFront, refOf, type TestFront } from "../front.suite.ts"
+
+type Spec = MessageInitShape<typeof CampaignSpecSchema>
+type Ada = Client<typeof ScientistService>
+
+const command = ["true"]
+let keys = 0
+const submit = (ada: Ada, spec: Spec) => ada.submit({ idempotencyKey: `key ${++keys}`, spec })
+
+async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const gathered: T[] = []
+  for await (const each of source) gathered.push(each)
+  return gathered
+}
+
+describe("a campaign's results", () => {
+  let front: TestFront
+  let ada: Ada
+  before(async () => {
+    front = await openFront()
+    ada = front.scientist(await front.token("ada"))
+    await front.node.join(front.engine, 16)
+  })
+  after(() => front.close())
+
+  it("F6: a result's warnings are shown with its job, and counted with the campaign, apart from errors", async () => {
+    const { campaign } = await submit(ada, { command, array: 3 })
+    for (const index of [0, 1, 2]) {
+      const offer = await front.node.offered(campaign, index)
+      await front.node.finish(offer, { warnings: index === 0 ? "" : "result.csv matched nothing" })
+    }
+    const { errors, warnings, campaign: view } = await ada.getCampaign({ campaign })
+    assert.deepEqual([errors, view?.counts?.finished], [[], 3])
+    assert.deepEqual(
+      warnings.map(({ text, count, example }) => [text, count, example?.index]),
+      [["result.csv matched nothing", 2, 1]],
+    )
+    const { job } = await ada.getJob({ id: { campaign, index: 2 } })
+    assert.equal(job?.result?.warnings, "result.csv matched nothing")
+  })
+
+  it("a result whose files the hub has lost is lost data, and not a wrong question", async () => {
+    const { campaign } = await submit(ada, { command, array: 1 })
+    const stageout = await keep(front, Buffer.from("soon gone"))
+    await front.node.finish(await front.node.offered(campaign, 0), { stageout })
+    assert.equal(await front.blobs.remove(stageout.digest, 0), true)
+    await assert.rejects(all(ada.download({ job: { campaign, index: 0 }, output: Output.STAGEOUT })), {
+      code: Code.DataLoss,
+      rawMessage: /the hub has lost blob sha256:.*backup/,
+    })
+  })
+
+  it("a list names outputs by digest where they would make it too large, and they can be had all the same", async () => {
+    const { campaign } = await submit(ada, { command, array: 100 })
+    const inline = Buffer.alloc(16 * 1024, "x")
+    const stdout = { inline, blob: null, droppedBytes: 0 }
+    for (let index = 0; index < 100; index++) {
+      await front.node.finish(await front.node.offered(campaign, index), { stdout })
+    }
+    const { jobs } = await ada.listJobs({ campaign, limit: 1000 })
+    assert.equal(jobs.filter(job => job.result?.stdout?.inline.length === inline.length).length, 64)
+    const last = jobs.at(-1)?.result?.stdout
+    assert.deepEqual([last?.inline.length, last?.blob?.digest], [0, refOf(inline).digest])
+    const bytes = await all(ada.download({ job: { campaign, index: 99 }, output: Output.STDOUT }))
+    assert.deepEqual([bytes[0]?.blob?.digest, bytes[1]?.data.length], [last?.blob?.digest, inline.length])
+  })
+
+  it("a job without files, and one that was cancelled, say so", async () => {
+    const { campaign } = await submit(ada, { command, array: 2 })
+    await front.node.finish(await front.node.offered(campaign, 0))
+    await ada.cancel({ campaign })
+    const files = (index: number) => all(ada.download({ job: { campaign, index }, output: Output.STAGEOUT }))
+    await assert.rejects(files(0), { code: Code.NotFound, rawMessage: /returned no files/ })
+    await assert.rejects(files(1), { code: Code.NotFound, rawMessage: /ended as cancelled and left nothing/ })
+  })
+
+  it("the commonest errors of a campaign are summed up", async () => {
+    const { campaign } = await submit(ada, { command, array: 3 })
+    for (const [index, exitCode] of [3, 7, 7].entries()) {
+      const offer = await front.node.offered(campaign, index)
+      await front.node.finish(offer, { outcome: "failed", exitCode, message: "no scene" })
+    }
+    const { errors } = await ada.getCampaign({ campaign })
+    assert.deepEqual(
+      errors.map(({ outcome, exitCode, count, example }) => [outcome, exitCode, count, example?.index]),
+      [
+        [Outcome.FAILED, 7, 2, 1],
+        [Outcome.FAILED, 3, 1, 0],
+      ],
+    )
+  })
+})
