@@ -1,13 +1,15 @@
-// Progress on stderr: one line redrawn on a terminal, a line every ten seconds with --progress elsewhere, else nothing.
-// Draws only when told of news, so it needs no timer and can never keep the process alive. Never touches stdout.
+// Progress on stderr: one line redrawn on a terminal; elsewhere a line a minute, or every ten seconds with --progress. A terminal is drawn
+// when there is news; lines come also without any, so that a build server sees that somebody still waits, by a timer that never keeps the
+// process alive. Never touches stdout.
 import type { Stream } from "./output.ts"
-import { clean } from "./output.ts"
+import { clean, cut } from "./output.ts"
 import { showBytes, showDuration } from "./quantities.ts"
 
 /** At most ten redraws a second: more is flicker. */
 const REDRAW_MS = 100
-/** For logs of a build server. */
+/** For logs of a build server: if asked for, and by itself. Many end a job that is silent for ten minutes. */
 const LINE_MS = 10_000
+const LINE_UNASKED_MS = 60_000
 /** A transfer shorter than this needs no bar. */
 const QUIET_MS = 1_000
 const BAR_WIDTH = 20
@@ -21,6 +23,9 @@ export interface BarOptions {
 export class Bar {
   readonly #stderr: Stream
   readonly #mode: "terminal" | "lines" | "off"
+  readonly #everyMs: number
+  #timer: NodeJS.Timeout | null = null
+  #state: Parameters<Bar["update"]> | null = null
   readonly #options: BarOptions
   readonly #now: () => number
   #label: string
@@ -29,13 +34,21 @@ export class Bar {
   #drawnAt = Number.NEGATIVE_INFINITY
   #visible = false
 
-  constructor(stderr: Stream, options: BarOptions & { lines: boolean; off: boolean }, now = () => performance.now()) {
+  /** `lines`: asked for, also on a terminal that cannot redraw. */
+  constructor(
+    stderr: Stream,
+    options: BarOptions & { lines: boolean; dumb?: boolean; off: boolean },
+    now = () => performance.now(),
+  ) {
     this.#stderr = stderr
-    this.#mode = options.off ? "off" : stderr.isTTY === true ? "terminal" : options.lines ? "lines" : "off"
+    this.#mode = options.off ? "off" : stderr.isTTY === true && options.dumb !== true ? "terminal" : "lines"
+    this.#everyMs = this.#mode === "terminal" ? REDRAW_MS : options.lines ? LINE_MS : LINE_UNASKED_MS
     this.#options = options
     this.#now = now
     this.#label = options.label
     this.#startedAt = now()
+    // Asked for, the first line comes at once; otherwise what is over within a minute stays silent.
+    if (this.#mode === "lines" && !options.lines) this.#drawnAt = this.#startedAt
   }
 
   /** Another name for the same work, once it is known. */
@@ -49,9 +62,10 @@ export class Bar {
     const now = this.#now()
     this.#startedDone ??= done
     const finished = done >= total
-    const every = this.#mode === "terminal" ? REDRAW_MS : LINE_MS
+    this.#state = finished ? null : [done, total, before, after]
+    if (this.#mode === "lines") this.#timer ??= setInterval(() => this.#repeat(), this.#everyMs).unref()
     if (now - this.#startedAt < (this.#options.quietMs ?? (this.#options.unit === "bytes" ? QUIET_MS : 0))) return
-    if (now - this.#drawnAt < every && !(finished && this.#visible)) return
+    if (now - this.#drawnAt < this.#everyMs && !(finished && this.#visible)) return
     this.#drawnAt = now
     const text = this.#text(done, total, before, after, now)
     if (this.#mode === "lines") {
@@ -59,7 +73,7 @@ export class Bar {
       return
     }
     this.#visible = true
-    this.#stderr.write(`\r${[...text].slice(0, Math.max(20, (this.#stderr.columns ?? 80) - 1)).join("")}\u001b[K`)
+    this.#stderr.write(`\r${cut(text, Math.max(20, (this.#stderr.columns ?? 80) - 1))}\u001b[K`)
   }
 
   /** Takes the line away, before anything else is written to the terminal. */
@@ -68,6 +82,17 @@ export class Bar {
     this.#visible = false
     this.#drawnAt = Number.NEGATIVE_INFINITY
     this.#stderr.write("\r\u001b[K")
+  }
+
+  /** No more will come of it. */
+  stop(): void {
+    this.clear()
+    this.#state = null
+    if (this.#timer !== null) clearInterval(this.#timer)
+  }
+
+  #repeat(): void {
+    if (this.#state !== null) this.update(...this.#state)
   }
 
   #text(done: number, total: number, before: string, after: string, now: number): string {

@@ -87,18 +87,20 @@ export class Context {
 
   /** The one bar on the terminal; a new one takes the place of the old. */
   bar(options: BarOptions): Bar {
-    this.#bar?.clear()
+    this.#bar?.stop()
     const { config, output } = this
     this.#bar = new Bar(output.stderr, {
       ...options,
       lines: config.progress,
-      off: output.format === "quiet" || config.terminal.dumb,
+      dumb: config.terminal.dumb,
+      // Programs that read JSON get lines of words only if they asked for them.
+      off: output.format === "quiet" || (output.format !== "table" && !config.progress),
     })
     return this.#bar
   }
 
   close(): void {
-    this.#bar?.clear()
+    this.#bar?.stop()
     this.#hub?.close()
   }
 }

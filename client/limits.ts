@@ -1,5 +1,17 @@
 // Every bound of the client, with its unit and its reason. Reaching one is an error with its own text, and tested.
-// Where the hub has the same bound, the hub decides: ours only says so sooner and with the line number.
+// Where the hub has the same bound, the hub decides: ours only says so sooner and with the line number. Those that are one with the hub's stand
+// in proto/wire/bounds.ts.
+
+export {
+  AFTER_MAX,
+  ARRAY_MAX,
+  LOSS_MAX_MAX,
+  PARAMETER_NAMES_MAX,
+  PRIORITY_MAX,
+  RETRIES_MAX,
+  SHAPES_MAX,
+  SLOTS_MAX,
+} from "../proto/wire/bounds.ts"
 
 /** Bytes in one upload message. The contract allows 256 KiB; half of it keeps other calls on the connection quick. */
 export const CHUNK_BYTES = 128 * 1024
@@ -24,8 +36,6 @@ export const WATCH_WAIT_MAX_MS = 15_000
 export const KEEPALIVE_MS = 20_000
 export const KEEPALIVE_ANSWER_MS = 20_000
 
-/** Jobs in one campaign: the hub's own bound. */
-export const ARRAY_MAX = 10_000_000
 /** One packed stagein: the hub's own bound. Larger data belongs nearer to the nodes. */
 export const STAGEIN_MAX_BYTES = 16 * 1024 ** 3
 /** Of the entries of a stagein that cannot be sent, and of what is wrong with them: a screenful; the rest are counted. */
@@ -40,18 +50,8 @@ export const WALLTIME_DEFAULT_S = 7_200
 export const HOLDING_MARGIN_S = 5
 /** One line of a parameter file: the hub's own bound. */
 export const PARAMETER_LINE_MAX_BYTES = 16 * 1024
-/** Named parameters of a job: columns of a CSV file, axes of a sweep. More belong into a file of the stagein. */
-export const PARAMETER_NAMES_MAX = 64
-/** Slots of one job, priorities either way, and retries of a job: the hub's own bounds, or a guess at them. */
-export const SLOTS_MAX = 1_024
-export const PRIORITY_MAX = 1_000
-export const RETRIES_MAX = 100
 /** Exit codes that --retry-exit names: there are no more. */
 export const EXIT_CODE_MAX = 255
-/** Other ways of running a job. People write two or three. */
-export const SHAPES_MAX = 16
-/** Campaigns that one waits for. */
-export const DEPENDENCIES_MAX = 1_000
 /** A script travels in the specification, which the hub bounds; larger ones belong into the stagein. */
 export const SCRIPT_MAX_BYTES = 48 * 1024
 /** A job file, or a graph of jobs. Parameters have files of their own. */

@@ -2,13 +2,14 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { create } from "@bufbuild/protobuf"
 import pc from "picocolors"
+import stringWidth from "string-width"
 import { parse as parseYaml } from "yaml"
 import { CampaignSchema, TotalsSchema } from "../proto/gen/cah/v1/job_pb.ts"
 import { ListCampaignsResponseSchema } from "../proto/gen/cah/v1/scientist_pb.ts"
 import { Bar, drawBar } from "./bars.ts"
 import { ClientError } from "./errors.ts"
 import { json } from "./json.ts"
-import { clean, Output, table } from "./output.ts"
+import { clean, cut, Output, table, width } from "./output.ts"
 import { bytesInWords, figuresOf, jobsInWords, sumOf } from "./progress.ts"
 
 function sink(isTTY: boolean) {
@@ -134,6 +135,53 @@ test("yaml and csv hold what json holds, a header without rows too", async () =>
   assert.deepEqual(parseYaml(await render("yaml", [campaign])), {
     campaigns: [{ id: "7", name: 'a "quoted", name', owner: "ada", held: false, waitsFor: ["1", "2"] }],
   })
+})
+
+test("M9: where there is no terminal a line a minute tells how far it is, also without news, and a short work is silent", t => {
+  t.mock.timers.enable({ apis: ["setInterval"] })
+  let now = 0
+  const later = (ms: number) => {
+    now += ms
+    t.mock.timers.tick(ms)
+  }
+  const err = sink(false)
+  const bar = new Bar(err.stream, { label: "wing", unit: "jobs", lines: false, off: false }, () => now)
+  bar.update(0, 10)
+  later(30_000)
+  bar.update(2, 10)
+  assert.equal(err.text(), "")
+  later(30_000)
+  later(60_000)
+  assert.deepEqual(
+    err
+      .text()
+      .match(/wing .* \d+\/10/g)
+      ?.map(line => line.slice(-4)),
+    ["2/10", "2/10"],
+  )
+  bar.update(10, 10)
+  bar.stop()
+  later(600_000)
+  assert.equal(err.text().split("\n").length, 3)
+})
+
+test("S27: columns keep their places whatever the characters are as wide as", () => {
+  const names = ["日本語の計算", "e\u0301te\u0301", "👩‍👩‍👧‍👦 family", "plain"]
+  const colors = pc.createColors(false)
+  const lines = table(
+    names,
+    [
+      { title: "NAME", value: name => name },
+      { title: "N", value: () => "|" },
+    ],
+    colors,
+  ).split("\n")
+  assert.equal(new Set(lines.slice(1).map(line => stringWidth(line.slice(0, line.indexOf("|"))))).size, 1)
+  assert.equal(lines[4], `plain${" ".repeat(9)}|`)
+  assert.deepEqual(
+    [cut("日本語", 5), cut("👩‍👩‍👧‍👦x", 1), cut("👩‍👩‍👧‍👦x", 2), width("日本")],
+    ["日本", "", "👩‍👩‍👧‍👦", 4],
+  )
 })
 
 test("a bar is full only at the end", () => {

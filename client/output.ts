@@ -4,6 +4,7 @@
 import { once } from "node:events"
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf"
 import pc from "picocolors"
+import stringWidth from "string-width"
 import type { Color, Format } from "./config.ts"
 import { columnsOf, columnsOfValues, csvLine, csvRow } from "./csv.ts"
 import type { ClientError } from "./errors.ts"
@@ -200,8 +201,9 @@ export function table<T>(rows: readonly T[], columns: readonly Column<T>[], colo
 /** "Name   value" lines, for one thing. Empty values are left out. */
 export function fields(pairs: readonly (readonly [string, string])[], colors: Colors): string {
   const shown = pairs.filter(([, value]) => value !== "")
-  const widest = Math.max(0, ...shown.map(([name]) => name.length))
-  return shown.map(([name, value]) => `${colors.bold(name.padEnd(widest))}  ${clean(value)}`).join("\n")
+  const widest = Math.max(0, ...shown.map(([name]) => width(name)))
+  const pad = (name: string) => " ".repeat(widest - width(name))
+  return shown.map(([name, value]) => `${colors.bold(name)}${pad(name)}  ${clean(value)}`).join("\n")
 }
 
 /** The colour of a state, never its only sign: the word is always there. */
@@ -215,6 +217,22 @@ function plain(text: string): string {
   return text
 }
 
-function width(text: string): number {
-  return [...text].length
+/** Columns of a terminal: a Chinese character takes two, an accent none, a family of emoji as one does. */
+export function width(text: string): number {
+  return stringWidth(text)
+}
+
+const graphemes = new Intl.Segmenter()
+
+/** As much of it as fits into so many columns, whole characters only. */
+export function cut(text: string, columns: number): string {
+  if (width(text) <= columns) return text
+  let shown = ""
+  let taken = 0
+  for (const { segment } of graphemes.segment(text)) {
+    taken += width(segment)
+    if (taken > columns) break
+    shown += segment
+  }
+  return shown
 }

@@ -97,7 +97,7 @@ export async function waitFor(
     )
   } finally {
     clearTimeout(timer)
-    bar.clear()
+    bar.stop()
   }
   return ended
 }

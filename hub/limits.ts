@@ -1,5 +1,18 @@
 // Every bound of the hub, with its unit and its reason. Reaching one is an outcome, and tested.
-// Frame and chunk sizes are the contract's: proto/wire/frame.ts.
+// Frame and chunk sizes are the contract's: proto/wire/frame.ts; bounds of an order that clients know too: proto/wire/bounds.ts.
+
+import { ARRAY_MAX } from "../proto/wire/bounds.ts"
+
+export {
+  AFTER_MAX,
+  ARRAY_MAX,
+  LOSS_MAX_MAX,
+  PARAMETER_NAMES_MAX,
+  PRIORITY_MAX,
+  RETRIES_MAX,
+  SHAPES_MAX,
+  SLOTS_MAX,
+} from "../proto/wire/bounds.ts"
 
 // ---- decisions ----
 
@@ -88,8 +101,6 @@ export const ELSEWHERE_MS = 60_000
 export const PARAMETER_PAGE_LINES = 1_000
 /** Transitions kept per job for its story. Enough for three attempts in full. */
 export const STORY_MAX = 24
-/** Jobs in one campaign. */
-export const ARRAY_MAX = 10_000_000
 /** Walltime when the scientist names none (OAR's habit), and the longest. */
 export const WALLTIME_DEFAULT_MS = 2 * 3_600_000
 export const WALLTIME_MAX_MS = 30 * 24 * 3_600_000
@@ -101,16 +112,6 @@ export const REOPEN_MS = 2_000
 export const TICK_EVENTS_MAX = 4_096
 
 // ---- fronts ----
-
-/** Ways in which one campaign's jobs may be run. */
-export const SHAPES_MAX = 16
-/** Further tries of one job, and attempts it may lose: beyond it a job is poison, whatever its scientist hopes. */
-export const RETRIES_MAX = 100
-export const LOSS_MAX_MAX = 1_000
-/** Named parameters of a job: each is an environment variable. */
-export const PARAMETER_NAMES_MAX = 64
-/** Campaigns that one may wait for. */
-export const AFTER_MAX = 100
 
 /** Whom one campaign may tell. */
 export const NOTICES_MAX = 10
@@ -445,8 +446,6 @@ export const PARAMETERS_PENDING_BYTES_MAX = 512 * 1024 * 1024
 export const NAME_CHARACTERS_MAX = 200
 export const KEY_CHARACTERS_MAX = 200
 export const STAGEOUT_GLOBS_MAX = 100
-export const PRIORITY_MAX = 1_000
-export const SLOTS_MAX = 1_024
 export const WALLTIME_MIN_MS = 1_000
 /** Rows in one answer, and when none is asked for. */
 export const PAGE_MAX = 1_000

@@ -8,7 +8,7 @@ import { drawBar } from "../bars.ts"
 import type { Context } from "../context.ts"
 import { usage } from "../errors.ts"
 import type { Hub } from "../library.ts"
-import { statePaint, table } from "../output.ts"
+import { cut, statePaint, table, width } from "../output.ts"
 import { parseCount, showDuration } from "../quantities.ts"
 import { findTargets, type Target } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
@@ -186,8 +186,7 @@ function nameOf(job: Job): string {
 }
 
 function shorten(text: string, length = 24): string {
-  const characters = [...text]
-  return characters.length <= length ? text : `${characters.slice(0, length - 1).join("")}…`
+  return width(text) <= length ? text : `${cut(text, length - 1)}…`
 }
 
 function age(at: Timestamp | undefined, nowMs: number): string {

@@ -7,7 +7,7 @@ import { drawBar } from "../bars.ts"
 import type { Context } from "../context.ts"
 import type { Hub } from "../library.ts"
 import { TOP_CAMPAIGNS_MAX, TOP_LINE_MS, TOP_REDRAW_MS, TOP_WINDOW_MS } from "../limits.ts"
-import { type Colors, clean, statePaint, table } from "../output.ts"
+import { type Colors, clean, cut, statePaint, table } from "../output.ts"
 import { figuresOf, sumOf } from "../progress.ts"
 import { plural, showBytes, showDuration } from "../quantities.ts"
 import { examples, type Verb } from "../verb.ts"
@@ -80,8 +80,8 @@ async function show(context: Context, looks: readonly Snapshot[], live: boolean,
     const { columns = 80, rows = 24 } = process.stdout
     const shown = lines.length < rows ? lines : [...lines.slice(0, rows - 2), `… ${lines.length - rows + 2} more`]
     // Home, each line over the old one, and nothing left below: no flicker of a cleared screen.
-    const cut = output.colors.bold("x") === "x" ? shown.map(line => [...line].slice(0, columns - 1).join("")) : shown
-    await output.write(`\u001b[H${cut.map(line => `${line}\u001b[K\n`).join("")}\u001b[J`)
+    const narrow = output.colors.bold("x") === "x" ? shown.map(line => cut(line, columns - 1)) : shown
+    await output.write(`\u001b[H${narrow.map(line => `${line}\u001b[K\n`).join("")}\u001b[J`)
   } else if (once) await output.lines(frame(looks, output.colors))
   else await output.lines(headline(sums))
 }

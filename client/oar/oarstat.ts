@@ -8,7 +8,7 @@ import type { Context } from "../context.ts"
 import { ClientError, usage } from "../errors.ts"
 import type { Hub } from "../library.ts"
 import { OAR_ROWS_MAX, WALLTIME_DEFAULT_S } from "../limits.ts"
-import { clean } from "../output.ts"
+import { clean, cut, width } from "../output.ts"
 import { quoteWords } from "../submit/words.ts"
 import { findTargets, type Target } from "../targets.ts"
 import { examples, gather, type Verb } from "../verb.ts"
@@ -120,6 +120,10 @@ async function* campaignsOf(
   }
 }
 
+function padded(text: string, columns: number): string {
+  return text + " ".repeat(Math.max(0, columns - width(text)))
+}
+
 function tableOf(rows: readonly Row[]): string {
   if (rows.length === 0) return ""
   // OAR's columns, which scripts cut at fixed places; a longer id pushes the rest to the right, as there.
@@ -127,7 +131,7 @@ function tableOf(rows: readonly Row[]): string {
   const line = (cells: readonly string[]) =>
     cells
       .map((cell, index) =>
-        (index === 1 || index === 2 ? cell.slice(0, widths[index]) : cell).padEnd(widths[index] ?? 0),
+        padded(index === 1 || index === 2 ? cut(cell, widths[index] ?? 0) : cell, widths[index] ?? 0),
       )
       .join(" ")
   const titles = ["Job id", "Name", "User", "Submission Date", "S", "Queue"]

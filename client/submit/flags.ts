@@ -9,6 +9,7 @@ import { usage } from "../errors.ts"
 import {
   ARRAY_MAX,
   EXIT_CODE_MAX,
+  LOSS_MAX_MAX,
   PRIORITY_MAX,
   RETRIES_MAX,
   SHAPES_MAX,
@@ -69,8 +70,6 @@ export const manyFlags = ["array", "arrayParamFile", "eachLine", "csv", "fromJso
 export const needFlags = ["walltime", "slots", "memory", "disk"] as const
 
 const NAME_MAX = 200
-/** loss_max as the contract has it: a 32-bit number. */
-const FOR_EVER = 2 ** 32 - 1
 
 const many = "How many:"
 const needs = "What each job has and needs:"
@@ -145,7 +144,7 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
   )
   add(order, "--retry-exit <codes>", "only after these exit codes: 75,99", text => exitCodes(text))
   add(order, "--loss-retries <n|inf>", "lost nodes that a job survives (the hub's default)", text =>
-    text === "inf" ? FOR_EVER : parseCount(text, "--loss-retries", 0, FOR_EVER),
+    text === "inf" ? LOSS_MAX_MAX : parseCount(text, "--loss-retries", 0, LOSS_MAX_MAX),
   )
   add(order, "--max-fails <n>", "once n jobs have failed the others are cancelled", text =>
     parseCount(text, "--max-fails", 1, ARRAY_MAX),

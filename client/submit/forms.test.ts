@@ -8,6 +8,7 @@ import { create } from "@bufbuild/protobuf"
 import { status as Status } from "@grpc/grpc-js"
 import { NodeSchema, Outcome } from "../../proto/gen/cah/v1/job_pb.ts"
 import { FakeHub } from "../fakehub.ts"
+import { LOSS_MAX_MAX } from "../limits.ts"
 import { showTime } from "../quantities.ts"
 import { inside, type Place, place } from "../spawning.ts"
 
@@ -249,6 +250,19 @@ describe("cah sub", () => {
     }
   })
 
+  test("S26: what the hub refuses by its bounds is refused here by the very same ones", async () => {
+    const campaigns = hub.campaigns.size
+    const done = await sub(["--after", "1-101", "true"])
+    assert.deepEqual(
+      [done.code, /waits for 100 others at most, and these are 101/.test(done.stderr)],
+      [2, true],
+      done.stderr,
+    )
+    assert.equal(hub.campaigns.size, campaigns)
+    await sub(["--loss-retries", "inf", "true"])
+    assert.equal(newest()?.campaign.spec?.lossMax, LOSS_MAX_MAX)
+  })
+
   test("F15: says that a program which goes along is begun as ./NAME", async () => {
     writeFileSync(join(where.cwd, "mp.py"), "print(1)\n", { mode: 0o644 })
     const bare = await sub(["-s", join(where.cwd, "mp.py"), "--", "mp.py"])
@@ -327,6 +341,7 @@ describe("cah sub", () => {
     [["--gather", "1", "-s", ".", "true"], /exclude each other/],
     [["--gather", "1.2", "true"], /--gather 1\.2: it takes a whole campaign/],
     [["--after", "all", "true"], /waits for whole campaigns/],
+    [["--loss-retries", "1001", "true"], /out of range/],
     [["--after", "x", "true"], /--after: "x" does not select anything/],
     [
       ["--array", "1,5,7", "true"],

@@ -5,7 +5,7 @@ import { parseDigest } from "../../proto/wire/digest.ts"
 import type { Context } from "../context.ts"
 import { at, ClientError, usage } from "../errors.ts"
 import type { Hub } from "../library.ts"
-import { DEPENDENCIES_MAX, DIGEST_CAMPAIGNS_MAX } from "../limits.ts"
+import { AFTER_MAX, DIGEST_CAMPAIGNS_MAX } from "../limits.ts"
 import { showBytes } from "../quantities.ts"
 import { parseSelector, type Selection } from "../selector.ts"
 import type { StageinOptions } from "../stagein.ts"
@@ -66,7 +66,12 @@ export async function named(hub: Hub, draft: Draft): Promise<Spec> {
     ...(await dependencies(hub, draft.after, "--after", false)),
     ...(await dependencies(hub, draft.afterOk, "--after-ok", true)),
   ]
-  if (after.length > DEPENDENCIES_MAX) throw usage(`A campaign waits for ${DEPENDENCIES_MAX} others at most.`)
+  if (after.length > AFTER_MAX) {
+    throw usage(
+      `A campaign waits for ${AFTER_MAX} others at most, and these are ${after.length}.`,
+      "Let another campaign wait for some of them: cah sub -t noop --after 1-100",
+    )
+  }
   return {
     ...draft.spec,
     after,
