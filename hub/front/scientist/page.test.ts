@@ -4,7 +4,7 @@ import { assert as check, nat, property, string, uniqueArray } from "fast-check"
 import { firstAfter } from "./page.ts"
 
 it("O9: a page is what sorting all would give, and pages one after the other are all of it", () => {
-  check(
+  void check(
     property(uniqueArray(string({ minLength: 1 })), nat(7), (ids, more) => {
       const limit = more + 1
       const all = ids.map(id => ({ id }))
