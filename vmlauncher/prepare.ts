@@ -72,7 +72,7 @@ async function choose(task: Task, image: Image): Promise<Hypervisor> {
   const { kernel, initrd, iso } = image.paths
   const reasons: string[] = []
   if (task.hypervisor !== "virtualbox" && kernel !== null && initrd !== null) {
-    const found = await findQemu()
+    const found = await findQemu(task.memory)
     if ("path" in found) {
       const probe = { kernel, initrd, command: image.manifest.kernelCommand }
       const qemu = await openQemu(found, probe, task.memory)

@@ -3,6 +3,8 @@
 export interface Installed {
   readonly path: string
   readonly version: string
+  /** It cannot emulate: without the processor's virtualisation it is of no use. */
+  readonly isKvmOnly?: boolean
 }
 
 /** Or why it will not do, as a sentence for people. */

@@ -1,7 +1,7 @@
 // QEMU's command line for a machine: as few devices as will do, nothing to see, nothing shared with the host, one cable that ends in our relay.
 // Pure: a plan in, arguments out. What a save must fit is the same arguments, so every choice is made here. Paths go in as JSON, in
 // which a comma is only a comma.
-import type { MachinePlan } from "../../core/ports.ts"
+import type { MachinePlan, RelayPlan } from "../../core/ports.ts"
 import { RELAYS_MAX, TCG_CODE_MIB } from "../../limits.ts"
 
 export type Acceleration = "kvm" | "tcg"
@@ -59,11 +59,11 @@ export function machineArguments(plan: MachinePlan, acceleration: Acceleration):
     ...["-m", `${Math.floor(memoryBytes / 1024 ** 2)}M`],
     ...["-rtc", "base=utc"],
     ...["-kernel", image.kernel!, "-initrd", image.initrd!, "-append", plan.kernelCommand],
-    ...disk("root", image.root!, "read-only"),
-    ...disk("settings", plan.settings, "read-only"),
-    ...disk("scratch", plan.scratch.path, "writable"),
-    ...["-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random"],
-    ...network(plan),
+    ...disk("root", file(image.root!, "read-only"), "read-only"),
+    ...disk("settings", file(plan.settings, "read-only"), "read-only"),
+    ...disk("scratch", file(plan.scratch.path, "writable"), "writable"),
+    ...randomness,
+    ...network(plan.relay),
     ...console,
   ]
 }
@@ -97,13 +97,41 @@ export function probeArguments(
   ]
 }
 
+/**
+ * All that a machine is made of, stopped before its first instruction and without an image: whether this QEMU knows every option and device. Orders
+ * come by its standard input.
+ */
+export function trialArguments(acceleration: Acceleration): string[] {
+  const nothing = (name: string): object => ({ driver: "null-co", "read-only": name !== "scratch", size: 1024 ** 2 })
+  return [
+    ...["-name", "cah-trial", "-S"],
+    ...bare,
+    ...processors[acceleration],
+    ...["-m", "64M", "-rtc", "base=utc"],
+    ...disk("root", nothing("root"), "read-only"),
+    ...disk("scratch", nothing("scratch"), "writable"),
+    ...randomness,
+    ...network({ command: ["false"], socket: "none", lock: "none", refused: "none" }),
+    ...["-chardev", "null,id=console", "-serial", "chardev:console"],
+    ...["-chardev", "stdio,id=control,signal=off", "-mon", "chardev=control,mode=control"],
+    ...sandbox,
+  ]
+}
+
+const randomness = ["-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random"]
+
 /** The guest's first serial port is our ear. */
 const console = ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
 
+type Access = "read-only" | "writable"
+
+function file(path: string, access: Access): object {
+  return { driver: "file", filename: path, "read-only": access === "read-only" }
+}
+
 /** In the order in which the guest sees them. A full disk stops the machine; other errors are the guest's to hear of. */
-function disk(name: string, path: string, access: "read-only" | "writable"): string[] {
+function disk(name: string, file: object, access: Access): string[] {
   const readOnly = access === "read-only"
-  const file = { driver: "file", filename: path, "read-only": readOnly }
   const discard = readOnly ? {} : { discard: "unmap", "detect-zeroes": "unmap" }
   const block = { driver: "raw", "node-name": name, "read-only": readOnly, ...discard, file }
   return [
@@ -117,7 +145,7 @@ function disk(name: string, path: string, access: "read-only" | "writable"): str
  * QEMU starts that process for each connection, and a guest gone wild opens thousands: so a shell of a megabyte comes first, and only who gets
  * one of a few locks becomes a relay. The kernel gives a lock back when its holder ends. The others leave a mark, by which we notice.
  */
-function network({ relay }: MachinePlan): string[] {
+function network(relay: RelayPlan): string[] {
   const locks = Array.from({ length: RELAYS_MAX }, (_, n) => n).join(" ")
   const gate = `for n in ${locks}; do exec 9>${relay.lock}$n || exit; flock -n 9 && exec "$@"; done; echo >>${relay.refused}`
   const words = ["sh", "-c", gate, "gate", ...relay.command, relay.socket]

@@ -275,6 +275,6 @@ class QemuMachine implements Machine {
 
 /** Warnings about features of processors are not why it ended. */
 function lastLine(text: string): string {
-  const lines = text.split("\n").map(line => line.replace(/^qemu-system-\S+: /, "").trim())
+  const lines = text.split("\n").map(line => line.replace(/^qemu-\S+: /, "").trim())
   return lines.filter(line => line !== "" && !line.startsWith("warning:")).at(-1) ?? ""
 }

@@ -131,7 +131,8 @@ async function patience(pid: number): Promise<void> {
   }
 }
 
-function said(complaint: string): string {
-  const lines = complaint.split("\n").map(line => line.replace(/^qemu-system-\S+: /, "").trim())
+/** Of QEMU's complaints the first that is no warning. */
+export function said(complaint: string): string {
+  const lines = complaint.split("\n").map(line => line.replace(/^qemu-\S+: /, "").trim())
   return lines.find(line => line !== "" && !line.startsWith("warning:")) ?? "QEMU ended without a word"
 }

@@ -2,9 +2,10 @@
 // machine.ts, what it leaves on disk in save.ts.
 import { createHash } from "node:crypto"
 import { accessSync, constants, readFileSync, rmSync, statSync } from "node:fs"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { setTimeout as wait } from "node:timers/promises"
-import type { Hypervisor, MachinePlan } from "../../core/ports.ts"
+import { Failure, type Hypervisor, type MachinePlan } from "../../core/ports.ts"
+import { LATER_SECONDS } from "../../limits.ts"
 import type { Memory } from "../../place.ts"
 import { allPids, commandLineOf, isAlive, leaderOf, signal } from "../../process.ts"
 import { ask, SEARCH_PATH } from "../program.ts"
@@ -13,16 +14,23 @@ import { files, machineArguments } from "./arguments.ts"
 import { startQemu } from "./machine.ts"
 import { type Probed, type ProbeImage, probeKvm } from "./probe.ts"
 import { removeSave, savedMemoryBytes, whySaveDoesNotFit } from "./save.ts"
+import { tryQemu } from "./trial.ts"
 
 export const qemuProgram = "qemu-system-x86_64"
-/** Older ones were not tried. */
-export const qemuFloor = "7.2"
+/** Red Hat's and its relatives' has another name, and lies where no PATH leads. */
+const kvmProgram = "qemu-kvm"
+/** From here on it is known to do. Older ones, and others' builds, are tried. */
+const KNOWN_FROM = "7.2"
 const GONE_MS = 5_000
 
-export async function findQemu(): Promise<Found> {
-  const path = SEARCH_PATH.split(":")
-    .map(directory => join(directory, qemuProgram))
-    .find(isProgram)
+const places = [
+  ...SEARCH_PATH.split(":").map(directory => join(directory, qemuProgram)),
+  ...[...SEARCH_PATH.split(":"), "/usr/libexec"].map(directory => join(directory, kvmProgram)),
+]
+
+/** Whether one will do is found out by trying it; `memory` keeps the answer. */
+export async function findQemu(memory: Memory | null = null, among: readonly string[] = places): Promise<Found> {
+  const path = among.find(isProgram)
   if (path === undefined) {
     return { why: `QEMU is not installed (${qemuProgram}; on Debian and Ubuntu: sudo apt install qemu-system-x86)` }
   }
@@ -34,8 +42,9 @@ export async function findQemu(): Promise<Found> {
   const version = /version (\d+(?:\.\d+)+)/.exec(stdout)?.[1]
   if (exitCode !== 0 || version === undefined)
     return { why: `${path} does not tell its version: ${(stderr || stdout).trim()}` }
-  if (!atLeast(version, qemuFloor)) return { why: `QEMU ${version} is too old: ${qemuFloor} or newer is needed` }
-  return { path, version }
+  if (basename(path) === qemuProgram && atLeast(version, KNOWN_FROM)) return { path, version, isKvmOnly: false }
+  const { isKvmOnly, why } = await tryQemu(path, version, memory)
+  return why === null ? { path, version, isKvmOnly } : { why: `QEMU ${version} (${path}) will not do: ${why}` }
 }
 
 function isProgram(path: string): boolean {
@@ -49,8 +58,14 @@ function isProgram(path: string): boolean {
 
 /** `image` is for the probe. The machine itself comes with its plan. */
 export async function openQemu(installed: Installed, image: ProbeImage, memory: Memory): Promise<Hypervisor & Probed> {
-  const { path, version } = installed
+  const { path, version, isKvmOnly } = installed
   const { acceleration, why } = await probeKvm(path, version, image, memory)
+  if (isKvmOnly && acceleration !== "kvm") {
+    const advice = "this QEMU cannot emulate, and without KVM no virtual machine can be run with it"
+    throw new Failure(`${why.replace(/; the virtual machine is emulated.*/, "")}; ${advice}`, {
+      laterSeconds: LATER_SECONDS,
+    })
+  }
   /** All that a saved memory depends on: another device, size or version, and it would be read as nonsense. */
   const fingerprintOf = (plan: MachinePlan): string => {
     const args = machineArguments(plan, acceleration)
@@ -107,6 +122,10 @@ async function sweep(directory: string, name: string): Promise<string[]> {
   return swept
 }
 
+function isQemu(program = ""): boolean {
+  return [qemuProgram, kvmProgram].includes(basename(program))
+}
+
 function pidFile(directory: string): number[] {
   try {
     const pid = Number(readFileSync(join(directory, files.pid), "latin1"))
@@ -119,6 +138,6 @@ function pidFile(directory: string): number[] {
 /** Numbers are given out again: the name must be ours, and the place. */
 function isOurs(pid: number, directory: string, name: string): boolean {
   const found = commandLineOf(pid)
-  if (found === null || found.directory !== directory || !found.arguments[0]?.endsWith(qemuProgram)) return false
+  if (found === null || found.directory !== directory || !isQemu(found.arguments[0])) return false
   return found.arguments.some(argument => argument.startsWith(`${name},`))
 }
