@@ -319,6 +319,18 @@ describe("one port", () => {
     session.close()
   })
 
+  it("O16: closes the connection after an answer that went out before its request was here", async () => {
+    const { port } = await open({ onRequest: (_request, response) => response.end("no") })
+    const early = connect(port, "127.0.0.1")
+    const answer = everything(early)
+    early.write("POST / HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\n\r\n")
+    assert.match(await answer, /^HTTP\/1\.1 200 OK\r\nConnection: close\r\n.*no$/s)
+    const whole = connect(port, "127.0.0.1")
+    const both = everything(whole)
+    whole.write("GET / HTTP/1.1\r\nHost: hub\r\n\r\nGET / HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n")
+    assert.equal((await both).split("HTTP/1.1 200 OK").length, 3)
+  })
+
   it("S22: lets no client of TLS 1.2 shake hands again", async () => {
     const { port } = await open()
     const socket = connectTls({ port, host: "127.0.0.1", ca: tls.cert, maxVersion: "TLSv1.2" })

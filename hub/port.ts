@@ -108,6 +108,7 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
       return
     }
     peers.meet(request)
+    if (!("stream" in response) && hasBody(request)) closeUnlessWhole(request, response)
     if (closing && request.httpVersionMajor === 1) response.setHeader("Connection", "close")
     try {
       onRequest(request, response)
@@ -368,6 +369,22 @@ function hostsOf({ rawHeaders, headers }: Request): number {
   let hosts = authority !== undefined && headers.host !== undefined && headers.host !== authority ? 1 : 0
   for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]!.toLowerCase() === "host") hosts++
   return hosts
+}
+
+function hasBody({ headers }: Request): boolean {
+  return headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0"
+}
+
+/**
+ * An answer that goes out before its request is here is the connection's last: a proxy may then drop the rest of that request and
+ * send the next one, whose beginning would be taken for the rest (seen with HAProxy 2.6).
+ */
+function closeUnlessWhole(request: Request, response: ServerResponse): void {
+  const writeHead = response.writeHead.bind(response) as (...args: unknown[]) => ServerResponse
+  response.writeHead = (...args: unknown[]) => {
+    if (!request.complete && !response.headersSent) response.setHeader("Connection", "close")
+    return writeHead(...args)
+  }
 }
 
 function refuse(socket: Socket, caller: Caller): void {

@@ -244,10 +244,14 @@ export class ScriptedAgent {
   readonly webSocket: WebSocket
   readonly key: Key
 
-  constructor(hub: { readonly port: number }, key = newKey(), options: ClientOptions & { protocols?: string[] } = {}) {
+  constructor(
+    hub: { readonly port: number },
+    key = newKey(),
+    options: ClientOptions & { protocols?: string[]; address?: string } = {},
+  ) {
     this.key = key
-    const { protocols = [SUBPROTOCOL], ...rest } = options
-    this.webSocket = new WebSocket(`ws://127.0.0.1:${hub.port}/agent`, protocols, { perMessageDeflate: false, ...rest })
+    const { protocols = [SUBPROTOCOL], address = `ws://127.0.0.1:${hub.port}/agent`, ...rest } = options
+    this.webSocket = new WebSocket(address, protocols, { perMessageDeflate: false, ...rest })
     this.webSocket.on("message", data => this.frames.push(decodeHubFrame(data as Buffer)))
     this.closed = new Promise(resolve => {
       this.webSocket.on("close", (code, reason) => resolve({ code, reason: reason.toString() }))

@@ -116,11 +116,11 @@ export function rpcHandler(options: RpcOptions): RpcHandler {
       return { ...universal, method: "POST", header, body }
     }
 
-    if (refusal === null) whenBodyCanBeRead(request, rule.ms, answer)
-    else {
-      request.resume()
-      answer(null)
-    }
+    // A small body is let come also where nothing is done with it: what answers sooner must close the connection.
+    whenBodyCanBeRead(request, rule.ms, body => {
+      if (refusal !== null && body === null) request.resume()
+      answer(body)
+    })
     return true
   }
 }
@@ -159,15 +159,9 @@ async function exhaust(body: AsyncIterable<Uint8Array>): Promise<void> {
   }
 }
 
-/** After the answer nothing more of the call is wanted: HTTP/2 says so, HTTP/1 has some time for what is on its way. */
+/** After the answer nothing more of the call is wanted: HTTP/2 says so, and HTTP/1 closes the connection (port.ts). */
 function endRequest(request: Request, response: Response): void {
-  if (request.complete || request.destroyed) return
-  if ("stream" in response) {
-    response.stream.close(constants.NGHTTP2_NO_ERROR)
-    return
-  }
-  const late = setTimeout(() => request.destroy(), MESSAGE_MS)
-  request.on("close", () => clearTimeout(late))
+  if ("stream" in response && !request.complete && !request.destroyed) response.stream.close(constants.NGHTTP2_NO_ERROR)
 }
 
 function callPeerOf(request: Request, response: Response): Peer {
