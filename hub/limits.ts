@@ -221,6 +221,8 @@ export const LAUNCH_DEADLINE_MS = 30 * 24 * 3_600_000
 export const LAUNCH_ENROLMENT_MS = 7 * 24 * 3_600_000
 /** A download of 90 MB and a boot take minutes: later a volunteer is told where to look. */
 export const LAUNCH_READY_MS = 30 * 60_000
+/** After so long the page says what it may be waiting for. */
+export const LAUNCH_SOON_MS = 3 * 60_000
 /** What BOINC thinks that a launch takes, for its own planning; and when it would kill it: never. */
 export const LAUNCH_ESTIMATE_S = 24 * 3_600
 export const LAUNCH_BOUND_S = 10 * 365 * 24 * 3_600
@@ -244,12 +246,16 @@ export const UPLOAD_HEADER_BYTES_MAX = 16 * 1024
 
 /** How often the bytes of volunteers' computers are written: they look at their page no oftener. */
 export const TRAFFIC_EVERY_MS = 60_000
+/** How often the volunteer's page looks while it is looked at. */
+export const VOLUNTEER_LOOK_MS = 15_000
 /** One form of the volunteer's page. */
 export const WEB_FORM_BYTES_MAX = 16 * 1024
 /** A login on the web: a week, as long as people stay away between two looks. */
 export const WEB_SESSION_MS = 7 * 24 * 3_600_000
 /** Statistics are made anew at most so often: sites fetch them once a day. */
 export const STATS_EVERY_MS = 3_600_000
+/** How long sites are told whom to delete: BOINC's own servers do so for as long. */
+export const STATS_DELETED_MS = 60 * 24 * 3_600_000
 /** Rows in one go while they are made: about a millisecond each hundred. */
 export const STATS_PAGE = 500
 

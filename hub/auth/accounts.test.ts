@@ -75,12 +75,13 @@ describe("an account", () => {
     const world = new World()
     const accounts = world.accounts()
     const { key, volunteer } = await accounts.create({ email, password, name: "Vera" })
-    await accounts.forget(volunteer.id, [])
+    await accounts.forget(volunteer.id, "public", [])
     assert.equal(accounts.byKey(key), null)
     assert.equal(accounts.byId(volunteer.id), null)
     assert.equal(await accounts.logIn(email, password), "unknown")
     const row = world.store.volunteers.volunteer(volunteer.id)!
     assert.deepEqual([row.email, row.name, row.sealedKey.length, row.keyHash.length], [null, "", 0, 0])
+    assert.deepEqual([row.crossId, row.shown], ["", false], "V11: it was never public")
     await assert.rejects(
       accounts.change(volunteer.id, () => ({ shown: true })),
       { code: "not_found" },

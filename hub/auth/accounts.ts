@@ -109,13 +109,17 @@ export class Accounts {
     return this.change(id, ({ session }) => ({ ...locked, session: session + 1 }))
   }
 
-  /** Nothing of the person stays: the number does, for the ledger's sake. */
-  forget(id: VolunteerId, also: RowWrite[]): Promise<VolunteerRow> {
+  /**
+   * Nothing of the person stays: the number does, for the ledger's sake. Of one whom public statistics named also what they were named
+   * by there, `publicId`, so that the sites can be told to delete them.
+   */
+  forget(id: VolunteerId, publicId: string, also: RowWrite[]): Promise<VolunteerRow> {
     const nothing = new Uint8Array(0)
     const gone = { email: null, name: "", salt: nothing, password: nothing, keyHash: nothing, sealedKey: nothing }
     const forgottenAt = this.#parts.clock.wallMs()
-    const rest = { ...gone, shown: false, preferences: null, forgottenAt }
-    return this.change(id, ({ session }) => ({ ...rest, session: session + 1 }), also)
+    const rest = { ...gone, preferences: null, forgottenAt }
+    const idOf = ({ shown }: VolunteerRow) => (shown ? publicId : "")
+    return this.change(id, row => ({ ...rest, crossId: idOf(row), session: row.session + 1 }), also)
   }
 }
 

@@ -15,7 +15,7 @@ import {
   type VolunteerId,
   type VolunteerRow,
 } from "../../core/volunteers.ts"
-import { HOSTS_PER_VOLUNTEER_MAX, LAUNCH_DEADLINE_MS, LAUNCH_ENROLMENT_MS } from "../../limits.ts"
+import { HOST_QUIET_MS, HOSTS_PER_VOLUNTEER_MAX, LAUNCH_DEADLINE_MS, LAUNCH_ENROLMENT_MS } from "../../limits.ts"
 import { Turns } from "../../turns.ts"
 import { groundFacts } from "./ground.ts"
 import type { HubKey } from "./key.ts"
@@ -174,6 +174,67 @@ export class Computers {
       const row = this.#own(volunteer, host)
       await this.#parts.engine.commit([{ kind: "host", row: { ...row, stopped: false, failures: 0, notBefore: 0 } }])
     })
+  }
+
+  /** A name of the volunteer's own for it; "" for that which its client says. */
+  rename(volunteer: VolunteerId, host: HostId, title: string): Promise<void> {
+    return this.inTurn(volunteer, async () => {
+      await this.#parts.engine.commit([{ kind: "host", row: { ...this.#own(volunteer, host), title } }])
+    })
+  }
+
+  /** Off the list, until it calls again. CahError failed_precondition while it works here. */
+  remove(volunteer: VolunteerId, host: HostId): Promise<void> {
+    return this.inTurn(volunteer, async () => {
+      const row = this.#own(volunteer, host)
+      await this.#endLost(row, [{ kind: "host", row: { ...row, removed: true } }])
+    })
+  }
+
+  /**
+   * The volunteer says that this one is the same computer as the other: it goes on as that, with what both have given. CahError
+   * failed_precondition while it works here, for then they are two.
+   */
+  merge(volunteer: VolunteerId, host: HostId, into: HostId): Promise<void> {
+    return this.inTurn(volunteer, async () => {
+      const [row, other] = [this.#own(volunteer, host), this.#own(volunteer, into)]
+      if (row.id === other.id || row.mergedInto !== null || other.mergedInto !== null) {
+        throw new CahError(
+          "failed_precondition",
+          "please choose another of your computers, which this one is the same as",
+        )
+      }
+      // Those that were merged into it before come along: never a chain of them.
+      const moved = this.#parts.store.volunteers.hostsOf(volunteer).filter(({ mergedInto }) => mergedInto === host)
+      const all = [row, ...moved].map(each => ({ ...each, mergedInto: into }))
+      await this.#endLost(
+        row,
+        all.map(each => ({ kind: "host", row: each })),
+      )
+    })
+  }
+
+  /** Whatever was handed to a computer that is silent is over. */
+  async #endLost(row: HostRow, also: Write[]): Promise<void> {
+    const nowMs = this.#parts.clock.wallMs()
+    const launch = this.#parts.store.volunteers.liveLaunch(row.id)
+    if (launch === null) {
+      await this.#parts.engine.commit(also)
+      return
+    }
+    if (nowMs - row.heardAt < HOST_QUIET_MS) {
+      const why =
+        "this computer still works here: remove this project in its BOINC first, then try again in half an hour"
+      throw new CahError("failed_precondition", why)
+    }
+    const over: LaunchRow = {
+      ...launch,
+      ending: "lost",
+      endedAt: nowMs,
+      message: "Its volunteer took the computer off the list.",
+    }
+    await this.#parts.engine.commit([...also, { kind: "launch", row: over }, ...this.withdraw(launch)])
+    await this.revokeNodeOf(launch)
   }
 
   /** What must go, and be committed together with the account's own row; then the nodes. */

@@ -29,7 +29,7 @@ import type { Uploads } from "./upload.ts"
 
 export interface BoincParts {
   readonly store: Pick<StoreReader, "volunteers">
-  readonly engine: Pick<Engine, "commit" | "node" | "campaign" | "health">
+  readonly engine: Pick<Engine, "commit" | "node" | "campaign" | "job" | "health">
   readonly accounts: Accounts
   readonly computers: Computers
   readonly uploads: Uploads

@@ -31,22 +31,28 @@ export type Scheduled = { readonly kind: "answered" | "wrong key"; readonly body
 export async function schedule(parts: SchedulerParts, text: string, masterUrl: string): Promise<Scheduled> {
   const reply: ReplyParts = { masterUrl, projectName: parts.projectName }
   const volunteer = parts.accounts.byKey(authenticatorOf(text))
-  if (volunteer === null) {
-    const words =
-      "Invalid or missing account key: this hub does not know it. If you deleted your account there, remove the project; " +
-      "else remove the project and add it again with your e-mail address and password."
-    const message = { priority: "notice", text: words } as const
-    return { kind: "wrong key", body: refusalReply(reply, [message], BOINC_MEND_DELAY_S) }
-  }
+  if (volunteer === null) return wrongKey(reply)
   const request = parseSchedulerRequest(text)
   try {
-    const body = await parts.computers.inTurn(volunteer.id, () => scheduleFor(parts, reply, volunteer, request))
-    return { kind: "answered", body }
+    // Looked up anew in its turn: they may have been forgotten meanwhile, and nothing of theirs is written after that.
+    const body = await parts.computers.inTurn(volunteer.id, async () => {
+      const now = parts.accounts.byId(volunteer.id)
+      return now === null ? null : scheduleFor(parts, reply, now, request)
+    })
+    return body === null ? wrongKey(reply) : { kind: "answered", body }
   } catch (error) {
     if (!(error instanceof CahError) || error.code !== "resource_exhausted") throw error
     const message = { priority: "notice", text: error.message } as const
     return { kind: "answered", body: refusalReply(reply, [message], BOINC_NOTHING_DELAY_S) }
   }
+}
+
+function wrongKey(reply: ReplyParts): Scheduled {
+  const words =
+    "Invalid or missing account key: this hub does not know it. If you deleted your account there, remove the project; " +
+    "else remove the project and add it again with your e-mail address and password."
+  const message = { priority: "notice", text: words } as const
+  return { kind: "wrong key", body: refusalReply(reply, [message], BOINC_MEND_DELAY_S) }
 }
 
 async function scheduleFor(

@@ -6,7 +6,7 @@ import { gzip } from "node:zlib"
 import { creditAt, creditOf } from "../../core/credit.ts"
 import type { Clock, StoreReader } from "../../core/ports.ts"
 import { accountOf, type CreditTotal, type HostRow, type VolunteerRow } from "../../core/volunteers.ts"
-import { STATS_EVERY_MS, STATS_PAGE } from "../../limits.ts"
+import { STATS_DELETED_MS, STATS_EVERY_MS, STATS_PAGE } from "../../limits.ts"
 import type { Answer } from "./http.ts"
 import { externalId, md5, seconds } from "./reply.ts"
 import { element, nested } from "./xml.ts"
@@ -21,11 +21,11 @@ export interface StatsParts {
 const compress = promisify(gzip)
 
 /** Both names that sites ask for: classic servers sorted them differently. */
-const aliases: Readonly<Record<string, string>> = {
-  "user.gz": "user_id.gz",
-  "host.gz": "host_id.gz",
-  "team.gz": "team_id.gz",
-}
+const aliases: ReadonlyMap<string, string> = new Map([
+  ["user.gz", "user_id.gz"],
+  ["host.gz", "host_id.gz"],
+  ["team.gz", "team_id.gz"],
+])
 
 export class Stats {
   readonly #parts: StatsParts
@@ -45,7 +45,7 @@ export class Stats {
         this.#made = null
       })
     }
-    const body = (await this.#made.files).get(aliases[name] ?? name)
+    const body = (await this.#made.files).get(aliases.get(name) ?? name)
     if (body === undefined) return null
     return { status: 200, type: name.endsWith(".gz") ? "application/gzip" : "text/xml", body }
   }
@@ -59,7 +59,9 @@ export class Stats {
     let [usersTotal, hostsTotal] = [0, 0]
     for await (const row of paged((after, limit) => volunteers.volunteers(after, limit))) {
       if (row.forgottenAt !== null) {
-        deleted.push(nested("user", element("id", row.id), element("cpid", externalId(row))))
+        // Sites know by it whom to delete, if they were ever told of them; what stays of the others is a number that nobody asks for.
+        const isTold = row.shown && wallMs - row.forgottenAt < STATS_DELETED_MS
+        if (isTold) deleted.push(nested("user", element("id", row.id), element("cpid", row.crossId)))
         continue
       }
       usersTotal++

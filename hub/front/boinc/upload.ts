@@ -84,8 +84,11 @@ export class Uploads {
   /** All that computers of a forgotten volunteer sent. */
   async forget(launches: readonly { id: LaunchId; madeAt: number }[]): Promise<void> {
     for (const launch of launches) {
-      const path = this.#path(logName(launch))
-      for (const each of [path, `${path}.part`]) await rm(each, { force: true })
+      const name = logName(launch)
+      const path = this.#path(name)
+      await this.#turns.take(name, async () => {
+        for (const each of [path, `${path}.part`]) await rm(each, { force: true })
+      })
     }
   }
 
@@ -93,11 +96,16 @@ export class Uploads {
     return join(this.#parts.directory, name)
   }
 
-  /** Of a launch of ours. */
+  /** Of a launch of ours, for a volunteer who was not forgotten. */
   #allowedName(name: string): string {
+    const { volunteers } = this.#parts.store
     const id = name.endsWith("_log") ? launchIdOf(name.slice(0, -"_log".length)) : null
-    const launch = id === null ? null : this.#parts.store.volunteers.launch(id as LaunchId)
+    const launch = id === null ? null : volunteers.launch(id as LaunchId)
     if (launch === null || logName(launch) !== name) throw new Refused(NEVER, "this hub expects no file of that name")
+    const host = volunteers.host(launch.host)
+    const owner = host === null ? null : volunteers.volunteer(host.volunteer)
+    if (owner === null || owner.forgottenAt !== null)
+      throw new Refused(NEVER, "the account of this computer was deleted")
     return name
   }
 
@@ -129,6 +137,8 @@ export class Uploads {
   }
 
   async #store(asked: Asked, first: Buffer, more: AsyncIterator<Buffer>): Promise<void> {
+    // It may have waited for its turn while its volunteer was forgotten.
+    this.#allowedName(asked.name)
     const path = this.#path(asked.name)
     if ((await sizeOf(path)) !== null && (await md5Of(path)) === asked.md5) return
     if (!(await this.#parts.hasRoom())) throw new Refused(LATER, "the hub's disk is full just now")

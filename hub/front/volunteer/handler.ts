@@ -11,8 +11,10 @@ import type { Request } from "../../port.ts"
 import type { Computers } from "../boinc/computers.ts"
 import { type Answer, isWithin, readBody, text, turnOf } from "../boinc/http.ts"
 import type { HubKey } from "../boinc/key.ts"
+import { externalId } from "../boinc/reply.ts"
 import type { Uploads } from "../boinc/upload.ts"
-import { pageHeaders } from "./layout.ts"
+import { headersWith, pageHeaders } from "./layout.ts"
+import { liveScript } from "./live.ts"
 import { type OverviewParts, overviewOf } from "./overview.ts"
 import { type About, forgetPage, gonePage, loginPage, overviewPage, type Said } from "./pages.ts"
 import { preferencesOf, readPreferences } from "./preferences.ts"
@@ -33,7 +35,7 @@ export interface VolunteerParts extends OverviewParts {
 const PATH = "/volunteer"
 
 /** After a form: back to the page, with a word about what happened. By a word of ours, so that nobody can put words of theirs into a link. */
-const saidAfter: Readonly<Record<string, Said>> = {
+const saidAfter = {
   stopped: { text: "Stopped. What it worked on goes to other computers.", isWrong: false },
   started: {
     text: "It gets work again when BOINC next calls, in about ten minutes; Update in BOINC makes it call at once.",
@@ -42,6 +44,15 @@ const saidAfter: Readonly<Record<string, Said>> = {
   saved: { text: "Saved. Your computers take it over when they next call.", isWrong: false },
   shown: { text: "Saved.", isWrong: false },
   password: { text: "Your password is changed. BOINC goes on with the key that it has.", isWrong: false },
+  renamed: { text: "Renamed.", isWrong: false },
+  merged: { text: "The two are one computer now.", isWrong: false },
+  removed: { text: "Removed from this list. Should it call again, it is back.", isWrong: false },
+  out: { text: "You are logged out here, and in every other browser.", isWrong: false },
+} as const satisfies Readonly<Record<string, Said>>
+
+/** Of our words only: an object has more names than were put into it. */
+function saidBy(word: string): Said | null {
+  return Object.hasOwn(saidAfter, word) ? saidAfter[word as keyof typeof saidAfter] : null
 }
 
 export function volunteerHandler(parts: VolunteerParts) {
@@ -54,7 +65,7 @@ export function volunteerHandler(parts: VolunteerParts) {
     query: URLSearchParams,
     masterUrl: string,
   ): Promise<Answer> {
-    const said = saidAfter[query.get("said") ?? ""] ?? null
+    const said = saidBy(query.get("said") ?? "")
     const about: About = { projectName: parts.projectName, masterUrl, said }
     if (request.method === "GET" || request.method === "HEAD") return look(about, request, path)
     if (request.method !== "POST")
@@ -73,16 +84,17 @@ export function volunteerHandler(parts: VolunteerParts) {
     const form = new URLSearchParams(body.toString("utf8"))
     if (session === null) return logIn(about, request, form)
     if (!isFormOf(session, form.get("token") ?? "")) {
-      return html(overview({ ...about, said: wrong("That form was too old. Please try once more.") }, session), 403)
+      return overview({ ...about, said: wrong("That form was too old. Please try once more.") }, session, 403)
     }
     try {
       return await change(about, request, session, path, form)
     } catch (thrown) {
       const error = CahError.from(thrown)
       if (error.code === "internal") throw thrown
-      return html(
-        overview({ ...about, said: wrong(`${error.message}.`) }, session),
-        error.code === "not_found" ? 404 : 503,
+      return overview(
+        { ...about, said: wrong(`${error.message}.`) },
+        session,
+        error.code === "not_found" ? 404 : error.code === "failed_precondition" ? 409 : 503,
       )
     }
   }
@@ -91,17 +103,20 @@ export function volunteerHandler(parts: VolunteerParts) {
     const session = sessions.of(request)
     if (path !== PATH && path !== `${PATH}/forget`) return text(404, "not found: your page is at /volunteer\n")
     if (session === null) return html(loginPage(about))
-    return html(path === PATH ? overview(about, session) : forgetPage(about, session))
+    return path === PATH ? overview(about, session) : html(forgetPage(about, session))
   }
 
-  function overview(about: About, session: Session): string {
+  function overview(about: About, session: Session, status = 200): Answer {
     const { volunteer } = session
-    return overviewPage(about, session, overviewOf(parts, volunteer), readPreferences(volunteer.preferences))
+    const body = overviewPage(about, session, overviewOf(parts, volunteer), readPreferences(volunteer.preferences))
+    return html(body, status, headersWith(liveScript))
   }
 
   async function logIn(about: About, request: Request, form: URLSearchParams): Promise<Answer> {
     const volunteer = await whoLogsIn(form, request)
-    if (typeof volunteer === "string") return html(loginPage({ ...about, said: wrong(volunteer) }), 401)
+    if (typeof volunteer === "string") {
+      return html(loginPage({ ...about, said: wrong(volunteer) }, form.get("email")?.trim()), 401)
+    }
     return back(null, { "Set-Cookie": sessions.begin(volunteer, request) })
   }
 
@@ -127,10 +142,22 @@ export function volunteerHandler(parts: VolunteerParts) {
     form: URLSearchParams,
   ): Promise<Answer> {
     const { volunteer } = session
-    const again = (words: string, status = 400) => html(overview({ ...about, said: wrong(words) }, session), status)
+    const again = (words: string, status = 400) => overview({ ...about, said: wrong(words) }, session, status)
     switch (path.slice(PATH.length + 1)) {
       case "logout":
-        return back(null, { "Set-Cookie": sessions.end(request) })
+        // Of all browsers: what one of them kept opens nothing any more.
+        await parts.accounts.change(volunteer.id, row => ({ session: row.session + 1 }))
+        return back("out", { "Set-Cookie": sessions.end(request) })
+      case "rename":
+        await parts.computers.rename(volunteer.id, hostIdOf(form), titleOf(form.get("title") ?? ""))
+        return back("renamed")
+      case "remove":
+        await parts.computers.remove(volunteer.id, hostIdOf(form))
+        parts.log.info({ volunteer: volunteer.id, host: hostIdOf(form) }, "a volunteer removed a computer")
+        return back("removed")
+      case "merge":
+        await parts.computers.merge(volunteer.id, hostIdOf(form), Number(form.get("into")) as HostId)
+        return back("merged")
       case "stop":
         await parts.computers.stop(volunteer.id, hostIdOf(form))
         parts.log.info({ volunteer: volunteer.id, host: hostIdOf(form) }, "a volunteer stopped a computer")
@@ -189,10 +216,18 @@ export function volunteerHandler(parts: VolunteerParts) {
   async function forget(volunteer: VolunteerRow): Promise<void> {
     const { volunteers } = parts.store
     const hosts = volunteers.hostsOf(volunteer.id)
-    await parts.computers.forget(volunteer, writes => parts.accounts.forget(volunteer.id, writes))
+    await parts.computers.forget(volunteer, writes =>
+      parts.accounts.forget(volunteer.id, externalId(volunteer), writes),
+    )
+    // From now on none of theirs is taken; this waits for what is under way.
     for (const { id } of hosts) await parts.uploads.forget(volunteers.launchesOf(id, Number.MAX_SAFE_INTEGER))
     parts.log.info({ volunteer: volunteer.id }, "a volunteer was forgotten")
   }
+}
+
+/** As nameOf(), but "" is to have none. */
+function titleOf(given: string): string {
+  return given.trim() === "" ? "" : nameOf(given)
 }
 
 function hostIdOf(form: URLSearchParams): HostId {

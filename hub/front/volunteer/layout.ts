@@ -10,6 +10,8 @@ body { max-width: 46rem }
 section { margin-top: 2rem }
 .computer { border: 1px solid; border-radius: .5rem; padding: .2rem 1rem 1rem; margin: 1rem 0 }
 .computer table { margin-top: .8rem }
+.jobs { padding-left: 1.2rem; margin: .3rem 0; font-size: .95rem }
+summary { cursor: pointer; padding: .6rem 0 }
 .says { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; border-left: 3px solid; padding-left: .7rem }
 .notice { border: 2px solid; border-radius: .5rem; padding: .5rem 1rem; font-weight: 600 }
 .notice::before { content: "✓ " }
@@ -27,26 +29,31 @@ legend { font-weight: 600; padding: 0 }
 nav { display: flex; justify-content: space-between; gap: 1rem; flex-wrap: wrap }
 `
 
-/** Nothing but what stands in the page, and forms that go to this hub and say where they come from. */
-export const pageHeaders = {
-  "Content-Security-Policy": [
-    "default-src 'self'",
-    `style-src ${styleHash(style)}`,
-    "script-src 'none'",
-    "base-uri 'none'",
-    "form-action 'self'",
-    "frame-ancestors 'none'",
-  ].join("; "),
-  "Referrer-Policy": "same-origin",
-} as const
+/** Nothing but what stands in the page, and forms that go to this hub and say where they come from. `script`: the one that may run. */
+export function headersWith(script: string | null): { readonly [header: string]: string } {
+  return {
+    "Content-Security-Policy": [
+      "default-src 'self'",
+      `style-src ${styleHash(style)}`,
+      `script-src ${script === null ? "'none'" : styleHash(script)}`,
+      "base-uri 'none'",
+      "form-action 'self'",
+      "frame-ancestors 'none'",
+    ].join("; "),
+    "Referrer-Policy": "same-origin",
+  }
+}
+export const pageHeaders = headersWith(null)
 
 export interface PageParts {
   readonly title: string
   readonly head?: Html | null
+  /** Goes with headersWith() it. */
+  readonly script?: string | null
   readonly body: Html
 }
 
-export function page({ title, head = null, body }: PageParts): string {
+export function page({ title, head = null, script = null, body }: PageParts): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -60,7 +67,7 @@ ${head?.text ?? ""}
 <main>
 ${body.text}
 </main>
-</body>
+${script === null ? "" : `<script>${script}</script>\n`}</body>
 </html>
 `
 }

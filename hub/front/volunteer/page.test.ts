@@ -7,6 +7,7 @@ import { after, before, describe, it } from "node:test"
 import type { AxeResults } from "axe-core"
 import { type Browser, chromium, type Page } from "playwright-core"
 import { passwordHash } from "../../auth/password.ts"
+import { VOLUNTEER_LOOK_MS } from "../../limits.ts"
 import { call, projects } from "../boinc/project.suite.ts"
 import type { TestFront } from "../front.suite.ts"
 
@@ -121,6 +122,33 @@ describe("the volunteer's pages in a browser", { skip }, () => {
     await context.close()
   })
 
+  it("V19: keep up with the hub while they are looked at, and not under somebody's hands", async () => {
+    const front = await prepared()
+    const context = await browser.newContext({ extraHTTPHeaders: elsewhere })
+    const page = await context.newPage()
+    await page.clock.install()
+    await logIn(page, front)
+    const failed: string[] = []
+    page.on("console", message => failed.push(message.text()))
+    const rename = async (title: string) => {
+      const host = front.store.volunteers.hostsOf(1 as never).find(({ name }) => name === "laptop")!
+      await front.engine.commit([{ kind: "host", row: { ...host, title } }])
+    }
+    const looked = () => page.waitForResponse(`${front.url}/volunteer`)
+    await rename("in the kitchen")
+    await page.clock.runFor(VOLUNTEER_LOOK_MS)
+    await page.getByRole("heading", { name: "in the kitchen" }).waitFor()
+    await page.locator("summary").first().click()
+    await page.getByLabel("Your name for it (empty: its own)").first().fill("half a na")
+    await rename("in the cellar")
+    const look = looked()
+    await page.clock.runFor(VOLUNTEER_LOOK_MS)
+    await look
+    assert.equal(await page.getByLabel("Your name for it (empty: its own)").first().inputValue(), "half a na")
+    assert.deepEqual(failed, [])
+    await context.close()
+  })
+
   it("reach everything by Tab, in the order in which it stands, and show where one is", async () => {
     const front = await prepared()
     const context = await browser.newContext({ extraHTTPHeaders: elsewhere })
@@ -143,7 +171,9 @@ describe("the volunteer's pages in a browser", { skip }, () => {
     assert.deepEqual(reached, [
       "Log out",
       "Stop now",
+      "Rename, merge or remove laptop",
       "Stop now",
+      "Rename, merge or remove attic",
       "Look again",
       // One of the three is a stop for Tab; arrows choose among them.
       "when",

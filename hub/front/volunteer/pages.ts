@@ -2,6 +2,7 @@
 import { type Html, html } from "../html.ts"
 import { count, size } from "../status/words.ts"
 import { notice, page } from "./layout.ts"
+import { LIVE, liveScript } from "./live.ts"
 import type { Computer, Overview } from "./overview.ts"
 import { type Preferences, usual, whens } from "./preferences.ts"
 import type { Session } from "./session.ts"
@@ -18,7 +19,8 @@ export interface About {
   readonly said: Said | null
 }
 
-export function loginPage({ projectName, masterUrl, said }: About): string {
+/** `email`: what was typed before; a wrong password need not cost it. */
+export function loginPage({ projectName, masterUrl, said }: About, email = ""): string {
   return page({
     title: `Log in · ${projectName}`,
     body: html`
@@ -27,7 +29,7 @@ ${said === null ? null : notice(said.text, said.isWrong)}
 <form method="post" action="/volunteer/login">
 <fieldset><legend>With the address and password that you gave to BOINC</legend>
 <label for="email">E-mail address</label>
-<input id="email" name="email" type="email" autocomplete="username" required maxlength="254">
+<input id="email" name="email" type="email" autocomplete="username" required maxlength="254" value="${email}">
 <label for="password">Password</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required>
 <p><button>Log in</button></p>
@@ -59,14 +61,19 @@ export function overviewPage(
   const { computers } = overview
   return page({
     title: `Your computers · ${about.projectName}`,
+    script: liveScript,
     body: html`
 <nav aria-label="Account"><span>${volunteer.email}</span>
 <form method="post" action="/volunteer/logout">${token}<button>Log out</button></form></nav>
 <h1>Your computers</h1>
 ${about.said === null ? null : notice(about.said.text, about.said.isWrong)}
-${computers.length === 0 ? none(about) : computers.map(computer => computerCard(computer, token))}
+<div id="${LIVE[0]}">
+${computers.length === 0 ? none(about) : computers.map(computer => computerCard(computer, computers, token))}
+</div>
 <p><a class="button" href="/volunteer">Look again</a></p>
+<div id="${LIVE[1]}">
 ${given(overview)}
+</div>
 ${switches(preferences, token)}
 ${leaving(session, token)}`,
   })
@@ -77,9 +84,8 @@ function none({ masterUrl }: About): Html {
 account that you have here. The computer shows up on this page when BOINC has called for the first time.</p>`
 }
 
-function computerCard(computer: Computer, token: Html): Html {
-  const { host, doing, slow, said, isStopped } = computer
-  const name = host.name === "" ? `computer ${host.id}` : host.name
+function computerCard(computer: Computer, all: readonly Computer[], token: Html): Html {
+  const { host, name, doing, jobs, slow, said, isStopped } = computer
   const what = isStopped ? "start" : "stop"
   const button = isStopped
     ? html`<button aria-label="Start again: ${name}">Start again</button>`
@@ -88,15 +94,56 @@ function computerCard(computer: Computer, token: Html): Html {
 <div class="computer">
 <h2>${name}</h2>
 <p>${doing}</p>
+${jobs.length === 0 ? null : html`<ul class="jobs">${jobs.slice(0, JOBS_SHOWN).map(job => html`<li>${job}</li>`)}</ul>`}
+${jobs.length > JOBS_SHOWN ? html`<p>And ${count(jobs.length - JOBS_SHOWN, "more job")}.</p>` : null}
 ${slow === null ? null : html`<p>${slow}</p>`}
 ${said === "" ? null : html`<p>This is what it said last:</p><p class="says">${said}</p>`}
 <form method="post" action="/volunteer/${what}">${token}<input type="hidden" name="computer" value="${host.id}">${button}</form>
 <table>
 <tr><th scope="row">given</th><td>${gift(computer.hours, computer.results)}</td></tr>
 <tr><th scope="row">credit</th><td>${amount(computer.credit)}</td></tr>
-<tr><th scope="row">received, sent</th><td>${size(computer.bytesIn)}, ${size(computer.bytesOut)}</td></tr>
+<tr><th scope="row">received, sent</th><td>${size(computer.bytesIn)}, ${size(computer.bytesOut)} for its work${
+    computer.fetchedBytes === null
+      ? null
+      : html`; received besides, once, ${size(computer.fetchedBytes)} for the virtual machine`
+  }</td></tr>
 </table>
+${keeping(computer, all, token)}
 </div>`
+}
+
+const JOBS_SHOWN = 20
+
+/** What is wanted seldom, folded away: another name, two records of one computer, one that is gone. */
+function keeping({ host, name }: Computer, all: readonly Computer[], token: Html): Html {
+  const id = html`<input type="hidden" name="computer" value="${host.id}">`
+  const others = all.filter(other => other.host.id !== host.id)
+  const options = others.map(
+    other => html`<option value="${other.host.id}">${other.name} (since ${day(other.host.createdAt)})</option>`,
+  )
+  const merge = html`
+<form method="post" action="/volunteer/merge">${token}${id}
+<label for="into-${host.id}">It is the same computer as</label>
+<select id="into-${host.id}" name="into">${options}</select>
+<p><button aria-label="Make one of both: ${name}">Make one of both</button></p>
+</form>`
+  return html`
+<details><summary>Rename, merge or remove ${name}</summary>
+<form method="post" action="/volunteer/rename">${token}${id}
+<label for="title-${host.id}">Your name for it (empty: its own)</label>
+<input id="title-${host.id}" name="title" maxlength="200" autocomplete="off" value="${host.title}">
+<p><button aria-label="Rename: ${name}">Rename</button></p>
+</form>
+${others.length === 0 ? null : merge}
+<form method="post" action="/volunteer/remove">${token}${id}
+<p>Known since ${day(host.createdAt)}. If it is gone, take it off this list; what it has given stays with your account.</p>
+<p><button aria-label="Remove: ${name}">Remove</button></p>
+</form>
+</details>`
+}
+
+function day(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10)
 }
 
 function given({ credit, hours, results }: Overview): Html {
@@ -105,8 +152,9 @@ function given({ credit, hours, results }: Overview): Html {
 <p>${
     results === 0
       ? "Nothing yet."
-      : html`${gift(hours, results)}. That is <strong>${amount(credit.total)}</strong> credit, and
-${amount(credit.average)} a day of late.`
+      : html`${gift(hours, results)}. That is <strong>${amount(credit.total)}</strong> credit${
+          credit.average < 0.05 ? "" : `, recently about ${amount(credit.average)} a day`
+        }.`
   }</p>
 <p>Credit is for work that was finished and taken: 200 for each day of one processor core, as the hub measured it.</p>
 </section>`

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
+import { gunzipSync } from "node:zlib"
 import { passwordHash } from "../../auth/password.ts"
 import { order } from "../../core/fixtures.ts"
 import type { NodeId } from "../../core/model.ts"
 import type { HostId, LaunchId, VolunteerId } from "../../core/volunteers.ts"
-import { LAUNCH_READY_MS } from "../../limits.ts"
+import { HOST_QUIET_MS, LAUNCH_READY_MS } from "../../limits.ts"
 import { clientRequest } from "../boinc/client.suite.ts"
 import { masterPage } from "../boinc/master.ts"
 import { call, joinFrom, online, projects, textOf } from "../boinc/project.suite.ts"
+import { md5 } from "../boinc/reply.ts"
 import { type Element, readXml } from "../boinc/xml.ts"
 import type { TestFront } from "../front.suite.ts"
 
@@ -73,7 +75,7 @@ async function loggedIn(front: TestFront): Promise<{ browser: Browser; key: stri
 /** Plain text, as a reader has it. */
 function words(text: string): string {
   return text
-    .replace(/<style>[\s\S]*<\/style>/, "")
+    .replace(/<(style|script)>[\s\S]*?<\/\1>/g, "")
     .replace(/<[^>]*>/g, " ")
     .replace(/&#39;/g, "'")
     .replace(/\s+/g, " ")
@@ -131,6 +133,26 @@ describe("logging in", () => {
     }
     await front.accounts.setPassword(id, key, passwordHash("another one", email))
     assert.match(words((await browser.get()).text), /Log in/)
+  })
+
+  it("S13: is over when one logs out: what a browser kept of it opens nothing", async () => {
+    const front = await open()
+    const { browser, key } = await loggedIn(front)
+    const [kept, elsewhere] = [new Browser(front), new Browser(front)]
+    kept.cookie = browser.cookie
+    await elsewhere.post("login", { key })
+    assert.equal((await browser.submit("logout")).location, "/volunteer?said=out")
+    for (const each of [kept, elsewhere]) assert.match(words((await each.get()).text), /Log in/)
+    assert.match(words((await browser.get("/volunteer?said=out")).text), /logged out here, and in every other browser/)
+  })
+
+  it("V19: keeps the address that was typed when the password is wrong", async () => {
+    const front = await open()
+    await loggedIn(front)
+    const browser = new Browser(front)
+    const { text } = await browser.post("login", { email: 'vera"<@example.org', password: "wrong" })
+    assert.match(text, /name="email"[^>]* value="vera&quot;&lt;@example\.org"/)
+    assert.doesNotMatch(text, /value="wrong"/)
   })
 
   it("is refused to forms of other sites, and to forms without this session's token", async () => {
@@ -327,7 +349,7 @@ describe("the volunteer's page", () => {
       words(page),
       /ended with an error\. The next try comes in \d+ seconds\. This is what it said last: There is neither QEMU/,
     )
-    assert.ok(!page.includes("<script>"))
+    assert.ok(!page.includes("<script>alert"))
   })
 
   it("gives the four switches to the computers, in BOINC's words", async () => {
@@ -455,6 +477,135 @@ describe("the volunteer's page", () => {
     const refused = await call(front, { key, hostId: 1, sequence: 5, others: [reply.one("result").text("name")] })
     assert.match(refused.text("message"), /If you deleted your account there, remove the project/)
     assert.equal((await fetch(reply.all("file_info")[2]!.text("url"))).status, 404)
+  })
+
+  it("V11: nothing of a forgotten volunteer arrives later or stays, and only who was public is published as deleted", async () => {
+    const front = await open()
+    const { browser, key, id } = await loggedIn(front)
+    const reply = await call(front, { key, crossId: "7".repeat(32) })
+    const log = reply.all("file_info").find(info => info.text("name").endsWith("_log"))!
+    const address = "otto@example.org"
+    const otto = await front.accounts.create({
+      email: address,
+      password: passwordHash(password, address),
+      name: "Otto",
+    })
+    const published = md5(`${otto.volunteer.crossId}${address}`)
+    await front.accounts.change(otto.volunteer.id, () => ({ shown: true }))
+    const other = new Browser(front)
+    await other.post("login", { key: otto.key })
+    for (const each of [browser, other]) assert.equal((await each.submit("forget", { sure: "1" })).status, 200)
+
+    const upload = `<data_server_request>
+<file_upload>
+<file_info>
+<name>${log.text("name")}</name>
+<xml_signature>
+${log.text("xml_signature")}</xml_signature>
+<max_nbytes>${log.text("max_nbytes")}</max_nbytes>
+</file_info>
+<nbytes>5</nbytes>
+<md5_cksum>${md5("hello")}</md5_cksum>
+<offset>0</offset>
+<data>
+hello`
+    const answer = await (await fetch(log.text("url"), { method: "POST", body: upload })).text()
+    assert.match(answer, /<status>-1<\/status>\n<message>the account of this computer was deleted/)
+    assert.equal((await call(front, { key, hostId: 1, sequence: 9, name: "attic" })).has("hostid"), false)
+    const { volunteers } = front.store
+    const stored = JSON.stringify([volunteers.volunteer(id), volunteers.hostsOf(id)])
+    for (const trace of ["vera", "attic", "7".repeat(32)]) assert.ok(!stored.includes(trace), trace)
+    assert.ok(!JSON.stringify(volunteers.volunteer(otto.volunteer.id)).includes(otto.volunteer.crossId))
+    const gone = await fetch(`${front.url}/stats/user_deleted.gz`)
+    const users = readXml(gunzipSync(Buffer.from(await gone.arrayBuffer())).toString(), "users_deleted").all("user")
+    assert.deepEqual(
+      users.map(user => [user.count("id"), user.text("cpid")]),
+      [[otto.volunteer.id, published]],
+    )
+  })
+
+  it("V10: renames a computer, makes one of two that are the same, and takes one off the list until it calls", async () => {
+    const front = await open()
+    const { browser, key, id } = await loggedIn(front)
+    const { node } = await working(front, key)
+    const laptop = { key, name: "laptop", cpid: "d".repeat(32), wants: 0 }
+    await call(front, laptop)
+    const { volunteers } = front.store
+    const title = "the <old> one"
+    assert.equal((await browser.submit("rename", { computer: "2", title })).location, "/volunteer?said=renamed")
+    assert.match((await browser.get()).text, /<h2>the &lt;old&gt; one<\/h2>/)
+    await call(front, { ...laptop, hostId: 2, sequence: 1 })
+    assert.equal(volunteers.host(2 as HostId)?.title, title, "its client does not take the name back")
+
+    for (const [what, fields] of [
+      ["remove", { computer: "1" }],
+      ["merge", { computer: "1", into: "2" }],
+    ] as const) {
+      const refused = await browser.submit(what, fields)
+      assert.equal(refused.status, 409)
+      assert.match(words(refused.text), /still works here: remove this project in its BOINC first/)
+    }
+    for (const into of ["2", "9", ""]) {
+      assert.notEqual((await browser.submit("merge", { computer: "2", into })).status, 303)
+    }
+
+    const line = { campaign: 1 as never, index: 0, attempt: 1, slotMs: 86_400_000, at: Date.now() }
+    await front.engine.commit([{ kind: "credit", row: { ...line, account: `volunteer:${id}`, node } }])
+    const silent = { ...volunteers.host(1 as HostId)!, heardAt: Date.now() - HOST_QUIET_MS }
+    await front.engine.commit([{ kind: "host", row: silent }])
+    assert.equal((await browser.submit("merge", { computer: "1", into: "2" })).location, "/volunteer?said=merged")
+    const page = words((await browser.get()).text)
+    assert.match(page, /the &lt;old&gt; one .* 24 hours of one processor core, for 1 finished job.*credit 200/)
+    assert.doesNotMatch(page, /attic/)
+    assert.equal(volunteers.launch(1 as LaunchId)?.ending, "lost")
+    assert.equal(front.engine.node(node)?.revoked, true)
+    assert.equal((await call(front, { key, hostId: 1, sequence: 2, wants: 0 })).text("hostid"), "2", "as the other")
+
+    assert.equal((await browser.submit("remove", { computer: "2" })).location, "/volunteer?said=removed")
+    assert.match(words((await browser.get()).text), /None yet/)
+    await call(front, { key, hostId: 2, sequence: 3, wants: 0 })
+    assert.match(words((await browser.get()).text), /the &lt;old&gt; one/)
+  })
+
+  it("V19: says what it does job by job, what it fetched, why it waits, and how much is given a day, in English", async () => {
+    const front = await open()
+    const { browser, key, id } = await loggedIn(front)
+    const { node } = await working(front, key)
+    const idle = words((await browser.get()).text)
+    assert.match(idle, /waits for work: nobody has any just now/)
+    assert.match(idle, /received besides, once, \d[\d.]* (?:bytes|KiB) for the virtual machine/)
+    await front.engine.submit(order({ owner: "marie", name: "frames", total: 1 }))
+    await front.node.until(() => front.engine.node(node)!.held.size === 1)
+    assert.match(words((await browser.get()).text), /Job \d+\.0 of “frames” for marie: it is getting its files\./)
+    const row = { campaign: 1 as never, index: 0, attempt: 1, account: `volunteer:${id}`, node, slotMs: 1_000, at: 1 }
+    await front.engine.commit([{ kind: "credit", row }])
+    assert.doesNotMatch(words((await browser.get()).text), /of late|0\.0 a day/)
+    await front.engine.commit([{ kind: "credit", row: { ...row, index: 1, slotMs: 86_400_000, at: Date.now() } }])
+    assert.match(words((await browser.get()).text), /200 credit, recently about [\d.]+ a day\./)
+  })
+
+  it("V19: says after some minutes what a virtual machine that gets ready may be waiting for", async () => {
+    const front = await open()
+    const { browser, key, id } = await loggedIn(front)
+    await call(front, { key })
+    const [launch] = front.store.volunteers.launchesOf(front.store.volunteers.hostsOf(id)[0]!.id, 1)
+    const older = { ...launch!, id: 99 as LaunchId, madeAt: Date.now() - 5 * 60_000 }
+    await front.engine.commit([{ kind: "launch", row: older }])
+    const page = words((await browser.get()).text)
+    assert.match(page, /getting ready: .*, once\) and starts it\. That was 5 min ago/)
+    assert.match(page, /BOINC last called less than a minute ago\. .*download under Transfers, another project's turn/)
+  })
+
+  it("S18: says nothing of what a link has it say, but for its own words", async () => {
+    const front = await open()
+    const { browser } = await loggedIn(front)
+    for (const said of ["constructor", "toString", "__proto__", "hasOwnProperty", "nonsense", ""]) {
+      assert.doesNotMatch((await browser.get(`/volunteer?said=${said}`)).text, /class="notice/, said)
+    }
+    assert.match((await browser.get("/volunteer?said=saved")).text, /class="notice"/)
+    for (const name of ["constructor", "toString", "__proto__"]) {
+      assert.equal((await fetch(`${front.url}/stats/${name}`)).status, 404)
+    }
   })
 
   it("is one page with two others, and says so elsewhere", async () => {
