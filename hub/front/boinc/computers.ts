@@ -215,7 +215,7 @@ export class Computers {
   }
 
   /** Whatever was handed to a computer that is silent is over. */
-  async #endLost(row: HostRow, also: Write[]): Promise<void> {
+  async #endLost(row: HostRow, also: RowWrite[]): Promise<void> {
     const nowMs = this.#parts.clock.wallMs()
     const launch = this.#parts.store.volunteers.liveLaunch(row.id)
     if (launch === null) {
