@@ -17,7 +17,13 @@ test("V3 V13: a guest tells whether it has work, and that it was stopped", () =>
   guest.idle(true)
   guest.idle(false)
   guest.dismissed("stopped\non the hub")
-  assert.deepEqual(lines, ["cah: agent idle\n", "cah: agent busy\n", "cah: dismissed stopped on the hub\n"])
+  guest.doubtfulClock("by this clock")
+  assert.deepEqual(lines, [
+    "cah: agent idle\n",
+    "cah: agent busy\n",
+    "cah: dismissed stopped on the hub\n",
+    "cah: clock by this clock\n",
+  ])
 })
 
 test("a clock that is nearly right is left alone", () => {

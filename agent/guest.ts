@@ -11,6 +11,8 @@ export interface Guest {
   idle(isIdle: boolean): void
   /** This node is not wanted any more, and nothing is wrong with it. */
   dismissed(reason: string): void
+  /** By this guest's clock, which is its host's, the hub's certificate is not valid. */
+  doubtfulClock(reason: string): void
   /** Another try would end the same way. */
   fatal(reason: string): void
   /** What time it is. */
@@ -23,6 +25,7 @@ export function createGuest(write: (line: string) => void, log: Log): Guest {
     welcomed: () => say("agent hello"),
     idle: isIdle => say(`agent ${isIdle ? "idle" : "busy"}`),
     dismissed: reason => say(`dismissed ${reason}`),
+    doubtfulClock: reason => say(`clock ${reason}`),
     fatal: reason => say(`fatal ${reason}`),
     setClock(wallMs) {
       const offMs = Math.round(wallMs - Date.now())

@@ -106,6 +106,7 @@ async function run(config: Config, log: Logger): Promise<number> {
         guest?.welcomed()
         if (hubMs !== null) guest?.setClock(hubMs)
       },
+      onDoubtfulClock: reason => guest?.doubtfulClock(reason),
       logSource: engine.logSource,
       onFinal: (reason, revoked) => stopped.now({ code: exitCodes.sentAway, reason, revoked }),
       clock,

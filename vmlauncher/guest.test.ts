@@ -33,6 +33,7 @@ test("V3 V13: what the agent says of its work and of being stopped becomes event
   const guest = new Guest()
   const idle = ["cah: agent idle", "cah: agent busy"].map(line => guest.hear(line).kind)
   assert.deepEqual(idle, ["GuestIdle", "GuestBusy"])
+  assert.deepEqual(guest.hear("cah: clock it is late"), { kind: "ClockDoubted", reason: "it is late" })
   assert.deepEqual(guest.hear("cah: dismissed this node was stopped on the hub"), {
     kind: "GuestDismissed",
     reason: "this node was stopped on the hub",

@@ -30,6 +30,7 @@ export class Guest {
 const words: readonly (readonly [RegExp, (rest: string) => Event])[] = [
   [/^cah: agent hello/, () => ({ kind: "GuestHello" })],
   [/^cah: agent idle/, () => ({ kind: "GuestIdle" })],
+  [/^cah: clock (.*)/, reason => ({ kind: "ClockDoubted", reason })],
   [/^cah: agent busy/, () => ({ kind: "GuestBusy" })],
   // The agent's words when its hub wants it no more, and when the hub will not have it as it is.
   [/^cah: dismissed (.*)/, reason => ({ kind: "GuestDismissed", reason })],

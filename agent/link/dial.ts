@@ -52,6 +52,8 @@ export interface DialOptions {
   onEvent(event: Event): void
   /** A link is open. With the hub's time, ms since 1970, if it told. */
   onWelcome?(hubMs: number | null): void
+  /** By this machine's clock the hub's certificate is not valid: a sentence for people. */
+  onDoubtfulClock?(reason: string): void
   readonly logSource: LogSource
   /** The hub does not want this node back: dialling has stopped. For people. `revoked`: it was stopped by somebody who may, and nothing is wrong. */
   onFinal(reason: string, revoked: boolean): void
@@ -199,7 +201,8 @@ export class DialledLink implements Link {
       })
     })
     webSocket.on("error", error => {
-      failure = error.message
+      failure = whyFailed(error, this.#options.clock.wallMs())
+      if (failure !== error.message) this.#options.onDoubtfulClock?.(failure)
     })
     webSocket.on("close", () => {
       // A session that began tells its own end.
@@ -385,4 +388,12 @@ async function readRefusal(request: ClientRequest, response: IncomingMessage): P
     reason: `the hub answered ${response.statusCode}${words === "" ? "" : `: ${words}`}`,
     retryAfterMs: Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : null,
   }
+}
+
+/** A certificate is judged by a clock: of one that has ended, or has not begun, either may be wrong. Else the error's own words. */
+export function whyFailed({ message, code }: Error & { code?: string }, wallMs: number): string {
+  if (code !== "CERT_HAS_EXPIRED" && code !== "CERT_NOT_YET_VALID") return message
+  const now = new Date(wallMs).toISOString().slice(0, 16).replace("T", " ")
+  const what = code === "CERT_HAS_EXPIRED" ? "has expired" : "is not valid yet"
+  return `by this computer's clock (${now} UTC) the hub's certificate ${what}: if date and time are right, ask the hub's operator to renew it`
 }

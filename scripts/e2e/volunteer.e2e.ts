@@ -113,7 +113,7 @@ async function main(): Promise<void> {
   note("aborted by the volunteer: no process of it is left", abortMs)
   await client.command(["--project", url, "update"])
   await client.until("the hub knows", async () => {
-    return (await volunteersPage(hub, key)).includes("It has no work just now") ? true : null
+    return (await volunteersPage(hub, key)).includes("was aborted in BOINC") ? true : null
   })
   assert.equal((await nodeStates(hub)).includes("NODE_STATE_ONLINE"), false)
 

@@ -26,6 +26,8 @@ export type Event =
   | { readonly kind: "GuestBusy" }
   /** It says that it cannot go on: its kernel panicked, or its supervisor gave up. */
   | { readonly kind: "GuestFailed"; readonly reason: string }
+  /** By this computer's clock, which is the guest's, the hub's certificate is not valid. */
+  | { readonly kind: "ClockDoubted"; readonly reason: string }
   /** The hub does not take the guest's agent as it is: another task is needed. */
   | { readonly kind: "GuestRefused"; readonly reason: string }
   /** The hub told the guest's agent for good to go, since somebody who may has stopped it there: the work is over. */

@@ -457,6 +457,16 @@ test("V13: a node that somebody stopped on the hub's page ends its task well, in
   assert.equal(launcher.ending.reason, "stopped on the hub")
 })
 
+test("V14: a clock by which the hub's certificate is not valid is said, and nothing is booted for it again and again", () => {
+  const launcher = new TestLauncher().up()
+  assert.deepEqual(launcher.take({ kind: "ClockDoubted", reason: "by this computer's clock" }), ["PowerDown"])
+  assert.deepEqual(launcher.take(stopped), ["End later"])
+  assert.deepEqual(launcher.ending, { kind: "later", reason: "by this computer's clock", seconds: 3_600 })
+  const working = new TestLauncher().working()
+  assert.deepEqual(working.take({ kind: "ClockDoubted", reason: "by this computer's clock" }), [])
+  assert.deepEqual(working.said, ["by this computer's clock"])
+})
+
 test("V14: eleven minutes in which nothing ran are not held against the guest, nor against what was under way", () => {
   const launcher = new TestLauncher().working()
   launcher.take({ kind: "GuestIdle" })
@@ -492,6 +502,7 @@ const anything: fc.Arbitrary<Event> = fc.oneof(
     { kind: "GuestFailed", reason: "r" },
     { kind: "GuestDismissed", reason: "r" },
     { kind: "GuestRefused", reason: "r" },
+    { kind: "ClockDoubted", reason: "r" },
     { kind: "GuestIdle" },
     { kind: "GuestBusy" },
     { kind: "MemoryLowered", reason: "r" },

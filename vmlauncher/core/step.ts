@@ -125,6 +125,8 @@ function apply(turn: Turn, event: Event): void {
       return
     case "GuestFailed":
       return fail(turn, event.reason)
+    case "ClockDoubted":
+      return onClockDoubted(turn, event.reason)
     case "GuestRefused":
       return leave(turn, { kind: "broken", reason: event.reason, seconds: 0 })
     case "GuestDismissed":
@@ -369,6 +371,14 @@ function onHello(turn: Turn): void {
   state.helloAtMs = null
   state.healthyAtMs ??= nowMs + HEALTHY_MS
   onHeard(turn)
+}
+
+/** A machine that cannot reach its hub for this is of no use until somebody has set the clock. One that has work goes on with it. */
+function onClockDoubted(turn: Turn, reason: string): void {
+  const { state, say } = turn
+  if (state.phase !== "up") return
+  if (state.hasWork) return say({ kind: "Say", message: reason })
+  leave(turn, { kind: "later", reason, seconds: LATER_SECONDS })
 }
 
 /** A machine that has nothing to do keeps a processor and memory that other projects of this computer could use. */
