@@ -84,7 +84,13 @@ describe("one run, one line of this table", { concurrency: 2 }, () => {
     ["logs 3", 0, /^one$/, /^$/],
     ["logs 1.0 --stderr", 0, /^grumble\n$/, /^$/],
     ["logs 1.1", 0, /^$/, /wrote nothing/],
-    ["logs 1", 2, /^$/, /has 3 jobs: whose log\?/],
+    ["logs 1", 0, /^hello\n$/, /^$/],
+    ["logs 1,3 --header", 0, /^==> 1\.0 <==\nhello\n==> 1\.1 <==\n==> 1\.2 <==\n==> 3\.0 <==\none\n$/, /^$/],
+    ["logs 1.0-1 3 --stderr", 0, /^grumble\n$/, /^$/],
+    ["logs 2", 0, /^$/, /2 jobs more have not ended yet/],
+    ["logs 1 -f", 2, /^$/, /--follow: of which job\?/],
+    ["logs 1 --tail 0", 2, /^$/, /--tail: 0 is out of range/],
+    ["logs 1.0 -f --tail 1", 2, /^$/, /exclude each other/],
     ["logs 2.0", 6, /^$/, /has not ended: it is queued[\s\S]*cah logs -f 2\.0/],
     ["del all", 2, /^$/, /--yes/],
     ["del 3", 0, /0 jobs cancelled/, /^$/],
@@ -247,6 +253,21 @@ describe("a submission", { concurrency: 2 }, () => {
       endOf: () => ({ outcome: Outcome.FAILED, exitCode: 137, message: "ended by SIGKILL" }),
     })
     assert.equal((await cah(place(hub), ["sub", "--propagate", "kill -9 $$"])).code, 137)
+    hub.stop()
+  })
+
+  test("M2: the logs of an array come in order, with whose they are and as much of their ends as is wanted", async () => {
+    const hub = await FakeHub.start()
+    const texts = ["a\nb\nc\n", "\n", "x\ny", "", "one\n\ntwo\n"]
+    hub.add({}, texts.length, index => ({ stdout: texts[index] ?? "" }))
+    const where = place(hub)
+    const said = async (...args: string[]) => (await inside(where, ["logs", "1", ...args])).stdout
+    assert.equal(await said(), texts.join(""))
+    const heads = (ends: readonly string[]) => ends.map((text, index) => `==> 1.${index} <==\n${text}`).join("")
+    assert.equal(await said("--header"), heads(["a\nb\nc\n", "\n", "x\ny\n", "", "one\n\ntwo\n"]))
+    assert.equal(await said("--header", "--tail", "1"), heads(["c\n", "\n", "y\n", "", "two\n"]))
+    assert.equal(await said("--tail", "2"), "b\nc\n\nx\ny\ntwo\n")
+    assert.equal((await inside(where, ["logs", "1.0", "--tail", "9"])).stdout, texts[0])
     hub.stop()
   })
 

@@ -67,8 +67,9 @@ export function reservationInWords(reservation: MessageInitShape<typeof Reservat
   return end === undefined ? showMoment(start) : `${showMoment(start)} to ${showMoment(end)}`
 }
 
-/** How a job stands, in one word: how it ended, or where it is. */
-export function jobState(job: { phase: number; outcome: number }): string {
+/** How a job stands, in one word: how it ended, or where it is. The jobs of a held campaign are held, though the hub has them queued. */
+export function jobState(job: { phase: number; outcome: number }, isHeld = false): string {
+  if (isHeld && job.phase === Phase.QUEUED) return phaseWords[Phase.HELD] ?? "held"
   return (job.phase === Phase.ENDED ? outcomeWords[job.outcome] : phaseWords[job.phase]) ?? "?"
 }
 

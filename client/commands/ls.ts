@@ -2,7 +2,7 @@
 import { create } from "@bufbuild/protobuf"
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt"
 import type { Command } from "commander"
-import { type Campaign, CampaignSchema, type Job, JobSchema } from "../../proto/gen/cah/v1/job_pb.ts"
+import { type Campaign, CampaignSchema, type Job, JobSchema, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
 import { ListCampaignsResponseSchema, ListJobsResponseSchema } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import { drawBar } from "../bars.ts"
 import type { Context } from "../context.ts"
@@ -142,15 +142,23 @@ async function listJobs(
     throw usage(`--state: "${state}" is not a state of a job.`, `Take one of ${known.join(", ")}.`)
   }
   const jobs: Job[] = []
+  const held = new Set<bigint>()
   let more = false
   for (const { campaign, ranges } of targets) {
-    for await (const job of hub.jobs(campaign, { ranges, ...wanted })) {
+    const isHeld = (await hub.show(campaign)).campaign?.held === true
+    if (isHeld) held.add(campaign)
+    // Of a held campaign the hub calls queued what is held.
+    if (isHeld && state === "queued") continue
+    const isOfHeld = isHeld && state === "held"
+    for await (const job of hub.jobs(campaign, isOfHeld ? { ranges } : { ranges, ...wanted })) {
+      if (isOfHeld && job.phase !== Phase.QUEUED && job.phase !== Phase.HELD) continue
       more = jobs.length >= limit
       if (more) break
       jobs.push(job)
     }
   }
   const { colors } = context.output
+  const standing = (job: Job) => jobState(job, held.has(job.id?.campaign ?? 0n))
   await context.output.many(
     { schema: ListJobsResponseSchema, message: create(ListJobsResponseSchema, { jobs }) },
     { schema: JobSchema, messages: jobs },
@@ -162,7 +170,7 @@ async function listJobs(
               jobs,
               [
                 { title: "JOB", value: nameOf },
-                { title: "STATE", value: jobState, paint: job => statePaint(jobState(job), colors) },
+                { title: "STATE", value: standing, paint: job => statePaint(standing(job), colors) },
                 {
                   title: "EXIT",
                   value: job => (job.result === undefined ? "" : String(job.result.exitCode)),

@@ -50,8 +50,9 @@ export const show: Verb = {
     const { output } = context
     if (index !== null) {
       const job = await hub.job({ campaign: id, index })
+      const isHeld = job.phase === Phase.QUEUED && (await hub.show(id)).campaign?.held === true
       await output.one(GetJobResponseSchema, create(GetJobResponseSchema, { job }), {
-        table: () => showJob(job, output.colors),
+        table: () => showJob(job, isHeld, output.colors),
         quiet: () => `${id}.${index}`,
       })
       return 0
@@ -193,16 +194,16 @@ function durationMsOf(duration: Duration | undefined): number {
   return duration === undefined ? 0 : durationMs(duration)
 }
 
-function showJob(job: Job, colors: Colors): string {
+function showJob(job: Job, isHeld: boolean, colors: Colors): string {
   const { result } = job
   const ended = job.phase === Phase.ENDED
   // The hub tells such a stop in the story alone, and counts it for the campaign.
   const displaced = job.story.filter(({ event }) => event.startsWith("stopped: ")).length
-  const next = `Next: ${nextOfJob(job)}`
+  const next = `Next: ${isHeld ? `cah resume ${job.id?.campaign}` : nextOfJob(job)}`
   const head = fields(
     [
       ["Job", `${job.id?.campaign}.${job.id?.index}`],
-      ["State", jobState(job)],
+      ["State", jobState(job, isHeld)],
       ["Parameters", job.parameters?.line ?? ""],
       ["Exit code", result === undefined ? "" : String(result.exitCode)],
       ["Message", result?.message ?? ""],

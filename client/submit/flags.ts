@@ -94,8 +94,8 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
 
   add(many, "--array <n>", "n jobs: CAH_ARRAY_INDEX is 0…; or 1-9, and 1-9%2: two at once", parseNumbers)
   add(many, "--array-param-file <file>", "a job a line, appended to the command (- is stdin)")
-  add(many, "--csv <file>", "a job a row, its values in CAH_P_<column>")
-  add(many, "--from-json <file>", "a job an element: CAH_P_<key>, or CAH_P_value")
+  add(many, "--csv <file>", "a job a row (also TSV), its values in CAH_P_<column>")
+  add(many, "--from-json <file>", "a job an element or line: CAH_P_<key>, or CAH_P_value")
   add(many, "--each-line <file>", "a job a line, as it is, in CAH_P_line")
   add(many, "--sweep <k=values>", "k=1..9:2 or k=a,b in CAH_P_k; several: all pairs", (text, before) =>
     append(before, parseSweep(text)),

@@ -414,6 +414,11 @@ describe("cah sub", () => {
     const id = hub.add({}, 6, () => undefined)
     assert.equal((await inside(where, ["hold", String(id)])).stdout, `Campaign ${id} is held.\n`)
     assert.match((await inside(where, ["ls", String(id)])).stdout, /held/)
+    // F22: its jobs are held too.
+    assert.match((await inside(where, ["ls", `${id}.2`])).stdout, /\.2 +held/)
+    assert.match((await inside(where, ["show", `${id}.2`])).stdout, /State +held[\s\S]*Next: cah resume/)
+    const listed = async (state: string) => (await inside(where, ["ls", `${id}`, "--jobs", "--state", state])).stdout
+    assert.deepEqual([(await listed("held")).split("\n").length, await listed("queued")], [8, ""])
     assert.equal((await inside(where, ["resume", String(id), "-o", "json"])).code, 0)
     assert.equal(hub.campaigns.get(id)?.campaign.held, false)
     const held = await inside(where, ["hold", `${id}.3-5,${id}.1`])

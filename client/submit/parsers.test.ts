@@ -147,16 +147,19 @@ describe("a CSV file", () => {
     ["a, b\r\n1, 2\r\n", ["a", "b"], [["1", " 2"]]],
     ['a\n"x, ""y""\nz"\n\nw\n', ["a"], [['x, "y"\nz'], ["w"]]],
     ["a,b\n,\n", ["a", "b"], [["", ""]]],
-    ['a\n""\n', ["a"], []],
+    ['a\n""\nx\n', ["a"], [[""], ["x"]]],
+    ["a\tb\n1,5\t\n", ["a", "b"], [["1,5", ""]]],
+    ['a\tb\r\n"x\ty"\t2\r\n', ["a", "b"], [["x\ty", "2"]]],
   ]
   for (const [text, names, rows] of good.filter(([, , rows]) => rows.length > 0)) {
-    test(`of ${JSON.stringify(text)} is understood`, () => {
+    test(`${/\t|""/.test(text) ? "F22: " : ""}of ${JSON.stringify(text)} is understood`, () => {
       assert.deepEqual(parseCsv("p.csv", text), { names, lines: rows.map(row => JSON.stringify(row)) })
     })
   }
   const bad: readonly (readonly [text: string, error: RegExp])[] = [
     ["", /p\.csv is empty/],
     ["a,b\n", /a header but no rows/],
+    [",a\n0,1\n", /line 1, column 1: the first column has no name/],
     ["a,1b\nx,y", /line 1, column 3: "1b" is not a parameter's name/],
     ["a,a\nx,y", /line 1, column 3: a is there twice/],
     ["a,b\n1,2\n1\n", /line 3, column 1: 1 fields, but the header names 2: a, b/],
@@ -175,6 +178,16 @@ describe("a CSV file", () => {
 })
 
 describe("a JSON file", () => {
+  test("F22: null is empty, as pandas means it, and a value a line is a job a line", () => {
+    assert.deepEqual(parseJson("p.json", '[{"a":null,"b":1.5}]').lines, ['["","1.5"]'])
+    assert.deepEqual(parseJson("p.json", '{"a":1,"b":null}\r\n\n{"b":"x","a":2}\n'), {
+      names: ["a", "b"],
+      lines: ['["1",""]', '["2","x"]'],
+    })
+    assert.deepEqual(parseJson("p.ndjson", '{"a":1}\n').lines, ['["1"]'])
+    assert.deepEqual(parseJson("stdin", "1\n2\n").lines, ['["1"]', '["2"]'])
+  })
+
   test("gives its keys, numbers and nested values as texts", () => {
     assert.deepEqual(parseJson("p.json", '[{"a":1,"b":"x"},{"b":[1,2],"a":true}]'), {
       names: ["a", "b"],
@@ -195,7 +208,9 @@ describe("a JSON file", () => {
     ['[{"a":1},\n {"b":1}]', /line 2, column 2 \(element 1\): a is missing/],
     ['[{"a":1},\n {"a":1,"c":2}]', /line 2, column 2 \(element 1\): c is not a key of the first/],
     ['[{"a":"]"},\n 5]', /line 2, column 2 \(element 1\): it is not of the kind of the first/],
-    ['[{"a":null}]', /element 0\): a is null/],
+    ['{"a":1}\n{"b":1}', /p\.json, line 2: a is missing/],
+    ['{"a":1}\n{"a":\n', /line 2, column 6: this line is not JSON/],
+    ['{"a":{"0":1,\n"1":2}}', /it is not an array/],
     ["[12345678901234567890]", /would lose digits/],
     ['[{"1":2}]', /"1" is not a parameter's name/],
     ["[{}]", /it has no keys/],
