@@ -24,6 +24,7 @@ export async function resolveWithin(
   for (let hops = 0; ; ) {
     const name = rest.shift()
     if (name === undefined) return at.length === 0 ? base : join(base, ...at)
+    if (name === ".") continue
     if (name === "..") {
       if (at.pop() !== undefined) continue
       // Above the root there are only folders: its own name may lead back in, as in ../work/file.
@@ -60,6 +61,10 @@ function below(names: readonly string[], path: string): string[] | null {
   return root === undefined ? null : partsOf(path.slice(root.length))
 }
 
+/** A slash at the end is a "." there: only a folder has one. */
 function partsOf(path: string): string[] {
-  return path.split("/").filter(part => part !== "" && part !== ".")
+  return path
+    .replace(/\/$/, "/.")
+    .split("/")
+    .filter(part => part !== "")
 }

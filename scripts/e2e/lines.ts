@@ -13,7 +13,7 @@ export const first: readonly Row[] = [
   ["cah whoami --hub $HUB", 4, none, /You are not logged in to http.*\n {5}Type: cah login --hub/],
   ["cah login --hub $HUB --token-file token", 0, /^Logged in to http:\S+ as admin\.\n$/, none],
   [
-    "cah sub -n done --project p --env A=1 -s study --stageout 'out*' --array 3 --walltime 5m -l core=1,mem=64M --wait 'cp in.txt out-$CAH_ARRAY_INDEX; echo said $A; echo grumble >&2'",
+    "cah sub -n done --project p --env A=1 -s study --dereference --stageout 'out*' --require-stageout --array 3 --walltime 5m -l core=1,mem=64M --wait 'cp in.txt out-$CAH_ARRAY_INDEX; echo said $A; echo grumble >&2'",
     0,
     /Campaign 1 submitted: 3 jobs\.\nCampaign 1 has ended.*all finished/,
     /Stagein sent/,
