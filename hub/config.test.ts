@@ -104,6 +104,13 @@ describe("the hub's configuration", () => {
     it(`reads ${given} as a size`, () => assert.equal(run(["--disk-floor", given]).diskFloorBytes, bytes))
   }
 
+  it("S8: takes one trusted proxy or several, with commas or as a list of the file", () => {
+    const both = ["10.0.0.1", "fd00::/8"]
+    assert.deepEqual(run(["--trusted-proxy", "10.0.0.1, fd00::/8"]).trustedProxies, both)
+    assert.deepEqual(run([], { CAH_TRUSTED_PROXY: "10.0.0.1 fd00::/8" }).trustedProxies, both)
+    assert.deepEqual(run([], {}, [file('trusted-proxy = ["10.0.0.1", "fd00::/8"]\n')]).trustedProxies, both)
+  })
+
   it("takes a public URL with or without its last slash", () => {
     for (const url of ["https://hub.example.org", "https://hub.example.org/"]) {
       assert.equal(run(["--public-url", url]).publicUrl, "https://hub.example.org/")

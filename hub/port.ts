@@ -33,6 +33,7 @@ import {
 import { Peers } from "./peers.ts"
 import { readProxyHeader } from "./proxy-protocol.ts"
 import { Shares } from "./shares.ts"
+import { SparingLog } from "./sparing.ts"
 
 export type Request = IncomingMessage | Http2ServerRequest
 export type Response = ServerResponse | Http2ServerResponse
@@ -94,6 +95,7 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
   const sniffMs = options.sniffMs ?? SNIFF_MS
   const headersMs = options.headersMs ?? HEADERS_MS
   const peers = options.peers ?? new Peers()
+  const faults = new SparingLog(log)
   const sockets = new Set<Socket>()
   const shares = new Shares(SOCKETS_MAX, SOCKETS_PER_PEER_MAX)
   const sessions = new Set<ServerHttp2Session>()
@@ -113,7 +115,7 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
     try {
       onRequest(request, response)
     } catch (thrown) {
-      log.error({ error: thrown, path: request.url }, "request handler threw")
+      faults.say("error", "request", "request handler threw", { error: thrown, path: request.url })
       if (response.headersSent) response.destroy()
       else {
         response.statusCode = 500
@@ -145,7 +147,7 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
     try {
       onUpgrade(request, socket, head)
     } catch (thrown) {
-      log.error({ error: thrown, path: request.url }, "upgrade handler threw")
+      faults.say("error", "upgrade", "upgrade handler threw", { error: thrown, path: request.url })
       socket.destroy()
     }
   })
@@ -283,7 +285,7 @@ export async function openPort(options: PortOptions): Promise<OnePort> {
         if (header.kind === "more") return null
         mayBeProxied = false
         if (header.kind === "broken") {
-          log.info({ proxy: near }, "a proxy's first line is not of the PROXY protocol")
+          faults.say("info", near, "a proxy's first line is not of the PROXY protocol", { proxy: near })
           socket.destroy()
           return null
         }

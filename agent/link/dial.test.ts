@@ -125,6 +125,7 @@ describe("an agent's link", () => {
         gather: false,
         inside: false,
         stageout: [],
+        requireStageout: false,
         walltimeMs: 90_000,
         property: "image_name = 'base'",
         needs: { slots: 1, memoryBytes: 5, diskBytes: 0 },

@@ -19,8 +19,8 @@ import { type StatusHandlerParts, statusHandler } from "./status/handler.ts"
 
 export type FrontParts = ScientistParts &
   OperatorParts &
-  Omit<StatusHandlerParts, "schedulerUrl"> &
-  BoincParts & {
+  Omit<StatusHandlerParts, "schedulerUrl" | "faults"> &
+  Omit<BoincParts, "faults"> & {
     /** Ends all open calls. */
     readonly shutdown: AbortSignal
     /** How long one message of a call may take; shorter in tests. */
@@ -37,8 +37,8 @@ const HEALTH_EVERY_MS = 1_000
 export function front(parts: FrontParts): OnRequest {
   // What fails inside fails for as long as somebody asks for it.
   const faults = new SparingLog(parts.log)
-  const status = statusHandler({ ...parts, schedulerUrl: request => schedulerUrl(parts, request) })
-  const boinc = boincHandler(parts)
+  const status = statusHandler({ ...parts, faults, schedulerUrl: request => schedulerUrl(parts, request) })
+  const boinc = boincHandler({ ...parts, faults })
   const { admit, interceptor } = guard({
     tokens: parts.tokens,
     failures: parts.failures,

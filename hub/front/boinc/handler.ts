@@ -14,6 +14,7 @@ import type { Metrics } from "../../metrics.ts"
 import { peerOf } from "../../peers.ts"
 import type { Request, Response } from "../../port.ts"
 import { Shares } from "../../shares.ts"
+import type { SparingLog } from "../../sparing.ts"
 import { volunteerHandler } from "../volunteer/handler.ts"
 import { pageHeaders } from "../volunteer/layout.ts"
 import { createAccount, failure, lookUpAccount, projectConfig, unavailable } from "./accounts.ts"
@@ -46,6 +47,8 @@ export interface BoincParts {
   readonly clock: Clock
   readonly metrics: Metrics
   readonly log: Log
+  /** For what fails inside for as long as somebody asks. */
+  readonly faults: SparingLog
   /** How long a body may take; shorter in tests. */
   readonly bodyMs?: number
 }
@@ -176,7 +179,7 @@ export function boincHandler(parts: BoincParts): (request: Request, response: Re
           response.destroy()
           return
         }
-        parts.log.error({ path, error }, "a request of a volunteer's failed")
+        parts.faults.say("error", path, "a request of a volunteer's failed", { path, error })
         if (response.headersSent) response.destroy()
         else send(request, response, text(500, "something went wrong inside; the hub's log says what\n"))
       })

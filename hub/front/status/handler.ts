@@ -6,6 +6,7 @@ import { allows, type Caller, type Tokens } from "../../auth/tokens.ts"
 import type { Log } from "../../core/ports.ts"
 import { peerOf } from "../../peers.ts"
 import type { Request, Response } from "../../port.ts"
+import type { SparingLog } from "../../sparing.ts"
 import { gather, readiness, type StatusParts } from "./gather.ts"
 import { contentSecurityPolicy, page } from "./page.ts"
 
@@ -13,6 +14,8 @@ export interface StatusHandlerParts extends StatusParts {
   readonly tokens: Tokens
   readonly failures: Failures
   readonly log: Log
+  /** For what fails inside for as long as somebody asks. */
+  readonly faults: SparingLog
   /** By which BOINC clients ask for work, as the caller knows the hub; null while there is nothing for them. */
   readonly schedulerUrl: (request: Request) => string | null
 }
@@ -68,7 +71,7 @@ export function statusHandler(parts: StatusHandlerParts): (request: Request, res
     if (path === "/" && isStranger(request)) return false
     answer(request, path, query)
       .catch(error => {
-        parts.log.error({ path, error }, "a status request failed")
+        parts.faults.say("error", path, "a status request failed", { path, error })
         return text(500, "something went wrong inside; the log says what\n")
       })
       .then(made => send(response, withStrictTransport(request, made)))
