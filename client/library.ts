@@ -320,12 +320,12 @@ export class Hub {
     return downloadFile(this.#rpc, wanted, file, this.#transfer(options))
   }
 
-  /** An ended job's stdout or stderr, in pieces as they come. */
-  async *log(id: JobName, output: Output = Output.STDOUT): AsyncGenerator<Uint8Array> {
+  /** An ended job's stdout or stderr, in pieces as they come; or that of an attempt that was tried again. */
+  async *log(id: JobName, output: Output = Output.STDOUT, attempt = 0): AsyncGenerator<Uint8Array> {
     let offset = 0n
     for (let failures = 0; ; ) {
       try {
-        const request = { job: id, output, offset }
+        const request = { job: id, output, offset, attempt }
         for await (const { data } of this.#rpc.serverStream(ScientistService.method.download, request, this.#call())) {
           failures = 0
           offset += BigInt(data.length)

@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
 import { create } from "@bufbuild/protobuf"
 import { status as Status } from "@grpc/grpc-js"
-import { NodeSchema, NodeState, Outcome } from "../proto/gen/cah/v1/job_pb.ts"
+import { EarlierAttemptSchema, NodeSchema, NodeState, Outcome } from "../proto/gen/cah/v1/job_pb.ts"
 import { FakeHub, TOKEN } from "./fakehub.ts"
 import { archive, cah, inside, type Place, place, program } from "./spawning.ts"
 import { foreignVerbs, verbs } from "./verbs.ts"
@@ -26,6 +26,14 @@ describe("one run, one line of this table", { concurrency: 2 }, () => {
     hub.add({ name: "mixed" }, 3, index => endings[index])
     hub.add({ name: "under way" }, 2, () => undefined)
     hub.add({ name: "single" }, 1, () => ({ stdout: "one" }))
+    const single = hub.campaigns.get(3n)?.jobs[0]
+    single?.earlier.push(
+      create(EarlierAttemptSchema, {
+        attempt: 1,
+        node: "n1",
+        result: { outcome: Outcome.FAILED, exitCode: 9, stdout: { inline: Buffer.from("first\n") } },
+      }),
+    )
     hub.nodes.push(
       create(NodeSchema, { id: "n1", name: "attic\u001b[2J", state: NodeState.ONLINE, slots: 4, slotsBusy: 1 }),
     )
@@ -91,12 +99,16 @@ describe("one run, one line of this table", { concurrency: 2 }, () => {
     ["logs 1 -f", 2, /^$/, /--follow: of which job\?/],
     ["logs 1 --tail 0", 2, /^$/, /--tail: 0 is out of range/],
     ["logs 1.0 -f --tail 1", 2, /^$/, /exclude each other/],
+    ["logs 3.0#1", 0, /^first\n$/, /^$/],
+    ["logs 3#2", 3, /^$/, /Nothing is kept of 3\.0#2[\s\S]*tried again: 3\.0#1/],
+    ["logs 3.0#x", 2, /^$/, /attempts are numbered from 1/],
+    ["show 3.0", 0, /Tried again +#1 on n1 \(exit 9\)/, /^$/],
     ["logs 2.0", 6, /^$/, /has not ended: it is queued[\s\S]*cah logs -f 2\.0/],
     ["del all", 2, /^$/, /--yes/],
     ["del 3", 0, /0 jobs cancelled/, /^$/],
     ["sub", 2, /^$/, /no command to run/],
     ["sub -- ", 2, /^$/, /no command to run/],
-    ["sub --array 0 true", 2, /^$/, /--array: 0 is out of range/],
+    ["sub --array 0 true", 2, /^$/, /--array: 0 has no jobs/],
     ["sub --array 10000001 true", 2, /^$/, /--array/],
     ["sub --array x true", 2, /^$/, /not a whole number/],
     ["sub --walltime soon true", 2, /^$/, /--walltime: "soon"/],

@@ -99,6 +99,12 @@ export const PROBES_CLEAN = 3
 export const ELSEWHERE_MS = 60_000
 /** Lines in one stored page of parameters: a page is what one offer reads. */
 export const PARAMETER_PAGE_LINES = 1_000
+/** Attempts of a job that failed and were tried again, kept with what they wrote: the last ones… */
+export const ATTEMPTS_KEPT = 5
+/** …of so many such attempts of a campaign, the first ones: what fails more often is known by then. */
+export const ATTEMPTS_PER_CAMPAIGN_MAX = 10_000
+/** …and of each output, if it is no longer than this. With all that, 5 GB for a campaign that does nothing but fail and write. */
+export const ATTEMPT_LOG_BYTES_MAX = 256 * 1024
 /** Transitions kept per job for its story. Enough for three attempts in full. */
 export const STORY_MAX = 24
 /** Walltime when the scientist names none (OAR's habit), and the longest. */

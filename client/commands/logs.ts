@@ -27,14 +27,17 @@ export const logs: Verb = {
   define(command: Command): void {
     command
       .description(
-        "Print what jobs wrote to stdout, or with --stderr to stderr: of several one after the other, in their order.",
+        "Print what jobs wrote to stdout, or with --stderr to stderr: of several one after the other, in their order. What an attempt wrote that failed and was tried again: 12.7#1.",
       )
-      .argument("<selector...>", "12.7, last.0, 12.0-9, 12")
+      .argument("<selector...>", "12.7, last.0, 12.0-9, 12, 12.7#1")
       .option("-f, --follow", "wait for it to start, and print while it writes")
       .option("--stderr", "its stderr")
       .option("--header", "say before each whose it is")
       .option("--tail <n>", "the last n lines of each")
-      .addHelpText("after", examples("cah logs 12.7 --stderr", "cah logs -f last.0", "cah logs 12 --header --tail 3"))
+      .addHelpText(
+        "after",
+        examples("cah logs 12.7 --stderr", "cah logs -f last.0", "cah logs 12 --header --tail 3", "cah logs 12.7#1"),
+      )
   },
 
   async run(context: Context, command: Command): Promise<number> {
@@ -49,6 +52,12 @@ export const logs: Verb = {
     }
     const form: Form = { output, tail, header: options.header === true }
     const hub = await context.hub()
+    const tried = attemptIn(command.args)
+    if (tried !== null) {
+      if (options.follow === true)
+        throw usage("--follow: an attempt that was tried again writes no more.", "Leave it out.")
+      return printAttempt(context, hub, tried, form)
+    }
     const name = await oneJob(hub, command.args)
     if (name === null) {
       if (options.follow === true) throw usage("--follow: of which job?", "One at a time: cah logs -f 12.7")
@@ -103,6 +112,48 @@ async function printAll(context: Context, hub: Hub, targets: readonly Target[], 
 
 async function printHeader({ output }: Context, name: JobName, { header }: Form): Promise<void> {
   if (header) await output.write(`==> ${id(name)} <==\n`)
+}
+
+/** "12.7#1" is the first attempt at job 12.7. */
+function attemptIn(texts: readonly string[]): { job: string; attempt: number } | null {
+  const text = texts.find(one => one.includes("#"))
+  if (text === undefined) return null
+  const [, job = "", number = ""] = /^(.*?)#(.*)$/s.exec(text) ?? []
+  if (texts.length > 1) throw usage(`"${text}": attempts are printed one at a time.`, `Name it alone: cah logs ${text}`)
+  if (/^[1-9]\d{0,8}$/.test(number)) return { job, attempt: Number(number) }
+  throw usage(`"${text}": attempts are numbered from 1.`, `See them: cah show ${job}`)
+}
+
+async function printAttempt(
+  context: Context,
+  hub: Hub,
+  { job: text, attempt }: { job: string; attempt: number },
+  { output, tail, header }: Form,
+): Promise<number> {
+  const name = await oneJob(hub, [text])
+  if (name === null) throw usage(`"${text}" is not one job.`, "Name the job as well: cah logs 12.7#1")
+  const job = await hub.job(name)
+  const found = job.earlier.find(one => one.attempt === attempt)
+  const result = found?.result ?? (job.attempt === attempt ? job.result : undefined)
+  if (result === undefined) {
+    const kept = job.earlier.map(one => `${id(name)}#${one.attempt}`).join(", ")
+    const known =
+      kept === "" ? "No attempt at it failed and was tried again." : `These failed and were tried again: ${kept}.`
+    throw new ClientError("not_found", `Nothing is kept of ${id(name)}#${attempt}.`, {
+      hint: `${known} All that happened: cah show ${id(name)}`,
+    })
+  }
+  const log = output === Output.STDERR ? result.stderr : result.stdout
+  const dropped = log?.droppedBytes ?? 0n
+  if (header) await context.output.write(`==> ${id(name)}#${attempt} <==\n`)
+  if (log === undefined || (log.blob === undefined && log.inline.length === 0)) {
+    context.output.note(`${id(name)}#${attempt} wrote nothing${dropped > 0n ? " that was kept" : ""}.`)
+  } else {
+    const pieces = log.blob === undefined ? [log.inline] : hub.log(name, output, attempt)
+    await printLog(context, wholeLines(tail === null ? pieces : lastLines(pieces, tail), header))
+  }
+  if (dropped > 0n) context.output.warn(`${id(name)}#${attempt} wrote ${dropped} bytes more, which nobody kept.`)
+  return 0
 }
 
 /** `isOneOfMany`: that it wrote nothing is nothing to tell. */

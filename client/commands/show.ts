@@ -6,6 +6,7 @@ import type { Command } from "commander"
 import {
   type Campaign,
   type CampaignSpec,
+  type EarlierAttempt,
   type Job,
   Outcome,
   Phase,
@@ -194,6 +195,12 @@ function durationMsOf(duration: Duration | undefined): number {
   return duration === undefined ? 0 : durationMs(duration)
 }
 
+/** With what prints it, since that is what one wants to know of it. */
+function earlierInWords({ attempt, node, result }: EarlierAttempt): string {
+  const how = result?.outcome === Outcome.TIMEDOUT ? "ran into its walltime" : `exit ${result?.exitCode ?? "?"}`
+  return `#${attempt} on ${node} (${how})`
+}
+
 function showJob(job: Job, isHeld: boolean, colors: Colors): string {
   const { result } = job
   const ended = job.phase === Phase.ENDED
@@ -210,6 +217,7 @@ function showJob(job: Job, isHeld: boolean, colors: Colors): string {
       ["Warnings", (result?.warnings ?? "").split("\n").map(clean).join("\n")],
       ["Attempt", job.attempt === 0 ? "" : `${job.attempt}${job.node === "" ? "" : ` on ${job.node}`}`],
       ["Failures", job.failures === 0 ? "" : String(job.failures)],
+      ["Tried again", job.earlier.map(earlierInWords).join("; ")],
       ["Losses", job.losses === 0 ? "" : `${job.losses} (a node vanished; not the job's fault)`],
       ["Preempted", displaced === 0 ? "" : `${displaced} (it made room for others; not the job's fault)`],
       ["Run time", seconds(result?.runTime)],

@@ -15,7 +15,7 @@ const example = "Write it like --array 10, --array 1-10, or --array 1-10%2 for t
 
 /** "10", "0-9", "1-100%5": as other systems have it, but for steps and lists. */
 export function parseNumbers(text: string): Numbers {
-  const [, from, to, least] = /^\s*(\d+)(?:-(\d+))?(?:%(\d+))?\s*$/.exec(text) ?? []
+  const [, from, to, least] = /^\s*(\d+)(?:-(\d+))?(?:%(\d+))?\s*$/.exec(text.replace(/(?<=\d)_(?=\d)/g, "")) ?? []
   if (from === undefined) {
     const hint = /^[\d\s,:%-]+$/.test(text)
       ? "Steps and lists are a sweep: --sweep i=1..9:2 or i=1,5,7, in CAH_P_i."

@@ -1,6 +1,12 @@
 // The life of an attempt: offered, reported, lost. The number is the fence: what is said about an attempt that is not
 // under way changes nothing and is answered "stale", so that the agent cleans up.
-import { ATTEMPT_SLACK_MS, ELSEWHERE_MS, OFFER_MS } from "../limits.ts"
+import {
+  ATTEMPT_LOG_BYTES_MAX,
+  ATTEMPT_SLACK_MS,
+  ATTEMPTS_PER_CAMPAIGN_MAX,
+  ELSEWHERE_MS,
+  OFFER_MS,
+} from "../limits.ts"
 import {
   changed,
   liveJob,
@@ -227,6 +233,7 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
     if (result.outcome === "timedout") onTimedOut(campaign, node)
     else if (one !== null) onFailed(stage, campaign, node, job, stage.now.nowMs - (one.startedMs ?? one.sinceMs))
     if (isRetried(campaign, job, result)) {
+      keepAttempt(stage, campaign, resultRow(campaign.id, job.index, about.attempt, node.id, result))
       campaign.totals.retries++
       const event = `${eventOf(result)}; further tries: ${campaign.rules.retryMax - job.failures + 1}`
       const { tries } = job
@@ -277,6 +284,20 @@ function resultRow(campaign: CampaignId, index: number, attempt: number, node: N
     cpuMs,
     peakMemoryBytes,
   }
+}
+
+/** For whoever asks why it was tried again. Bounded, since a job may fail a hundred times, and a million jobs may. */
+function keepAttempt({ effects }: Stage, { totals }: Campaign, row: ResultRow): void {
+  if (totals.retries >= ATTEMPTS_PER_CAMPAIGN_MAX) return
+  const kept = { ...row, stageout: null, stdout: keptLog(row.stdout), stderr: keptLog(row.stderr) }
+  effects.writes.push({ kind: "attempt", row: kept })
+}
+
+function keptLog(log: LogRef): LogRef {
+  const sizeBytes = logBytes(log)
+  return sizeBytes <= ATTEMPT_LOG_BYTES_MAX
+    ? log
+    : { inline: null, blob: null, droppedBytes: log.droppedBytes + sizeBytes }
 }
 
 function bytesOf({ stageout, stdout, stderr }: Result): number {

@@ -171,6 +171,8 @@ export type Write =
   | { kind: "cancelledRange"; campaign: CampaignId; range: IndexRange }
   /** Inserted; a second result for the same job is our own bug and throws. */
   | { kind: "result"; row: ResultRow }
+  /** Inserted; of a job the last few stay. Without a stageout. */
+  | { kind: "attempt"; row: ResultRow }
   | { kind: "node"; row: NodeRow }
   | { kind: "forgetNode"; node: NodeId }
   | { kind: "usage"; row: UsageRow }
@@ -199,7 +201,10 @@ export type Write =
   | VolunteerWrite
 
 /** Rows that no decision depends on: whoever asks for one may be refused alone. */
-export type RowWrite = Exclude<Write, { kind: "campaign" | "parameters" | "job" | "cancelledRange" | "result" }>
+export type RowWrite = Exclude<
+  Write,
+  { kind: "campaign" | "parameters" | "job" | "cancelledRange" | "result" | "attempt" }
+>
 
 export interface JobFilter {
   fromIndex: number
@@ -266,6 +271,8 @@ export interface StoreReader {
   /** Only jobs that have a row or lie in a cancelled range; the caller fills in those still untouched (index >= cursor, no row). */
   jobs(campaign: CampaignId, filter: JobFilter): JobRow[]
   result(campaign: CampaignId, index: number): ResultRow | null
+  /** Attempts at the job that failed and were tried again, as far as they are kept, in their order. */
+  attempts(campaign: CampaignId, index: number): ResultRow[]
   parameters(campaign: CampaignId, index: number): string | null
   errors(campaign: CampaignId, limit: number): ErrorSummaryRow[]
   warnings(campaign: CampaignId, limit: number): WarningSummaryRow[]

@@ -44,7 +44,15 @@ export function emptyState(): State {
 export function restore(
   store: Pick<
     StoreReader,
-    "lastCampaign" | "liveCampaigns" | "liveJobs" | "indicesFrom" | "nodes" | "cancelledRanges" | "usages" | "shares"
+    | "lastCampaign"
+    | "liveCampaigns"
+    | "liveJobs"
+    | "attempts"
+    | "indicesFrom"
+    | "nodes"
+    | "cancelledRanges"
+    | "usages"
+    | "shares"
   >,
   now: Now,
 ): State {
@@ -87,7 +95,7 @@ export function restore(
     countOwned(state, row.owner, row.total)
   }
   const stage = { state, now, effects: noEffects() }
-  for (const job of store.liveJobs()) restoreJob(stage, job)
+  for (const job of store.liveJobs()) restoreJob(stage, job, failedOn(store, job))
   for (const campaign of state.campaigns.values()) {
     awaitOthers(state, campaign)
     watchDeadline(stage, campaign)
@@ -101,7 +109,13 @@ export function restore(
   return state
 }
 
-function restoreJob(stage: Stage, row: JobRow): void {
+/** Where it failed, as far as that is kept. */
+function failedOn(store: Pick<StoreReader, "attempts">, { campaign, index, failures }: JobRow): NodeId[] {
+  if (failures === 0) return []
+  return [...new Set(store.attempts(campaign, index).map(({ node }) => node))]
+}
+
+function restoreJob(stage: Stage, row: JobRow, failed: readonly NodeId[]): void {
   const { state, now } = stage
   const id = jobId(row.campaign, row.index)
   const campaign = state.campaigns.get(row.campaign)
@@ -115,7 +129,7 @@ function restoreJob(stage: Stage, row: JobRow): void {
     ...row,
     tries,
     held: row.phase === "held",
-    failedOn: [],
+    failedOn: failed,
     elsewhere: false,
     story: row.story.slice(),
   }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { ELSEWHERE_MS, PROBE_MIN_MS, PROBES_CLEAN } from "../limits.ts"
 import type { Speech } from "./effects.ts"
-import { only, TestCore } from "./fixtures.ts"
+import { digest, only, TestCore } from "./fixtures.ts"
 import type { NodeId } from "./model.ts"
 import type { Write } from "./ports.ts"
 import { noRules } from "./rules.ts"
@@ -198,4 +198,28 @@ test("O3: the operator takes a node out of quarantine, and one that is not in it
   assert.equal(fleet.state.nodes.get(node)!.held.size, 1)
   const [refused] = only(fleet.tick({ kind: "NodeReleased", request: fleet.request(), node }).speech, "Reply")
   assert.match(refused?.reply.kind === "error" ? refused.reply.error.message : "", /not in quarantine/)
+})
+
+test("M1: an attempt that failed and is tried again leaves what it wrote, if that is not too long", () => {
+  const core = new TestCore()
+  core.tick(core.hello("one"))
+  const id = core.submit({ total: 1, rules: { ...noRules, retryMax: 1 } })
+  const [small, large] = [100, 1e9].map(sizeBytes => ({
+    inline: null,
+    blob: { digest: digest("b"), sizeBytes },
+    droppedBytes: 0,
+  }))
+  const ended = { ...failed, stageout: small!.blob, stdout: small!, stderr: large! }
+  const { writes } = core.tick(core.report("one", [id, 0, 1], "ended", ended))
+  const [kept] = writes.flatMap(write => (write.kind === "attempt" ? write.row : []))
+  assert.deepEqual(
+    [kept?.attempt, kept?.stageout, kept?.stdout, kept?.stderr],
+    [1, null, small, { inline: null, blob: null, droppedBytes: 1e9 }],
+  )
+  core.wait(1_000)
+  const last = core.tick(core.report("one", [id, 0, 2], "ended", failed)).writes
+  assert.deepEqual(
+    last.flatMap(({ kind }) => (kind === "attempt" || kind === "result" ? kind : [])),
+    ["result"],
+  )
 })

@@ -221,7 +221,14 @@ test("after a restart of the hub no node is missed until all had time to come ba
   const { nodes, liveCampaigns, liveJobs } = rowsOf(...hellos.writes, ...before.tick(submit).writes)
   const [none, now] = [() => [], { nowMs: 0, wallMs: 1e12 }]
   const rows = { nodes: () => nodes, liveCampaigns: () => liveCampaigns, liveJobs: () => liveJobs }
-  const others = { lastCampaign: () => idOf(1), indicesFrom: none, cancelledRanges: none, usages: none, shares: none }
+  const others = {
+    lastCampaign: () => idOf(1),
+    indicesFrom: none,
+    attempts: none,
+    cancelledRanges: none,
+    usages: none,
+    shares: none,
+  }
   const core = new TestCore(restore({ ...rows, ...others }, now))
   core.nowMs = 0
   core.tick(core.hello("idle"))

@@ -5,7 +5,7 @@ import type { Digest } from "../../proto/wire/digest.ts"
 import { hexOf } from "../../proto/wire/digest.ts"
 import type { LogRef, Result } from "../core/model.ts"
 import type { CampaignRow, JobRow, NodeRow, ResultRow, RowWrite, Write } from "../core/ports.ts"
-import { PARAMETER_PAGE_BYTES, PARAMETER_PAGE_LINES } from "../limits.ts"
+import { ATTEMPTS_KEPT, PARAMETER_PAGE_BYTES, PARAMETER_PAGE_LINES } from "../limits.ts"
 import { encodeVolunteer, volunteerStatements } from "./encode-volunteers.ts"
 import { storyText, triesText } from "./journal.ts"
 import { insert, insertWith, own, replaced, type Value } from "./statement.ts"
@@ -50,6 +50,9 @@ export const statements = {
     "results",
     `${plainColumns}, ${jobsOwnColumns}`,
   ),
+  attempt: insert("attempts", `${plainColumns}, ${otherColumns}`),
+  trimAttempts: `DELETE FROM attempts WHERE campaign = ? AND idx = ? AND attempt NOT IN
+    (SELECT attempt FROM attempts WHERE campaign = ? AND idx = ? ORDER BY attempt DESC LIMIT ${ATTEMPTS_KEPT})`,
   dropJob: "DELETE FROM jobs WHERE campaign = ? AND idx = ?",
   journal: insert("journal", "seq, jobs"),
   clearJournal: "DELETE FROM journal WHERE seq <= ?",
@@ -114,10 +117,11 @@ function sweeps(first: string) {
   const isEmpty = (table: string) => `NOT EXISTS (SELECT 1 FROM ${table} WHERE campaign = (${first}))`
   return {
     sweepResults: page("results", "idx"),
+    sweepAttempts: page("attempts", "idx"),
     sweepJobs: page("jobs", "idx"),
     sweepParameters: page("parameters", "first"),
     sweepCampaign: `DELETE FROM campaigns WHERE id = (${first})
-      AND ${["results", "jobs", "parameters"].map(isEmpty).join(" AND ")}`,
+      AND ${["results", "attempts", "jobs", "parameters"].map(isEmpty).join(" AND ")}`,
   }
 }
 
@@ -149,6 +153,14 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
     }
     case "result":
       return [["result", [...plainValues(write.row, wallMs, null).slice(0, PLAIN_COLUMNS), ...otherValues(write.row)]]]
+    case "attempt": {
+      const { row } = write
+      const values = [...plainValues(row, wallMs, null).slice(0, PLAIN_COLUMNS), ...otherValues(row)]
+      return [
+        ["attempt", values],
+        ["trimAttempts", [row.campaign, row.index, row.campaign, row.index]],
+      ]
+    }
     case "node":
       return [["node", nodeValues(write.row)]]
     case "forgetNode":
@@ -179,6 +191,8 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
       const { rows } = write
       return [
         ["sweepResults", [rows]],
+        // Of so many jobs, a few each.
+        ["sweepAttempts", [Math.ceil(rows / ATTEMPTS_KEPT)]],
         ["sweepJobs", [rows]],
         // Each holds up to a thousand lines.
         ["sweepParameters", [Math.ceil(rows / 100)]],

@@ -147,6 +147,37 @@ export function keepingSuite(name: string, make: () => Promise<StoreFixture>): v
       assert.deepEqual(store.notices(one), [])
     })
 
+    it("M1: keeps the last attempts at a job with their blobs, over a start, until the campaign is swept", async () => {
+      const log = (name: number): LogRef => ({
+        inline: null,
+        blob: { digest: digestFor(name), sizeBytes: name },
+        droppedBytes: 0,
+      })
+      const row = (attempt: number) =>
+        resultRow(2, 0, { attempt, outcome: "failed", exitCode: attempt, stdout: log(100 + attempt) })
+      await start(
+        { kind: "campaign", row: campaignRow(1) },
+        { kind: "campaign", row: campaignRow(2, { endedAt: WALL_MS }) },
+        ...[1, 2, 3, 4, 5, 6].map((attempt): Write => ({ kind: "attempt", row: row(attempt) })),
+        { kind: "attempt", row: resultRow(2, 1, { outcome: "failed", exitCode: 1 }) },
+      )
+      let store = await fixture.restart()
+      assert.deepEqual(store.attempts(2 as CampaignId, 0), [2, 3, 4, 5, 6].map(row))
+      assert.deepEqual(store.attempts(one, 0), [])
+      const unnamed = () => store.unreferencedBlobs(Number.MAX_SAFE_INTEGER).map(({ digest }) => digest)
+      assert.deepEqual(unnamed(), [digestFor(101)])
+      await assert.rejects(commit(store, { kind: "attempt", row: row(6) }))
+      await store.reopen()
+      await commit(store, { kind: "forgetCampaign", campaign: 2 as CampaignId, at: WALL_MS })
+      for (let rounds = 0; store.hasForgotten(); rounds++) {
+        assert.ok(rounds < 10)
+        await commit(store, { kind: "sweepForgotten", rows: 10 })
+      }
+      store = await fixture.restart()
+      assert.deepEqual(store.attempts(2 as CampaignId, 0), [])
+      assert.deepEqual(new Set(unnamed()), new Set([1, 2, 3, 4, 5, 6].map(attempt => digestFor(100 + attempt))))
+    })
+
     it("does not give the number of the last campaign again when that is forgotten", async () => {
       await withCampaign({ kind: "campaign", row: campaignRow(9, { endedAt: WALL_MS }) })
       await commit(fixture.store, { kind: "forgetCampaign", campaign: 9 as CampaignId, at: WALL_MS })

@@ -1,5 +1,6 @@
 // How the store in memory copies, keeps and orders rows.
-import type { CampaignRow, Write } from "../core/ports.ts"
+import type { BlobRef } from "../core/model.ts"
+import type { CampaignRow, ResultRow, Write } from "../core/ports.ts"
 import { claimsOf } from "./encode.ts"
 
 /** As it is now: whoever gave it may change its own row afterwards. */
@@ -16,6 +17,7 @@ function copyOf(write: Write): Write {
     case "job":
       return { ...write, row: { ...write.row } }
     case "result":
+    case "attempt":
       return { ...write, row: claimsOf(write.row) }
     case "node":
       return { ...write, row: { ...write.row, properties: { ...write.row.properties } } }
@@ -72,4 +74,8 @@ export function commonest<G extends { count: number; exampleIndex: number }>(gro
 
 export function compared(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
+}
+
+export function logBlobs({ stdout, stderr }: ResultRow): BlobRef[] {
+  return [stdout.blob, stderr.blob].filter(blob => blob !== null)
 }

@@ -22,9 +22,10 @@ import type {
   WarningSummaryRow,
   Write,
 } from "../core/ports.ts"
+import { ATTEMPTS_KEPT } from "../limits.ts"
 import { type CancelledRange, cancelledJob, mergeByIndex } from "./cancelled.ts"
 import { encode, pagesOf } from "./encode.ts"
-import { byId, campaignCopy, commonest, compared, copied, drop, inOrder, keyOf, put } from "./memory-rows.ts"
+import { byId, campaignCopy, commonest, compared, copied, drop, inOrder, keyOf, logBlobs, put } from "./memory-rows.ts"
 import { MemoryVolunteers } from "./memory-volunteers.ts"
 import { BatchQueue, refusedOf } from "./queue.ts"
 import { demandFit } from "./schema.ts"
@@ -44,6 +45,7 @@ interface CampaignTables {
   readonly live: Set<number>
   readonly cancelled: CancelledRange[]
   readonly results: Map<number, ResultRow>
+  readonly attempts: Map<number, readonly ResultRow[]>
   readonly errors: Map<string, ErrorSummaryRow>
   readonly warnings: Map<string, WarningSummaryRow>
   readonly notices: Map<string, NoticeRow>
@@ -165,6 +167,9 @@ export class MemoryStore implements Store {
       case "result":
         this.#writeResult(write.row, wallMs, undo)
         return
+      case "attempt":
+        this.#writeAttempt(write.row, wallMs, undo)
+        return
       case "node":
         put(this.#nodes, write.row.id, write.row, undo)
         return
@@ -262,7 +267,14 @@ export class MemoryStore implements Store {
     if (this.#forgotten.has(row.id)) throw new Error(`campaign ${row.id} is forgotten`)
     if (this.#keys.has(key)) throw new Error(`a second campaign with the key ${row.key} of ${row.owner}`)
     put(this.#keys, key, row.id, undo)
-    const fresh = { pages: [], jobs: new Map(), live: new Set<number>(), cancelled: [], results: new Map() }
+    const fresh = {
+      pages: [],
+      jobs: new Map(),
+      live: new Set<number>(),
+      cancelled: [],
+      results: new Map(),
+      attempts: new Map(),
+    }
     put(this.#campaigns, row.id, { ...fresh, row, errors: new Map(), warnings: new Map(), notices: new Map() }, undo)
     if (row.stagein !== null) this.#name(row.stagein, row.submittedAt, undo)
   }
@@ -285,12 +297,10 @@ export class MemoryStore implements Store {
 
   /** Whole at once: here it costs nothing. */
   #sweep(undo: (() => void)[]): void {
-    for (const [id, { row, results }] of this.#forgotten) {
-      const named = [...results.values()].flatMap(one => [one.stageout, one.stdout.blob, one.stderr.blob])
-      for (const ref of [row.stagein, ...named]) {
-        const blob = ref === null ? undefined : this.#blobs.get(ref.digest)
-        if (ref !== null && blob !== undefined) put(this.#blobs, ref.digest, { ...blob, named: blob.named - 1 }, undo)
-      }
+    for (const [id, { row, results, attempts }] of this.#forgotten) {
+      const rows = [...results.values(), ...[...attempts.values()].flat()]
+      const named = rows.flatMap(one => [one.stageout, one.stdout.blob, one.stderr.blob])
+      for (const ref of [row.stagein, ...named]) if (ref !== null) this.#unname(ref, undo)
       const tables = this.#forgotten.get(id)!
       undo.push(() => void this.#forgotten.set(id, tables))
       this.#forgotten.delete(id)
@@ -313,6 +323,21 @@ export class MemoryStore implements Store {
     const key = `${outcome}\n${exitCode}\n${message}`
     const group = tables.errors.get(key) ?? { outcome, exitCode, message, count: 0, exampleIndex: index }
     put(tables.errors, key, { ...group, count: group.count + 1 }, undo)
+  }
+
+  #writeAttempt(row: ResultRow, wallMs: number, undo: (() => void)[]): void {
+    const { attempts } = this.#tables(row.campaign)
+    const before = attempts.get(row.index) ?? []
+    if (before.some(({ attempt }) => attempt === row.attempt)) throw new Error(`a second row of attempt ${row.attempt}`)
+    const all = [...before, row].sort((a, b) => a.attempt - b.attempt)
+    put(attempts, row.index, all.slice(-ATTEMPTS_KEPT), undo)
+    for (const blob of logBlobs(row)) this.#name(blob, wallMs, undo)
+    for (const gone of all.slice(0, -ATTEMPTS_KEPT)) for (const blob of logBlobs(gone)) this.#unname(blob, undo)
+  }
+
+  #unname({ digest }: BlobRef, undo: (() => void)[]): void {
+    const blob = this.#blobs.get(digest)
+    if (blob !== undefined) put(this.#blobs, digest, { ...blob, named: blob.named - 1 }, undo)
   }
 
   #name(blob: BlobRef, usedAt: number, undo: (() => void)[]): void {
@@ -477,6 +502,10 @@ export class MemoryStore implements Store {
     if ((phase ?? "ended") !== "ended" || (outcome ?? "cancelled") !== "cancelled") return rows
     const ranges = tables.cancelled.filter(({ first, count }) => first + count > fromIndex)
     return mergeByIndex(campaign, rows, ranges, fromIndex, limit)
+  }
+
+  attempts(campaign: CampaignId, index: number): ResultRow[] {
+    return (this.#campaigns.get(campaign)?.attempts.get(index) ?? []).map(row => ({ ...row }))
   }
 
   result(campaign: CampaignId, index: number): ResultRow | null {

@@ -137,6 +137,9 @@ function prepare(db: Db) {
       `SELECT * FROM (SELECT * FROM warnings WHERE campaign = ? LIMIT ?) ORDER BY count DESC, example_idx LIMIT ?`,
     ),
     blob: db.prepare<[Uint8Array], number>("SELECT size_bytes FROM blobs WHERE digest = ?").pluck(),
+    attempts: db.prepare<[number, number], Columns>(
+      "SELECT * FROM attempts WHERE campaign = ? AND idx = ? ORDER BY attempt",
+    ),
     ownedBytes: db
       .prepare<[string], number | null>(
         "SELECT sum(size_bytes) FROM blob_owners INDEXED BY blob_owners_of JOIN blobs USING (digest) WHERE owner = ?",
@@ -286,6 +289,10 @@ export class SqliteReader implements StoreReader {
 
   jobs(campaign: CampaignId, filter: JobFilter): JobRow[] {
     return this.#jobs.jobs(campaign, filter)
+  }
+
+  attempts(campaign: CampaignId, index: number): ResultRow[] {
+    return this.#ask.attempts.all(campaign, index).map(resultRow)
   }
 
   result(campaign: CampaignId, index: number): ResultRow | null {

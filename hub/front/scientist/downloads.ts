@@ -40,12 +40,23 @@ export function downloadMethods(parts: ScientistParts): Pick<Service, "download"
     return null
   }
 
+  /** Of an attempt that failed and was tried again, or of the one that the job ended with. */
+  function earlier(campaign: CampaignId, index: number, attempt: number): ResultRow {
+    const kept = [...store.attempts(campaign, index), store.result(campaign, index)]
+    const found = kept.find(row => row?.attempt === attempt) ?? null
+    if (found !== null) return found
+    const numbers = kept.flatMap(row => row?.attempt ?? [])
+    const known = numbers.length === 0 ? "none is" : `kept are those of ${numbers.join(", ")}`
+    const message = `of attempt ${attempt} at job ${campaign}.${index} no output is kept (one that was lost leaves none); ${known}`
+    throw new CahError("not_found", message)
+  }
+
   return {
-    async *download({ job: wire, output, offset: wireOffset }, context) {
+    async *download({ job: wire, output, offset: wireOffset, attempt }, context) {
       const { campaign, index } = jobOf(wire)
       checkIndex(campaignFor(store, callerOf(context), campaign), index)
       const name = outputOf(output)
-      const result = resultOf(campaign, index)
+      const result = attempt === 0 ? resultOf(campaign, index) : earlier(campaign, index, attempt)
       if (result === null) {
         const phase = store.job(campaign, index)?.phase ?? "queued"
         throw new CahError("failed_precondition", `job ${campaign}.${index} is ${phase}: wait until it has ended`)

@@ -26,7 +26,8 @@ export function jobMethods({ store }: ScientistParts): Pick<Service, "listJobs" 
       checkIndex(row, index)
       const job = store.job(campaign, index) ?? untouchedJob(row.id, index)
       const line = row.hasParameters ? store.parameters(campaign, index) : null
-      return { job: wireJob({ job, line, result: resultOf(store, job), whole: true }) }
+      const earlier = store.attempts(campaign, index)
+      return { job: wireJob({ job, line, result: resultOf(store, job), whole: true, earlier }) }
     },
   }
 }

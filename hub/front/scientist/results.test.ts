@@ -81,6 +81,44 @@ describe("a campaign's results", () => {
     await assert.rejects(files(1), { code: Code.NotFound, rawMessage: /ended as cancelled and left nothing/ })
   })
 
+  it("M1: what each attempt wrote that failed and was tried again is shown and downloaded by its number", async () => {
+    const { campaign } = await submit(ada, { command, array: 1, retries: { max: 2 } })
+    const text = (words: string) => ({ inline: Buffer.from(words), blob: null, droppedBytes: 0 })
+    const name = { campaign: Number(campaign), index: 0 } as const
+    const offered = (attempt: number) =>
+      front.node.until(() => front.node.offers.some(one => one.campaign === name.campaign && one.attempt === attempt))
+    for (const attempt of [1, 2]) {
+      await offered(attempt)
+      const offer = { ...name, campaign: name.campaign as never, attempt }
+      await front.node.finish(offer, { outcome: "failed", exitCode: attempt, stdout: text(`try ${attempt}\n`) })
+    }
+    await offered(3)
+    await front.node.finish({ ...name, campaign: name.campaign as never, attempt: 3 }, { stdout: text("well\n") })
+    const job = { campaign, index: 0 }
+    const { job: shown } = await ada.getJob({ id: job })
+    assert.deepEqual(
+      shown?.earlier.map(one => [one.attempt, one.node, one.result?.exitCode]),
+      [
+        [1, front.node.id, 1],
+        [2, front.node.id, 2],
+      ],
+    )
+    const read = async (attempt: number) =>
+      Buffer.concat(
+        (await all(ada.download({ job, output: Output.STDOUT, attempt }))).map(({ data }) => data),
+      ).toString()
+    assert.deepEqual(
+      [await read(1), await read(2), await read(3), await read(0)],
+      ["try 1\n", "try 2\n", "well\n", "well\n"],
+    )
+    await assert.rejects(read(4), {
+      code: Code.NotFound,
+      rawMessage: /of attempt 4 at job .* kept are those of 1, 2, 3/,
+    })
+    const eve = front.scientist(await front.token("eve"))
+    await assert.rejects(all(eve.download({ job, output: Output.STDOUT, attempt: 1 })), { code: Code.NotFound })
+  })
+
   it("the commonest errors of a campaign are summed up", async () => {
     const { campaign } = await submit(ada, { command, array: 3 })
     for (const [index, exitCode] of [3, 7, 7].entries()) {

@@ -142,9 +142,11 @@ export interface JobView {
   readonly line: string | null
   /** Where one job was asked for: with its story. */
   readonly whole: boolean
+  /** Likewise: attempts that were tried again. */
+  readonly earlier?: readonly ResultRow[]
 }
 
-export function wireJob({ job, result, line, whole }: JobView): MessageInitShape<typeof JobSchema> {
+export function wireJob({ job, result, line, whole, earlier = [] }: JobView): MessageInitShape<typeof JobSchema> {
   return {
     id: { campaign: BigInt(job.campaign), index: job.index },
     phase: wirePhases[job.phase],
@@ -156,6 +158,7 @@ export function wireJob({ job, result, line, whole }: JobView): MessageInitShape
     losses: job.losses,
     ...(result === null ? {} : { result: wireResult(result) }),
     ...(line === null ? {} : { parameters: { line } }),
+    earlier: earlier.map(row => ({ attempt: row.attempt, node: row.node, result: wireResult(row) })),
     story: whole
       ? linesOf(job.story).map(({ at, event, phase, attempt, node }) => ({
           at: timestampFromMs(at),
