@@ -92,6 +92,30 @@ describe("cah-agent try", { concurrency: 2 }, () => {
     assert.deepEqual(readdirSync(told.out).sort(), ["files", "offer.json", "result.json", "stageout.tar"])
   })
 
+  test("F6: a stageout that matches nothing is a warning, and a failure where it is required", async () => {
+    const spec = { command: ["echo hi > result.txt"], stageout: ["result.csv"] }
+    const [lenient, strict] = [await start(spec).done, await start({ ...spec, requireStageout: true }).done]
+    const { outcome, message, warnings } = lenient.result ?? assert.fail("no result.json")
+    assert.deepEqual([outcome, message, warnings], ["finished", "", "result.csv matched nothing"])
+    assert.deepEqual([strict.result?.outcome, strict.result?.message], ["failed", "result.csv matched nothing"])
+  })
+
+  test("F8: in the sandbox too, links come back as what they led to for the job", async () => {
+    const command = ['echo hi > f; ln -s "$PWD/f" l; mkdir d; echo x > d/y; ln -s "$PWD/d" ld; ln -s nowhere q']
+    const told = await start({ command }).done
+    const { outcome, warnings } = told.result ?? assert.fail("no result.json")
+    assert.deepEqual(
+      [outcome, warnings],
+      ["finished", 'left out: "q": a symbolic link that leads nowhere (is not there)'],
+    )
+    const archive = createReadStream(join(told.out, "stageout.tar"))
+    const { files } = await unpack(archive, join(told.out, "files"), { room: roomFor(1e5) })
+    assert.deepEqual(
+      files.map(({ path }) => path),
+      ["d/y", "f", "l", "ld/y"],
+    )
+  })
+
   test("ends it at its walltime", async () => {
     const { code, result } = await start({ command: ["sleep 60"], walltime: { seconds: 1n } }).done
     assert.deepEqual([code, result?.outcome, result?.hasStageout], [0, "timedout", false])
