@@ -33,6 +33,7 @@ function world(nodes: readonly { id: string; link: number | null; hasJobs?: bool
     clock: { nowMs: () => 0, wallMs: () => NOW_MS },
     log: { debug: say, info: say, warn: say, error: say },
     nodesKeptMs,
+    dropTokens: async () => 0,
     doubt: () => null,
   })
   return { expiry, known, writes, asked, lines }

@@ -9,6 +9,8 @@ export interface ExpiryParts {
   readonly engine: Pick<Engine, "commit" | "forgetNode" | "node">
   readonly clock: Clock
   readonly log: Log
+  /** Drops tokens that ended long ago. */
+  readonly dropTokens: () => Promise<number>
   /** Null: no node is forgotten by itself. */
   readonly nodesKeptMs: number | null
   /** Why the wall clock cannot be believed now, in words; null: it can. */
@@ -39,11 +41,12 @@ export class Expiry {
   }
 
   private async look(): Promise<void> {
-    const { engine, clock, log, nodesKeptMs, doubt } = this.parts
+    const { engine, clock, log, nodesKeptMs, doubt, dropTokens } = this.parts
     // What it would remove is a matter of age.
     if (doubt() !== null) return
     try {
       await engine.commit([{ kind: "forgetEnrolments", before: clock.wallMs() - ENROLMENT_KEPT_MS }])
+      await dropTokens()
       if (nodesKeptMs === null) return
       const forgotten = await this.forgetNodes(clock.wallMs() - nodesKeptMs)
       if (forgotten > 0) log.info({ nodes: forgotten }, "nodes that did not come for long are forgotten")

@@ -37,6 +37,7 @@ import { webhookCarrier } from "./notify/webhook.ts"
 import { observeTick } from "./observe.ts"
 import { Peers } from "./peers.ts"
 import { openPort } from "./port.ts"
+import { closeToOthers } from "./private.ts"
 import { Retention } from "./retention.ts"
 import { readCopy, takeSnapshot } from "./store/snapshot.ts"
 import { DATABASE, openSqliteStore } from "./store/sqlite.ts"
@@ -90,6 +91,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
 
   try {
     await makeDirectory(config.data)
+    closeToOthers(config.data)
     const release = config.release === null ? null : await openRelease(config.release)
     const isNew = !existsSync(join(config.data, DATABASE))
     const store = await openSqliteStore({ directory: config.data, wallMs: clock.wallMs })
@@ -139,6 +141,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       clock,
       log,
       nodesKeptMs: config.nodeRetentionMs,
+      dropTokens: () => tokens.dropEnded(),
       doubt: () => wallClock.doubt(),
     })
     const tokens = new Tokens({ store, engine, clock, log })
@@ -314,7 +317,7 @@ async function takeDown(opened: readonly (() => Promise<void> | void)[], log: Lo
 /** For programs: where the hub is, while it is. Written whole or not at all. */
 async function announce(directory: string, told: Record<string, unknown>): Promise<() => void> {
   const path = join(directory, "hub.json")
-  await writeFile(`${path}.new`, `${JSON.stringify(told)}\n`)
+  await writeFile(`${path}.new`, `${JSON.stringify(told)}\n`, { mode: 0o600 })
   await rename(`${path}.new`, path)
   return () => rmSync(path, { force: true })
 }

@@ -351,6 +351,10 @@ export const NODE_BYTES_MAX = 2 ** 50
 export const RESULT_TIME_MAX_MS = 10 * 365 * 24 * 3_600_000
 /** Tokens the hub knows, ended ones too: all are in memory, at some 300 bytes each. */
 export const TOKENS_MAX = 10_000
+/** How long a token that has ended is still known, so that its user hears why; of those, as many at most as live ones. */
+export const TOKEN_KEPT_MS = 30 * 24 * 3_600_000
+/** Ended tokens dropped in one transaction. */
+export const TOKENS_PAGE = 500
 /** When a token was last used is for people, not for decisions: one write a minute and token at most. */
 export const LAST_USED_EVERY_MS = 60_000
 /** Enrolment tokens live long enough to carry one to the next machine by hand. */
@@ -485,6 +489,9 @@ export const UPLOADS_PER_OWNER_MAX = 16
 export const UPLOAD_STALL_MS = 60_000
 /** Free bytes on the data directory's disk below which nothing new is taken. */
 export const DISK_FLOOR_BYTES = 1024 ** 3
+/** Free pages of the database, of 4 KiB, that stay for what comes next; the rest goes back to the disk, so many at once: some 20 ms. */
+export const FREE_PAGES_KEPT = 2_048
+export const VACUUM_PAGES = 2_000
 /** Between looks at what has been kept for long enough. */
 export const RETENTION_EVERY_MS = 3_600_000
 /** Of the campaigns that have ended, as many are forgotten by age in one round at most: a clock that is wrong for an hour costs these. */

@@ -2,7 +2,17 @@
 import assert from "node:assert/strict"
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -58,7 +68,63 @@ async function whoAmI(url: string, token: string): Promise<number> {
   return answer.status
 }
 
+async function call(url: string, token: string, method: string, body: object): Promise<Response> {
+  const headers = { "content-type": "application/json", authorization: `Bearer ${token}` }
+  return fetch(`${url}/cah.v1.ScientistService/${method}`, { method: "POST", headers, body: JSON.stringify(body) })
+}
+
+/** All that lies under it, with the permissions of each. */
+function modesUnder(folder: string): [path: string, mode: number][] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true }).map(entry => {
+    const path = join(entry.parentPath, entry.name)
+    return [path, statSync(path).mode & 0o777]
+  })
+}
+
 describe("cah-hub", () => {
+  it("O12: refuses orders in words, and is not ready, once its data directory is gone", async () => {
+    const data = join(directory, "removed")
+    const run = new Run("--port", "0", "--data", data)
+    const [, url = ""] = await run.says(/The hub is at (http:\S+),/)
+    const token = readFileSync(join(data, "admin.token"), "utf8").trim()
+    const order = (key: string) =>
+      call(url, token, "Submit", { idempotencyKey: key, spec: { command: ["true"], array: 1 } })
+    assert.equal((await order("before")).status, 200)
+    rmSync(data, { recursive: true })
+    const ready = await fetch(`${url}/readyz`)
+    assert.equal(ready.status, 503)
+    assert.match(await ready.text(), /database: .*hub\.db is not there any more: the data directory was removed/)
+    const refused = await order("after")
+    assert.equal(refused.status, 503)
+    const { code, message } = (await refused.json()) as { code: string; message: string }
+    assert.equal(code, "unavailable")
+    assert.match(message, /trouble with its disk/)
+    // Not before the links were dropped either: it stays so.
+    assert.equal((await order("later")).status, 503)
+    assert.equal((await fetch(`${url}/readyz`)).status, 503)
+    assert.equal((await fetch(`${url}/healthz`)).status, 200)
+    assert.equal(existsSync(join(data, "hub.db")), false, "and makes no new database in its place")
+    run.child.kill("SIGKILL")
+    await run.exit
+  })
+
+  it("S12: whatever it makes in a folder of others is its user's alone, and so is what an older hub left there", async () => {
+    const data = join(directory, "open")
+    mkdirSync(data, { mode: 0o755 })
+    chmodSync(data, 0o755)
+    writeFileSync(join(data, "hub.db"), "", { mode: 0o644 })
+    mkdirSync(join(data, "blobs"), { mode: 0o755 })
+    const run = new Run("--port", "0", "--data", data)
+    await run.says(/--enroll cahjoin_\w+/)
+    const modes = modesUnder(data)
+    assert.ok(modes.some(([path]) => path.endsWith("hub.db-wal")))
+    assert.ok(modes.some(([path]) => path.endsWith("hub.json")))
+    for (const [path, mode] of modes) assert.equal(mode & 0o077, 0, `${path} has ${mode.toString(8)}`)
+    run.child.kill("SIGTERM")
+    assert.deepEqual(await run.exit, [0, null])
+    assert.equal(statSync(data).mode & 0o777, 0o755, "a folder that is not its own is left as it is")
+  })
+
   it("F13: prints commands that work in any directory, and none that npm would fetch", async () => {
     const run = new Run("--port", "0", "--data", join(directory, "typed"))
     await run.says(/--enroll cahjoin_\w+/)

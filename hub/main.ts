@@ -6,6 +6,7 @@ import { commands } from "./commands.ts"
 import { type Config, readConfig } from "./config.ts"
 import { CahError } from "./core/errors.ts"
 import { type Hub, startHub } from "./hub.ts"
+import { PRIVATE_UMASK } from "./private.ts"
 import { quoted, typed } from "./typed.ts"
 import { version } from "./version.ts"
 
@@ -14,6 +15,8 @@ export { type Hub, startHub } from "./hub.ts"
 const WRONG_USAGE = 2
 
 export async function main(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
+  // Before any file is made, by whatever library.
+  process.umask(PRIVATE_UMASK)
   try {
     const [name = "", ...rest] = argv
     const command = Object.hasOwn(commands, name) ? commands[name] : undefined

@@ -1,11 +1,11 @@
 // What is kept, and for how long. Campaigns that ended long enough ago are forgotten, and the rows of forgotten ones are swept
 // a page a transaction, so that removing a million jobs holds up nobody. Their blobs go when the collector finds them unnamed.
 
-import type { Clock, Log, RowWrite, StoreReader, Timer } from "./core/ports.ts"
+import type { Clock, Log, RowWrite, Store, StoreReader, Timer } from "./core/ports.ts"
 import { RETENTION_EVERY_MS, RETENTION_PAGE_CAMPAIGNS, RETENTION_SHARE, SWEEP_ROWS } from "./limits.ts"
 
 export interface RetentionParts {
-  readonly store: Pick<StoreReader, "endedCampaigns" | "endedCount" | "hasForgotten">
+  readonly store: Pick<Store, "endedCampaigns" | "endedCount" | "hasForgotten" | "giveBack">
   readonly clock: Clock
   readonly timer: Timer
   readonly log: Log
@@ -85,6 +85,7 @@ export class Retention {
       try {
         if (!this.stopped) await first()
         while (!this.stopped && store.hasForgotten()) await commit([{ kind: "sweepForgotten", rows: SWEEP_ROWS }])
+        while (!this.stopped && (await store.giveBack()));
       } catch (error) {
         if (!this.stopped) log.warn({ error }, "old campaigns could not be removed this time")
       }

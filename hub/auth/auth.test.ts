@@ -4,8 +4,15 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, it } from "node:test"
 import type { NodeId } from "../core/model.ts"
-import type { EnrolmentRow, Log, TokenRow, Write } from "../core/ports.ts"
-import { AUTH_FAILURE_REFILL_MS, AUTH_FAILURES_MAX, AUTH_PEERS_MAX, LAST_USED_EVERY_MS, TOKENS_MAX } from "../limits.ts"
+import type { EnrolmentRow, Log, ScopeName, TokenRow, Write } from "../core/ports.ts"
+import {
+  AUTH_FAILURE_REFILL_MS,
+  AUTH_FAILURES_MAX,
+  AUTH_PEERS_MAX,
+  LAST_USED_EVERY_MS,
+  TOKEN_KEPT_MS,
+  TOKENS_MAX,
+} from "../limits.ts"
 import { ensureAdminToken } from "./admin.ts"
 import { Enrolments, type Newcomer } from "./enrolments.ts"
 import { Failures } from "./failures.ts"
@@ -30,6 +37,7 @@ class World {
       this.commits.push(writes)
       for (const write of writes) {
         if (write.kind === "token") this.tokenRows.set(write.row.id, write.row)
+        if (write.kind === "forgetToken") this.tokenRows.delete(write.id)
         if (write.kind === "node") this.nodes.push(write.row.id)
         if (write.kind === "enrolment") this.enrolmentRows.set(write.row.id, write.row)
       }
@@ -111,6 +119,47 @@ describe("tokens", () => {
     const rest = { expiresAt: null, revokedAt: null, lastUsedAt: null }
     for (let n = 0; n < TOKENS_MAX; n++) world.tokenRows.set(`${n}`, { ...row(`${n}`), ...rest })
     await assert.rejects(world.tokens().create("ada", ["read"], null), { code: "resource_exhausted" })
+  })
+
+  it("O7: that have ended are not counted, are dropped in the end, and keep no hub from starting", async () => {
+    const world = new World()
+    const row = (id: string) => ({ ...mintSecret("cah"), id, principal: "p", createdAt: 0, lastUsedAt: null })
+    const fill = (prefix: string, scopes: ScopeName[], changes: Partial<TokenRow>) => {
+      for (let n = 0; n < TOKENS_MAX; n++) {
+        const id = `${prefix}${n}`
+        world.tokenRows.set(id, { ...row(id), scopes, expiresAt: null, revokedAt: null, ...changes })
+      }
+    }
+    fill("expired", ["read"], { expiresAt: world.wall })
+    fill("revoked", ["admin"], { revokedAt: world.wall - 1 })
+    const tokens = world.tokens()
+    assert.equal(tokens.hasAdmin(), false)
+    // What a start does when nobody can manage the hub.
+    await tokens.keep(tokens.prepare("admin", ["admin"], null).row)
+    await tokens.create("ada", ["read"], null)
+    assert.ok(tokens.list().length <= 2 * TOKENS_MAX, "the first that ended had to go")
+    assert.equal(await tokens.dropEnded(), 0, "they are told why for a while")
+    world.wall += TOKEN_KEPT_MS + 1
+    assert.ok((await tokens.dropEnded()) > TOKENS_MAX / 2)
+    for (const left of [tokens, world.tokens()]) {
+      assert.deepEqual(
+        left
+          .list()
+          .map(({ principal }) => principal)
+          .sort(),
+        ["ada", "admin"],
+      )
+    }
+  })
+
+  it("O7: too many that live keep nobody from starting either", async () => {
+    const world = new World()
+    const row = (id: string) => ({ ...mintSecret("cah"), id, principal: "p", scopes: [], createdAt: 0 })
+    const rest = { expiresAt: null, revokedAt: null, lastUsedAt: null }
+    for (let n = 0; n < TOKENS_MAX; n++) world.tokenRows.set(`${n}`, { ...row(`${n}`), ...rest })
+    const tokens = world.tokens()
+    await tokens.keep(tokens.prepare("admin", ["admin"], null).row)
+    assert.equal(tokens.hasAdmin(), true)
   })
 
   it("expire", async () => {

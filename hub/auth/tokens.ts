@@ -3,7 +3,7 @@
 import { setMaxListeners } from "node:events"
 import { CahError } from "../core/errors.ts"
 import type { Clock, Engine, Log, ScopeName, StoreReader, TokenRow } from "../core/ports.ts"
-import { LAST_USED_EVERY_MS, TOKENS_MAX } from "../limits.ts"
+import { LAST_USED_EVERY_MS, TOKEN_KEPT_MS, TOKENS_MAX, TOKENS_PAGE } from "../limits.ts"
 import { idOfSecret, mintSecret, secretMatches } from "./secret.ts"
 
 /** Who calls, for as long as the call lasts. */
@@ -71,6 +71,13 @@ export class Tokens {
     scopes: readonly ScopeName[],
     lifetimeMs: number | null,
   ): Promise<{ row: TokenRow; secret: string }> {
+    const ended = this.ended().length
+    // What has ended is no token any more. The first admin's is made beyond any number: a hub that nobody can manage is none.
+    if (this.known.size - ended >= TOKENS_MAX) {
+      const message = `there are ${TOKENS_MAX} tokens already: revoke some, \`cah admin token ls\` lists them`
+      throw new CahError("resource_exhausted", message, { retry: "never" })
+    }
+    if (ended >= TOKENS_MAX) await this.drop(ended - TOKENS_MAX + TOKENS_PAGE)
     const made = this.prepare(principal, scopes, lifetimeMs)
     await this.keep(made.row)
     return made
@@ -82,9 +89,6 @@ export class Tokens {
     scopes: readonly ScopeName[],
     lifetimeMs: number | null,
   ): { row: TokenRow; secret: string } {
-    if (this.known.size >= TOKENS_MAX) {
-      throw new CahError("resource_exhausted", `there are ${TOKENS_MAX} tokens already`, { retry: "never" })
-    }
     const { id, secret, hash } = mintSecret("cah")
     const createdAt = this.parts.clock.wallMs()
     const expiresAt = lifetimeMs === null ? null : createdAt + lifetimeMs
@@ -114,6 +118,34 @@ export class Tokens {
     known.row = { ...known.row, revokedAt: known.row.revokedAt ?? this.parts.clock.wallMs() }
     known.end.abort()
     await this.parts.engine.commit([{ kind: "token", row: known.row }])
+  }
+
+  /** Those that ended long ago, and are asked for by nobody any more, leave memory and database. Says how many. */
+  dropEnded(): Promise<number> {
+    const before = this.parts.clock.wallMs() - TOKEN_KEPT_MS
+    return this.drop(this.ended().filter(({ endedAt }) => endedAt < before).length)
+  }
+
+  /** The first so many of those that have ended. */
+  private async drop(count: number): Promise<number> {
+    const ids = this.ended()
+      .slice(0, count)
+      .map(({ id }) => id)
+    for (let first = 0; first < ids.length; first += TOKENS_PAGE) {
+      const page = ids.slice(first, first + TOKENS_PAGE)
+      await this.parts.engine.commit(page.map(id => ({ kind: "forgetToken", id })))
+      for (const id of page) this.known.delete(id)
+    }
+    return ids.length
+  }
+
+  /** By when they ended. */
+  private ended(): { id: string; endedAt: number }[] {
+    const now = this.parts.clock.wallMs()
+    return [...this.known.values()]
+      .map(({ row }) => ({ id: row.id, endedAt: Math.min(row.revokedAt ?? Infinity, row.expiresAt ?? Infinity) }))
+      .filter(({ endedAt }) => endedAt <= now)
+      .sort((a, b) => a.endedAt - b.endedAt)
   }
 
   /** Oldest first. */

@@ -195,6 +195,7 @@ export type Write =
   /** Unless something names it, or used it since that wall time (ms): then nothing happens. */
   | { kind: "forgetBlob"; digest: Digest; usedBefore: number }
   | { kind: "token"; row: TokenRow }
+  | { kind: "forgetToken"; id: string }
   | { kind: "enrolment"; row: EnrolmentRow }
   /** Of enrolments, those that ended before this wall time (ms). */
   | { kind: "forgetEnrolments"; before: number }
@@ -300,6 +301,8 @@ export interface StoreHealth {
   walBytes: number
   /** Batches given and not yet on disk. */
   queued: number
+  /** Why the next batch will fail, as far as can be seen now, in words; null: nothing stands against it. */
+  trouble: string | null
 }
 
 /** Null once it is on disk, else nothing of it is. `refused`: those of `apart`, by their place, that a rule of the tables stands against. */
@@ -315,6 +318,8 @@ export interface Store extends StoreReader {
   /** After a failed commit: opens the database anew. Rejects while the cause (a full disk, say) is still there. */
   reopen(): Promise<void>
   health(): StoreHealth
+  /** Gives space that removed rows left back to the disk, a little at a time. True: there is more. */
+  giveBack(): Promise<boolean>
   close(): Promise<void>
 }
 

@@ -14,8 +14,11 @@ export const journals: readonly JournalLimits[] = [
   { keptCharacters: 300, putAwayRows: 2 },
 ]
 
+/** Where nothing has to get to a disk that turns, if there is such a place: hundreds of databases are made. */
+const SHARED_MEMORY = "/dev/shm"
+
 export function scratch(): string {
-  return mkdtempSync(join(tmpdir(), "cah-anew-"))
+  return mkdtempSync(join(existsSync(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir(), "cah-anew-"))
 }
 
 /** What a starting hub loads, and what people ask for first. */

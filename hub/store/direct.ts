@@ -9,6 +9,7 @@ import { rowSteps } from "./encode.ts"
 import { closeDb, messageOf } from "./open.ts"
 import { BatchQueue, refusal } from "./queue.ts"
 import { SqliteReader } from "./reader.ts"
+import { giveBack } from "./space.ts"
 
 export interface DirectStoreOptions {
   /** Is there. Nothing keeps a second one out. */
@@ -57,7 +58,11 @@ export class DirectStore extends SqliteReader implements Store {
   }
 
   health(): StoreHealth {
-    return { handles: 1, walBytes: 0, queued: this.#queue.length }
+    return { handles: 1, walBytes: 0, queued: this.#queue.length, trouble: null }
+  }
+
+  async giveBack(): Promise<boolean> {
+    return giveBack(this.#opened.db)
   }
 
   async close(): Promise<void> {

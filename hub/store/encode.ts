@@ -99,6 +99,7 @@ export const statements = {
     "id, hash, principal, scopes, created_at, expires_at, revoked_at, last_used_at",
     replaced("id", "hash, principal, scopes, created_at, expires_at, revoked_at, last_used_at"),
   ),
+  forgetToken: "DELETE FROM tokens WHERE id = ?",
   enrolment: insert(
     "enrolments",
     "id, hash, account, uses_left, expires_at, launch",
@@ -213,6 +214,8 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
       const values = [id, own(hash), principal, JSON.stringify(scopes), createdAt, expiresAt, revokedAt, lastUsedAt]
       return [["token", values]]
     }
+    case "forgetToken":
+      return [["forgetToken", [write.id]]]
     case "enrolment": {
       const { id, hash, account, usesLeft, expiresAt, launch } = write.row
       return [["enrolment", [id, own(hash), account, usesLeft, expiresAt, launch]]]

@@ -29,7 +29,7 @@ export function lockDirectory(directory: string): Lock {
     )
   }
   try {
-    writeFileSync(pidFile, `${process.pid}\n`)
+    writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 })
   } catch (cause) {
     closeDb(file, db)
     throw new CahError("failed_precondition", `${pidFile} cannot be written: ${messageOf(cause)}`, { cause })

@@ -107,7 +107,11 @@ export class MemoryStore implements Store {
   }
 
   health(): StoreHealth {
-    return { handles: 0, walBytes: 0, queued: this.#queue.length }
+    return { handles: 0, walBytes: 0, queued: this.#queue.length, trouble: null }
+  }
+
+  async giveBack(): Promise<boolean> {
+    return false
   }
 
   async close(): Promise<void> {
@@ -243,6 +247,9 @@ export class MemoryStore implements Store {
       }
       case "token":
         put(this.#tokens, write.row.id, write.row, undo)
+        return
+      case "forgetToken":
+        drop(this.#tokens, write.id, undo)
         return
       case "enrolment":
         put(this.#enrolments, write.row.id, write.row, undo)

@@ -2,10 +2,12 @@
 // rests are made here and read back: better-sqlite3 is compiled to fall to synchronous=NORMAL once a database is in
 // WAL mode, and NORMAL loses acknowledged commits when the power goes (measured: up to 817 of them).
 // Nothing else may require better-sqlite3, and nobody may change these pragmas later.
+import { closeSync, existsSync, openSync } from "node:fs"
 import { createRequire } from "node:module"
 import type Sqlite from "better-sqlite3"
 import { CahError } from "../core/errors.ts"
 import { SQLITE_BUSY_MS, SQLITE_CACHE_KIB, WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES } from "../limits.ts"
+import { prepareSpace } from "./space.ts"
 
 export type Db = Sqlite.Database
 
@@ -49,6 +51,7 @@ function driver(): typeof Sqlite {
 
 export function openDb(file: string, role: DbRole): Db {
   const Database = driver()
+  if (role === "writer" || role === "lock") makePrivate(file)
   let db: Db
   try {
     db = new Database(file, {
@@ -72,6 +75,16 @@ export function openDb(file: string, role: DbRole): Db {
   }
 }
 
+/** A new file is its user's alone, whatever the umask: SQLite gives the log and its index the mode of their database. */
+function makePrivate(file: string): void {
+  if (file === ":memory:" || existsSync(file)) return
+  try {
+    closeSync(openSync(file, "wx", 0o600))
+  } catch (cause) {
+    throw new CahError("failed_precondition", `the database ${file} cannot be made: ${messageOf(cause)}`, { cause })
+  }
+}
+
 export function closeDb(file: string, db: Db): void {
   if (!db.open) return
   db.close()
@@ -79,6 +92,7 @@ export function closeDb(file: string, db: Db): void {
 }
 
 function setUpWriter(db: Db): void {
+  prepareSpace(db)
   db.pragma("journal_mode = WAL")
   // After WAL, never before: entering WAL mode is what resets it.
   db.pragma("synchronous = FULL")

@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -9,7 +10,9 @@ import {
   readFileSync,
   readlinkSync,
   realpathSync,
+  renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs"
 import { tmpdir } from "node:os"
@@ -18,14 +21,13 @@ import { createInterface } from "node:readline"
 import { it, type TestContext } from "node:test"
 import { fileURLToPath } from "node:url"
 import type { CampaignId, NodeId } from "../core/model.ts"
-import type { Store } from "../core/ports.ts"
-import { journals, openTried } from "./anew.ts"
+import type { Store, Write } from "../core/ports.ts"
 import { journalText } from "./journal.ts"
 import { keepingSuite } from "./keeping.suite.ts"
 import { readMigrations } from "./migrate.ts"
 import { checkDriver, closeDb, openDb } from "./open.ts"
 import { openSqliteStore } from "./sqlite.ts"
-import { campaignRow, commit, jobRow, storeSuite, WALL_MS } from "./store.suite.ts"
+import { campaignRow, commit, jobRow, noLog, resultRow, storeSuite, WALL_MS } from "./store.suite.ts"
 import { volunteersSuite } from "./volunteers.suite.ts"
 
 const wallMs = () => WALL_MS
@@ -55,29 +57,6 @@ async function make() {
 storeSuite("SqliteStore", make)
 keepingSuite("SqliteStore", make)
 volunteersSuite("SqliteStore", make)
-
-for (const journal of journals) {
-  const tried = async () => {
-    const options = { directory: scratch(), wallMs, journal }
-    let store = openTried(options)
-    return {
-      store,
-      async restart() {
-        await store.close()
-        store = openTried(options)
-        return store
-      },
-      async dispose() {
-        await store.close()
-        rmSync(options.directory, { recursive: true })
-      },
-    }
-  }
-  const name = `SqliteStore, started anew after each batch, with a journal of ${journal.keptCharacters} characters,`
-  storeSuite(name, tried)
-  keepingSuite(name, tried)
-  volunteersSuite(name, tried)
-}
 
 /** A directory and stores in it, gone after the test. */
 function place(t: TestContext): { directory: string; file: string; open: () => Promise<Store> } {
@@ -298,6 +277,80 @@ it("on a full disk fails commits without a false yes, and goes on once there is 
   )
   assert.equal(store.lastCampaign(), stored)
 })
+
+it("O12: takes nothing once its directory was moved, removed or another's is in its place, and goes on when it is back", async t => {
+  const { directory, file, open } = place(t)
+  const store = await open()
+  const away = `${directory}-away`
+  await commit(store, { kind: "campaign", row: campaignRow(1) })
+  assert.equal(store.health().trouble, null)
+  renameSync(directory, away)
+  t.after(() => rmSync(away, { recursive: true, force: true }))
+  const gone = {
+    code: "unavailable",
+    message: /is not there any more: the data directory was removed, replaced or unm/,
+  }
+  assert.match(store.health().trouble ?? "", /hub\.db is not there any more/)
+  await assert.rejects(commit(store, { kind: "job", row: jobRow(1, 0) }), gone)
+  await assert.rejects(store.reopen(), gone)
+  // The folder that a disk was mounted on, empty: a new database in it would be a hub that has forgotten everything.
+  mkdirSync(directory)
+  await assert.rejects(store.reopen(), gone)
+  assert.equal(existsSync(file), false)
+  const stranger = scratch()
+  t.after(() => rmSync(stranger, { recursive: true }))
+  await (await openSqliteStore({ directory: stranger, wallMs })).close()
+  cpSync(join(stranger, "hub.db"), file)
+  await assert.rejects(store.reopen(), { code: "failed_precondition", message: /is another hub's/ })
+  rmSync(directory, { recursive: true })
+  renameSync(away, directory)
+  await store.reopen()
+  await commit(store, { kind: "job", row: jobRow(1, 1) })
+  assert.deepEqual(
+    store.liveJobs().map(row => row.index),
+    [1],
+  )
+})
+
+/** Results that fill some megabytes, of a campaign that is forgotten then. */
+async function fillAndForget(store: Store): Promise<void> {
+  const inline = new Uint8Array(4_000).fill(97)
+  await commit(store, { kind: "campaign", row: campaignRow(1, { total: 10_000 }) })
+  for (let first = 0; first < 10_000; first += 1_000) {
+    const rows = Array.from({ length: 1_000 }, (_, at) => resultRow(1, first + at, { stdout: { ...noLog, inline } }))
+    await commit(store, ...rows.map((row): Write => ({ kind: "result", row })))
+  }
+  await commit(store, { kind: "campaign", row: campaignRow(1, { total: 10_000, endedAt: WALL_MS }) })
+  await commit(store, { kind: "forgetCampaign", campaign: one, at: WALL_MS })
+  while (store.hasForgotten()) await commit(store, { kind: "sweepForgotten", rows: 2_000 })
+}
+
+for (const kind of ["made by this hub", "of an older hub"] as const) {
+  it(`O14: what swept rows took goes back to the disk while the hub runs, of a database ${kind}`, async t => {
+    const { file, open } = place(t)
+    if (kind === "of an older hub") {
+      await (await open()).close()
+      alter(file, "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM; PRAGMA journal_mode = WAL")
+    }
+    const store = await open()
+    await fillAndForget(store)
+    let steps = 0
+    const commits: Promise<void>[] = []
+    for (let more = true; more; steps++) {
+      const giving = store.giveBack()
+      // Transactions go on between the steps.
+      commits.push(commit(store, { kind: "campaign", row: campaignRow(2, { cursor: steps }) }))
+      more = await giving
+    }
+    await Promise.all(commits)
+    assert.ok(kind === "made by this hub" ? steps > 2 : steps <= 2, `${steps} steps`)
+    const megabytes = statSync(file).size / 1e6
+    assert.ok(megabytes < 12, `${megabytes} MB of 40 are left`)
+    assert.equal(store.campaign(2 as CampaignId)?.cursor, steps - 1)
+    const again = await store.close().then(open)
+    assert.equal(again.campaign(2 as CampaignId)?.cursor, steps - 1)
+  })
+}
 
 it("knows its migrations as numbered files without gaps, and which of them break older hubs", t => {
   const directory = scratch()

@@ -11,6 +11,7 @@ import { Batches, type JournalLimits, journalLimits } from "./batches.ts"
 import { rowSteps } from "./encode.ts"
 import { type Lock, lockDirectory } from "./lock.ts"
 import { closeDb, type Db, messageOf, openDb, openHandles } from "./open.ts"
+import { demandThere, placeOf } from "./place.ts"
 import { SqliteReader } from "./reader.ts"
 import type { Answer, Failure, Request, WriterSettings } from "./writer.ts"
 
@@ -42,7 +43,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Sqli
   const file = join(options.directory, DATABASE)
   const writer = new Writer(file)
   try {
-    await writer.ask({ kind: "open", wallMs: options.wallMs(), probe: false })
+    await writer.ask({ kind: "open", wallMs: options.wallMs(), again: null })
     const reader = openDb(file, "reader")
     return new SqliteStore({ ...options, file, reader, writer, lock }, await batchesOf(reader, writer, options.journal))
   } catch (thrown) {
@@ -84,6 +85,8 @@ export class SqliteStore extends SqliteReader implements Store {
   #lastSent: number
   readonly #limits: JournalLimits
   #batches: Batches
+  readonly #hubId: string
+  readonly #place: string | null
   #closing: Promise<void> | null = null
 
   constructor({ file, reader, writer, lock, wallMs, journal }: Parts, batches: Batches) {
@@ -96,6 +99,8 @@ export class SqliteStore extends SqliteReader implements Store {
     this.#lock = lock
     this.#wallMs = wallMs
     this.#lastSent = this.lastCampaign()
+    this.#hubId = this.hubId()
+    this.#place = placeOf(file)
   }
 
   commit(writes: readonly Write[], done: Committed, apart: readonly (readonly RowWrite[])[] = []): void {
@@ -114,7 +119,7 @@ export class SqliteStore extends SqliteReader implements Store {
   }
 
   async reopen(): Promise<void> {
-    await this.#writer.ask({ kind: "open", wallMs: this.#wallMs(), probe: true })
+    await this.#writer.ask({ kind: "open", wallMs: this.#wallMs(), again: this.#hubId })
     const fresh = openDb(this.#file, "reader")
     const old = this.#reader
     this.#reader = fresh
@@ -130,7 +135,26 @@ export class SqliteStore extends SqliteReader implements Store {
       handles: openHandles(this.#file) + this.#writer.handles,
       walBytes: statSync(`${this.#file}-wal`, { throwIfNoEntry: false })?.size ?? 0,
       queued: this.#writer.queued,
+      trouble: this.#trouble(),
     }
+  }
+
+  /** Also between transactions, which would find it out themselves. */
+  #trouble(): string | null {
+    try {
+      demandThere(this.#file, this.#place)
+      return null
+    } catch (thrown) {
+      return messageOf(thrown)
+    }
+  }
+
+  giveBack(): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#writer.send({ kind: "giveBack" }, (error, _refused, more) =>
+        error === null ? resolve(more) : reject(error),
+      )
+    })
   }
 
   /** After all batches given so far. */
@@ -159,7 +183,8 @@ export class SqliteStore extends SqliteReader implements Store {
   }
 }
 
-type Waiting = { readonly kind: Request["kind"]; readonly answered: Committed }
+type Answered = (error: Error | null, refused: ReadonlyMap<number, Error>, more: boolean) => void
+type Waiting = { readonly kind: Request["kind"]; readonly answered: Answered }
 const none: ReadonlyMap<number, Error> = new Map()
 
 /** The writer's thread as seen from here: requests go in order, answers come in the same. */
@@ -182,10 +207,10 @@ class Writer {
     return this.#waiting.filter(waiting => waiting.kind === "commit").length
   }
 
-  send(request: Request, answered: Committed): void {
+  send(request: Request, answered: Answered): void {
     const thread = this.#thread ?? (request.kind === "open" ? this.#start() : null)
     if (thread === null) {
-      queueMicrotask(() => answered(new CahError("unavailable", "the store is closed"), none))
+      queueMicrotask(() => answered(new CahError("unavailable", "the store is closed"), none, false))
       return
     }
     this.#waiting.push({ kind: request.kind, answered })
@@ -217,12 +242,13 @@ class Writer {
     let why: unknown = null
     thread.on("message", (answer: Answer) => {
       this.#handles = answer.handles
-      const { failure, refused } = answer
+      const { failure, refused, more } = answer
       this.#waiting
         .shift()!
         .answered(
           failure === null ? null : errorOf(failure, this.#file),
           refused.size === 0 ? none : new Map([...refused].map(([at, why]) => [at, errorOf(why, this.#file)])),
+          more,
         )
     })
     thread.on("error", thrown => {
@@ -238,7 +264,7 @@ class Writer {
           `the store's writer stopped${why === null ? "" : `: ${messageOf(why)}`}`,
           { cause: why },
         )
-        for (const { answered } of left) answered(error, none)
+        for (const { answered } of left) answered(error, none, false)
         resolve()
       })
     })

@@ -77,7 +77,7 @@ export function jobRow(campaign: number, index: number, changes: Partial<JobRow>
   }
 }
 
-const noLog: LogRef = { inline: null, blob: null, droppedBytes: 0 }
+export const noLog: LogRef = { inline: null, blob: null, droppedBytes: 0 }
 
 export function resultRow(campaign: number, index: number, changes: Partial<ResultRow> = {}): ResultRow {
   return {
@@ -533,6 +533,14 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       assert.deepEqual(indices(store.liveJobs()), [0])
       await commit(store, { kind: "job", row: jobRow(1, 1) })
       assert.deepEqual(indices((await fixture.restart()).liveJobs()), [0, 1])
+    })
+
+    it("O7: drops a token that is no longer needed", async () => {
+      const token = { id: "t1", hash: new Uint8Array(32), principal: "ann", scopes: [], createdAt: WALL_MS }
+      const row = { ...token, expiresAt: WALL_MS, revokedAt: null, lastUsedAt: null }
+      const store = await start({ kind: "token", row }, { kind: "token", row: { ...row, id: "t2" } })
+      await commit(store, { kind: "forgetToken", id: "t1" }, { kind: "forgetToken", id: "of nobody" })
+      assert.deepEqual((await fixture.restart()).tokens(), [{ ...row, id: "t2" }])
     })
 
     it("replaces nodes, tokens and enrolments whole", async () => {

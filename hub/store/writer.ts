@@ -8,6 +8,8 @@ import { REOPEN_PROBE_BYTES } from "../limits.ts"
 import { type Opened, openForWriting } from "./apply.ts"
 import type { Step } from "./encode.ts"
 import { closeDb, type Db, messageOf, openHandles } from "./open.ts"
+import { demandThere, placeOf } from "./place.ts"
+import { giveBack } from "./space.ts"
 
 export interface WriterSettings {
   readonly file: string
@@ -15,7 +17,9 @@ export interface WriterSettings {
 
 /** Answered one by one, in order. */
 export type Request =
-  | { readonly kind: "open"; readonly wallMs: number; readonly probe: boolean }
+  /** `again`: the hub whose database it must be, which must be there and take a write. Null: it is made if it is not there. */
+  | { readonly kind: "open"; readonly wallMs: number; readonly again: string | null }
+  | { readonly kind: "giveBack" }
   | { readonly kind: "commit"; readonly steps: readonly Step[]; readonly apart: readonly (readonly Step[])[] }
   | { readonly kind: "close" }
 
@@ -23,6 +27,8 @@ export interface Answer {
   readonly failure: Failure | null
   /** Of `apart`, by their place. */
   readonly refused: ReadonlyMap<number, Failure>
+  /** Of "giveBack": whether there is more. */
+  readonly more: boolean
   /** Writing handles open now. */
   readonly handles: number
 }
@@ -40,32 +46,43 @@ const { file } = workerData as WriterSettings
 const port = parentPort!
 let opened: Opened | null = null
 let broken: Failure | null = null
+let place: string | null = null
 const none: ReadonlyMap<number, Failure> = new Map()
 
 port.on("message", (request: Request) => {
   let failure: Failure | null = null
   let refused: ReadonlyMap<number, Failure> = none
+  let more = false
   try {
-    refused = carryOut(request)
+    if (request.kind === "giveBack") more = opened !== null && broken === null && giveBack(opened.db)
+    else refused = carryOut(request)
   } catch (thrown) {
     failure = failureOf(thrown)
-    broken ??= failure
+    // Space that was not given back is in nobody's way.
+    if (request.kind !== "giveBack") broken ??= failure
   }
-  const answer: Answer = { failure, refused, handles: openHandles(file) }
+  const answer: Answer = { failure, refused, more, handles: openHandles(file) }
   port.postMessage(answer)
   if (request.kind === "close") port.close()
 })
 
-function carryOut(request: Request): ReadonlyMap<number, Failure> {
+function carryOut(request: Exclude<Request, { kind: "giveBack" }>): ReadonlyMap<number, Failure> {
   switch (request.kind) {
     case "open":
       shut()
+      if (request.again !== null) demandThere(file, null)
       opened = openForWriting(file, request.wallMs)
-      if (request.probe) probe(opened.db)
+      place = placeOf(file)
+      if (request.again !== null) {
+        demandSame(opened.db, request.again)
+        probe(opened.db)
+      }
       broken = null
       return none
     case "commit": {
       if (broken !== null) throw asError(broken)
+      // A file without a name takes every write, and is gone with the process.
+      demandThere(file, place)
       const refused = opened!.run(request.steps, request.apart)
       return refused.size === 0 ? none : new Map([...refused].map(([at, thrown]) => [at, failureOf(thrown)]))
     }
@@ -78,6 +95,14 @@ function carryOut(request: Request): ReadonlyMap<number, Failure> {
 function shut(): void {
   if (opened !== null) closeDb(file, opened.db)
   opened = null
+}
+
+/** Another database in its place (an empty folder where a disk was mounted, say) would be a hub that has forgotten everything. */
+function demandSame(db: Db, hubId: string): void {
+  const found: unknown = db.prepare("SELECT value FROM meta WHERE key = 'hub_id'").pluck().get()
+  if (found === hubId) return
+  const message = `${file} is another hub's (${String(found)}, not ${hubId}): bring back the data directory, or stop the hub`
+  throw new CahError("failed_precondition", message)
 }
 
 /** Is there room again? The WAL is emptied first: within its old length a write needs no new block and proves nothing. */

@@ -1,5 +1,6 @@
 // What an operator wants to know at one glance, gathered from those who hold it: one value for the page and for
 // /api/v1/status. It asks nothing that costs more than a few hundred microseconds, because anybody on loopback may ask.
+import { CahError } from "../../core/errors.ts"
 import type { Counts } from "../../core/model.ts"
 import type { Outlook, OwnerWork, Stuck } from "../../core/outlook.ts"
 import type { BlobStore, Clock, Engine, Links, Store } from "../../core/ports.ts"
@@ -92,23 +93,33 @@ const NODES_NAMED = 3
 /** Whether the hub can take work now, and if not, why. */
 export async function readiness(parts: StatusParts): Promise<{ ready: boolean; checks: readonly Check[] }> {
   const { trouble, draining } = parts.engine.health()
-  const freeBytes = await parts.blobs.freeBytes()
+  const broken = trouble ?? parts.store.health().trouble
+  const { freeBytes, trouble: unreadable } = await roomOf(parts)
   const checks: Check[] = [
-    { name: "database", ok: trouble === null, detail: trouble ?? "writable" },
+    { name: "database", ok: broken === null, detail: broken ?? "writable" },
     {
       name: "disk",
-      ok: freeBytes >= parts.diskFloorBytes,
-      detail: `${freeBytes} bytes free, ${parts.diskFloorBytes} are kept free`,
+      ok: freeBytes >= parts.diskFloorBytes && unreadable === null,
+      detail: unreadable ?? `${freeBytes} bytes free, ${parts.diskFloorBytes} are kept free`,
     },
     { name: "draining", ok: !draining, detail: draining ? "the hub is stopping" : "no" },
   ]
   return { ready: checks.every(check => check.ok), checks }
 }
 
+/** None where there is no disk any more, and why. */
+async function roomOf({ blobs }: Pick<StatusParts, "blobs">): Promise<{ freeBytes: number; trouble: string | null }> {
+  try {
+    return { freeBytes: await blobs.freeBytes(), trouble: null }
+  } catch (thrown) {
+    return { freeBytes: 0, trouble: `the free space cannot be read: ${CahError.from(thrown).message}` }
+  }
+}
+
 export async function gather(parts: StatusParts, seesAll: boolean): Promise<Status> {
   const health = parts.engine.health()
   const nodes = countNodes(parts)
-  const freeBytes = await parts.blobs.freeBytes()
+  const { freeBytes } = await roomOf(parts)
   const lagSeconds = parts.metrics.eventLoopLagSeconds()
   const certificate = parts.certificate()
   const outlook = parts.engine.outlook(OWNERS_SHOWN)
@@ -175,7 +186,8 @@ interface Now {
 }
 
 function needsOf(parts: StatusParts, now: Now, seesAll: boolean): Need[] {
-  const { trouble, draining } = parts.engine.health()
+  const { trouble: broken, draining } = parts.engine.health()
+  const trouble = broken ?? parts.store.health().trouble
   const needs: Need[] = []
   if (trouble !== null) {
     needs.push({

@@ -109,7 +109,7 @@ describe("the operator's endpoints", () => {
   it("say in words what needs a person and what to do", async () => {
     // Jobs wait since the test before, and no node is there.
     const waiting = JSON.parse((await get("/api/v1/status")).body)
-    assert.equal(waiting.verdict, "1 thing needs you")
+    assert.equal(waiting.verdict, "1 thing needs you", JSON.stringify(waiting.needs))
     assert.match(waiting.needs[0].what, /4 jobs cannot go on: no node is online/)
     assert.match(waiting.needs[0].fix, /cah-agent/)
     assert.match((await get("/")).body, /<h1 class="needs">1 thing needs you<\/h1>/)
