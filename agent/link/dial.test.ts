@@ -14,7 +14,7 @@ import { FRAME_MAX_BYTES, STREAM_WINDOW_BYTES } from "../../proto/wire/frame.ts"
 import { helloBytes } from "../../proto/wire/hello.ts"
 import { Failure } from "../core/ports.ts"
 import { LAPSE_ANSWER_MS, PING_MS } from "../limits.ts"
-import { agentUrl, type DialOptions, whyFailed } from "./dial.ts"
+import type { DialOptions } from "./dial.ts"
 import { attempt, FakeHub, type HubEnd, type RecordedLink, recordedLink, wireAttempt } from "./fixtures.ts"
 import { passingMembership } from "./membership.ts"
 
@@ -287,24 +287,6 @@ describe("an agent's link", () => {
     assert.equal(await agent.finals.next(), "revoked: stopped on the hub")
   })
 
-  it("V14: says that the clock may be wrong where a certificate is not valid by it", () => {
-    const at = Date.UTC(2027, 0, 10, 12)
-    const failed = (code: string): string => whyFailed(Object.assign(new Error("words"), { code }), at)
-    assert.match(
-      failed("CERT_HAS_EXPIRED"),
-      /by this computer's clock \(2027-01-10 12:00 UTC\) .* has expired: if date and time/,
-    )
-    assert.match(failed("CERT_NOT_YET_VALID"), /is not valid yet/)
-    assert.equal(failed("ECONNREFUSED"), "words")
-  })
-
-  it("V13: tells a stop by somebody who may from a refusal", async () => {
-    const end = await welcomed()
-    end.send({ case: "goodbye", value: { reason: "stopped on the hub", final: true, revoked: true } })
-    end.webSocket.close(4003)
-    assert.equal(await agent.finals.next(), "revoked: stopped on the hub")
-  })
-
   it("does not chase an agent that took over with the same key", async () => {
     const end = await welcomed()
     end.webSocket.close(4001, "a newer session")
@@ -330,16 +312,6 @@ describe("an agent's link", () => {
       breach(end)
       assert.equal((await end.closed).code, code)
     }
-  })
-
-  it("asks for TLS on the way to another machine", () => {
-    agent = recordedLink(hub.url)
-    assert.equal(agentUrl("https://hub.example.org/cah/", false).href, "wss://hub.example.org/cah/agent")
-    assert.equal(agentUrl("http://127.0.0.1:8080", false).href, "ws://127.0.0.1:8080/agent")
-    assert.equal(agentUrl("http://10.0.2.2:8080", true).protocol, "ws:")
-    assert.throws(() => agentUrl("http://10.0.2.2:8080", false), failure(/plain text.*--insecure/, true))
-    assert.throws(() => agentUrl("ftp://hub", false), failure(/must begin with https/, true))
-    assert.throws(() => agentUrl("hub", false), failure(/no URL/, true))
   })
 })
 

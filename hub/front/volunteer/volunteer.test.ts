@@ -3,92 +3,16 @@ import { describe, it } from "node:test"
 import { gunzipSync } from "node:zlib"
 import { passwordHash } from "../../auth/password.ts"
 import { order } from "../../core/fixtures.ts"
-import type { NodeId } from "../../core/model.ts"
-import type { HostId, LaunchId, VolunteerId } from "../../core/volunteers.ts"
+import type { HostId, LaunchId } from "../../core/volunteers.ts"
 import { HOST_QUIET_MS, LAUNCH_READY_MS } from "../../limits.ts"
 import { clientRequest } from "../boinc/client.suite.ts"
 import { masterPage } from "../boinc/master.ts"
-import { call, joinFrom, online, projects, textOf } from "../boinc/project.suite.ts"
+import { call, projects, textOf } from "../boinc/project.suite.ts"
 import { md5 } from "../boinc/reply.ts"
-import { type Element, readXml } from "../boinc/xml.ts"
-import type { TestFront } from "../front.suite.ts"
+import { readXml } from "../boinc/xml.ts"
+import { Browser, email, loggedIn, password, words, working } from "./browser.suite.ts"
 
 const open = projects()
-const email = "vera@example.org"
-const password = "correct horse"
-
-/** A volunteer with a browser that keeps cookies and follows nothing by itself. */
-class Browser {
-  readonly front: TestFront
-  cookie = ""
-  headers: Record<string, string> = {}
-
-  constructor(front: TestFront) {
-    this.front = front
-  }
-
-  async get(path = "/volunteer"): Promise<{ status: number; text: string }> {
-    const answer = await fetch(`${this.front.url}${path}`, {
-      headers: { ...this.headers, cookie: this.cookie },
-      redirect: "manual",
-    })
-    return { status: answer.status, text: await answer.text() }
-  }
-
-  async post(
-    path: string,
-    fields: Record<string, string>,
-  ): Promise<{ status: number; text: string; location: string | null }> {
-    const answer = await fetch(`${this.front.url}/volunteer/${path}`, {
-      method: "POST",
-      body: new URLSearchParams(fields),
-      headers: { ...this.headers, cookie: this.cookie },
-      redirect: "manual",
-    })
-    const set = answer.headers.get("set-cookie")
-    if (set !== null) {
-      assert.match(set, /; Path=\/volunteer; Max-Age=\d+; HttpOnly; SameSite=Strict$/)
-      this.cookie = set.split(";")[0]!
-    }
-    return { status: answer.status, text: await answer.text(), location: answer.headers.get("location") }
-  }
-
-  /** With the token of the page's forms, as a form has it. */
-  async submit(path: string, fields: Record<string, string> = {}) {
-    const token = /name="token" value="([0-9a-f]{64})"/.exec((await this.get()).text)?.[1] ?? ""
-    return this.post(path, { token, ...fields })
-  }
-}
-
-async function loggedIn(front: TestFront): Promise<{ browser: Browser; key: string; id: VolunteerId }> {
-  const { key, volunteer } = await front.accounts.create({
-    email,
-    password: passwordHash(password, email),
-    name: "Vera",
-  })
-  const browser = new Browser(front)
-  const { status, location } = await browser.post("login", { email: " Vera@example.org ", password })
-  assert.deepEqual([status, location], [303, "/volunteer"])
-  return { browser, key, id: volunteer.id }
-}
-
-/** Plain text, as a reader has it. */
-function words(text: string): string {
-  return text
-    .replace(/<(style|script)>[\s\S]*?<\/\1>/g, "")
-    .replace(/<[^>]*>/g, " ")
-    .replace(/&#39;/g, "'")
-    .replace(/\s+/g, " ")
-}
-
-/** A computer with a launch whose virtual machine has joined. */
-async function working(front: TestFront, key: string): Promise<{ reply: Element; node: NodeId }> {
-  const reply = await call(front, { key })
-  const joined = await joinFrom(front, reply, "vm-1")
-  await online(front, "vm-1", joined!.account)
-  return { reply, node: "vm-1" as NodeId }
-}
-
 describe("logging in", () => {
   it("takes the address and password that BOINC has, or the account key", async () => {
     const front = await open()
