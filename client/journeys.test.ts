@@ -66,6 +66,16 @@ describe("waiting", { concurrency: 2 }, () => {
     hub.stop()
   })
 
+  test("S21: doctor shows the quota and warns before it is spent", async () => {
+    const hub = await FakeHub.start()
+    const said = await cah(place(hub), ["doctor"], { CAH_TOKEN: TOKEN })
+    assert.match(
+      said.stdout,
+      /warn +quota +950 of 1000 jobs under way, 0 B of 1\.0 GB uploaded, 0 of 200 watches; 50 submits a second\n +→ Wait until/,
+    )
+    hub.stop()
+  })
+
   test("O6: doctor says of a certificate that has expired that it has, and not that a CA is missing", async () => {
     const where = place()
     const at = (name: string): string => join(where.home, name)

@@ -10,6 +10,7 @@ const states: Readonly<Record<number, string>> = {
   // It may come back at any moment, and then goes on with what it has.
   [NodeState.AWAY]: "Suspected",
   [NodeState.DRAINED]: "Absent",
+  [NodeState.QUARANTINED]: "Suspected",
   [NodeState.REVOKED]: "Dead",
 }
 
