@@ -16,6 +16,7 @@ import { Engine } from "./engine.ts"
 import { blobOf, collect, type RecordedLog, recordedLog, scratch, spec } from "./fixtures.ts"
 import { type Journal, openJournal } from "./journal.ts"
 import { processRunner } from "./runner/process.ts"
+import type { Owner } from "./runner/runner.ts"
 import { workshop } from "./work.ts"
 import { openWorkplace, type Workplace } from "./workplace.ts"
 
@@ -76,12 +77,14 @@ async function node(
     hub?: PlayedHub
     journal?: (real: Journal) => Journal
     onIdle?: (isIdle: boolean) => void
+    owner?: Owner
   } = {},
 ): Promise<Node> {
   const state = options.state ?? scratch()
   const hub = options.hub ?? new PlayedHub()
   const place = await openWorkplace(state)
-  const runner = processRunner({ node: "attic", sandbox: null, pipes: join(state, "pipes") })
+  const real = processRunner({ node: "attic", sandbox: null, pipes: join(state, "pipes") })
+  const runner = { ...real, owner: options.owner ?? null }
   await runner.killLeftovers(place.root)
   const { journal, entries } = await openJournal(join(state, "journal"))
   await place.sweep(entries.map(entry => entry.name))
@@ -282,6 +285,18 @@ test("a command is stopped at its walltime, and what it made until then comes ba
   const { result } = await it.hub.said("ended")
   assert.equal(result!.outcome, "timedout")
   assert.ok(result!.stageout)
+  await clear(it)
+})
+
+test("S11: where jobs are another user's, all that is staged is theirs before the command begins", {
+  skip: process.getuid?.() !== 0 && "needs root to give files away",
+}, async () => {
+  const it = await node({ owner: { uid: 65_534, gid: 65_534 } })
+  const blob = await stagein(it.hub, { "a/b/scene.txt": "scene" })
+  offer(it, 1, { command: ["stat -c %u . a a/b a/b/scene.txt"], stagein: blob })
+  offer(it, 2, { command: ["stat -c %u ."] })
+  assert.equal(inline((await it.hub.said("ended", name(1))).result), "65534\n".repeat(4))
+  assert.equal(inline((await it.hub.said("ended", name(2))).result), "65534\n")
   await clear(it)
 })
 

@@ -35,6 +35,8 @@ export interface Work {
 }
 
 export interface RunningCommand {
+  /** When it runs, or it is clear that it never will. Never rejects. */
+  readonly begun: Promise<void>
   /** Never rejects. */
   readonly ended: Promise<Exit>
   /** TERM, then KILL after the grace. Called again with a shorter one, that counts. */
@@ -334,6 +336,7 @@ export class Engine {
     const { name } = lane
     const run = lane.work.run(spec)
     lane.run = run
+    void run.begun.then(() => this.post({ kind: "CommandBegan", name }))
     void run.ended.then(exit => {
       lane.run = null
       this.post({ kind: "CommandEnded", name, exit })

@@ -23,6 +23,7 @@ export function spec(change: Partial<RunSpec> = {}): RunSpec {
     stageout: [],
     requireStageout: false,
     walltimeMs: 3_725_000,
+    graceMs: 5_000,
     property: "",
     needs: { slots: 2, memoryBytes: 0, diskBytes: 0 },
     line: null,

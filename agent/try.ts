@@ -13,7 +13,7 @@ import { UsageError } from "./config.ts"
 import type { AttemptName, Exit, RunSpec } from "./core/model.ts"
 import { Failure, type Link, type OutputName } from "./core/ports.ts"
 import type { RunningCommand } from "./engine.ts"
-import { CANCEL_GRACE_MS, WALLTIME_GRACE_MS } from "./limits.ts"
+import { CANCEL_GRACE_MS } from "./limits.ts"
 import { attemptOf, runSpecOf } from "./link/words.ts"
 import { processRunner } from "./runner/process.ts"
 import type { Runner } from "./runner/runner.ts"
@@ -97,7 +97,7 @@ async function run(options: Options): Promise<number> {
     const runner = outLoud(processRunner({ node: hostname(), sandbox, pipes: join(state, "pipes") }))
     const work = workshop({ cache, runner, place }).open(name)
     await work.stage(spec, linkTo(options.stagein), stop.signal)
-    const { exit, overtime } = await ended(work.run(spec), spec.walltimeMs, stop.signal)
+    const { exit, overtime } = await ended(work.run(spec), spec, stop.signal)
     if (stop.signal.aborted) return exitCodes.interrupted
     const packed = await work.pack(spec, stop.signal)
     if (packed.stageout !== null) {
@@ -173,6 +173,7 @@ function linkTo(stagein: string | undefined): Link {
 /** The same runner, whose output is also printed, no faster than it is read. */
 function outLoud(runner: Runner): Runner {
   return {
+    owner: runner.owner,
     killLeftovers: attempts => runner.killLeftovers(attempts),
     start: request =>
       runner.start({
@@ -202,14 +203,14 @@ function printed(output: OutputName, bytes: Uint8Array): Promise<void> {
 /** An agent's core watches the walltime; here nobody else does. */
 async function ended(
   command: RunningCommand,
-  walltimeMs: number,
+  { walltimeMs, graceMs }: RunSpec,
   signal: AbortSignal,
 ): Promise<{ exit: Exit; overtime: boolean }> {
   let overtime = false
   const timer = setTimeout(
     () => {
       overtime = true
-      command.stop(WALLTIME_GRACE_MS)
+      command.stop(graceMs)
     },
     Math.min(walltimeMs, TIMER_MAX_MS),
   )

@@ -1,7 +1,7 @@
 // What is done for one attempt on this node: stage, run, pack, give back, clear away. Puts cache, archive, runner and workplace together, so
 // that the engine needs to know none of them. Everything that the world can do to it comes out as a Failure with words for people.
 import { createReadStream } from "node:fs"
-import { mkdir, stat } from "node:fs/promises"
+import { chown, mkdir, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { ArchiveError } from "../archive/rules.ts"
 import { type Room, type Unpacked, unpack } from "../archive/unpack.ts"
@@ -49,12 +49,18 @@ class AttemptWork implements Work {
       await place.prepare(name)
       const bytes = Math.min(spec.needs.diskBytes || UNPACKED_MAX_BYTES, UNPACKED_MAX_BYTES)
       const room = { bytes, entries: UNPACKED_ENTRIES_MAX }
-      if (spec.stagein === null) await mkdir(place.work(name), { mode: 0o755 })
+      if (spec.stagein === null) await this.#makeEmpty(place.work(name))
       else await this.#unpack(spec.stagein, place.work(name), "", room, link, signal)
       if (spec.gather) await this.#gather(room, link, signal)
     } catch (error) {
       throw asFailure(error)
     }
+  }
+
+  async #makeEmpty(directory: string): Promise<void> {
+    const { owner } = this.#tools.runner
+    await mkdir(directory, { mode: 0o755 })
+    if (owner !== null) await chown(directory, owner.uid, owner.gid)
   }
 
   /** A blob of the hub's, through the cache, into a directory that is not there yet. */
@@ -67,10 +73,14 @@ class AttemptWork implements Work {
     signal: AbortSignal,
   ): Promise<void> {
     const name = this.#name
-    const { cache } = this.#tools
+    const { cache, runner } = this.#tools
     const held = await cache.hold(blob, (offset, until) => link.fetchBlob(name, blob, offset, until), signal)
     try {
-      const { files, folders } = await unpack(held.read(), directory, { room, signal })
+      const { files, folders } = await unpack(held.read(), directory, {
+        room,
+        signal,
+        ...(runner.owner === null ? {} : { owner: runner.owner }),
+      })
       for (const file of files) this.#staged.files.push({ ...file, path: `${prefix}${file.path}` })
       for (const folder of folders) this.#staged.folders.push(`${prefix}${folder}`)
     } finally {

@@ -18,7 +18,7 @@ export type Effect =
   | { readonly kind: "SendHeartbeat"; readonly sequence: number }
   /** Fetch the stagein once per digest, unpack it safely into a fresh working directory. Ends in StageinReady or StageinFailed. */
   | { readonly kind: "Stage"; readonly name: AttemptName; readonly spec: RunSpec }
-  /** Ends in CommandEnded, whatever happens. */
+  /** CommandBegan, once it runs; then it ends in CommandEnded, whatever happens. */
   | { readonly kind: "Run"; readonly name: AttemptName; readonly spec: RunSpec }
   /** TERM to the whole tree, KILL after the grace. Said again with a shorter grace, the shorter one counts. For a stage, pack or upload under way: abort it (then no event follows). */
   | { readonly kind: "Stop"; readonly name: AttemptName; readonly reason: string; readonly graceMs: number }

@@ -25,6 +25,8 @@ export type Event =
   | { readonly kind: "StageinReady"; readonly name: AttemptName }
   /** `final`: trying again will not help (a hostile archive, a blob the hub does not have). */
   | { readonly kind: "StageinFailed"; readonly name: AttemptName; readonly message: string; readonly final: boolean }
+  /** The walltime counts from here: neither what was unpacked for it nor a wait for the disk is the command's. */
+  | { readonly kind: "CommandBegan"; readonly name: AttemptName }
   | { readonly kind: "CommandEnded"; readonly name: AttemptName; readonly exit: Exit }
   /** Outputs are in the spool, the result names them. `outcome` in it is the core's business: the engine gives what was packed. */
   | { readonly kind: "ResultPacked"; readonly name: AttemptName; readonly packed: Packed }

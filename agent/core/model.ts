@@ -41,6 +41,8 @@ export interface RunSpec {
   /** A pattern that matches nothing is a failure. */
   readonly requireStageout: boolean
   readonly walltimeMs: number
+  /** From the TERM at its walltime to the KILL. */
+  readonly graceMs: number
   /** What the node must be like; empty: anything. */
   readonly property: string
   readonly needs: Needs

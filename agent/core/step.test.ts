@@ -25,6 +25,7 @@ function spec(change: Partial<RunSpec> = {}): RunSpec {
     stageout: [],
     requireStageout: false,
     walltimeMs: 60_000,
+    graceMs: 5_000,
     property: "",
     needs: { slots: 1, memoryBytes: 0, diskBytes: 0 },
     line: null,
@@ -61,6 +62,7 @@ class TestAgent {
   running(change: Partial<RunSpec> = {}): this {
     this.offer(change)
     this.take({ kind: "StageinReady", name })
+    this.take({ kind: "CommandBegan", name })
     return this
   }
 
@@ -154,6 +156,42 @@ test("at its walltime a command is stopped and its result counts as timedout", (
   agent.take({ kind: "CommandEnded", name, exit: exit({ exitCode: 143 }) })
   agent.take({ kind: "ResultPacked", name, packed: nothingPacked })
   assert.equal(agent.attempt?.result?.outcome, "timedout")
+})
+
+test("S11: the walltime counts the command alone: not what was unpacked before it, and not twice", () => {
+  const agent = new TestAgent()
+  agent.offer({ stagein: blob, walltimeMs: 5_000 })
+  agent.wait(60_000)
+  agent.take({ kind: "StageinReady", name })
+  assert.deepEqual(short(agent.wait(60_000)).includes("Stop"), false, "it was asked to run, and does not yet")
+  agent.take({ kind: "CommandBegan", name })
+  const begunMs = agent.nowMs
+  agent.nowMs += 1_000
+  agent.take({ kind: "CommandBegan", name })
+  assert.equal(agent.attempt?.deadlineMs, begunMs + 5_000)
+  agent.take({ kind: "CommandEnded", name, exit: exit() })
+  agent.take({ kind: "CommandBegan", name })
+  assert.equal(agent.attempt?.deadlineMs, null, "over is over")
+})
+
+test("F4: the grace at the walltime is what the scientist said", () => {
+  const agent = new TestAgent().running({ walltimeMs: 5_000, graceMs: 90_000 })
+  const [stop] = agent.wait(5_000)
+  assert.deepEqual(stop?.kind === "Stop" && stop.graceMs, 90_000)
+})
+
+test("F15: what was killed after its walltime says so, and nothing of memory", () => {
+  for (const [exitCode, words] of [
+    [137, "asked to end at its walltime of 5 s, and killed 2 s later, for it had not ended"],
+    [143, "asked to end at its walltime of 5 s"],
+    [0, "asked to end at its walltime of 5 s"],
+  ] as const) {
+    const agent = new TestAgent().running({ walltimeMs: 5_000, graceMs: 2_000 })
+    agent.wait(5_000)
+    agent.take({ kind: "CommandEnded", name, exit: exit({ exitCode, message: "ended by SIGKILL" }) })
+    agent.take({ kind: "ResultPacked", name, packed: nothingPacked })
+    assert.deepEqual([agent.attempt?.result?.outcome, agent.attempt?.result?.message], ["timedout", words])
+  }
 })
 
 test("a kill stops the command, and the hub hears when it is dead", () => {

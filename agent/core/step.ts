@@ -2,14 +2,7 @@
 // runs on nodes and in the hub's simulator. The hub may vanish at any moment: work goes on, and what is not
 // acknowledged is said again.
 import { matches, type NodeProperties, namesOf, PropertyError, parseProperty } from "../../proto/wire/property.ts"
-import {
-  CANCEL_GRACE_MS,
-  REPORT_REPEAT_MS,
-  RETRY_MAX_MS,
-  RETRY_MIN_MS,
-  STAGE_TRIES_MAX,
-  WALLTIME_GRACE_MS,
-} from "../limits.ts"
+import { CANCEL_GRACE_MS, REPORT_REPEAT_MS, RETRY_MAX_MS, RETRY_MIN_MS, STAGE_TRIES_MAX } from "../limits.ts"
 import type { Effect } from "./effects.ts"
 import type { Event, Packed, ReportPhase } from "./events.ts"
 import {
@@ -199,6 +192,9 @@ function onProgress(turn: Turn, event: Exclude<Event, { kind: OtherKinds }>): vo
     case "StageinFailed":
       if (attempt.step === "staging") onStageinFailed(turn, attempt, event.message, event.final)
       return
+    case "CommandBegan":
+      if (attempt.step === "running") attempt.deadlineMs ??= turn.nowMs + attempt.spec.walltimeMs
+      return
     case "CommandEnded":
       return onCommandEnded(turn, attempt, event.exit)
     case "ResultPacked":
@@ -218,7 +214,6 @@ function onProgress(turn: Turn, event: Exclude<Event, { kind: OtherKinds }>): vo
 type OtherKinds = "Welcomed" | "LinkLost" | "Offered" | "KillAsked" | "Recovered" | "Leaving" | "Ticked"
 
 function start(turn: Turn, attempt: Attempt): void {
-  attempt.deadlineMs = turn.nowMs + attempt.spec.walltimeMs
   attempt.tries = 0
   enter(turn, attempt, "running")
 }
@@ -247,10 +242,18 @@ function onResultPacked(turn: Turn, attempt: Attempt, packed: Packed): void {
   if (attempt.overtime) outcome = "timedout"
   // The command did well, but what it made can't be given back: that is no success.
   else if (trouble !== "") outcome = "failed"
-  const message = [exit.message, trouble].filter(part => part !== "").join("; ")
+  const message = [attempt.overtime ? overtimeInWords(attempt.spec, exit) : exit.message, trouble]
+    .filter(part => part !== "")
+    .join("; ")
   attempt.result = { ...outputs, ...exit, outcome, message }
   turn.say({ kind: "Journal", name: attempt.name, spec: attempt.spec, result: attempt.result })
   enter(turn, attempt, "uploading")
+}
+
+/** KILL's exit code alone would be taken for want of memory. */
+function overtimeInWords({ walltimeMs, graceMs }: RunSpec, exit: Exit): string {
+  const how = exit.exitCode === 137 ? `, and killed ${graceMs / 1_000} s later, for it had not ended` : ""
+  return `asked to end at its walltime of ${walltimeMs / 1_000} s${how}`
 }
 
 function onUploadFailed(turn: Turn, attempt: Attempt, message: string, final: boolean): void {
@@ -288,7 +291,7 @@ function onTicked(turn: Turn): void {
   for (const attempt of state.attempts.values()) {
     if (attempt.deadlineMs !== null && attempt.deadlineMs <= nowMs && !attempt.overtime) {
       attempt.overtime = true
-      turn.say({ kind: "Stop", name: attempt.name, reason: "its walltime is over", graceMs: WALLTIME_GRACE_MS })
+      turn.say({ kind: "Stop", name: attempt.name, reason: "its walltime is over", graceMs: attempt.spec.graceMs })
     }
     if (state.connected && attempt.retryAtMs !== null && attempt.retryAtMs <= nowMs) again(turn, attempt)
     if (repeats(state, attempt) && attempt.repeatAtMs <= nowMs) report(turn, attempt)

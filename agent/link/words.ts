@@ -19,14 +19,14 @@ import {
   type Welcome,
   type GatherPage as WireGatherPage,
 } from "../../proto/gen/cah/v1/link_pb.ts"
-import { CommandSize } from "../../proto/wire/command.ts"
+import { CommandSize, GRACE_MAX_MS } from "../../proto/wire/command.ts"
 import { parseDigest } from "../../proto/wire/digest.ts"
 import { type AgentBodyInit, FrameError, SENTENCE_MAX_CHARACTERS, safeInteger } from "../../proto/wire/frame.ts"
 import { readValues } from "../../proto/wire/parameters.ts"
 import type { Event, ReconcileAnswer, ReportPhase } from "../core/events.ts"
 import type { AttemptName, BlobRef, LogRef, Outcome, Result, RunSpec } from "../core/model.ts"
 import { Failure, type GatherPage } from "../core/ports.ts"
-import { STAGEOUT_GLOBS_MAX, WALLTIME_DEFAULT_MS, WALLTIME_MAX_MS } from "../limits.ts"
+import { STAGEOUT_GLOBS_MAX, WALLTIME_DEFAULT_MS, WALLTIME_GRACE_MS, WALLTIME_MAX_MS } from "../limits.ts"
 
 // ---- tables ----------------------------------------------------------------------------------------------------
 
@@ -141,6 +141,8 @@ export function runSpecOf(offer: Offer): RunSpec {
     stageout: spec.stageout,
     requireStageout: spec.requireStageout,
     walltimeMs,
+    // A hub says what it took; anything else is a hub's mistake, and no reason to refuse the job.
+    graceMs: Math.min(spec.grace === undefined ? WALLTIME_GRACE_MS : millisecondsOf(spec.grace), GRACE_MAX_MS),
     property: spec.property,
     needs: {
       slots: Math.max(1, needs?.slots ?? 1),

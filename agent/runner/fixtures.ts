@@ -1,6 +1,6 @@
 // For tests of running commands: a runner without walls and, where bubblewrap works, one with, and commands begun in fresh directories.
 // Nothing else imports this.
-import { mkdirSync, writeFileSync } from "node:fs"
+import { chownSync, mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { RunSpec } from "../core/model.ts"
 import { name, scratch, spec } from "../fixtures.ts"
@@ -45,6 +45,9 @@ export async function openRunners(): Promise<Runners> {
       const work = place.work(own)
       mkdirSync(work)
       for (const [file, content] of Object.entries(stage)) writeFileSync(join(work, file), content)
+      const { owner } = runner
+      const staged = owner === null ? [] : ["", ...Object.keys(stage)]
+      for (const file of staged) chownSync(join(work, file), owner!.uid, owner!.gid)
       const output = { stdout: "", stderr: "" }
       const waiting: { text: string; resolve: () => void }[] = []
       const run = runner.start({

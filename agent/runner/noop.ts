@@ -5,6 +5,7 @@ import type { Runner } from "./runner.ts"
 const exit = { exitCode: 0, message: "", runMs: 0, cpuMs: 0, peakMemoryBytes: 0 }
 
 export const noopRunner: Runner = {
+  owner: null,
   start: () => ({ begun: Promise.resolve(), ended: Promise.resolve(exit), stop: () => {} }),
   killLeftovers: () => Promise.resolve(0),
 }

@@ -16,7 +16,7 @@ import { killLeftovers, note } from "./leftovers.ts"
 import { PipeStock } from "./pipes.ts"
 import { type Leader, readProcess } from "./processes.ts"
 import type { Run, Runner, RunRequest } from "./runner.ts"
-import { ENV_PROGRAM, giveToNobody, type Sandbox, STATUS_FD } from "./sandbox.ts"
+import { ENV_PROGRAM, nobody, type Sandbox, STATUS_FD } from "./sandbox.ts"
 import { type Excess, Watch } from "./watch.ts"
 
 export interface ProcessRunnerOptions {
@@ -39,6 +39,7 @@ export function processRunner(options: ProcessRunnerOptions): Runner {
     coreShares: new CoreShares(availableCores),
   }
   return {
+    owner: options.sandbox !== null && asRoot ? nobody : null,
     start: request => start(tools, request),
     killLeftovers,
   }
@@ -94,7 +95,6 @@ interface Stopping {
 
 async function run(tools: Tools, request: RunRequest, stopping: Stopping, begun: () => void): Promise<Exit> {
   const { directory, spec } = request
-  if (tools.sandbox !== null && asRoot) await giveToNobody(request.work)
   const group = tools.controlGroups?.open(basename(directory), spec.needs) ?? null
   const cores = tools.coreShares.take(spec.needs.slots)
   try {

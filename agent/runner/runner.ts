@@ -22,7 +22,14 @@ export interface Run {
   stop(graceMs: number): void
 }
 
+/** Whom the files of a job must belong to, where that is not the agent's own user. */
+export interface Owner {
+  readonly uid: number
+  readonly gid: number
+}
+
 export interface Runner {
+  readonly owner: Owner | null
   start(request: RunRequest): Run
   /** Ends whatever an earlier life of the agent left running below this directory of attempts. Returns how many processes that were. */
   killLeftovers(attempts: string): Promise<number>

@@ -4,7 +4,7 @@
 //
 // Only bwrap's arguments carry the job's environment, never bwrap's own: a job's LD_PRELOAD must not be loaded out here.
 import { execFile } from "node:child_process"
-import { lchown, mkdir, readdir, rm, writeFile } from "node:fs/promises"
+import { chown, mkdir, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { PROBE_MS, PROBE_TRIES_MAX, SANDBOX_TMP_BYTES } from "../limits.ts"
 import { PATH, type Surroundings } from "./environment.ts"
@@ -39,7 +39,9 @@ export interface Walls {
 /** How things are called inside. */
 export const inside: Omit<Surroundings, "node"> = { work: "/work", nodeFile: "/run/cah/nodefile", scratch: "/tmp" }
 
-const nobody = "65534"
+/** Root's jobs run as this user, to whom their directory must belong. */
+export const nobody = { uid: 65_534, gid: 65_534 }
+const nobodyId = `${nobody.uid}`
 
 /** Parts of /etc that programs in /usr need to work at all, and that say nothing about the volunteer. */
 const sharedEtc = [
@@ -90,7 +92,7 @@ export function bubblewrapArguments(walls: Walls): string[] {
   ]
 }
 
-const asNobody = ["--uid", nobody, "--gid", nobody]
+const asNobody = ["--uid", nobodyId, "--gid", nobodyId]
 
 function directly({ command, environment, processes = null }: Walls): string[] {
   if (processes === null)
@@ -105,7 +107,7 @@ function directly({ command, environment, processes = null }: Walls): string[] {
  * good. The job's environment comes after that, by env: a job's LD_PRELOAD must not be loaded while we are still root.
  */
 function becomeNobody({ command, environment }: Walls): string[] {
-  const drop = ["--reuid", nobody, "--regid", nobody, "--clear-groups", "--inh-caps=-all", "--no-new-privs"]
+  const drop = ["--reuid", nobodyId, "--regid", nobodyId, "--clear-groups", "--inh-caps=-all", "--no-new-privs"]
   return ["--", "/usr/bin/setpriv", ...drop, "--", ...withEnvironment(command, environment)]
 }
 
@@ -119,21 +121,10 @@ function withEnvironment(command: readonly string[], environment: Walls["environ
 /** Begins the complaint about a command that is not there, where bwrap does not start it itself. */
 export const ENV_PROGRAM = "/usr/bin/env"
 
-/** Root's jobs run as nobody, to whom their directory must belong. Links are changed themselves, not what they lead to. */
-export async function giveToNobody(path: string): Promise<void> {
-  await lchown(path, Number(nobody), Number(nobody))
-  const entries = await readdir(path, { withFileTypes: true })
-  for (const entry of entries) {
-    const below = join(path, entry.name)
-    if (entry.isDirectory()) await giveToNobody(below)
-    else await lchown(below, Number(nobody), Number(nobody))
-  }
-}
-
 /** Written by us, so that a job sees no names of the volunteer's machine. */
 const ownEtc: Record<string, string> = {
-  passwd: `root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:${nobody}:${nobody}:nobody:/work:/bin/sh\n`,
-  group: `root:x:0:\nnogroup:x:${nobody}:\n`,
+  passwd: `root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:${nobodyId}:${nobodyId}:nobody:/work:/bin/sh\n`,
+  group: `root:x:0:\nnogroup:x:${nobodyId}:\n`,
   hosts: "127.0.0.1 localhost cah\n::1 localhost cah\n",
   "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
@@ -179,7 +170,7 @@ async function probe(directory: string, sandbox: Sandbox, path: string, patience
   const nodeFile = join(sandbox.etc, "hosts")
   const command = ["/bin/sh", "-c", "echo fine > fine && id -u && grep ^Seccomp: /proc/self/status"]
   const asRoot = isRoot()
-  if (asRoot) await giveToNobody(work)
+  if (asRoot) await chown(work, nobody.uid, nobody.gid)
   const walls = bubblewrapArguments({ command, environment: { PATH }, work, nodeFile, sandbox, asRoot })
   // Nobody listens to the status of a probe. execFile passes no further descriptors on, so a shell opens the filter.
   const open = sandbox.filter === null ? 'exec "$@"' : `exec "$@" ${FILTER_FD}<"$0"`
@@ -194,7 +185,7 @@ async function probe(directory: string, sandbox: Sandbox, path: string, patience
         const [user, filtered = ""] = stdout.trim().split("\n")
         if (error?.killed === true) resolve("slow")
         else if (error !== null) resolve({ why: complaint(stderr) || error.message })
-        else if (user !== nobody) resolve({ why: "its jobs would not run as nobody" })
+        else if (user !== nobodyId) resolve({ why: "its jobs would not run as nobody" })
         else if (sandbox.filter !== null && !/\b2$/.test(filtered))
           resolve({ why: "its jobs' system calls would not be filtered" })
         else resolve("works")

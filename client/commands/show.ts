@@ -91,6 +91,7 @@ function showCampaign({ errors, warnings }: GetCampaignResponse, campaign: Campa
       ],
       ["Stageout", stageoutInWords(spec)],
       ["Walltime", seconds(spec?.walltime)],
+      ["Grace", seconds(spec?.grace)],
       ["Needs", shapesInWords(spec)],
       ["Property", spec?.property ?? ""],
       ["Types", typesInWords(spec)],

@@ -4,6 +4,7 @@
 import { Option } from "commander"
 import { GlobError } from "../../archive/glob.ts"
 import { Selection } from "../../archive/selection.ts"
+import { GRACE_MAX_MS } from "../../proto/wire/command.ts"
 import { PropertyError, parseProperty } from "../../proto/wire/where.ts"
 import { usage } from "../errors.ts"
 import {
@@ -43,6 +44,7 @@ export interface Wishes {
   resource?: readonly Shape[]
   property?: string
   walltime?: number
+  grace?: number
   slots?: number
   memory?: bigint
   disk?: bigint
@@ -114,6 +116,7 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
     return shapes
   })
   add(needs, "--walltime <time>", "1h 15m, 90s or 02:30:00; then it is killed (2h)", checkWalltime)
+  add(needs, "--grace <time>", "at its walltime: from SIGTERM until it is killed (5s)", checkGrace)
   add(needs, "--slots <n>", "processor slots of each job (1); as core= of -l", text =>
     parseCount(text, "--slots", 1, SLOTS_MAX),
   ).hideHelp()
@@ -228,6 +231,12 @@ function checkGlob(glob: string): string {
 function checkWalltime(text: string): number {
   const seconds = parseDuration(text, "--walltime")
   if (seconds > WALLTIME_MAX_S) throw usage(`--walltime: ${text} is more than 30 days.`)
+  return seconds
+}
+
+function checkGrace(text: string): number {
+  const seconds = parseDuration(text, "--grace")
+  if (seconds * 1_000 > GRACE_MAX_MS) throw usage(`--grace: ${text} is more than ${GRACE_MAX_MS / 60_000} minutes.`)
   return seconds
 }
 

@@ -88,6 +88,7 @@ export function fieldsOf(wishes: Wishes, usual: Usual, nowMs: number): Spec {
   const atOnce = wishes.atOnce ?? wishes.array?.atOnce ?? undefined
   if (name !== undefined) fields.name = name
   if (project !== undefined) fields.project = project
+  if (wishes.grace !== undefined) fields.grace = durationFromMs(wishes.grace * 1_000)
   if (env !== undefined) fields.env = { ...env }
   if (stageout !== undefined) fields.stageout = [...stageout]
   if (requireStageout !== undefined) fields.requireStageout = requireStageout

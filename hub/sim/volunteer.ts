@@ -318,6 +318,7 @@ export class Volunteer implements Peer {
     const { runMs, exitCode } = this.sick ? { runMs: 1, exitCode: 127 } : this.world.work(name)
     this.world.ran(name, this.node)
     const takesMs = runMs * this.slowness
+    this.take({ kind: "CommandBegan", name })
     this.task(name, takesMs, () => this.take({ kind: "CommandEnded", name, exit: exitOf(exitCode, takesMs) }))
   }
 

@@ -304,6 +304,7 @@ class World {
       stageout: [],
       requireStageout: false,
       walltimeMs: this.walltimeMs(),
+      graceMs: 5_000,
       property: "",
       needs: { slots: 1, memoryBytes: 1e6, diskBytes: 1e6 },
       line: null,

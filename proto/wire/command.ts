@@ -2,6 +2,9 @@
 // both together, a pointer of 8 bytes each included, and 128 KiB for a single string; the sandbox takes 9,000 words, three for
 // each variable, and needs some of its own.
 
+/** At its walltime a job may take so long, after it was asked to end, to save what it has: long enough for gigabytes on a slow disk, and no second walltime. */
+export const GRACE_MAX_MS = 30 * 60_000
+
 /** Words of the command, with those of a job's parameters that are appended to it. */
 export const WORDS_MAX = 4_096
 /** Variables that a scientist sets, named parameters included. */

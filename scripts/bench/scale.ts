@@ -244,7 +244,7 @@ function specOf({ owner, total, inside }: FullOffer): RunSpec {
       inside,
       property: "",
     },
-    ...{ stageout: [], requireStageout: false, walltimeMs, needs, line: null, arraySize: total },
+    ...{ stageout: [], requireStageout: false, walltimeMs, graceMs: 5_000, needs, line: null, arraySize: total },
   }
 }
 

@@ -40,7 +40,7 @@ const journal: Journal = { save: () => Promise.resolve(), forget: () => Promise.
 const workshop: Workshop = {
   open: () => ({
     stage: () => Promise.resolve(),
-    run: runMs === 0 ? () => ({ ended: Promise.resolve(exit), stop() {} }) : run,
+    run: runMs === 0 ? () => ({ begun: Promise.resolve(), ended: Promise.resolve(exit), stop() {} }) : run,
     pack: () => Promise.resolve({ stageout: null, stdout: noLog, stderr: noLog, message: "", warnings: "" }),
     give: () => Promise.resolve(),
     follow: () => null,
@@ -51,7 +51,7 @@ const workshop: Workshop = {
 function run(): RunningCommand {
   const over = new AbortController()
   const ended = pause(runMs, exit, { signal: over.signal }).catch(() => exit)
-  return { ended, stop: () => over.abort() }
+  return { begun: Promise.resolve(), ended, stop: () => over.abort() }
 }
 
 function complain(fields: object, message: string): void {

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto"
 import { type Duration, durationMs, timestampMs } from "@bufbuild/protobuf/wkt"
 import type { CampaignSpec, JobParameters, Needs as WireNeeds } from "../../../proto/gen/cah/v1/job_pb.ts"
 import { type Notice as WireNotice, Occasion as WireOccasion } from "../../../proto/gen/cah/v1/scientist_pb.ts"
-import { CommandSize } from "../../../proto/wire/command.ts"
+import { CommandSize, GRACE_MAX_MS } from "../../../proto/wire/command.ts"
 import { digestOf } from "../../../proto/wire/digest.ts"
 import { readValues } from "../../../proto/wire/parameters.ts"
 import { PropertyError, parseProperty } from "../../../proto/wire/property.ts"
@@ -59,6 +59,7 @@ export function orderOf(
     throw invalid(`priority ${spec.priority} is out of range: -${PRIORITY_MAX} to ${PRIORITY_MAX}`)
   }
   if (spec.parameterNames.length > 0 && lines === null) throw invalid("parameter_names are given, and no parameters")
+  checkGrace(spec.grace)
   const total = totalOf(spec, lines)
   const stagein = spec.stagein === undefined ? null : blobOf(spec.stagein)
   if (stagein !== null && stagein.sizeBytes > STAGEIN_BYTES_MAX) {
@@ -153,6 +154,14 @@ function walltimeOf(walltime: Duration | undefined): number {
     throw invalid(`walltime ${ms / 1e3} s is out of range: 1 s to ${WALLTIME_MAX_MS / 86_400_000} days`)
   }
   return Math.ceil(ms)
+}
+
+function checkGrace(grace: Duration | undefined): void {
+  if (grace === undefined) return
+  const ms = durationMs(grace)
+  if (!(ms >= 0 && ms <= GRACE_MAX_MS)) {
+    throw invalid(`grace ${ms / 1e3} s is out of range: ${GRACE_MAX_MS / 60_000} minutes at most`)
+  }
 }
 
 function needsOf(needs: WireNeeds | undefined): Order["needs"] {
