@@ -410,6 +410,14 @@ describe("cah sub", () => {
     assert.match(lines.stderr, /^Walltime 2h\.$/m)
   })
 
+  test("F4: --grace says how long a job may go on at its walltime", async () => {
+    const taken = await sub(["--walltime", "1h", "--grace", "2m", "true"])
+    assert.equal(taken.code, 0, taken.stderr)
+    assert.equal(newest()?.campaign.spec?.grace?.seconds, 120n)
+    const refused = await sub(["--grace", "31m", "true"])
+    assert.deepEqual([refused.code, /--grace: 31m is more than 30 minutes/.test(refused.stderr)], [2, true])
+  })
+
   test("cah hold and resume take campaigns, and jobs of them", async () => {
     const id = hub.add({}, 6, () => undefined)
     assert.equal((await inside(where, ["hold", String(id)])).stdout, `Campaign ${id} is held.\n`)

@@ -25,7 +25,7 @@ const flags: readonly (readonly [spelling: string, why: string, instead: string]
   [
     "--signal <n>",
     "it belongs to --checkpoint, which is not supported yet.",
-    "A job is ended by SIGTERM, then SIGKILL.",
+    "A job is ended by SIGTERM, then SIGKILL; --grace 2m is the time between.",
   ],
   ["--time <time>", "that is sbatch's word.", "Write --walltime 1h, or -l walltime=1:00:00"],
   ["--mem <size>", "that is sbatch's word.", "Write -l mem=4G"],

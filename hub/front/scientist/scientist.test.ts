@@ -57,6 +57,11 @@ describe("the scientist's service", () => {
       ["a NUL in the command", { command: ["a", "b\0c"], array: 1 }, /argument 1 of the command contains a NUL/],
       ["an array of 0", { command, array: 0 }, /array is 0/],
       ["an array above the limit", { command, array: ARRAY_MAX + 1 }, /array 10000001 is too large: 10000000/],
+      [
+        "F4: a grace above the limit",
+        { command, array: 1, grace: { seconds: 1_801n } },
+        /grace 1801 s is out of range: 30/,
+      ],
       ["a walltime of 0", { command, array: 1, walltime: { seconds: 0n } }, /walltime 0 s is out of range/],
       ["a negative walltime", { command, array: 1, walltime: { seconds: -5n } }, /walltime -5 s is out of range/],
       [
