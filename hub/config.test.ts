@@ -42,6 +42,7 @@ describe("the hub's configuration", () => {
       publicUrl: null,
       trustedProxies: [],
       projectName: "Clouds at Home",
+      about: "",
     })
     assert.ok(Object.isFrozen(run()))
   })
@@ -82,6 +83,7 @@ describe("the hub's configuration", () => {
       "# public-url is not set",
       "# trusted-proxy is not set",
       'project-name = "Clouds at Home" # default',
+      'about = "" # default',
       "",
     ])
   })

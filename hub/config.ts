@@ -46,6 +46,8 @@ export interface Config {
   readonly trustedProxies: readonly string[]
   /** What volunteers read as the project's name. */
   readonly projectName: string
+  /** What is computed here, in words for volunteers; "": nothing is said. */
+  readonly about: string
 }
 
 const sizeUnits: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 }
@@ -227,6 +229,12 @@ const options = {
     value: "NAME",
     help: "what volunteers read",
   },
+  about: {
+    schema: z.string().max(4_000, "must have at most 4000 characters"),
+    fallback: "",
+    value: "TEXT",
+    help: "what is computed here, for whom, whom to ask: volunteers read it at the hub's address",
+  },
 } as const satisfies Record<string, Option>
 
 type Name = keyof typeof options
@@ -331,6 +339,7 @@ function freeze(chosen: ReadonlyMap<Name, Chosen>): Config {
     publicUrl: value<string | undefined>("public-url") ?? null,
     trustedProxies: value<string[] | undefined>("trusted-proxy") ?? [],
     projectName: value<string>("project-name"),
+    about: value<string>("about"),
   })
 }
 

@@ -225,6 +225,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       release,
       publicUrl: config.publicUrl,
       projectName: config.projectName,
+      about: config.about,
       clock,
       metrics,
       log,

@@ -216,6 +216,7 @@ export async function openFront({
     | "madeAnew"
     | "release"
     | "publicUrl"
+    | "about"
     | "failures"
     | "messageMs"
     | "bodyMs"
@@ -281,6 +282,7 @@ export async function openFront({
     release: null,
     publicUrl: null,
     projectName: "Test project",
+    about: "",
     clock,
     metrics,
     log,

@@ -32,6 +32,41 @@ describe("a BOINC client that comes for the first time", () => {
     assert.match(operator, /things? need|All well/)
   })
 
+  it("V18: is a person first: the first line is about the computer that they sit at, before anything is to be installed", async () => {
+    const front = await open({ about: "We fold <proteins>.\n\nAsk ada@example.org." })
+    const lead = async (agent: string) => {
+      const page = await (await fetch(front.url, { headers: { via: "proxy", "user-agent": agent } })).text()
+      const said = /<p class="lead">([^<]*)<\/p>/.exec(page)?.[1] ?? ""
+      assert.ok(page.indexOf(said) < page.indexOf("Install BOINC"))
+      return said.replace(/\s+/g, " ")
+    }
+    for (const [agent, says] of [
+      [
+        "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+        /Your computer, which runs Linux, can take part/,
+      ],
+      [
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/130.0",
+        /runs Windows, and that cannot .* version for Linux only\. Please install nothing/,
+      ],
+      ["Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Safari/605", /runs macOS, and that cannot take part/],
+      [
+        "Mozilla/5.0 (Linux; Android 14; Pixel 8) Chrome/130.0 Mobile",
+        /at a phone or a tablet, and that cannot take part/,
+      ],
+      ["Mozilla/5.0 (X11; Linux aarch64) Firefox/128.0", /runs Linux on ARM, and that cannot take part/],
+      ["Mozilla/5.0 (X11; FreeBSD amd64) Firefox/128.0", /runs FreeBSD, and that cannot take part/],
+      ["curl/8.0", /lend them a computer that runs Linux/],
+    ] as const) {
+      assert.match(await lead(agent), says)
+    }
+    const page = await (await fetch(front.url, { headers: { via: "proxy" } })).text()
+    assert.match(page, /What is computed here<\/h2>\s*<p>We fold &lt;proteins&gt;\.<\/p><p>Ask ada@example\.org\.<\/p>/)
+    assert.match(page, /Just now nobody has work/)
+    assert.match(page, /<svg class="picture"[^>]* role="img" aria-label="[^"]+"/)
+    assert.match(page, /<h2>Help<\/h2>[\s\S]*Nothing starts/)
+  })
+
   it("is told the project's name, addresses and rules", async () => {
     const front = await open()
     const config = readXml(await textOf(front, "/get_project_config.php"), "project_config")

@@ -27,6 +27,7 @@ import type { Release } from "./release.ts"
 import { schedule } from "./scheduler.ts"
 import { Stats } from "./stats.ts"
 import type { Uploads } from "./upload.ts"
+import { visitorOf } from "./visitor.ts"
 
 export interface BoincParts {
   readonly store: Pick<StoreReader, "volunteers">
@@ -40,6 +41,8 @@ export interface BoincParts {
   /** With a slash at its end. Null: each caller's own. */
   readonly publicUrl: string | null
   readonly projectName: string
+  /** The operator's words for volunteers: what is computed here. "": none. */
+  readonly about: string
   /** Wrong keys are counted with all other failed logins. */
   readonly failures: Failures
   readonly logins: Failures
@@ -94,7 +97,16 @@ export function boincHandler(parts: BoincParts): (request: Request, response: Re
     if (request.method !== "GET" && request.method !== "HEAD") return text(405, "GET or HEAD\n", { Allow: "GET, HEAD" })
     switch (path) {
       case "/": {
-        const body = masterPage(base, parts.projectName, schedulerUrl(parts, request))
+        const { running, staging, offered, queued } = parts.engine.health().counts
+        const body = masterPage({
+          masterUrl: base,
+          projectName: parts.projectName,
+          schedulerUrl: schedulerUrl(parts, request),
+          platforms: [...new Set((parts.release?.appVersions ?? []).map(({ platform }) => platform))],
+          visitor: visitorOf(`${request.headers["user-agent"] ?? ""}`),
+          about: parts.about,
+          jobs: { running: running + staging + offered, waiting: queued },
+        })
         return { status: 200, type: "text/html", body, headers: pageHeaders }
       }
       case "/favicon.ico":

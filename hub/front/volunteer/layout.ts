@@ -5,6 +5,9 @@ import { baseStyle, escapeHtml, Html, html, styleHash } from "../html.ts"
 const style = `${baseStyle}
 body { max-width: 46rem }
 .lead { font-size: 1.15rem }
+.picture { display: block; width: 100%; height: auto; margin: 1rem 0 }
+dt { font-weight: 600; margin-top: .6rem }
+dd { margin: .1rem 0 0 1rem }
 .aside { margin-top: 2.5rem; opacity: .8; font-size: .9rem }
 .steps li { margin: .3rem 0 }
 section { margin-top: 2rem }

@@ -6,7 +6,6 @@ import { order } from "../../core/fixtures.ts"
 import type { HostId, LaunchId } from "../../core/volunteers.ts"
 import { HOST_QUIET_MS, LAUNCH_READY_MS } from "../../limits.ts"
 import { clientRequest } from "../boinc/client.suite.ts"
-import { masterPage } from "../boinc/master.ts"
 import { call, projects, textOf } from "../boinc/project.suite.ts"
 import { md5 } from "../boinc/reply.ts"
 import { readXml } from "../boinc/xml.ts"
@@ -215,7 +214,7 @@ describe("the volunteer's page", () => {
     assert.match(page, /is emulated, and works about ten times slower.*sudo usermod -aG kvm boinc/)
     await call(front, { key, hostId: 1, sequence: 3, more: told("kvm", "KVM works") })
     assert.doesNotMatch(words((await browser.get()).text), /emulated/)
-    const first = masterPage("https://hub.example.org/", "Test", "https://hub.example.org/scheduler")
+    const first = await (await fetch(front.url, { headers: { via: "proxy" } })).text()
     assert.match(words(first), /sudo usermod -aG kvm boinc &amp;&amp; sudo systemctl restart boinc-client/)
   })
 
