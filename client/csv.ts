@@ -3,7 +3,7 @@
 import type { DescField, DescMessage } from "@bufbuild/protobuf"
 
 /** By the contract never filled where many are listed. */
-const notInLists = new Set(["cah.v1.Campaign.spec", "cah.v1.Job.story", "cah.v1.Job.parameters"])
+const notInLists = new Set(["cah.v1.Campaign.spec", "cah.v1.Job.story"])
 
 /** Their JSON is one text. */
 const texts = new Set(["google.protobuf.Timestamp", "google.protobuf.Duration"])

@@ -22,7 +22,14 @@ import {
 import { pause, waitMs } from "./backoff.ts"
 import { hubUrl } from "./config.ts"
 import { ClientError, isTransient, usage } from "./errors.ts"
-import { CALL_RANGES_MAX, CALL_WAIT_MIN_MS, PAGE_ROWS, PARAMETER_MESSAGE_BYTES, WATCH_WAIT_MAX_MS } from "./limits.ts"
+import {
+  CALL_RANGES_MAX,
+  CALL_WAIT_MIN_MS,
+  PAGE_ROWS,
+  PARAMETER_MESSAGE_BYTES,
+  PARAMETER_ROWS,
+  WATCH_WAIT_MAX_MS,
+} from "./limits.ts"
 import { Operator } from "./operator.ts"
 import { type CallOptions, type Retry, Rpc, repeat } from "./rpc.ts"
 import type { Range } from "./selector.ts"
@@ -164,14 +171,15 @@ export class Hub {
   /** Jobs of a campaign by index, in pages. */
   async *jobs(
     campaign: bigint,
-    options: { ranges?: readonly Range[] | null; phase?: Phase; outcome?: Outcome } = {},
+    options: { ranges?: readonly Range[] | null; phase?: Phase; outcome?: Outcome; parameters?: boolean } = {},
   ): AsyncGenerator<Job> {
+    const { parameters = false } = options
     for (const range of options.ranges ?? [{ first: 0, last: 2 ** 32 - 1 }]) {
       for (let fromIndex = range.first; fromIndex <= range.last; ) {
-        const limit = Math.min(PAGE_ROWS, range.last - fromIndex + 1)
+        const limit = Math.min(parameters ? PARAMETER_ROWS : PAGE_ROWS, range.last - fromIndex + 1)
         const { jobs } = await this.#rpc.unary(
           ScientistService.method.listJobs,
-          { campaign, limit, fromIndex, phase: options.phase ?? 0, outcome: options.outcome ?? 0 },
+          { campaign, limit, fromIndex, phase: options.phase ?? 0, outcome: options.outcome ?? 0, parameters },
           this.#call(),
         )
         for (const job of jobs) if ((job.id?.index ?? 0) <= range.last) yield job

@@ -112,6 +112,8 @@ export const SELECT_MAX = 10_000
 export const CALL_RANGES_MAX = 1_000
 /** Rows asked for in one list call: the contract's maximum. */
 export const PAGE_ROWS = 1_000
+/** With the parameters of each: likewise. */
+export const PARAMETER_ROWS = 250
 /** Campaigns watched at once by one `wait`: each is an open stream at the hub. */
 export const WATCH_PARALLEL = 16
 /** Campaigns that `wait --any` watches at once, all of them open streams. */

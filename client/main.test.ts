@@ -283,6 +283,42 @@ describe("a submission", { concurrency: 2 }, () => {
     hub.stop()
   })
 
+  test("M8, F22: a manifest has a row a job; lists and stories name nodes and parameters as people do", async () => {
+    const hub = await FakeHub.start({
+      endOf: index => (index === 1 ? { outcome: Outcome.FAILED, exitCode: 3, message: "boom" } : { stdout: "x" }),
+    })
+    const where = place(hub)
+    await inside(where, ["sub", "--sweep", "seed=5..6", "--sweep", "colour=red,dark blue", "true"])
+    const job = hub.campaigns.get(1n)?.jobs[1]
+    assert.ok(job !== undefined)
+    Object.assign(job, { node: "n0123", nodeName: "attic" })
+    const listed = (await inside(where, ["ls", "1", "--jobs"])).stdout
+    assert.match(
+      listed,
+      /NODE +PARAMETERS +MESSAGE\n[\s\S]*1\.1 +failed +3 +\d+ +attic +seed=5 colour='dark blue' +boom\n/,
+    )
+    const shown = (await inside(where, ["show", "1.1"])).stdout
+    assert.match(shown, /Parameters +seed=5 colour='dark blue'\n/)
+    assert.match(shown, /Attempt +\d+ on attic \(n0123\)\n/)
+    const out = join(where.home, "out")
+    for (const name of ["jobs.csv", "jobs.json"]) {
+      const got = await inside(where, ["get", "1", "-d", out, "--logs", "--manifest", join(out, name)])
+      assert.match(got.stderr, /^4 jobs in .*jobs\.(csv|json)\.$/m)
+    }
+    const rows = JSON.parse(readFileSync(join(out, "jobs.json"), "utf8"))
+    assert.deepEqual(
+      [rows.length, rows[0].files, rows[1].parameters, rows[1].exit_code, rows[1].node, rows[1].state],
+      [4, ["0/stdout"], { seed: "5", colour: "dark blue" }, 3, "attic", "failed"],
+    )
+    const [head = "", , second = ""] = readFileSync(join(out, "jobs.csv"), "utf8").split("\r\n")
+    assert.ok(
+      head.startsWith("job,index,state,exit_code,attempt,node,") && head.endsWith("parameters.seed,parameters.colour"),
+    )
+    assert.ok(second.startsWith("1.1,1,failed,3,") && second.endsWith(",5,dark blue"), second)
+    assert.equal((await inside(where, ["get", "1", "--manifest", "jobs.txt"])).code, 2)
+    hub.stop()
+  })
+
   test("F15: verbs of other systems are answered with ours", async () => {
     for (const [typed, ours] of [
       ["cancel", "del"],

@@ -105,6 +105,8 @@ export const ATTEMPTS_KEPT = 5
 export const ATTEMPTS_PER_CAMPAIGN_MAX = 10_000
 /** …and of each output, if it is no longer than this. With all that, 5 GB for a campaign that does nothing but fail and write. */
 export const ATTEMPT_LOG_BYTES_MAX = 256 * 1024
+/** Jobs in one list with the parameters of each: 4 MiB of lines at most. */
+export const PARAMETER_ROWS_MAX = 250
 /** Transitions kept per job for its story. Enough for three attempts in full. */
 export const STORY_MAX = 24
 /** Walltime when the scientist names none (OAR's habit), and the longest. */

@@ -3,9 +3,10 @@ import { join } from "node:path"
 import type { Command } from "commander"
 import type { Context } from "../context.ts"
 import type { ClientError } from "../errors.ts"
+import { checkManifest, writeManifest } from "../manifest.ts"
 import { plural, showBytes } from "../quantities.ts"
 import { type Fetched, fetchResults } from "../results.ts"
-import { findTargets } from "../targets.ts"
+import { findTargets, type Target } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
 
 interface Options {
@@ -13,6 +14,7 @@ interface Options {
   readonly flat?: boolean
   readonly logs?: boolean
   readonly overwrite?: boolean
+  readonly manifest?: string
 }
 
 export const get: Verb = {
@@ -27,15 +29,17 @@ export const get: Verb = {
       .option("--flat", "all files of all jobs into DIR itself")
       .option("--logs", "also stdout and stderr of each job")
       .option("--overwrite", "replace files of the same name")
+      .option("--manifest <file>", "a row a job: parameters, exit code, node, files; .csv or .json")
       .addHelpText(
         "after",
-        `${examples("cah get last", "cah get 12 -d frames --flat", "cah get 12.0-9 --logs")}
+        `${examples("cah get last", "cah get 12 -d frames --flat", "cah get 12.0-9 --logs", "cah get 12 --manifest cah-12/jobs.csv")}
 \nExit: 7 if bytes did not match their digest or a result was not safe to unpack.`,
       )
   },
 
   async run(context: Context, command: Command): Promise<number> {
     const options = command.opts<Options>()
+    const manifest = options.manifest === undefined ? null : checkManifest(options.manifest)
     const hub = await context.hub()
     const targets = await findTargets(hub, command.args)
     if (targets.length === 0) {
@@ -44,6 +48,7 @@ export const get: Verb = {
     context.onInterrupt = "What came so far is kept; go on with the same command."
     const all: Fetched[] = []
     let firstError: ClientError | null = null
+    const places: { target: Target; directory: string; flat: boolean }[] = []
     for (const target of targets) {
       const name = `cah-${target.campaign}`
       const directory = options.dir === undefined ? name : targets.length === 1 ? options.dir : join(options.dir, name)
@@ -54,8 +59,13 @@ export const get: Verb = {
         overwrite: options.overwrite ?? false,
       })
       all.push(fetched)
+      places.push({ target, directory, flat: options.flat ?? false })
       if (error !== null && firstError !== null) context.output.error(firstError)
       firstError = error ?? firstError
+    }
+    if (manifest !== null) {
+      const rows = await writeManifest(context, hub, manifest, places)
+      context.output.note(`${plural(rows, "job")} in ${manifest}.`)
     }
     await context.output.value(all.length === 1 ? all[0] : all, {
       table: () => all.map(inWords).join("\n"),

@@ -2,13 +2,21 @@
 import { create } from "@bufbuild/protobuf"
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt"
 import type { Command } from "commander"
-import { type Campaign, CampaignSchema, type Job, JobSchema, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
+import {
+  type Campaign,
+  CampaignSchema,
+  type CampaignSpec,
+  type Job,
+  JobSchema,
+  Phase,
+} from "../../proto/gen/cah/v1/job_pb.ts"
 import { ListCampaignsResponseSchema, ListJobsResponseSchema } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import { drawBar } from "../bars.ts"
 import type { Context } from "../context.ts"
 import { usage } from "../errors.ts"
 import type { Hub } from "../library.ts"
 import { cut, statePaint, table, width } from "../output.ts"
+import { parametersInWords } from "../parametersof.ts"
 import { parseCount, showDuration } from "../quantities.ts"
 import { findTargets, type Target } from "../targets.ts"
 import { examples, type Verb } from "../verb.ts"
@@ -143,14 +151,17 @@ async function listJobs(
   }
   const jobs: Job[] = []
   const held = new Set<bigint>()
+  const specs = new Map<bigint, CampaignSpec | undefined>()
   let more = false
   for (const { campaign, ranges } of targets) {
-    const isHeld = (await hub.show(campaign)).campaign?.held === true
+    const shown = (await hub.show(campaign)).campaign
+    const isHeld = shown?.held === true
+    specs.set(campaign, shown?.spec)
     if (isHeld) held.add(campaign)
     // Of a held campaign the hub calls queued what is held.
     if (isHeld && state === "queued") continue
     const isOfHeld = isHeld && state === "held"
-    for await (const job of hub.jobs(campaign, isOfHeld ? { ranges } : { ranges, ...wanted })) {
+    for await (const job of hub.jobs(campaign, { ranges, parameters: true, ...(isOfHeld ? {} : wanted) })) {
       if (isOfHeld && job.phase !== Phase.QUEUED && job.phase !== Phase.HELD) continue
       more = jobs.length >= limit
       if (more) break
@@ -158,6 +169,7 @@ async function listJobs(
     }
   }
   const { colors } = context.output
+  const parameters = (job: Job) => parametersInWords(specs.get(job.id?.campaign ?? 0n), job)
   const standing = (job: Job) => jobState(job, held.has(job.id?.campaign ?? 0n))
   await context.output.many(
     { schema: ListJobsResponseSchema, message: create(ListJobsResponseSchema, { jobs }) },
@@ -177,7 +189,10 @@ async function listJobs(
                   right: true,
                 },
                 { title: "TRY", value: job => String(job.attempt), right: true },
-                { title: "NODE", value: job => shorten(job.node) },
+                { title: "NODE", value: job => shorten(job.nodeName || job.node) },
+                ...(jobs.some(job => parameters(job) !== "")
+                  ? [{ title: "PARAMETERS", value: (job: Job) => shorten(parameters(job), 40) }]
+                  : []),
                 { title: "MESSAGE", value: job => shorten(job.result?.message ?? "", 60) },
               ],
               colors,

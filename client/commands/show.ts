@@ -21,6 +21,7 @@ import {
 import type { Context } from "../context.ts"
 import { ClientError } from "../errors.ts"
 import { type Colors, clean, fields, statePaint, table } from "../output.ts"
+import { parametersInWords } from "../parametersof.ts"
 import { plural, showBytes, showDuration } from "../quantities.ts"
 import { quoteWords } from "../submit/words.ts"
 import { findOne } from "../targets.ts"
@@ -51,9 +52,10 @@ export const show: Verb = {
     const { output } = context
     if (index !== null) {
       const job = await hub.job({ campaign: id, index })
-      const isHeld = job.phase === Phase.QUEUED && (await hub.show(id)).campaign?.held === true
+      const asksMore = job.phase === Phase.QUEUED || job.parameters !== undefined
+      const campaign = asksMore && output.format === "table" ? (await hub.show(id)).campaign : undefined
       await output.one(GetJobResponseSchema, create(GetJobResponseSchema, { job }), {
-        table: () => showJob(job, isHeld, output.colors),
+        table: () => showJob(job, campaign, output.colors),
         quiet: () => `${id}.${index}`,
       })
       return 0
@@ -202,7 +204,8 @@ function earlierInWords({ attempt, node, result }: EarlierAttempt): string {
   return `#${attempt} on ${node} (${how})`
 }
 
-function showJob(job: Job, isHeld: boolean, colors: Colors): string {
+function showJob(job: Job, campaign: Campaign | undefined, colors: Colors): string {
+  const isHeld = job.phase === Phase.QUEUED && campaign?.held === true
   const { result } = job
   const ended = job.phase === Phase.ENDED
   // The hub tells such a stop in the story alone, and counts it for the campaign.
@@ -212,11 +215,11 @@ function showJob(job: Job, isHeld: boolean, colors: Colors): string {
     [
       ["Job", `${job.id?.campaign}.${job.id?.index}`],
       ["State", jobState(job, isHeld)],
-      ["Parameters", job.parameters?.line ?? ""],
+      ["Parameters", parametersInWords(campaign?.spec, job)],
       ["Exit code", result === undefined ? "" : String(result.exitCode)],
       ["Message", result?.message ?? ""],
       ["Warnings", (result?.warnings ?? "").split("\n").map(clean).join("\n")],
-      ["Attempt", job.attempt === 0 ? "" : `${job.attempt}${job.node === "" ? "" : ` on ${job.node}`}`],
+      ["Attempt", job.attempt === 0 ? "" : `${job.attempt}${job.node === "" ? "" : ` on ${nodeInWords(job)}`}`],
       ["Failures", job.failures === 0 ? "" : String(job.failures)],
       ["Tried again", job.earlier.map(earlierInWords).join("; ")],
       ["Losses", job.losses === 0 ? "" : `${job.losses} (a node vanished; not the job's fault)`],
@@ -247,11 +250,16 @@ function showJob(job: Job, isHeld: boolean, colors: Colors): string {
         paint: ({ phase }) => statePaint(phaseWords[phase] ?? "", colors),
       },
       { title: "TRY", value: ({ attempt }) => (attempt === 0 ? "" : String(attempt)), right: true },
-      { title: "NODE", value: ({ node }) => node },
+      { title: "NODE", value: ({ node, nodeName }) => nodeName || node },
     ],
     colors,
   )
   return `${head}\n\n${rows}\n\n${next}`
+}
+
+/** Its name, and its id, which other verbs take too. */
+function nodeInWords({ node, nodeName }: Job): string {
+  return nodeName === "" ? node : `${nodeName} (${node})`
 }
 
 function nextOfJob(job: Job): string {

@@ -3,21 +3,28 @@
 import type { ServiceImpl } from "@connectrpc/connect"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { untouchedJob } from "../../core/change.ts"
-import type { CampaignRow, JobRow, ResultRow, StoreReader } from "../../core/ports.ts"
+import type { CampaignRow, Engine, JobRow, ResultRow, StoreReader } from "../../core/ports.ts"
+import { PAGE_MAX, PARAMETER_ROWS_MAX } from "../../limits.ts"
 import { InlineBudget } from "./inline.ts"
 import { callerOf, campaignFor, checkIndex, pageOf, type ScientistParts } from "./parts.ts"
-import { campaignIdOf, type JobView, jobOf, outcomeOf, phaseOf, wireJob } from "./words.ts"
+import { campaignIdOf, type JobView, jobOf, type NodeNames, outcomeOf, phaseOf, wireJob } from "./words.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 
-export function jobMethods({ store }: ScientistParts): Pick<Service, "listJobs" | "getJob"> {
+export function jobMethods({ engine, store }: ScientistParts): Pick<Service, "listJobs" | "getJob"> {
+  const nameOf = nodeNames(engine)
   return {
-    listJobs({ campaign, limit, fromIndex, phase, outcome }, context) {
+    listJobs({ campaign, limit, fromIndex, phase, outcome, parameters }, context) {
       const row = campaignFor(store, callerOf(context), campaignIdOf(campaign))
       const wanted = { phase: phaseOf(phase), outcome: outcomeOf(outcome) }
-      const page = listJobs(store, row, { fromIndex, limit: pageOf(limit), ...wanted })
+      const page = listJobs(store, row, {
+        fromIndex,
+        limit: Math.min(pageOf(limit), parameters ? PARAMETER_ROWS_MAX : PAGE_MAX),
+        ...wanted,
+      })
       const budget = new InlineBudget()
-      return { jobs: page.map(job => wireJob(listed(store, job, budget))) }
+      const lineOf = (index: number) => (parameters && row.hasParameters ? store.parameters(row.id, index) : null)
+      return { jobs: page.map(job => wireJob({ ...listed(store, job, budget), line: lineOf(job.index) }, nameOf)) }
     },
 
     getJob({ id }, context) {
@@ -27,9 +34,13 @@ export function jobMethods({ store }: ScientistParts): Pick<Service, "listJobs" 
       const job = store.job(campaign, index) ?? untouchedJob(row.id, index)
       const line = row.hasParameters ? store.parameters(campaign, index) : null
       const earlier = store.attempts(campaign, index)
-      return { job: wireJob({ job, line, result: resultOf(store, job), whole: true, earlier }) }
+      return { job: wireJob({ job, line, result: resultOf(store, job), whole: true, earlier }, nameOf) }
     },
   }
+}
+
+export function nodeNames(engine: Pick<Engine, "node">): NodeNames {
+  return node => engine.node(node)?.name ?? ""
 }
 
 /** As one of many: without its story and its parameters, and with its outputs while there is room for them. */

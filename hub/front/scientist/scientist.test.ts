@@ -543,6 +543,17 @@ describe("with a node that works", () => {
     )
   })
 
+  it("M8, F22: jobs are listed with their parameters where wanted, and with the names of their nodes", async () => {
+    const { campaign } = await submit(ada, { command: ["true"], parameterNames: ["k"] }, ['["a"]', '["b"]'])
+    await front.node.start(await front.node.offered(campaign, 0))
+    const { jobs } = await ada.listJobs({ campaign, parameters: true })
+    assert.equal(jobs.map(({ parameters }) => parameters?.line).join(), '["a"],["b"]')
+    assert.deepEqual([jobs[0]?.node, jobs[0]?.nodeName], [front.node.id, "<script>alert(1)</script>"])
+    const { job } = await ada.getJob({ id: { campaign, index: 0 } })
+    assert.equal(job?.story.at(-1)?.nodeName, "<script>alert(1)</script>")
+    assert.equal((await ada.listJobs({ campaign })).jobs[0]?.parameters, undefined)
+  })
+
   it("a follower that does not read is let go, and says why", async () => {
     const { campaign } = await submit(ada, { command, array: 1 })
     await front.node.start(await front.node.offered(campaign, 0))

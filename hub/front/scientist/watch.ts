@@ -13,7 +13,7 @@ import {
   WATCH_SLICES,
 } from "../../limits.ts"
 import { InlineBudget } from "./inline.ts"
-import { listed } from "./jobs.ts"
+import { listed, nodeNames } from "./jobs.ts"
 import { callerOf, campaignFor, type ScientistParts, viewOf } from "./parts.ts"
 import { Signal } from "./signal.ts"
 import { campaignIdOf, wireJob } from "./words.ts"
@@ -28,6 +28,7 @@ export function watchMethods(parts: ScientistParts): Pick<Service, "watchCampaig
       const id = campaignIdOf(campaign)
       const watch = quotas.watch(caller.principal)
       const news = new Signal(context.signal)
+      const nameOf = nodeNames(engine)
       let ended: number[] = []
       let tooMany = false
       // Before the first look, so that nothing falls between the two.
@@ -61,7 +62,7 @@ export function watchMethods(parts: ScientistParts): Pick<Service, "watchCampaig
             campaign: viewOf(parts, current, "without"),
             ended: batch.map(index => {
               const job = store.job(id, index) ?? untouchedJob(current.id, index)
-              return wireJob(listed(store, job, budget))
+              return wireJob(listed(store, job, budget), nameOf)
             }),
           }
         }

@@ -18,7 +18,17 @@ import {
 } from "../../../proto/gen/cah/v1/job_pb.ts"
 import { parseDigest } from "../../../proto/wire/digest.ts"
 import { CahError } from "../../core/errors.ts"
-import type { BlobRef, CampaignId, LogRef, Node, Outcome, Phase, Quarantine, Verdict } from "../../core/model.ts"
+import type {
+  BlobRef,
+  CampaignId,
+  LogRef,
+  Node,
+  NodeId,
+  Outcome,
+  Phase,
+  Quarantine,
+  Verdict,
+} from "../../core/model.ts"
 import type { CampaignRow, JobRow, ResultRow } from "../../core/ports.ts"
 import { linesOf } from "../../core/story.ts"
 import { busySlots, type NodeStateName, nodeState } from "../node-state.ts"
@@ -146,7 +156,13 @@ export interface JobView {
   readonly earlier?: readonly ResultRow[]
 }
 
-export function wireJob({ job, result, line, whole, earlier = [] }: JobView): MessageInitShape<typeof JobSchema> {
+/** What people call a node; empty where it is known no more. */
+export type NodeNames = (node: NodeId) => string
+
+export function wireJob(
+  { job, result, line, whole, earlier = [] }: JobView,
+  nameOf: NodeNames,
+): MessageInitShape<typeof JobSchema> {
   return {
     id: { campaign: BigInt(job.campaign), index: job.index },
     phase: wirePhases[job.phase],
@@ -154,6 +170,7 @@ export function wireJob({ job, result, line, whole, earlier = [] }: JobView): Me
     verdict: wireVerdicts[job.verdict],
     attempt: job.attempt,
     node: job.node ?? "",
+    nodeName: job.node === null ? "" : nameOf(job.node),
     failures: job.failures,
     losses: job.losses,
     ...(result === null ? {} : { result: wireResult(result) }),
@@ -166,6 +183,7 @@ export function wireJob({ job, result, line, whole, earlier = [] }: JobView): Me
           phase: wirePhases[phase],
           attempt,
           node: node ?? "",
+          nodeName: node === null ? "" : nameOf(node),
         }))
       : [],
   }
