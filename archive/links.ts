@@ -2,7 +2,7 @@
 // now, so that the kernel would take its absolute links for the host's. Each name is looked at on its own and nothing outside the tree
 // is ever touched, whatever the links say.
 import { lstat, readlink } from "node:fs/promises"
-import { dirname, join, normalize, relative, sep } from "node:path"
+import { dirname, join, relative, sep } from "node:path"
 import { ArchiveError } from "./rules.ts"
 
 /** Links on the way to one file: what Linux follows before it says ELOOP. */
@@ -27,9 +27,8 @@ export async function resolveWithin(
     if (name === ".") continue
     if (name === "..") {
       if (at.pop() !== undefined) continue
-      // Above the root there are only folders: its own name may lead back in, as in ../work/file.
-      const back = names.map(root => below(names, normalize(join(root, "..", ...rest)))).find(found => found !== null)
-      if (back === undefined) return null
+      const back = backIn(names, rest)
+      if (back === null) return null
       rest.splice(0, rest.length, ...back)
       continue
     }
@@ -49,6 +48,22 @@ export async function resolveWithin(
     at.length = 0
     rest.unshift(...inside)
   }
+}
+
+/** From the folder above the root: what follows once the root's own name leads back in, as in ../work/file. Null: it does not. */
+function backIn(names: readonly string[], rest: readonly string[]): string[] | null {
+  for (const root of names) {
+    const at = root.split("/").slice(1, -1)
+    for (const [i, name] of rest.entries()) {
+      if (name === "..") at.pop()
+      else if (name !== ".") at.push(name)
+      const path = `/${at.join("/")}`
+      if (names.includes(path)) return rest.slice(i + 1)
+      // Whether there is anything beside the way down to the root is not known here.
+      if (at.length > 0 && !names.some(one => one.startsWith(`${path}/`))) break
+    }
+  }
+  return null
 }
 
 export function isWithin(base: string, path: string): boolean {
