@@ -173,7 +173,7 @@ const options = {
     schema: days,
     fallback: "forever",
     value: "DAYS",
-    help: "how long campaigns that have ended are kept with their results",
+    help: "how long campaigns that have ended are kept with their results; a twentieth of those there are goes in one hour at most",
   },
   "node-retention": {
     schema: days,

@@ -30,6 +30,8 @@ interface Circumstances {
   /** Virtual time with faults, ms. */
   readonly spanMs: number
   readonly walltimeMs: number
+  /** Of the largest node. */
+  readonly slotsMax: number
   /** Wall time at the start, ms. */
   readonly wallMs: number
 }
@@ -68,7 +70,7 @@ function bounds({ random, faults }: Circumstances): Partial<Rules> {
 }
 
 function ofSomeKind(around: Circumstances, plain: Planned, name: string): Planned[] {
-  const { random, walltimeMs, wallMs, spanMs } = around
+  const { random, walltimeMs, wallMs, spanMs, slotsMax } = around
   const { order } = plain
   const withRules = (rules: Partial<Rules>): Planned => ({
     ...plain,
@@ -83,7 +85,7 @@ function ofSomeKind(around: Circumstances, plain: Planned, name: string): Planne
     }
     case 2:
       // Too large for most gaps, and for half of the nodes.
-      return [{ ...plain, order: { ...order, needs: { ...needs, slots: 3 }, project: "large" } }]
+      return [{ ...plain, order: { ...order, needs: { ...needs, slots: Math.min(3, slotsMax) }, project: "large" } }]
     case 3:
       return [{ ...plain, order: { ...order, project: `project ${random.whole(1, 3)}` } }]
     default: {

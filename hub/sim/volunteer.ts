@@ -44,7 +44,7 @@ export class Volunteer implements Peer {
   readonly number: number
   readonly random: Random
   private readonly world: Surroundings
-  private readonly slots: number
+  readonly slots: number
   private state
   private readonly journal = new Map<AttemptId, { name: AttemptName; spec: RunSpec; result: Result | null }>()
   /** What is under way, by attempt; a task whose number is no longer this one was aborted. */

@@ -328,6 +328,7 @@ class World {
       jobs: this.setting.jobs,
       spanMs: span,
       walltimeMs: this.walltimeMs(),
+      slotsMax: Math.max(...this.volunteers.map(({ slots }) => slots)),
       wallMs: this.wallMs(),
     }
     for (const planned of this.setting.fair ? planFair(around) : planOrders(around)) {
