@@ -1,5 +1,6 @@
 // The hub as a program: reads the configuration, starts the hub, says in words how to use it, and stops at a signal. SIGTERM
-// and SIGINT drain; a second one stops at once, and nothing acknowledged is lost by that either. SIGHUP reads the certificate anew.
+// and SIGINT drain; a second one stops at once, and nothing acknowledged is lost by that either. SIGHUP reads the certificate
+// anew, but at a terminal, where it means that the terminal was closed.
 import { resolve } from "node:path"
 import pino from "pino"
 import { commands } from "./commands.ts"
@@ -13,6 +14,8 @@ import { version } from "./version.ts"
 export { type Hub, startHub } from "./hub.ts"
 
 const WRONG_USAGE = 2
+/** As it was at the start: after a hangup the terminal is gone. */
+const isAtTerminal = process.stdin.isTTY === true
 
 export async function main(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
   // Before any file is made, by whatever library.
@@ -34,10 +37,12 @@ export async function main(argv: readonly string[] = process.argv.slice(2)): Pro
     // Before anything is opened: a signal during the start stops after it.
     const asksToStop = signalled()
     const started: { hub: Hub | null } = { hub: null }
-    process.on("SIGHUP", () => {
-      log.info({}, "SIGHUP: what may change while the hub runs is read anew")
-      started.hub?.reload()
-    })
+    if (!isAtTerminal) {
+      process.on("SIGHUP", () => {
+        log.info({}, "SIGHUP: what may change while the hub runs is read anew")
+        started.hub?.reload()
+      })
+    }
     const hub = await startHub(asked.config, { log })
     started.hub = hub
     await greet(hub, asked.config)
@@ -90,6 +95,8 @@ function signalled(): Promise<void> {
       resolve()
       if (count > 1) process.exit(128 + (signal === "SIGINT" ? 2 : 15))
     }
+    // A terminal that is closed takes along what was started in it.
+    if (isAtTerminal) process.on("SIGHUP", onSignal)
     process.on("SIGTERM", onSignal)
     process.on("SIGINT", onSignal)
   })
