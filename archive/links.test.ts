@@ -35,7 +35,8 @@ function tangle(targets: readonly string[]): string[] {
 /** Where the kernel would end; null: nowhere, or outside. */
 function kernel(link: string): string | null {
   try {
-    const found = realpathSync(link)
+    // Not the one written in JavaScript, which shortens "link/.." before it looks at the link.
+    const found = realpathSync.native(link)
     return found === base || found.startsWith(`${base}/`) ? found : null
   } catch {
     return null
