@@ -71,6 +71,8 @@ const rm: Verb = {
     const hub = await context.hub()
     for (const blob of chosen) await hub.removeBlob(digestOf(blob))
     const removed = [...chosen].map(digestOf)
+    const kept = [...chosen].filter(({ campaigns }) => campaigns.length > 0)
+    const names = [...new Set(kept.flatMap(({ campaigns }) => campaigns))].slice(0, CAMPAIGNS_SHOWN).join(",")
     await context.output.value(
       { removed },
       {
@@ -78,9 +80,19 @@ const rm: Verb = {
         quiet: () => removed.join("\n"),
       },
     )
+    // The hub keeps the bytes for those; only the name is gone from the list.
+    if (kept.length > 0) {
+      const them = kept.length === 1 ? "its bytes stay" : "the bytes of these stay"
+      context.output.note(
+        `${plural(kept.length, "stagein")} of campaigns ${names}: ${them} until they are forgotten (cah forget).`,
+      )
+    }
     return 0
   },
 }
+
+/** Campaigns named in a sentence. */
+const CAMPAIGNS_SHOWN = 8
 
 export const cache: Group = {
   define(command: Command): void {
