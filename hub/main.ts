@@ -37,6 +37,7 @@ export async function main(argv: readonly string[] = process.argv.slice(2)): Pro
     // Before anything is opened: a signal during the start stops after it.
     const asksToStop = signalled()
     const started: { hub: Hub | null } = { hub: null }
+    // A terminal that is closed takes along what was started in it.
     if (!isAtTerminal) {
       process.on("SIGHUP", () => {
         log.info({}, "SIGHUP: what may change while the hub runs is read anew")
@@ -95,8 +96,6 @@ function signalled(): Promise<void> {
       resolve()
       if (count > 1) process.exit(128 + (signal === "SIGINT" ? 2 : 15))
     }
-    // A terminal that is closed takes along what was started in it.
-    if (isAtTerminal) process.on("SIGHUP", onSignal)
     process.on("SIGTERM", onSignal)
     process.on("SIGINT", onSignal)
   })
