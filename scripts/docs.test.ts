@@ -144,7 +144,7 @@ describe("what pages for newcomers tell to type", () => {
 function alike(text: string): string {
   return text
     .replace(/sha256:[0-9a-f]{64}/g, "sha256:DIGEST")
-    .replace(/\bn[0-9a-f]{16}\b/g, "NODE")
+    .replace(/\bn[0-9a-f]{16}\b|\bhome-\d\b/g, "NODE")
     .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ/g, "TIME")
     .replace(/\b\d+(\.\d+)? (B|kB|MB|GB|TB)\b/g, "SIZE")
     .replace(/\b\d+(\.\d+)?(s|m|h)( ago)?\b/g, "WHILE")

@@ -127,6 +127,7 @@ describe("an agent's link", () => {
         stageout: [],
         requireStageout: false,
         walltimeMs: 90_000,
+        graceMs: 5_000,
         property: "image_name = 'base'",
         needs: { slots: 1, memoryBytes: 5, diskBytes: 0 },
         line: "x",

@@ -25,14 +25,14 @@ export const get: Verb = {
           "single job. Goes on where it stopped; checks every digest; never overwrites a file unasked.",
       )
       .argument("<selector...>", "12, 12.7, 12.0-99, @name, last")
-      .option("-d, --dir <dir>", "where to (cah-<campaign>); of several, each in its own there")
+      .option("-d, --dir <dir>", "where to (cah-<campaign>); of several, one in it each")
       .option("--flat", "all files of all jobs into DIR itself")
       .option("--logs", "also stdout and stderr of each job")
       .option("--overwrite", "replace files of the same name")
-      .option("--manifest <file>", "a row a job: parameters, exit code, node, files; .csv or .json")
+      .option("--manifest <file>", "jobs with parameters and files, as .csv or .json")
       .addHelpText(
         "after",
-        `${examples("cah get last", "cah get 12 -d frames --flat", "cah get 12.0-9 --logs", "cah get 12 --manifest cah-12/jobs.csv")}
+        `${examples("cah get 12.0-9 --logs", "cah get 12 -d frames --flat --manifest frames.csv")}
 \nExit: 7 if bytes did not match their digest or a result was not safe to unpack.`,
       )
   },

@@ -33,7 +33,15 @@ export const oarsub: Verb = {
   },
 }
 
-const hidden = ["--from-json", "--each-line", "--follow", "--idempotency-key"]
+const hidden = [
+  "--from-json",
+  "--each-line",
+  "--follow",
+  "--idempotency-key",
+  "--dereference",
+  "--require-stageout",
+  "--grace",
+]
 
 /** Lines written at once: an array of a million jobs has as many. */
 const LINES_AT_ONCE = 10_000

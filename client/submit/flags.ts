@@ -94,9 +94,9 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
   }
   const list = (text: string, before: readonly string[] | undefined) => [...(before ?? []), text]
 
-  add(many, "--array <n>", "n jobs: CAH_ARRAY_INDEX is 0…; or 1-9, and 1-9%2: two at once", parseNumbers)
+  add(many, "--array <n>", "n jobs, from 0; or 1-9; or 1-9%2: two at once", parseNumbers)
   add(many, "--array-param-file <file>", "a job a line, appended to the command (- is stdin)")
-  add(many, "--csv <file>", "a job a row (also TSV), its values in CAH_P_<column>")
+  add(many, "--csv <file>", "a job a row (also TSV), values in CAH_P_<column>")
   add(many, "--from-json <file>", "a job an element or line: CAH_P_<key>, or CAH_P_value")
   add(many, "--each-line <file>", "a job a line, as it is, in CAH_P_line")
   add(many, "--sweep <k=values>", "k=1..9:2 or k=a,b in CAH_P_k; several: all pairs", (text, before) =>
@@ -116,7 +116,7 @@ export function campaignFlags(from: "line" | "file" = "line"): Option[] {
     return shapes
   })
   add(needs, "--walltime <time>", "1h 15m, 90s or 02:30:00; then it is killed (2h)", checkWalltime)
-  add(needs, "--grace <time>", "at its walltime: from SIGTERM until it is killed (5s)", checkGrace)
+  add(needs, "--grace <time>", "from SIGTERM, at its walltime, to SIGKILL (5s)", checkGrace)
   add(needs, "--slots <n>", "processor slots of each job (1); as core= of -l", text =>
     parseCount(text, "--slots", 1, SLOTS_MAX),
   ).hideHelp()
