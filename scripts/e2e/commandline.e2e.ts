@@ -5,9 +5,10 @@ import assert from "node:assert/strict"
 import { spawn } from "node:child_process"
 import { createHmac } from "node:crypto"
 import { once } from "node:events"
-import { mkdir, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Command } from "commander"
 import { isRefused } from "../../client/submit/refused.ts"
@@ -258,7 +259,8 @@ async function main(): Promise<void> {
   const rows = [...first, ...together, ...last]
   assert.deepEqual(await forgotten(rows), [], "flags that no row types")
   const hook = await Hook.listen()
-  const desk = await Desk.start(["--webhooks", "any"])
+  const backups = await mkdtemp(join(tmpdir(), "cah-backups-"))
+  const desk = await Desk.start(["--webhooks", "any", "--backups", backups])
   try {
     for (const [path, text] of Object.entries(files)) {
       await mkdir(join(desk.directory, path, ".."), { recursive: true })
@@ -282,6 +284,7 @@ async function main(): Promise<void> {
   } finally {
     hook.close()
     await desk.end()
+    await rm(backups, { recursive: true })
   }
 }
 
