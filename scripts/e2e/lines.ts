@@ -103,7 +103,12 @@ export const together: readonly Row[] = [
   ["cah get @done -d flat --flat --logs && ls flat | wc -l", 0, /9\n$/, none],
   ["cah get @done -d all && cat all/*/out-*", 0, /input+$/, none],
   ["cah get 1.1 -d one --logs --overwrite && cat one/1/stdout", 0, /said 1\n$/, none],
-  ["cah get @done -d listed --manifest listed.csv && head -n 1 listed.csv", 0, /^job,index,state,/m, /3 results fetched into listed/],
+  [
+    "cah get @done -d listed --manifest listed.csv && head -n 1 listed.csv",
+    0,
+    /^job,index,state,/m,
+    /3 results fetched into listed/,
+  ],
   ["cah get @done -d listed --manifest listed.txt", 2, none, /--manifest/],
   ["cah get @done -d token", 1, none, /token/],
   ["cah get all.1", 2, none, /all takes no job numbers/],
