@@ -107,7 +107,7 @@ export const together: readonly Row[] = [
     "cah get @done -d listed --manifest listed.csv && head -n 1 listed.csv",
     0,
     /^job,index,state,/m,
-    /3 results fetched into listed/,
+    /^3 jobs in listed\.csv\.$/m,
   ],
   ["cah get @done -d listed --manifest listed.txt", 2, none, /--manifest/],
   ["cah get @done -d token", 1, none, /token/],
