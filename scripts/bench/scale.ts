@@ -4,7 +4,7 @@
 // delay, with every departure known at once. The hub's own processor time is counted apart from that of the world around it.
 //   node --import tsx scripts/bench/scale.ts '{"agents":…,"slots":…,"jobs":…,"comeAndGo":true}'
 import type { AttemptName, RunSpec } from "../../agent/core/model.ts"
-import type { FullOffer, Links, Log, Order, Store, Timer, Write } from "../../hub/core/ports.ts"
+import type { FullOffer, Links, Log, Order, Store, Timer } from "../../hub/core/ports.ts"
 import { noRules } from "../../hub/core/rules.ts"
 import { HubEngine } from "../../hub/engine.ts"
 import { faultsOf } from "../../hub/sim/faults.ts"
@@ -202,8 +202,8 @@ class World {
   /** Takes every transaction after a while, keeps nothing, and knows nothing at the start. */
   #forgetful(): Store {
     const empty = new MemoryStore({ wallMs: () => this.#time.nowMs, defer: run => this.#time.after(1, run) })
-    const commit = (_writes: Write[], done: (error: Error | null) => void) =>
-      this.#meter.outside(() => this.#time.after(COMMIT_MS, () => this.#meter.inside(() => done(null))))
+    const commit: Store["commit"] = (_writes, done) =>
+      this.#meter.outside(() => this.#time.after(COMMIT_MS, () => this.#meter.inside(() => done(null, new Map()))))
     return new Proxy<Store>(empty, {
       get: (target, name) => {
         if (name === "commit") return commit
