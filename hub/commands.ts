@@ -8,6 +8,7 @@ import { openDiskBlobs } from "./blobs/disk.ts"
 import { type Asked, readConfig } from "./config.ts"
 import { CahError } from "./core/errors.ts"
 import type { Log, RowWrite } from "./core/ports.ts"
+import { count } from "./front/status/words.ts"
 import { faultsIn, readCopy, skipCampaigns, takeSnapshot } from "./store/snapshot.ts"
 import { openSqliteStore } from "./store/sqlite.ts"
 
@@ -84,7 +85,7 @@ function dataOf(asked: Asked): string {
 
 function inWords({ name, madeAt, campaigns, blobs, blobBytes, hubVersion }: Verified): string {
   const size = `${blobBytes.toLocaleString("en")} bytes`
-  const what = `${counted(campaigns, "campaign")}, ${counted(blobs, "blob")} of ${size}`
+  const what = `${count(campaigns, "campaign")}, ${count(blobs, "blob")} of ${size}`
   return `The backup ${name} (${what}, made at ${madeAt} by version ${hubVersion})`
 }
 
@@ -106,10 +107,6 @@ function verified(found: Verified): string {
 function lostWords({ lostBlobs }: Verified): string[] {
   if (lostBlobs.length === 0) return []
   return [
-    `${counted(lostBlobs.length, "blob")} had been lost or damaged before the backup was made, ${lostBlobs[0]} for one.`,
+    `${count(lostBlobs.length, "blob")} had been lost or damaged before the backup was made, ${lostBlobs[0]} for one.`,
   ]
-}
-
-function counted(count: number, noun: string): string {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`
 }

@@ -2,6 +2,7 @@
 // hub's user can read. Whoever can write the data directory owns the hub anyway.
 import { open, rename } from "node:fs/promises"
 import { join } from "node:path"
+import { syncDirectory } from "../sync.ts"
 import type { Tokens } from "./tokens.ts"
 
 /** The file's path and the secret in it if they were made, null if there was an admin token already. */
@@ -28,8 +29,7 @@ export async function writeAdminToken(tokens: Tokens, directory: string): Promis
     await file.close()
   }
   await rename(temporary, path)
-  const parent = await open(directory, "r")
-  await parent.sync().finally(() => parent.close())
+  await syncDirectory(directory)
   await tokens.keep(row)
   return { path, secret }
 }

@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { CahError } from "../core/errors.ts"
 import type { BlobRef } from "../core/model.ts"
 import type { BlobStore, DatabaseCopy } from "../core/ports.ts"
+import { syncDirectory } from "../sync.ts"
 import { Catalog, KEY_FILES, type Manifest, nameOf } from "./catalog.ts"
 
 export interface BackupParts {
@@ -160,10 +161,4 @@ export async function copyKeys(from: string, to: string): Promise<void> {
       await file.close()
     }
   }
-}
-
-/** Names in it are on disk when it resolves. */
-export async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, "r")
-  await directory.sync().finally(() => directory.close())
 }

@@ -5,8 +5,9 @@ import { mkdir, open, readdir, rename } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import { CahError } from "../core/errors.ts"
 import type { BlobStore, DatabaseCopy } from "../core/ports.ts"
+import { syncDirectory } from "../sync.ts"
 import { Catalog, isName, type Manifest } from "./catalog.ts"
-import { copyBlob, copyKeys, syncDirectory } from "./make.ts"
+import { copyBlob, copyKeys } from "./make.ts"
 
 export interface RestoreParts {
   openBlobs(directory: string): Promise<BlobStore>

@@ -19,6 +19,7 @@ import {
   BLOB_STATS_AT_ONCE,
   BLOB_TOUCH_MS,
 } from "../limits.ts"
+import { syncDirectory } from "../sync.ts"
 import { Turns } from "../turns.ts"
 import type { Damage } from "./damage.ts"
 import { beingWritten, beyondEnd, fromSystem, malformed, notFound, rotten } from "./errors.ts"
@@ -249,15 +250,6 @@ export class DiskBlobStore implements BlobStore {
   #partialPath(upload: string, digest: Digest): string {
     const name = createHash("sha256").update(upload).digest("hex")
     return join(this.#directory, "partial", `${name}.${hexOf(digest)}`)
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, constants.O_RDONLY)
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
   }
 }
 
