@@ -17,12 +17,12 @@ export const callerKey = createContextKey<Caller | null>(null, { description: "w
 export const refusalKey = createContextKey<ConnectError | null>(null, { description: "why the call is refused" })
 
 /** Set by the adapter that knows the socket. */
-export interface Peer {
+export interface CallPeer {
   readonly address: string
   /** Ends the call's HTTP exchange, whatever state it is in. */
   cut(): void
 }
-export const peerKey = createContextKey<Peer>({ address: "unknown", cut() {} }, { description: "the peer" })
+export const peerKey = createContextKey<CallPeer>({ address: "unknown", cut() {} }, { description: "the peer" })
 
 export interface AuthoriseParts {
   readonly tokens: Tokens
@@ -46,7 +46,7 @@ export interface Guard {
    * Before anything of the body is read. Null: the service is open and asks for nobody. Throws what the caller is told; the failure
    * is counted.
    */
-  admit(method: Method, authorization: string | null, peer: Peer): Caller | null
+  admit(method: Method, authorization: string | null, peer: CallPeer): Caller | null
   /** Refuses every call that admit() did not let in, and ends streams whose caller may no longer have them. */
   readonly interceptor: Interceptor
 }
@@ -96,7 +96,7 @@ export function scopeOf(method: Method): ScopeName | null {
   return hasOption(method, scopeOption) ? (scopeNames.get(getOption(method, scopeOption)) ?? null) : null
 }
 
-function authenticate(parts: AuthoriseParts, header: string | null, peer: Peer): Caller {
+function authenticate(parts: AuthoriseParts, header: string | null, peer: CallPeer): Caller {
   const secret = header === null ? null : (/^Bearer +(\S+)$/i.exec(header)?.[1] ?? "")
   const caller = secret === null ? null : parts.tokens.authenticate(secret)
   if (caller !== null && typeof caller !== "string") return caller
@@ -114,7 +114,7 @@ interface Life {
   readonly onOver: (run: () => void) => () => void
 }
 
-function lifeOf(caller: Caller, peer: Peer, call: AbortSignal, now: number): Life {
+function lifeOf(caller: Caller, peer: CallPeer, call: AbortSignal, now: number): Life {
   const leftMs = caller.expiresAt === null ? null : caller.expiresAt - now
   const expiresAtMs = leftMs === null ? Infinity : performance.now() + leftMs
   const over = () =>

@@ -45,6 +45,10 @@ export class Catalog {
     return join(this.directory, name)
   }
 
+  database(name: string): string {
+    return join(this.path(name), "hub.db")
+  }
+
   /** An empty directory to write a backup into. */
   async begin(name: string): Promise<string> {
     const path = this.path(`${PARTIAL}${name}`)

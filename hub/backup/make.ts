@@ -132,7 +132,7 @@ async function prune(parts: BackupParts, catalog: Catalog, blobs: BlobStore, kee
   const removed = names.slice(0, Math.max(0, names.length - keep))
   if (removed.length === 0) return []
   for (const name of removed) await catalog.remove(name)
-  const left = names.slice(removed.length).map(name => parts.readCopy(join(catalog.path(name), "hub.db")))
+  const left = names.slice(removed.length).map(name => parts.readCopy(catalog.database(name)))
   try {
     for await (const blob of blobs.list()) {
       if (!left.some(copy => copy.has(blob.digest))) await blobs.remove(blob.digest, 0)

@@ -43,7 +43,7 @@ const CAMPAIGNS_SKIPPED = 10_000
 export async function verifyBackup(parts: RestoreParts, from: string): Promise<Verified> {
   const { catalog, name } = await find(from)
   const said = await catalog.manifest(name)
-  const file = join(catalog.path(name), "hub.db")
+  const file = catalog.database(name)
   const faults = parts.faultsIn(file)
   if (faults.length === 0) faults.push(...(await blobFaults(parts, catalog, file, said)))
   return { ...said, name, path: catalog.path(name), faults }
@@ -54,7 +54,7 @@ export async function restoreBackup(parts: RestoreParts, from: string, data: str
   const { catalog, name } = await find(from)
   const said = await catalog.manifest(name)
   await demandEmpty(data)
-  const file = join(catalog.path(name), "hub.db")
+  const file = catalog.database(name)
   const faults = parts.faultsIn(file)
   if (faults.length > 0) throw new CahError("data_loss", `${file} is damaged: ${faults[0]}; take another backup`)
   const copy = parts.readCopy(file)

@@ -8,7 +8,7 @@ import { OperatorService } from "../../proto/gen/cah/v1/operator_pb.ts"
 import { ScientistService } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts"
 import { Failures } from "../auth/failures.ts"
-import { guard, type Peer, scopeOf } from "../auth/interceptor.ts"
+import { type CallPeer, guard, scopeOf } from "../auth/interceptor.ts"
 import { mintSecret } from "../auth/secret.ts"
 import type { ScopeName } from "../core/ports.ts"
 import { openFront, type TestFront } from "./front.suite.ts"
@@ -43,7 +43,7 @@ const own = [
   "Upload",
 ]
 
-const peer: Peer = { address: "203.0.113.9", cut() {} }
+const peer: CallPeer = { address: "203.0.113.9", cut() {} }
 
 async function* one<T>(message: T): AsyncGenerator<T> {
   yield message

@@ -6,7 +6,7 @@ import type { CampaignRow, Committed, RowWrite, Store, StoreHealth, Write } from
 import { type Opened, openForWriting } from "./apply.ts"
 import { Batches, type JournalLimits, journalLimits } from "./batches.ts"
 import { rowSteps } from "./encode.ts"
-import { closeDb, messageOf } from "./open.ts"
+import { closeDb, DATABASE, messageOf } from "./open.ts"
 import { BatchQueue, refusal } from "./queue.ts"
 import { SqliteReader } from "./reader.ts"
 import { giveBack } from "./space.ts"
@@ -93,7 +93,7 @@ export class DirectStore extends SqliteReader implements Store {
 }
 
 function start({ directory, wallMs, journal = journalLimits }: DirectStoreOptions) {
-  const opened = openForWriting(join(directory, "hub.db"), wallMs())
+  const opened = openForWriting(join(directory, DATABASE), wallMs())
   const batches = Batches.of(opened.db, journal)
   const first = batches.putAway()
   if (first !== null) {

@@ -11,6 +11,9 @@ import { prepareSpace } from "./space.ts"
 
 export type Db = Sqlite.Database
 
+/** The database's file, in the data directory. */
+export const DATABASE = "hub.db"
+
 /** The only thread that writes; those that read; those that read a copy, which no hub has open; and the lock that keeps a second hub out. */
 export type DbRole = "writer" | "reader" | "copy" | "lock"
 

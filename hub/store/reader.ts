@@ -43,6 +43,11 @@ const campaignSelect = `
   SELECT c.*, p.cursor, p.counts, p.ended_at, p.held, p.waits_for, p.totals, p.told
   FROM campaigns c JOIN progress p ON p.campaign = c.id AND p.forgotten_at IS NULL`
 
+/** The highest number ever given to a campaign, also when that is forgotten; 0: none. */
+export const LAST_CAMPAIGN = `
+  SELECT max(coalesce((SELECT max(id) FROM campaigns), 0),
+             coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'last_campaign'), 0))`
+
 /** Prepared once per handle; those of jobs() by their filter when it is first used. */
 function prepare(db: Db) {
   const campaignPage = (owner: boolean, live: boolean) =>
@@ -52,12 +57,7 @@ function prepare(db: Db) {
     )
   return {
     hubId: db.prepare<[], string>("SELECT value FROM meta WHERE key = 'hub_id'").pluck(),
-    lastCampaign: db
-      .prepare<[], number | null>(
-        `SELECT max(coalesce((SELECT max(id) FROM campaigns), 0),
-                    coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'last_campaign'), 0))`,
-      )
-      .pluck(),
+    lastCampaign: db.prepare<[], number | null>(LAST_CAMPAIGN).pluck(),
     liveCampaigns: db.prepare<[], Columns>(`${campaignSelect} WHERE p.ended_at IS NULL ORDER BY p.campaign`),
     nodes: db.prepare<[], Columns>("SELECT * FROM nodes ORDER BY id"),
     usages: db.prepare<[], Columns>("SELECT * FROM usage ORDER BY owner, project, best_effort"),

@@ -8,6 +8,7 @@ import { CahError } from "../core/errors.ts"
 import type { DatabaseCopy } from "../core/ports.ts"
 import { digestBytes } from "./encode.ts"
 import { closeDb, type Db, messageOf, openDb } from "./open.ts"
+import { LAST_CAMPAIGN } from "./reader.ts"
 
 export interface SnapshotSettings {
   readonly file: string
@@ -107,14 +108,8 @@ export function faultsIn(file: string): string[] {
 export function skipCampaigns(file: string, skipped: number): number {
   const db: Db = openDb(file, "writer")
   try {
-    const last = db
-      .prepare<[], number>(
-        `SELECT max(coalesce((SELECT max(id) FROM campaigns), 0),
-                    coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'last_campaign'), 0))`,
-      )
-      .pluck()
-      .get()
-    const next = Math.ceil(((last ?? 0) + skipped) / 1_000) * 1_000
+    const last = db.prepare<[], number>(LAST_CAMPAIGN).pluck().get() ?? 0
+    const next = Math.ceil((last + skipped) / 1_000) * 1_000
     db.prepare("INSERT OR REPLACE INTO meta VALUES ('last_campaign', ?)").run(String(next))
     return next
   } finally {

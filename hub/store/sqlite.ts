@@ -10,13 +10,10 @@ import type { CampaignRow, Committed, RowWrite, Store, StoreHealth, Write } from
 import { Batches, type JournalLimits, journalLimits } from "./batches.ts"
 import { rowSteps } from "./encode.ts"
 import { type Lock, lockDirectory } from "./lock.ts"
-import { closeDb, type Db, messageOf, openDb, openHandles } from "./open.ts"
+import { closeDb, DATABASE, type Db, messageOf, openDb, openHandles } from "./open.ts"
 import { demandThere, placeOf } from "./place.ts"
 import { SqliteReader } from "./reader.ts"
 import type { Answer, Failure, Request, WriterSettings } from "./writer.ts"
-
-/** The database's file, in the data directory. */
-export const DATABASE = "hub.db"
 
 export interface SqliteStoreOptions {
   /** Made if it is not there. Holds hub.db, its WAL, hub.lock and hub.pid. */

@@ -7,7 +7,7 @@ import type { Interceptor } from "@connectrpc/connect"
 import { Code, ConnectError, type ConnectRouter, createConnectRouter, createContextValues } from "@connectrpc/connect"
 import type { UniversalServerRequest } from "@connectrpc/connect/protocol"
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node"
-import { callerKey, type Guard, type Peer, peerKey, refusalKey } from "../../auth/interceptor.ts"
+import { type CallPeer, callerKey, type Guard, peerKey, refusalKey } from "../../auth/interceptor.ts"
 import type { CahError } from "../../core/errors.ts"
 import { GATHERED_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_MS } from "../../limits.ts"
 import { peerOf } from "../../peers.ts"
@@ -164,7 +164,7 @@ function endRequest(request: Request, response: Response): void {
   if ("stream" in response && !request.complete && !request.destroyed) response.stream.close(constants.NGHTTP2_NO_ERROR)
 }
 
-function callPeerOf(request: Request, response: Response): Peer {
+function callPeerOf(request: Request, response: Response): CallPeer {
   return {
     address: peerOf(request).address,
     cut() {
