@@ -453,6 +453,8 @@ export const MESSAGE_DIGITS_MAX = 16 * 1024
 export const MESSAGE_MS = 60_000
 /** A body of HTTP/1 that is waited for and read at once. */
 export const GATHERED_BYTES_MAX = 64 * 1024
+/** How long a refused call's body of up to GATHERED_BYTES_MAX may take before the refusal overtakes it. */
+export const REFUSED_BODY_MS = 1_000
 /** A campaign's specification travels with each offer and must leave room in a frame of 256 KiB. */
 export const SPEC_BYTES_MAX = 64 * 1024
 /** One line of parameters: travels in the same frame. */

@@ -9,7 +9,7 @@ import type { UniversalServerRequest } from "@connectrpc/connect/protocol"
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node"
 import { type CallPeer, callerKey, type Guard, peerKey, refusalKey } from "../../auth/interceptor.ts"
 import type { CahError } from "../../core/errors.ts"
-import { GATHERED_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_MS } from "../../limits.ts"
+import { GATHERED_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_MS, REFUSED_BODY_MS } from "../../limits.ts"
 import { peerOf } from "../../peers.ts"
 import type { Request, Response } from "../../port.ts"
 import type { SparingLog } from "../../sparing.ts"
@@ -116,11 +116,8 @@ export function rpcHandler(options: RpcOptions): RpcHandler {
       return { ...universal, method: "POST", header, body }
     }
 
-    // A small body is let come also where nothing is done with it: what answers sooner must close the connection.
-    whenBodyCanBeRead(request, rule.ms, body => {
-      if (refusal !== null && body === null) request.resume()
-      answer(body)
-    })
+    if (refusal === null) whenBodyCanBeRead(request, rule.ms, answer)
+    else whenSmallBodyIsOver(request, () => answer(null))
     return true
   }
 }
@@ -143,6 +140,29 @@ function whenBodyCanBeRead(request: Request, ms: number, run: (body: AsyncIterab
     .on("data", take)
     .on("end", ended)
     .on("close", () => clearTimeout(late))
+}
+
+/**
+ * A refusal reads nothing of a body, but lets a small one come first: an answer that overtakes its request ends the connection, and a
+ * proxy says so too late (nginx before HTTP/2: its client sends the next call into a connection that is closing). A body that says it is
+ * larger, turns out larger or is late is not waited for.
+ */
+function whenSmallBodyIsOver(request: Request, run: () => void): void {
+  let bytes = 0
+  const done = () => {
+    clearTimeout(late)
+    request.off("data", count).off("end", done).off("close", stop)
+    request.resume()
+    run()
+  }
+  const count = (piece: Uint8Array) => {
+    bytes += piece.length
+    if (bytes > GATHERED_BYTES_MAX) done()
+  }
+  const stop = () => clearTimeout(late)
+  const late = setTimeout(done, REFUSED_BODY_MS)
+  request.on("data", count).on("end", done).on("close", stop)
+  if (Number(request.headers["content-length"]) > GATHERED_BYTES_MAX) done()
 }
 
 async function* iterate<T>(values: Iterable<T>, error?: CahError): AsyncGenerator<T> {

@@ -115,6 +115,24 @@ describe("the body of a call", () => {
     socket.destroy()
   })
 
+  it("O16: is over before a refusal, where it is small, so that a proxy can keep its client's connection", async () => {
+    const head = { ":method": "POST", ":path": SUBMIT, "content-type": "application/proto" }
+    const refused = session.request(head)
+    let status = 0
+    refused.on("response", got => {
+      status = got[":status"] ?? 0
+    })
+    refused.write(Buffer.of(0x1a))
+    // Whatever the hub would have said of the first call at once, it has said when the second is answered.
+    assert.equal((await call(SUBMIT, "application/proto", Buffer.alloc(0))).code, Code.Unauthenticated)
+    assert.equal(status, 0)
+    refused.end(Buffer.of(0))
+    refused.resume()
+    await once(refused, "close")
+    assert.equal(status, 401)
+    assert.equal(refused.rstCode, 0)
+  })
+
   it("S2: in the query of a GET is bounded and refused likewise", async () => {
     const url = `${front.url}/cah.v1.ScientistService/Plan?connect=v1&encoding=json&message=`
     assert.equal((await fetch(`${url}${encodeURIComponent("[".repeat(100))}`)).status, 401)
