@@ -108,8 +108,8 @@ test("a key that others can read, and a state directory that is none, are refuse
 
 for (const launcher of [
   "appliance/guest/supervisor",
-  "scripts/package/debian/cah-agent",
-  "scripts/package/debian/cah-agent.init",
+  "release/package/debian/cah-agent",
+  "release/package/debian/cah-agent.init",
 ]) {
   test(`${launcher} gives Node the agent's flags`, () => {
     const words = readFileSync(new URL(`../${launcher}`, import.meta.url), "utf8").split(/\s+/)

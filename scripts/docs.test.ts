@@ -6,8 +6,8 @@ import { spawn, spawnSync } from "node:child_process"
 import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { after, before, describe, it } from "node:test"
+import { Desk } from "../harness/desk.ts"
 import { matches, PropertyError, parseProperty } from "../proto/wire/property.ts"
-import { Desk } from "./desk.ts"
 import { root } from "./files.ts"
 
 /** One block of commands. */

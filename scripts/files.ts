@@ -16,6 +16,11 @@ export const sourceFolders = [
   "client",
   "vmlauncher",
   "appliance",
+  "release",
+  "harness",
+  "bench",
+  "e2e",
+  "demo",
   "scripts",
 ] as const
 

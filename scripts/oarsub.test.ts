@@ -4,7 +4,7 @@ import assert from "node:assert/strict"
 import { mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
-import { Desk } from "./desk.ts"
+import { Desk } from "../harness/desk.ts"
 
 describe("a scientist who comes from OAR", () => {
   let desk: Desk

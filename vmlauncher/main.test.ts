@@ -1,4 +1,4 @@
-// The program as it is started: verbs, wrong use, and a whole life at a terminal with the tiny guest. Slots of BOINC are in scripts/e2e.
+// The program as it is started: verbs, wrong use, and a whole life at a terminal with the tiny guest. Slots of BOINC are in e2e.
 import assert from "node:assert/strict"
 import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
