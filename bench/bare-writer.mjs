@@ -1,4 +1,4 @@
-// The bare hub's writer: one transaction per batch, answered after COMMIT. The same driver and the same pragmas as hub/store/open.ts.
+// The bare hub's writer: one transaction per batch, answered after COMMIT. The same driver and the same pragmas as hub/store/sqlite/open.ts.
 // Plain JavaScript, so that the thread needs no loader.
 import { parentPort, workerData } from "node:worker_threads"
 import Database from "better-sqlite3"

@@ -9,7 +9,7 @@ import Database from "better-sqlite3"
 import { root } from "../scripts/files.ts"
 import { type Acknowledged, examine } from "./ledger.ts"
 
-const migrations = join(root, "hub/store/migrations")
+const migrations = join(root, "hub/store/sqlite/migrations")
 /** A row of its own for a job whose result is there. */
 const stillRuns = `INSERT INTO jobs (campaign, idx, phase, outcome, verdict, attempt, node, failures, losses, story)
   VALUES (1, 0, 'running', NULL, 'unchecked', 1, 'node', 0, 0, '[]')`

@@ -9,8 +9,8 @@ import { type Asked, readConfig } from "./config.ts"
 import { CahError } from "./core/errors.ts"
 import type { Log, RowWrite } from "./core/ports.ts"
 import { count } from "./front/status/words.ts"
-import { faultsIn, readCopy, skipCampaigns, takeSnapshot } from "./store/snapshot.ts"
-import { openSqliteStore } from "./store/sqlite.ts"
+import { faultsIn, readCopy, skipCampaigns, takeSnapshot } from "./store/sqlite/snapshot.ts"
+import { openSqliteStore } from "./store/sqlite/sqlite.ts"
 
 interface Command {
   readonly usage: string

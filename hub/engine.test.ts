@@ -6,7 +6,7 @@ import type { FullOffer, LinkSpeech, Links, Log, Timer } from "./core/ports.ts"
 import { step } from "./core/step.ts"
 import { type EngineParts, HubEngine } from "./engine.ts"
 import { REOPEN_MS } from "./limits.ts"
-import { MemoryStore } from "./store/memory.ts"
+import { MemoryStore } from "./store/memory/memory.ts"
 import { digestFor } from "./store/store.suite.ts"
 
 /** An engine whose turns, clock and disk move only when the test says so. */

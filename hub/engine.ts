@@ -2,15 +2,16 @@
 // While a transaction is under way further events are stepped; all they changed goes into the next one, so that a
 // transaction is as large as the one before it took. It owns the one timer, set to the core's earliest deadline.
 
+import { type Explanation, explain } from "./core/asking/explain.ts"
+import { type Judgement, judge, type Prospect, prospect, type Wish } from "./core/asking/feasible.ts"
+import { type Outlook, outlook } from "./core/asking/outlook.ts"
 import { keyOf, liveCount, noCounts } from "./core/change.ts"
 import type { AttemptName, Effects, Move, Reply, Speech } from "./core/effects.ts"
 import { noEffects } from "./core/effects.ts"
 import { CahError } from "./core/errors.ts"
 import type { CampaignSubmitted, Event, RequestId } from "./core/events.ts"
-import { type Explanation, explain } from "./core/explain.ts"
-import { type Judgement, judge, type Prospect, prospect, type Wish } from "./core/judge.ts"
 import type { Campaign, CampaignId, Counts, IndexRange, Job, Node, NodeId, Now, Outcome, State } from "./core/model.ts"
-import { type Outlook, outlook } from "./core/outlook.ts"
+import { type OwnerShare, sharesOf } from "./core/placing/shares.ts"
 import type {
   CampaignNews,
   Clock,
@@ -25,7 +26,6 @@ import type {
 } from "./core/ports.ts"
 import { emptyState, restore } from "./core/restore.ts"
 import { shapeOf } from "./core/rules.ts"
-import { type OwnerShare, sharesOf } from "./core/shares.ts"
 import { step, writesOf } from "./core/step.ts"
 import { OUTLOOK_DEMANDS_MAX, REOPEN_MS, TICK_EVENTS_MAX } from "./limits.ts"
 

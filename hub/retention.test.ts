@@ -4,7 +4,7 @@ import type { CampaignId } from "./core/model.ts"
 import type { Clock, Log, RowWrite, Timer, Write } from "./core/ports.ts"
 import { CLOCK_AHEAD_MS, CLOCK_DOUBT_MS, CLOCK_NOTE_MS, RETENTION_EVERY_MS, RETENTION_SHARE } from "./limits.ts"
 import { Retention } from "./retention.ts"
-import { MemoryStore } from "./store/memory.ts"
+import { MemoryStore } from "./store/memory/memory.ts"
 import { campaignRow, commit, WALL_MS } from "./store/store.suite.ts"
 import { WallClock } from "./wallclock.ts"
 

@@ -192,7 +192,7 @@ test("a missed target stands with its cause, the nearest by name, or with where 
   assert.match(because({ hub: "All is slow." }), /missed by 50 %\*\*\. All is slow\.\n/)
   assert.match(
     because({ "hub: other": "No." }),
-    /missed by 50 %\*\*\. The cause is not named yet: it belongs into `scripts\/bench\/report\/prose\.ts`, row noop/,
+    /missed by 50 %\*\*\. The cause is not named yet: it belongs into `bench\/report\/prose\.ts`, row noop/,
   )
 })
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import type { Write } from "../core/ports.ts"
 import { EMAIL_CHARACTERS_MAX, NAME_CHARACTERS_MAX } from "../limits.ts"
-import { MemoryStore } from "../store/memory.ts"
+import { MemoryStore } from "../store/memory/memory.ts"
 import { Accounts, emailOf, nameOf } from "./accounts.ts"
 import { lock, passwordHash, unlock } from "./password.ts"
 

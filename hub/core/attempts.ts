@@ -37,12 +37,12 @@ import {
   type Result,
   type Try,
 } from "./model.ts"
+import { useSlots } from "./placing/usage.ts"
 import type { ResultRow } from "./ports.ts"
 import { onProbed } from "./quarantine.ts"
 import { isRetried, shapeOf } from "./rules.ts"
 import { hasOther, onFailed, onTimedOut, onWell } from "./strikes.ts"
 import { isForward } from "./transitions.ts"
-import { useSlots } from "./usage.ts"
 
 /** The job at this index, which has not ended; a new one if nothing has happened to it yet. */
 export function jobAt(campaign: Campaign, index: number): Job {

@@ -19,13 +19,13 @@ import {
 import { CahError } from "./errors.ts"
 import type { CampaignHeld, CampaignSubmitted, JobsCancelled, StageinSent } from "./events.ts"
 import { endOf, watchDeadline } from "./lease.ts"
-import { watchQueue } from "./look.ts"
 import type { Campaign, CampaignId, IndexRange } from "./model.ts"
+import { dropDemand, takeDemand } from "./placing/queue.ts"
+import { book, unbook } from "./placing/reservations.ts"
+import { watchQueue } from "./placing/starvation.ts"
+import { accountOf } from "./placing/usage.ts"
 import type { CampaignRow } from "./ports.ts"
-import { dropDemand, takeDemand } from "./queue.ts"
-import { book, unbook } from "./reservations.ts"
 import { endedWell } from "./rules.ts"
-import { accountOf } from "./usage.ts"
 
 export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): void {
   const { state, effects, now } = stage

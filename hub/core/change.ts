@@ -19,8 +19,8 @@ import {
   type Totals,
   type Try,
 } from "./model.ts"
-import { dequeue, enqueue } from "./queue.ts"
-import { hasFreeSlot, readyJobs, takesWork } from "./room.ts"
+import { dequeue, enqueue } from "./placing/queue.ts"
+import { hasFreeSlot, readyJobs, takesWork } from "./placing/room.ts"
 import { shapeOf } from "./rules.ts"
 import { lastTold, tell } from "./story.ts"
 import { phaseOf } from "./transitions.ts"

@@ -2,9 +2,9 @@
 // tick of a small world, and at start-up. Numbers are those of the reliability page.
 import { HELD_MAX } from "../limits.ts"
 import { countOf, isOpen, liveCount, noCounts, tryOf, underWay } from "./change.ts"
-import { roomInside } from "./containers.ts"
 import { type Campaign, jobId, type NodeId, type State, type Usage } from "./model.ts"
-import { fittingShape, freeRoom, indexFor, readyJobs, takesWork } from "./room.ts"
+import { roomInside } from "./placing/containers.ts"
+import { fittingShape, freeRoom, indexFor, readyJobs, takesWork } from "./placing/room.ts"
 import { suits } from "./rules.ts"
 import { phaseOf } from "./transitions.ts"
 

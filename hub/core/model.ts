@@ -3,9 +3,9 @@
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { NodeProperties } from "../../proto/wire/property.ts"
 import type { Deadlines } from "./deadlines.ts"
-import type { Presence } from "./presence.ts"
-import type { Demand, Lane, Queue } from "./queue.ts"
-import type { Booking } from "./reservations.ts"
+import type { Presence } from "./placing/presence.ts"
+import type { Demand, Lane, Queue } from "./placing/queue.ts"
+import type { Booking } from "./placing/reservations.ts"
 import type { Story } from "./story.ts"
 
 export type CampaignId = number & { readonly brand: "CampaignId" }

@@ -20,8 +20,8 @@ import { CahError } from "./errors.ts"
 import type { HeartbeatReceived, NodeDrained, NodeForgotten, NodeGone, NodeHello, NodeRevoked } from "./events.ts"
 import { arm, isTailWatched, renew, watchTail } from "./lease.ts"
 import { type Held, jobId, type Node, type NodeId } from "./model.ts"
+import { noPresence, notePresence, presenceBytes } from "./placing/presence.ts"
 import type { NodeRow } from "./ports.ts"
-import { noPresence, notePresence, presenceBytes } from "./presence.ts"
 import { isForward } from "./transitions.ts"
 
 export function onNodeHello(stage: Stage, event: NodeHello): void {

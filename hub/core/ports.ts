@@ -1,10 +1,11 @@
 // What the hub needs from the world, as interfaces. Adapters implement them and do not know each other; main.ts
 // alone names concrete ones. Every implementation of a port passes that port's one suite (*.suite.ts).
 import type { Digest } from "../../proto/wire/digest.ts"
+import type { Explanation } from "./asking/explain.ts"
+import type { Judgement, Prospect, Wish } from "./asking/feasible.ts"
+import type { Outlook } from "./asking/outlook.ts"
 import type { AttemptName, Speech } from "./effects.ts"
 import type { CampaignSubmitted, Event } from "./events.ts"
-import type { Explanation } from "./explain.ts"
-import type { Judgement, Prospect, Wish } from "./judge.ts"
 import type {
   Account,
   BlobRef,
@@ -28,8 +29,7 @@ import type {
   Try,
   Verdict,
 } from "./model.ts"
-import type { Outlook } from "./outlook.ts"
-import type { OwnerShare } from "./shares.ts"
+import type { OwnerShare } from "./placing/shares.ts"
 import type { Story } from "./story.ts"
 import type { LaunchId, VolunteerReader, VolunteerWrite } from "./volunteers.ts"
 

@@ -10,12 +10,12 @@ import { Deadlines } from "./deadlines.ts"
 import { noEffects } from "./effects.ts"
 import { arm, renew, watchDeadline, watchTail } from "./lease.ts"
 import { type Job, jobId, type NodeId, type Now, type State } from "./model.ts"
+import { presenceOf } from "./placing/presence.ts"
+import { Queue, takeDemand } from "./placing/queue.ts"
+import { readyJobs } from "./placing/room.ts"
+import { accountOf, restoreUsage, useSlots } from "./placing/usage.ts"
 import type { JobRow, StoreReader } from "./ports.ts"
-import { presenceOf } from "./presence.ts"
 import { awaitProbe } from "./quarantine.ts"
-import { Queue, takeDemand } from "./queue.ts"
-import { readyJobs } from "./room.ts"
-import { accountOf, restoreUsage, useSlots } from "./usage.ts"
 
 export function emptyState(): State {
   return {

@@ -12,11 +12,9 @@ import {
   onStartDue,
 } from "./campaigns.ts"
 import { noTries, type Stage } from "./change.ts"
-import { emptyContainers } from "./containers.ts"
 import type { Effects } from "./effects.ts"
 import type { Event } from "./events.ts"
 import { onJobsHeld } from "./hold.ts"
-import { onLookDue } from "./look.ts"
 import type { Deadline, Job, Now, State, Try } from "./model.ts"
 import {
   nodeRow,
@@ -28,13 +26,15 @@ import {
   onNodeHello,
   onNodeRevoked,
 } from "./nodes.ts"
-import { placeWork } from "./place.ts"
+import { emptyContainers } from "./placing/containers.ts"
+import { placeWork } from "./placing/place.ts"
+import { onShareSet } from "./placing/shares.ts"
+import { onTailDue } from "./placing/speculate.ts"
+import { onLookDue } from "./placing/starvation.ts"
+import { usageRow } from "./placing/usage.ts"
 import type { JobRow, TryRow, Write } from "./ports.ts"
 import { onProbeDue } from "./quarantine.ts"
-import { onShareSet } from "./shares.ts"
 import { onNodeReleased, onPauseDue } from "./strikes.ts"
-import { onTailDue } from "./tail.ts"
-import { usageRow } from "./usage.ts"
 
 /** Applies one event; what it asks for is added to the effects of the tick. */
 export function step(state: State, event: Event, now: Now, effects: Effects): void {

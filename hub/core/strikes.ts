@@ -17,8 +17,8 @@ import type { Stage } from "./change.ts"
 import { CahError } from "./errors.ts"
 import type { NodeReleased } from "./events.ts"
 import type { Campaign, CampaignId, Job, Node, NodeId, State, Strike } from "./model.ts"
+import { fittingShape, isPaused, takesWork } from "./placing/room.ts"
 import { quarantine, release } from "./quarantine.ts"
-import { fittingShape, isPaused, takesWork } from "./room.ts"
 import { suits } from "./rules.ts"
 
 /** A job failed on the node, after so long. Nothing is made for a campaign of which nothing fails. */

@@ -3,8 +3,8 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { DirectStore, type DirectStoreOptions } from "../store/direct.ts"
-import { MemoryStore } from "../store/memory.ts"
+import { MemoryStore } from "../store/memory/memory.ts"
+import { DirectStore, type DirectStoreOptions } from "../store/sqlite/direct.ts"
 
 export type SimulatedStore = MemoryStore | DirectStore
 

@@ -77,7 +77,7 @@ test("O3: sick nodes are found, and cost a campaign no more than a handful of it
     const report = await simulate({ ...small, seed, agents: 20, jobs: 1_000, faults: "sick" })
     assert.deepEqual(report.violations, [], `seed ${seed}`)
     sick += report.sick
-    failed += report.outcomes["failed"]!
+    failed += report.outcomes.failed!
   }
   assert.ok(sick >= 3, `${sick} nodes were sick`)
   assert.ok(failed <= 12 * sick, `${failed} jobs failed on ${sick} sick nodes`)

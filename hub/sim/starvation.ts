@@ -1,8 +1,8 @@
 // Nobody waits for ever: what is ready, and could be served by a node that is connected, has its turn in bounded time. Looked at
 // now and then from outside; keeps books of its own on since when that has been so.
 import type { NodeId, State } from "../core/model.ts"
-import type { Lane } from "../core/queue.ts"
-import { fittingShape, takesWork } from "../core/room.ts"
+import type { Lane } from "../core/placing/queue.ts"
+import { fittingShape, takesWork } from "../core/placing/room.ts"
 import { suits } from "../core/rules.ts"
 import { LEASE_MS, PATIENCE_MS } from "../limits.ts"
 

@@ -202,7 +202,7 @@ class World {
       timer,
       log: {
         ...silent,
-        error: (fields, message) => checkers.rest(`the hub logged: ${message} ${String(fields["error"] ?? "")}`),
+        error: (fields, message) => checkers.rest(`the hub logged: ${message} ${String(fields.error ?? "")}`),
       },
       decide: setting.broken !== null ? brokenCore(setting.broken) : setting.rescue ? step : withoutRescue,
       observe: ({ moves }) => {

@@ -5,7 +5,7 @@ import type { Failures } from "../../auth/failures.ts"
 import { CahError } from "../../core/errors.ts"
 import { BOINC_CLIENT_MIN, PASSWORD_CHARACTERS_MIN } from "../../limits.ts"
 import type { Request } from "../../port.ts"
-import { isWithin, turnOf } from "./http.ts"
+import { isWithin, turnOf } from "../http.ts"
 import type { Release } from "./release.ts"
 import { element, nested } from "./xml.ts"
 

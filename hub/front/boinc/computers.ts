@@ -2,6 +2,7 @@
 // front tells a computer or its volunteer is on disk before. Changes of one volunteer's computers take turns.
 import { randomBytes } from "node:crypto"
 import type { Enrolments } from "../../auth/enrolments.ts"
+import type { HubKey } from "../../auth/key.ts"
 import { secretOf } from "../../auth/secret.ts"
 import { CahError } from "../../core/errors.ts"
 import type { NodeId } from "../../core/model.ts"
@@ -18,7 +19,6 @@ import {
 import { HOST_QUIET_MS, HOSTS_PER_VOLUNTEER_MAX, LAUNCH_DEADLINE_MS, LAUNCH_ENROLMENT_MS } from "../../limits.ts"
 import { Turns } from "../../turns.ts"
 import { groundFacts } from "./ground.ts"
-import type { HubKey } from "./key.ts"
 import type { AppVersion } from "./release.ts"
 import type { SchedulerRequest } from "./request.ts"
 

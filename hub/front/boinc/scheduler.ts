@@ -1,12 +1,12 @@
 // The scheduler RPC: a client's request in, an answer out, and everything the answer says on disk before it leaves. What is decided
 // is decided in schedule.ts; this reads the rows for it and writes those that it returns.
 import type { Accounts } from "../../auth/accounts.ts"
+import type { HubKey } from "../../auth/key.ts"
 import { CahError } from "../../core/errors.ts"
 import type { Clock, Engine, Log, RowWrite, StoreReader } from "../../core/ports.ts"
 import { accountOf, type HostId, type HostRow, type LaunchRow, type VolunteerRow } from "../../core/volunteers.ts"
 import { BOINC_MEND_DELAY_S, BOINC_NOTHING_DELAY_S, LAUNCH_LOG_BYTES_MAX } from "../../limits.ts"
 import type { Computers } from "./computers.ts"
-import type { HubKey } from "./key.ts"
 import { logName, shareOf } from "./launch.ts"
 import type { AppVersion, Release } from "./release.ts"
 import { type ReplyParts, refusalReply, type Sent, schedulerReply } from "./reply.ts"

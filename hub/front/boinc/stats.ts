@@ -7,7 +7,7 @@ import { creditAt, creditOf } from "../../core/credit.ts"
 import type { Clock, StoreReader } from "../../core/ports.ts"
 import { accountOf, type CreditTotal, type HostRow, type VolunteerRow } from "../../core/volunteers.ts"
 import { STATS_DELETED_MS, STATS_EVERY_MS, STATS_PAGE } from "../../limits.ts"
-import type { Answer } from "./http.ts"
+import type { Answer } from "../http.ts"
 import { externalId, md5, seconds } from "./reply.ts"
 import { element, nested } from "./xml.ts"
 

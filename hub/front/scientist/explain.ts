@@ -8,11 +8,11 @@ import {
   type ScientistService,
   Cause as WireCause,
 } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import type { Cause, Explanation } from "../../core/asking/explain.ts"
 import { failedJobs, hasFailedTooOften } from "../../core/change.ts"
 import { CahError } from "../../core/errors.ts"
-import type { Cause, Explanation } from "../../core/explain.ts"
+import type { Expectation } from "../../core/placing/reservations.ts"
 import type { CampaignRow } from "../../core/ports.ts"
-import type { Expectation } from "../../core/reservations.ts"
 import { ARRAY_MAX } from "../../limits.ts"
 import { orderOf } from "./order.ts"
 import { callerOf, campaignFor, checkIndex, type ScientistParts } from "./parts.ts"

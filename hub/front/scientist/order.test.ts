@@ -6,7 +6,7 @@ import { CampaignSpecSchema } from "../../../proto/gen/cah/v1/job_pb.ts"
 import type { CahError } from "../../core/errors.ts"
 import type { CampaignId, Rules } from "../../core/model.ts"
 import type { CampaignRow } from "../../core/ports.ts"
-import { MemoryStore } from "../../store/memory.ts"
+import { MemoryStore } from "../../store/memory/memory.ts"
 import { campaignRow, commit } from "../../store/store.suite.ts"
 import { orderOf } from "./order.ts"
 

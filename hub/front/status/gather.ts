@@ -1,8 +1,9 @@
 // What an operator wants to know at one glance, gathered from those who hold it: one value for the page and for
 // /api/v1/status. It asks nothing that costs more than a few hundred microseconds, because anybody on loopback may ask.
+
+import type { Outlook, OwnerWork, Stuck } from "../../core/asking/outlook.ts"
 import { CahError } from "../../core/errors.ts"
 import type { Counts } from "../../core/model.ts"
-import type { Outlook, OwnerWork, Stuck } from "../../core/outlook.ts"
 import type { BlobStore, Clock, Engine, Links, Store } from "../../core/ports.ts"
 import { CERTIFICATE_WARN_MS, LOOP_LAG_MAX_MS } from "../../limits.ts"
 import type { Metrics } from "../../metrics.ts"

@@ -1,7 +1,8 @@
 // The page at /: in words, whether all is well, and what to do if not. Plain HTML made on the hub, no script, one style that
 // the policy names by its hash. Whatever people named (campaigns, owners) goes through escapeHtml() and nothing else.
+
+import type { OwnerWork } from "../../core/asking/outlook.ts"
 import { liveCount } from "../../core/change.ts"
-import type { OwnerWork } from "../../core/outlook.ts"
 import { baseStyle, escapeHtml, styleHash } from "../html.ts"
 import type { CampaignStatus, Status } from "./gather.ts"
 import { count, duration, number, size } from "./words.ts"

@@ -2,12 +2,12 @@
 // nothing is stored and a restart logs nobody out. Raising the account's session number ends all of them. Every form that
 // changes something carries a token derived from the cookie, which no other site can know.
 import { timingSafeEqual } from "node:crypto"
+import type { HubKey } from "../../auth/key.ts"
 import type { Clock } from "../../core/ports.ts"
 import type { VolunteerId, VolunteerRow } from "../../core/volunteers.ts"
 import { WEB_SESSION_MS } from "../../limits.ts"
 import type { Request } from "../../port.ts"
-import { isEncrypted } from "../boinc/http.ts"
-import type { HubKey } from "../boinc/key.ts"
+import { isEncrypted } from "../http.ts"
 
 const COOKIE = "cah_volunteer"
 

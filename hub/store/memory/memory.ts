@@ -1,0 +1,598 @@
+// The store in memory, for the simulator and for tests: the same port, the same suite, no disk. When a batch counts as
+// being on disk is for the caller to say (defer), and a crash loses exactly what had not got there. It is deterministic and
+// copies rows shallowly: stories, specifications and outputs are never changed in place by anybody, so they are shared.
+import type { Digest } from "../../../proto/wire/digest.ts"
+import type { BlobRef, CampaignId, IndexRange, NodeId } from "../../core/model.ts"
+import type {
+  CampaignRow,
+  Committed,
+  EnrolmentRow,
+  ErrorSummaryRow,
+  JobFilter,
+  JobRow,
+  NodeRow,
+  NoticeRow,
+  ResultRow,
+  RowWrite,
+  ShareRow,
+  Store,
+  StoreHealth,
+  TokenRow,
+  UsageRow,
+  WarningSummaryRow,
+  Write,
+} from "../../core/ports.ts"
+import { ATTEMPTS_KEPT } from "../../limits.ts"
+import { type CancelledRange, cancelledJob, mergeByIndex } from "../cancelled.ts"
+import { BatchQueue, refusedOf } from "../queue.ts"
+import { encode, pagesOf } from "../sqlite/encode.ts"
+import { demandFit } from "../sqlite/schema.ts"
+import { byId, campaignCopy, commonest, compared, copied, drop, inOrder, keyOf, logBlobs, put } from "./rows.ts"
+import { MemoryVolunteers } from "./volunteers.ts"
+
+export interface MemoryStoreOptions {
+  /** Called once for each batch with what puts the oldest waiting batch on "disk". Default: a microtask. */
+  readonly defer?: (run: () => void) => void
+  /** Wall time in ms, for rows that the store itself stamps. Default: always 0. */
+  readonly wallMs?: () => number
+  readonly hubId?: string
+}
+
+interface CampaignTables {
+  row: CampaignRow
+  readonly pages: { readonly first: number; readonly lines: readonly string[] }[]
+  readonly jobs: Map<number, JobRow>
+  readonly live: Set<number>
+  readonly cancelled: CancelledRange[]
+  readonly results: Map<number, ResultRow>
+  readonly attempts: Map<number, readonly ResultRow[]>
+  readonly errors: Map<string, ErrorSummaryRow>
+  readonly warnings: Map<string, WarningSummaryRow>
+  readonly notices: Map<string, NoticeRow>
+}
+
+interface BlobRow {
+  readonly sizeBytes: number
+  named: number
+  usedAt: number
+  readonly owners: Set<string>
+}
+
+export class MemoryStore implements Store {
+  readonly #wallMs: () => number
+  readonly #hubId: string
+  readonly #campaigns = new Map<CampaignId, CampaignTables>()
+  readonly #keys = new Map<string, CampaignId>()
+  readonly #nodes = new Map<string, NodeRow>()
+  readonly #blobs = new Map<Digest, BlobRow>()
+  readonly #usages = new Map<string, UsageRow>()
+  readonly #shares = new Map<string, number>()
+  /** Campaigns that are gone for everybody and not swept yet. */
+  readonly #forgotten = new Map<CampaignId, CampaignTables>()
+  #lastForgotten = 0
+  #notedMs: number | null = null
+  readonly #tokens = new Map<string, TokenRow>()
+  readonly #enrolments = new Map<string, EnrolmentRow>()
+  readonly volunteers = new MemoryVolunteers()
+  readonly #queue: BatchQueue
+
+  constructor(options: MemoryStoreOptions = {}) {
+    this.#wallMs = options.wallMs ?? (() => 0)
+    this.#hubId = options.hubId ?? "0".repeat(32)
+    this.#queue = new BatchQueue({
+      defer: options.defer ?? queueMicrotask,
+      apply: (writes, apart) => {
+        this.#apply(writes)
+        return refusedOf(apart, list => this.#apply(list))
+      },
+    })
+  }
+
+  commit(writes: readonly Write[], done: Committed, apart: readonly (readonly RowWrite[])[] = []): void {
+    this.#queue.add({ writes: writes.map(copied), apart: apart.map(list => list.map(copied)), done })
+  }
+
+  /** The process dies: batches that wait are lost, and nobody hears of them. The first `reached` of them got to disk. */
+  crash(reached = 0): void {
+    this.#queue.crash(reached)
+  }
+
+  /** From now on commits fail with this error and reopen() rejects with it, until it is called with null. */
+  fail(cause: Error | null): void {
+    this.#queue.fail(cause)
+  }
+
+  async reopen(): Promise<void> {
+    this.#queue.reopen()
+  }
+
+  health(): StoreHealth {
+    return { handles: 0, walBytes: 0, queued: this.#queue.length, trouble: null }
+  }
+
+  async giveBack(): Promise<boolean> {
+    return false
+  }
+
+  async close(): Promise<void> {
+    this.#queue.settle()
+  }
+
+  // ---- changes
+
+  /** All or nothing: every change leaves behind how to take it back. */
+  #apply(writes: readonly Write[]): void {
+    const undo: (() => void)[] = []
+    const wallMs = this.#wallMs()
+    try {
+      for (const write of writes) {
+        demandFit(encode(write, wallMs, () => false))
+        this.#write(write, wallMs, undo)
+      }
+    } catch (thrown) {
+      for (const takeBack of undo.reverse()) takeBack()
+      throw thrown
+    }
+  }
+
+  #write(write: Write, wallMs: number, undo: (() => void)[]): void {
+    switch (write.kind) {
+      case "campaign":
+        this.#writeCampaign(write.row, undo)
+        return
+      case "parameters": {
+        const { pages } = this.#tables(write.campaign)
+        if (pages.some(({ first }) => first === write.first)) throw new Error(`a second page ${write.first}`)
+        const before = pages.length
+        undo.push(() => pages.splice(before))
+        pages.push(...pagesOf(write.lines, write.first))
+        return
+      }
+      case "job": {
+        const tables = this.#tables(write.row.campaign)
+        const { index } = write.row
+        const wasLive = tables.live.has(index)
+        put(tables.jobs, index, write.row, undo)
+        undo.push(() => void (wasLive ? tables.live.add(index) : tables.live.delete(index)))
+        if (write.row.phase === "ended") tables.live.delete(index)
+        else tables.live.add(index)
+        return
+      }
+      case "cancelledRange": {
+        const { cancelled } = this.#tables(write.campaign)
+        const { first, last } = write.range
+        if (cancelled.some(range => range.first === first)) throw new Error(`a second range from ${first} on`)
+        const at = cancelled.findIndex(range => range.first > first)
+        const place = at < 0 ? cancelled.length : at
+        undo.push(() => cancelled.splice(place, 1))
+        cancelled.splice(place, 0, { first, count: last - first + 1, at: wallMs })
+        return
+      }
+      case "result":
+        this.#writeResult(write.row, wallMs, undo)
+        return
+      case "attempt":
+        this.#writeAttempt(write.row, wallMs, undo)
+        return
+      case "node":
+        put(this.#nodes, write.row.id, write.row, undo)
+        return
+      case "forgetNode":
+        drop(this.#nodes, write.node, undo)
+        return
+      case "forgetEnrolments":
+        for (const [id, { expiresAt }] of this.#enrolments)
+          if (expiresAt < write.before) drop(this.#enrolments, id, undo)
+        return
+      case "usage":
+        put(
+          this.#usages,
+          JSON.stringify([write.row.owner, write.row.project, write.row.bestEffort]),
+          { ...write.row },
+          undo,
+        )
+        return
+      case "share":
+        put(this.#shares, write.owner, write.share, undo)
+        if (write.share === 1) this.#shares.delete(write.owner)
+        return
+      case "notice": {
+        // It may be forgotten while it is being told: then there is nothing to note.
+        const { campaign, occasion, target } = write.row
+        const notices = this.#campaigns.get(campaign)?.notices
+        if (notices !== undefined) put(notices, `${occasion} ${target}`, { ...write.row }, undo)
+        return
+      }
+      case "disownBlob": {
+        const blob = this.#blobs.get(write.digest)
+        if (blob === undefined) return
+        const owners = new Set(blob.owners)
+        owners.delete(write.owner)
+        put(this.#blobs, write.digest, { ...blob, owners }, undo)
+        return
+      }
+      case "clock": {
+        const before = this.#notedMs
+        undo.push(() => {
+          this.#notedMs = before
+        })
+        this.#notedMs = write.wallMs
+        return
+      }
+      case "forgetCampaign":
+        this.#forget(write.campaign, undo)
+        return
+      case "sweepForgotten":
+        this.#sweep(undo)
+        return
+      case "blob": {
+        const { digest, sizeBytes } = write
+        const blob = this.#blobs.get(digest)
+        const owners = blob?.owners ?? new Set()
+        put(this.#blobs, digest, { sizeBytes, named: 0, ...blob, owners, usedAt: wallMs }, undo)
+        return
+      }
+      case "blobOwner": {
+        const blob = this.#blobs.get(write.digest)
+        if (blob === undefined) throw new Error(`owner of a blob without a row: ${write.digest}`)
+        put(this.#blobs, write.digest, { ...blob, owners: new Set(blob.owners).add(write.owner), usedAt: wallMs }, undo)
+        return
+      }
+      case "forgetBlob": {
+        const blob = this.#blobs.get(write.digest)
+        if (blob === undefined || blob.named > 0 || blob.usedAt >= write.usedBefore) return
+        undo.push(() => void this.#blobs.set(write.digest, blob))
+        this.#blobs.delete(write.digest)
+        return
+      }
+      case "token":
+        put(this.#tokens, write.row.id, write.row, undo)
+        return
+      case "forgetToken":
+        drop(this.#tokens, write.id, undo)
+        return
+      case "enrolment":
+        put(this.#enrolments, write.row.id, write.row, undo)
+        return
+      default:
+        this.volunteers.write(write, undo)
+    }
+  }
+
+  #writeCampaign(row: CampaignRow, undo: (() => void)[]): void {
+    const tables = this.#campaigns.get(row.id)
+    if (tables !== undefined) {
+      const before = tables.row
+      undo.push(() => {
+        tables.row = before
+      })
+      const { held, waitsFor, cursor, counts, totals, told, endedAt } = row
+      tables.row = { ...before, held, waitsFor, cursor, counts, totals, told, endedAt }
+      return
+    }
+    const key = keyOf(row.owner, row.key)
+    if (this.#forgotten.has(row.id)) throw new Error(`campaign ${row.id} is forgotten`)
+    if (this.#keys.has(key)) throw new Error(`a second campaign with the key ${row.key} of ${row.owner}`)
+    put(this.#keys, key, row.id, undo)
+    const fresh = {
+      pages: [],
+      jobs: new Map(),
+      live: new Set<number>(),
+      cancelled: [],
+      results: new Map(),
+      attempts: new Map(),
+    }
+    put(this.#campaigns, row.id, { ...fresh, row, errors: new Map(), warnings: new Map(), notices: new Map() }, undo)
+    if (row.stagein !== null) this.#name(row.stagein, row.submittedAt, undo)
+  }
+
+  #forget(id: CampaignId, undo: (() => void)[]): void {
+    const tables = this.#campaigns.get(id)
+    if (tables === undefined || tables.row.endedAt === null) return
+    const key = keyOf(tables.row.owner, tables.row.key)
+    const last = this.#lastForgotten
+    undo.push(() => {
+      this.#campaigns.set(id, tables)
+      this.#keys.set(key, id)
+      this.#lastForgotten = last
+    })
+    this.#campaigns.delete(id)
+    this.#keys.delete(key)
+    this.#lastForgotten = Math.max(last, id)
+    put(this.#forgotten, id, tables, undo)
+  }
+
+  /** Whole at once: here it costs nothing. */
+  #sweep(undo: (() => void)[]): void {
+    for (const [id, { row, results, attempts }] of this.#forgotten) {
+      const rows = [...results.values(), ...[...attempts.values()].flat()]
+      const named = rows.flatMap(one => [one.stageout, one.stdout.blob, one.stderr.blob])
+      for (const ref of [row.stagein, ...named]) if (ref !== null) this.#unname(ref, undo)
+      const tables = this.#forgotten.get(id)!
+      undo.push(() => void this.#forgotten.set(id, tables))
+      this.#forgotten.delete(id)
+    }
+  }
+
+  #writeResult(row: ResultRow, wallMs: number, undo: (() => void)[]): void {
+    const tables = this.#tables(row.campaign)
+    if (tables.results.has(row.index)) throw new Error(`a second result for job ${row.campaign}.${row.index}`)
+    put(tables.results, row.index, row, undo)
+    for (const blob of [row.stageout, row.stdout.blob, row.stderr.blob]) {
+      if (blob !== null) this.#name(blob, wallMs, undo)
+    }
+    const { outcome, exitCode, message, warnings: text, index } = row
+    if (text !== "") {
+      const group = tables.warnings.get(text) ?? { text, count: 0, exampleIndex: index }
+      put(tables.warnings, text, { ...group, count: group.count + 1 }, undo)
+    }
+    if (outcome === "finished") return
+    const key = `${outcome}\n${exitCode}\n${message}`
+    const group = tables.errors.get(key) ?? { outcome, exitCode, message, count: 0, exampleIndex: index }
+    put(tables.errors, key, { ...group, count: group.count + 1 }, undo)
+  }
+
+  #writeAttempt(row: ResultRow, wallMs: number, undo: (() => void)[]): void {
+    const { attempts } = this.#tables(row.campaign)
+    const before = attempts.get(row.index) ?? []
+    if (before.some(({ attempt }) => attempt === row.attempt)) throw new Error(`a second row of attempt ${row.attempt}`)
+    const all = [...before, row].sort((a, b) => a.attempt - b.attempt)
+    put(attempts, row.index, all.slice(-ATTEMPTS_KEPT), undo)
+    for (const blob of logBlobs(row)) this.#name(blob, wallMs, undo)
+    for (const gone of all.slice(0, -ATTEMPTS_KEPT)) for (const blob of logBlobs(gone)) this.#unname(blob, undo)
+  }
+
+  #unname({ digest }: BlobRef, undo: (() => void)[]): void {
+    const blob = this.#blobs.get(digest)
+    if (blob !== undefined) put(this.#blobs, digest, { ...blob, named: blob.named - 1 }, undo)
+  }
+
+  #name(blob: BlobRef, usedAt: number, undo: (() => void)[]): void {
+    const row = this.#blobs.get(blob.digest) ?? { sizeBytes: blob.sizeBytes, named: 0, usedAt, owners: new Set() }
+    put(this.#blobs, blob.digest, { ...row, named: row.named + 1 }, undo)
+  }
+
+  #tables(campaign: CampaignId): CampaignTables {
+    const tables = this.#campaigns.get(campaign)
+    if (tables === undefined) throw new Error(`no campaign ${campaign}`)
+    return tables
+  }
+
+  // ---- questions
+
+  hubId(): string {
+    return this.#hubId
+  }
+
+  lastCampaign(): number {
+    let last = this.#lastForgotten
+    for (const id of this.#campaigns.keys()) last = Math.max(last, id)
+    return last
+  }
+
+  liveCampaigns(): CampaignRow[] {
+    const live = [...this.#campaigns.values()].filter(({ row }) => row.endedAt === null)
+    return live.map(({ row }) => campaignCopy(row)).sort((a, b) => a.id - b.id)
+  }
+
+  liveJobs(): JobRow[] {
+    const campaigns = [...this.#campaigns].sort(([a], [b]) => a - b)
+    return campaigns.flatMap(([, { jobs, live }]) => inOrder(live).map(index => ({ ...jobs.get(index)! })))
+  }
+
+  indicesFrom(campaign: CampaignId, fromIndex: number): number[] {
+    return inOrder(this.#campaigns.get(campaign)?.jobs.keys() ?? []).filter(index => index >= fromIndex)
+  }
+
+  cancelledRanges(campaign: CampaignId): IndexRange[] {
+    const ranges = this.#campaigns.get(campaign)?.cancelled ?? []
+    return ranges.map(({ first, count }) => ({ first, last: first + count - 1 }))
+  }
+
+  nodes(): NodeRow[] {
+    return [...this.#nodes.values()].map(row => ({ ...row })).sort(byId)
+  }
+
+  usages(): UsageRow[] {
+    return inOrder(this.#usages.keys()).map(key => ({ ...this.#usages.get(key)! }))
+  }
+
+  shares(): ShareRow[] {
+    return inOrder(this.#shares.keys()).map(owner => ({ owner, share: this.#shares.get(owner)! }))
+  }
+
+  dueNotices(wallMs: number, perOwner: number): NoticeRow[] {
+    const places = new Map<string, number>()
+    const due = this.#openNotices().filter(row => row.nextAt <= wallMs)
+    const before = (a: NoticeRow, b: NoticeRow) =>
+      a.nextAt - b.nextAt || a.campaign - b.campaign || compared(a.occasion, b.occasion) || a.target - b.target
+    return due.sort(before).filter(({ campaign }) => {
+      const { owner } = this.campaign(campaign)!
+      const place = (places.get(owner) ?? 0) + 1
+      places.set(owner, place)
+      return place <= perOwner
+    })
+  }
+
+  notices(campaign: CampaignId): NoticeRow[] {
+    return [...(this.#campaigns.get(campaign)?.notices.values() ?? [])].map(row => ({ ...row }))
+  }
+
+  nextNoticeAt(): number | null {
+    const at = Math.min(...this.#openNotices().map(row => row.nextAt))
+    return Number.isFinite(at) ? at : null
+  }
+
+  #openNotices(): NoticeRow[] {
+    const all = [...this.#campaigns.values()].flatMap(({ notices }) => [...notices.values()])
+    return all.filter(row => row.doneAt === null).map(row => ({ ...row }))
+  }
+
+  endedCampaigns(endedBy: number, limit: number): CampaignId[] {
+    return [...this.#campaigns.values()]
+      .flatMap(({ row }) => (row.endedAt !== null && row.endedAt <= endedBy ? [{ ...row, endedAt: row.endedAt }] : []))
+      .sort((a, b) => a.endedAt - b.endedAt)
+      .slice(0, limit)
+      .map(({ id }) => id)
+  }
+
+  endedCount(): number {
+    return this.endedCampaigns(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER).length
+  }
+
+  lastWallMs(): number | null {
+    const rows = [...this.#campaigns.values()].map(({ row }) => row)
+    const newest = rows.sort((a, b) => b.id - a.id)[0]
+    const times = [this.#notedMs, newest?.submittedAt ?? null, ...rows.map(row => row.endedAt)]
+    const known = times.filter(at => at !== null)
+    return known.length === 0 ? null : Math.max(...known)
+  }
+
+  hasForgotten(): boolean {
+    return this.#forgotten.size > 0
+  }
+
+  ownedBlobs(owner: string, usedBefore: number, limit: number): { blob: BlobRef; usedAt: number }[] {
+    return [...this.#blobs]
+      .filter(([, { owners, usedAt }]) => owners.has(owner) && usedAt < usedBefore)
+      .map(([digest, { sizeBytes, usedAt }]) => ({ blob: { digest, sizeBytes }, usedAt }))
+      .sort((a, b) => b.usedAt - a.usedAt || (a.blob.digest < b.blob.digest ? -1 : 1))
+      .slice(0, limit)
+  }
+
+  campaignsWithStagein(owner: string, digest: Digest, limit: number): CampaignId[] {
+    return [...this.#campaigns.values()]
+      .flatMap(({ row }) => (row.owner === owner && row.stagein?.digest === digest ? [row.id] : []))
+      .sort((a, b) => b - a)
+      .slice(0, limit)
+  }
+
+  campaign(id: CampaignId): CampaignRow | null {
+    const tables = this.#campaigns.get(id)
+    return tables === undefined ? null : campaignCopy(tables.row)
+  }
+
+  campaignByKey(owner: string, key: string): CampaignRow | null {
+    const id = this.#keys.get(keyOf(owner, key))
+    return id === undefined ? null : this.campaign(id)
+  }
+
+  campaigns(filter: { owner: string | null; before: number; limit: number; live: boolean }): CampaignRow[] {
+    return [...this.#campaigns.values()]
+      .map(({ row }) => row)
+      .filter(row => filter.owner === null || row.owner === filter.owner)
+      .filter(row => filter.before === 0 || row.id < filter.before)
+      .filter(row => !filter.live || row.endedAt === null)
+      .sort((a, b) => b.id - a.id)
+      .slice(0, filter.limit)
+      .map(campaignCopy)
+  }
+
+  job(campaign: CampaignId, index: number): JobRow | null {
+    const tables = this.#campaigns.get(campaign)
+    const row = tables?.jobs.get(index)
+    if (row !== undefined) return { ...row }
+    const range = tables?.cancelled.find(({ first, count }) => index >= first && index < first + count)
+    return range === undefined ? null : cancelledJob(campaign, index, range.at)
+  }
+
+  jobs(campaign: CampaignId, filter: JobFilter): JobRow[] {
+    const { fromIndex, limit, phase, outcome } = filter
+    const tables = this.#campaigns.get(campaign)
+    if (tables === undefined) return []
+    const rows = [...tables.jobs.values()]
+      .filter(row => row.index >= fromIndex && (phase ?? row.phase) === row.phase)
+      .filter(row => (outcome ?? row.outcome) === row.outcome)
+      .sort((a, b) => a.index - b.index)
+      .slice(0, limit)
+      .map(row => ({ ...row }))
+    if ((phase ?? "ended") !== "ended" || (outcome ?? "cancelled") !== "cancelled") return rows
+    const ranges = tables.cancelled.filter(({ first, count }) => first + count > fromIndex)
+    return mergeByIndex(campaign, rows, ranges, fromIndex, limit)
+  }
+
+  attempts(campaign: CampaignId, index: number): ResultRow[] {
+    return (this.#campaigns.get(campaign)?.attempts.get(index) ?? []).map(row => ({ ...row }))
+  }
+
+  result(campaign: CampaignId, index: number): ResultRow | null {
+    const row = this.#campaigns.get(campaign)?.results.get(index)
+    return row === undefined ? null : { ...row }
+  }
+
+  stageouts(campaign: CampaignId, fromIndex: number, limit: number): { index: number; blob: BlobRef }[] {
+    const results = [...(this.#campaigns.get(campaign)?.results.values() ?? [])]
+    return results
+      .flatMap(({ index, stageout }) => (index >= fromIndex && stageout !== null ? [{ index, blob: stageout }] : []))
+      .sort((a, b) => a.index - b.index)
+      .slice(0, limit)
+  }
+
+  hasStageout(campaign: CampaignId, digest: Digest): boolean {
+    return [...(this.#campaigns.get(campaign)?.results.values() ?? [])].some(row => row.stageout?.digest === digest)
+  }
+
+  parameters(campaign: CampaignId, index: number): string | null {
+    const pages = this.#campaigns.get(campaign)?.pages ?? []
+    const page = pages.find(({ first, lines }) => index >= first && index < first + lines.length)
+    return page?.lines[index - page.first] ?? null
+  }
+
+  errors(campaign: CampaignId, limit: number): ErrorSummaryRow[] {
+    return commonest(this.#campaigns.get(campaign)?.errors.values() ?? [], limit)
+  }
+
+  warnings(campaign: CampaignId, limit: number): WarningSummaryRow[] {
+    return commonest(this.#campaigns.get(campaign)?.warnings.values() ?? [], limit)
+  }
+
+  hasBlob(digest: Digest): number | null {
+    return this.#blobs.get(digest)?.sizeBytes ?? null
+  }
+
+  ownsBlob(digest: Digest, owner: string): boolean {
+    return this.#blobs.get(digest)?.owners.has(owner) ?? false
+  }
+
+  ownedBytes(owner: string): number {
+    let bytes = 0
+    for (const { owners, sizeBytes } of this.#blobs.values()) if (owners.has(owner)) bytes += sizeBytes
+    return bytes
+  }
+
+  blobs(): BlobRef[] {
+    return inOrder(this.#blobs.keys()).map(digest => ({ digest, sizeBytes: this.#blobs.get(digest)!.sizeBytes }))
+  }
+
+  unreferencedBlobs(usedBefore: number): BlobRef[] {
+    return this.blobs().filter(({ digest }) => {
+      const { named, usedAt } = this.#blobs.get(digest)!
+      return named === 0 && usedAt < usedBefore
+    })
+  }
+
+  tokens(): TokenRow[] {
+    return [...this.#tokens.values()].map(row => ({ ...row })).sort(byId)
+  }
+
+  token(id: string): TokenRow | null {
+    const row = this.#tokens.get(id)
+    return row === undefined ? null : { ...row }
+  }
+
+  lastSeenAt(node: NodeId): number | null {
+    return this.#nodes.get(node)?.lastSeenAt ?? null
+  }
+
+  nodesSeenBefore(wallMs: number, after: string, limit: number): NodeId[] {
+    const old = [...this.#nodes.values()].filter(
+      ({ id, lastSeenAt, revoked }) => lastSeenAt < wallMs && !revoked && id > after,
+    )
+    return inOrder(old.map(({ id }) => id)).slice(0, limit)
+  }
+
+  enrolment(id: string): EnrolmentRow | null {
+    const row = this.#enrolments.get(id)
+    return row === undefined ? null : { ...row }
+  }
+}
