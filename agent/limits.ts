@@ -9,7 +9,7 @@ export const RETRY_MAX_MS = 60_000
 export const STAGE_TRIES_MAX = 8
 /** TERM, then this long, then KILL: for a command whose walltime is over, and whose files are still wanted. */
 export const WALLTIME_GRACE_MS = 5_000
-/** The same for a command that nobody wants any more: dead within 2 s of the hub's word (RELIABILITY I9). */
+/** The same for a command that nobody wants any more: dead within 2 s of the hub's word (I9, docs/reliability.md). */
 export const CANCEL_GRACE_MS = 1_000
 /** stdout and stderr each: the first half and the last half of this are kept. */
 export const LOG_MAX_BYTES = 10 * 1024 * 1024
@@ -29,7 +29,7 @@ export const GUEST_SYSTEM_BYTES = 128 * 1024 ** 2
 export const UNPACKED_MAX_BYTES = 20 * 1024 ** 3
 /** Files and folders that an attempt's stageins unpack to, gathered ones together: inodes of the volunteer's. One archive has its own bound. */
 export const UNPACKED_ENTRIES_MAX = 1_000_000
-/** One stageout archive; the hub refuses larger ones (SECURITY §8). */
+/** One stageout archive; the hub refuses larger ones (docs/security.md). */
 export const STAGEOUT_MAX_BYTES = 2 * 1024 ** 3
 /** Files that changed while they were packed are left out one by one, this often, before packing is given up. */
 export const PACK_TRIES_MAX = 8
@@ -47,7 +47,7 @@ export const PIPE_CLOSE_MS = 2_000
 export const SAMPLE_FIRST_MS = 10
 export const SAMPLE_GROWTH = 1.2
 export const SAMPLE_MAX_MS = 1_000
-/** Processes and threads of one job, for each of its slots (SECURITY §6). Where the kernel counts them. */
+/** Processes and threads of one job, for each of its slots (docs/security.md, The sandbox). Where the kernel counts them. */
 export const PIDS_PER_SLOT = 256
 /** The sandbox is tried at start, for so long, and as often as this, each time for twice as long: a machine may be busy while it boots. */
 export const PROBE_MS = 10_000

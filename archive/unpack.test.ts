@@ -1,4 +1,4 @@
-// One hostile archive for each threat of SECURITY §3 and §5. Each must fail as a whole, with the entry and the rule named, and leave nothing.
+// One hostile archive for each threat of docs/security.md, Archives. Each must fail as a whole, with the entry and the rule named, and leave nothing.
 import assert from "node:assert/strict"
 import { execFileSync } from "node:child_process"
 import { lstat, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"

@@ -1,5 +1,5 @@
 // Everything that can go wrong for a scientist, as one error: what was wrong and where (message), what to do (hint).
-// The table of exit codes is the contract of specs UX §2; scripts rely on it, so a code is never given another meaning.
+// The table of exit codes is a contract (cah(1), EXIT STATUS); scripts rely on it, so a code is never given another meaning.
 // No secret may ever be put into a message, a hint or the details.
 
 import { certificateAdvice, systemAdvice } from "./advice.ts"

@@ -1,5 +1,5 @@
 // The scientist's `cah`: from argv to an exit code. Here a thrown ClientError becomes words on stderr and
-// a code of UX §2, Ctrl-C becomes one abort signal for everything, and a closed pipe becomes a quiet end.
+// an exit code of errors.ts, Ctrl-C becomes one abort signal for everything, and a closed pipe becomes a quiet end.
 // No verb's logic lives here; nothing but this file calls process.exit.
 import { setMaxListeners } from "node:events"
 import { type Command, CommanderError } from "commander"

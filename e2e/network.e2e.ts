@@ -40,7 +40,7 @@ const STAGEIN_BYTES = 2_000_000
 const STAGEOUT_BYTES = 1_000_000
 const SMALL_STAGEOUT_BYTES = 100_000
 const JOBS = 2
-/** RELIABILITY F8: a dead line is noticed by then. */
+/** docs/reliability.md, Faults: a dead line is noticed by then. */
 const NOTICE_MAX_MS = 45_000
 const LOOK_EVERY_MS = 100
 const LONG_MS = 100_000

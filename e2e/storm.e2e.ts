@@ -19,7 +19,7 @@ const AGENTS_PER_PROCESS = 1_250
 /** So that jobs run when the hub dies, and others wait. */
 const JOBS_PER_AGENT = 2
 const RUN_MS = 8_000
-/** RELIABILITY L2. */
+/** L2, docs/reliability.md. */
 const BACK_MAX_MS = 120_000
 const DONE_MAX_MS = 120_000
 const LOOK_EVERY_MS = 250

@@ -8,7 +8,7 @@ import { dirname, join, normalize } from "node:path"
 import { test } from "node:test"
 import { projectFiles, root, sourceFolders } from "./files.ts"
 
-/** STYLE 12: past this, look for the second noun inside. */
+/** CONTRIBUTING: past this, look for the second noun inside. */
 const LINES_MAX = 600
 
 const all = projectFiles()

@@ -1,5 +1,5 @@
 // Walls around a job: bubblewrap gives it a user that is nobody, its own processes, no network, a read-only system and one directory to
-// write to (SECURITY §6). The arguments are a pure function. Without bubblewrap a job runs with the agent's own rights: that is
+// write to (docs/security.md, The sandbox). The arguments are a pure function. Without bubblewrap a job runs with the agent's own rights: that is
 // for a machine which is a sandbox already, and is said aloud at start.
 //
 // Only bwrap's arguments carry the job's environment, never bwrap's own: a job's LD_PRELOAD must not be loaded out here.

@@ -1,10 +1,10 @@
 // The system calls that a job may not make: a classic BPF program for the kernel's seccomp, generated here and given to bwrap, which
-// loads it last of all (SECURITY §6). Everything is allowed but what is named. Named are calls that reach beyond the job's namespaces
+// loads it last of all (docs/security.md, The sandbox). Everything is allowed but what is named. Named are calls that reach beyond the job's namespaces
 // (keyrings, vsock, the kernel's log), those that make new namespaces or mounts, in which a job would have
 // capabilities, and those that are mostly known for their faults and that no program of a scientist needs. Pure.
 //
 // Decided, with reasons:
-// - ptrace is refused (SECURITY §6): nobody debugs on a volunteer's machine. process_vm_readv and _writev are allowed: MPI moves messages
+// - ptrace is refused (docs/security.md, The sandbox): nobody debugs on a volunteer's machine. process_vm_readv and _writev are allowed: MPI moves messages
 //   with them between the ranks of one job, and a job sees no other job's processes.
 // - Netlink is allowed for routes alone: glibc's getifaddrs() and if_nameindex() ask it for addresses, and MPI, Java and Python ask
 //   those. In a network namespace without capabilities it can only be read.

@@ -1,5 +1,5 @@
 // What must always hold of the state, whatever happened. Used by tests after every case, by the simulator after every
-// tick of a small world, and at start-up. Numbers are those of the reliability page.
+// tick of a small world, and at start-up. Numbers are those of docs/reliability.md.
 import { HELD_MAX } from "../limits.ts"
 import { countOf, isOpen, liveCount, noCounts, tryOf, underWay } from "./change.ts"
 import { type Campaign, jobId, type NodeId, type State, type Usage } from "./model.ts"

@@ -1,5 +1,5 @@
 // What the simulator looks for, with its own books: they hear what gets to disk and what clients and agents were told,
-// and share no decision with the core. Numbers are those of the reliability page.
+// and share no decision with the core. Numbers are those of docs/reliability.md.
 import { createHash } from "node:crypto"
 import type { Move } from "../core/effects.ts"
 import type { CampaignId, IndexRange, NodeId, Rules } from "../core/model.ts"

@@ -11,7 +11,7 @@ import { INIT_FILE, type InitData, readInit } from "./init.ts"
 import { SHARED_FILE, SharedFile } from "./shared.ts"
 import { takeTrickles, writeFinish, writeTemporaryExit, writeTrickle } from "./slot.ts"
 
-/** What the client makes of them: specs/BOINC.md, 16.5. */
+/** What the client makes of them, read in the client's source (client/app_control.cpp). */
 export const exitCodes = { fine: 0, broken: 1, aborted: 194 } as const
 
 export interface BoincWorld {

@@ -1,6 +1,6 @@
 // The file that the BOINC client shares with its application: eight channels of 1 KiB, each a flag and a text. The client maps it into memory; reading
 // and writing it as a file shows the same bytes, as long as both are on one machine. Whoever sends writes the text first and the flag last, and
-// only into an empty channel; whoever receives empties it. (specs/BOINC.md, 16.3)
+// only into an empty channel; whoever receives empties it. (BOINC: lib/app_ipc.h)
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs"
 
 export const SHARED_FILE = "boinc_mmap_file"

@@ -1,5 +1,5 @@
 // The slot directory: soft links instead of files, and the small files by which an application says how it ended, sends a trickle, or finds one.
-// (specs/BOINC.md, 16.1 and 16.5)
+// (BOINC: lib/app_ipc.cpp, api/boinc_api.cpp)
 import {
   closeSync,
   openSync,

@@ -24,7 +24,7 @@ export const guestGate = { host: "10.0.2.100", port: 80 } as const
 
 /**
  * Nehalem is the oldest that Debian's kernel likes. Without cx16, since under emulation a compare-and-exchange of 16 bytes now and then
- * came back with wrong flags, and the kernel's allocator fell over it: 3 of 61 boots, against 0 of 70 (specs/APPLIANCE.md).
+ * came back with wrong flags, and the kernel's allocator fell over it: 3 of 61 boots, against 0 of 70.
  */
 const processors: Readonly<Record<Acceleration, readonly string[]>> = {
   kvm: ["-accel", "kvm", "-cpu", "host"],
