@@ -131,7 +131,9 @@ test("S1: a sandbox is the default; none must be said, and for root a second wor
 test("plain text to another machine is refused unless it is insisted on", () => {
   refused(["--hub", "http://hub.example.org"], /plain text.*--insecure/)
   assert.equal(readConfig(world(["--hub", "http://hub.example.org", "--insecure"])).insecure, true)
-  for (const here of ["http://localhost:1", "http://127.9.9.9", "http://[::1]:8080"]) readConfig(world(["--hub", here]))
+  for (const here of ["http://localhost:1", "http://127.9.9.9", "http://[::1]:8080", "http://[::ffff:127.0.0.1]:1"]) {
+    readConfig(world(["--hub", here]))
+  }
   refused(["--hub", "http://127.0.0.1.evil.org"], /plain text/)
 })
 

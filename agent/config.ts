@@ -6,10 +6,12 @@ import { availableParallelism, homedir, hostname, totalmem } from "node:os"
 import { join, resolve } from "node:path"
 import { Command, CommanderError } from "commander"
 import { parse as parseToml, TomlError } from "smol-toml"
+import { isLoopback } from "../common/address.ts"
+import { freeBytes } from "../common/disk.ts"
 import { addressOf, type GuestImage } from "../proto/guest/settings.ts"
 import { Failure } from "./core/ports.ts"
 import { CACHE_FREE_SHARE, CACHE_MAX_BYTES, GUEST_DISK_SHARE, GUEST_SYSTEM_BYTES } from "./limits.ts"
-import { detectedProperties, freeBytes } from "./machine.ts"
+import { detectedProperties } from "./machine.ts"
 import { readSettings } from "./settings.ts"
 
 export interface Config {
@@ -415,8 +417,7 @@ function parseHub(text: string): string {
 
 function refusePlainText({ hub, insecure }: Config): void {
   const { protocol, hostname: host } = new URL(hub)
-  const isHere = host === "localhost" || host === "[::1]" || /^127(\.\d+){3}$/.test(host)
-  if (protocol === "http:" && !isHere && !insecure) {
+  if (protocol === "http:" && !isLoopback(host) && !insecure) {
     throw new UsageError(
       `${hub} is in plain text and not on this machine; use https://, or say --insecure to do it all the same`,
     )

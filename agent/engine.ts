@@ -1,7 +1,9 @@
 // The agent's only loop: takes events, steps the core, and carries out what the core asks for through link, journal and
 // workshop. Decides nothing itself. For each attempt effects are carried out one after the other, a journal entry being on disk
 // before anything after it is done; attempts do not wait for each other. One timer, set to the core's next deadline.
+
 import { setTimeout as wait } from "node:timers/promises"
+import { backoffMs } from "../common/backoff.ts"
 import type { NodeProperties } from "../proto/wire/property.ts"
 import type { Effect } from "./core/effects.ts"
 import type { Event, Packed, ReportPhase } from "./core/events.ts"
@@ -279,7 +281,8 @@ export class Engine {
   /** Until it is on disk. Nothing after it is done meanwhile: a full disk delays an attempt, and never loses its result. */
   async #journal(lane: Lane, entry: JournalEntry): Promise<void> {
     const { name, spec, result } = entry
-    for (let waitMs = RETRY_MIN_MS; ; waitMs = Math.min(waitMs * 2, RETRY_MAX_MS)) {
+    for (let tries = 1; ; tries++) {
+      const waitMs = backoffMs(tries, RETRY_MIN_MS, RETRY_MAX_MS)
       try {
         return await this.#world.journal.save({ name, spec, result })
       } catch (error) {

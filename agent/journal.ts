@@ -4,8 +4,8 @@
 import { createHash } from "node:crypto"
 import { mkdir, open, readdir, readFile, rename, unlink } from "node:fs/promises"
 import { join } from "node:path"
+import { ignoreMissing, syncDirectory } from "../common/disk.ts"
 import type { AttemptName, Result, RunSpec } from "./core/model.ts"
-import { ignoreMissing, syncDirectory } from "./disk.ts"
 import { fileNameOf } from "./workplace.ts"
 
 export interface JournalEntry {

@@ -1,17 +1,8 @@
-// What this machine shows of itself: the properties that scientists may ask for, and the room on its disk. Looks only, and once: what
-// it says goes into the configuration.
+// What this machine shows of itself: the properties that scientists may ask for. Looks only, and once: what it says goes into the
+// configuration.
 import { execFileSync } from "node:child_process"
-import { existsSync, readFileSync, statfsSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { availableParallelism, cpus, machine, platform, release } from "node:os"
-import { dirname } from "node:path"
-
-/** On the file system where the directory is, or will be. */
-export function freeBytes(directory: string): number {
-  let path = directory
-  while (!existsSync(path) && dirname(path) !== path) path = dirname(path)
-  const { bavail, bsize } = statfsSync(path)
-  return bavail * bsize
-}
 
 /** What a scientist may ask for with --property, in OAR's spirit: lower case, plain values. */
 export function detectedProperties(): Record<string, string> {

@@ -134,7 +134,7 @@ async function run(config: Config, log: Logger): Promise<number> {
     }
     return code
   } finally {
-    await lock.release()
+    lock.release()
   }
 }
 

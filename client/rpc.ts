@@ -15,7 +15,7 @@ import {
 } from "@bufbuild/protobuf"
 import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt"
 import { Client, credentials, Metadata } from "@grpc/grpc-js"
-import { isLoopback } from "../proto/wire/address.ts"
+import { isLoopback } from "../common/address.ts"
 import { type Backoff, pause, waitMs } from "./backoff.ts"
 import { ClientError, fromStatus, isTransient, type StatusLike } from "./errors.ts"
 import {

@@ -15,10 +15,10 @@ import {
 } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as wait } from "node:timers/promises"
+import { isAlive, leaderOf } from "../common/processes.ts"
 import manifest from "../package.json" with { type: "json" }
 import { root } from "../scripts/files.ts"
 import { FakeClient, type SlotChange } from "../vmlauncher/boinc/fixtures.ts"
-import { isAlive, leaderOf } from "../vmlauncher/process.ts"
 
 const LOOK_EVERY_MS = 10
 const HEARTBEAT_MS = 1_000

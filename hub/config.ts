@@ -5,7 +5,8 @@ import { readFileSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { parse as parseToml } from "smol-toml"
 import { z } from "zod"
-import { isLoopback } from "../proto/wire/address.ts"
+import { isLoopback } from "../common/address.ts"
+import { nearest } from "../common/spelling.ts"
 import { CahError } from "./core/errors.ts"
 import { DISK_FLOOR_BYTES, QUOTA_BYTES, QUOTA_JOBS, QUOTA_SUBMITS_PER_SECOND, QUOTA_WATCHES } from "./limits.ts"
 import { checkNetwork } from "./peers.ts"
@@ -440,24 +441,8 @@ function print(chosen: ReadonlyMap<Name, Chosen>): string {
 }
 
 function suggestion(wrong: string, known: readonly string[], prefix: string): string {
-  const nearest = known
-    .map(name => ({ name, distance: distance(wrong, name) }))
-    .sort((a, b) => a.distance - b.distance)[0]
-  if (nearest === undefined || nearest.distance > Math.max(2, Math.floor(wrong.length / 3))) return "; see --help"
-  return `: did you mean ${prefix}${nearest.name}?`
-}
-
-/** Edits that make one word of the other (Levenshtein). */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
-    }
-    row = next
-  }
-  return row[b.length]!
+  const word = nearest(wrong, known)
+  return word === null ? "; see --help" : `: did you mean ${prefix}${word}?`
 }
 
 function invalid(message: string, cause?: unknown): CahError {

@@ -3,7 +3,7 @@
 // protocol in a connection's first bytes, or by X-Forwarded-For (else Forwarded) in a request's head.
 import type { IncomingHttpHeaders } from "node:http"
 import { BlockList, type Socket } from "node:net"
-import { blockOf, familyOf, isLoopback, plainAddress } from "../proto/wire/address.ts"
+import { blockOf, familyOf, isLoopback, plainAddress } from "../common/address.ts"
 import { CahError } from "./core/errors.ts"
 import type { Request } from "./port.ts"
 

@@ -13,7 +13,7 @@ import {
 import { type AddressInfo, createServer, type Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { createServer as createTls } from "node:tls"
-import { blockOf, isLoopback } from "../proto/wire/address.ts"
+import { blockOf, isLoopback } from "../common/address.ts"
 import { CahError } from "./core/errors.ts"
 import type { Log } from "./core/ports.ts"
 import { BROKEN_PREFACE_ANSWER, type Caller, prefaceOf, TLS_ALERT, whoIsCalling } from "./first-bytes.ts"

@@ -1,7 +1,7 @@
 // The PROXY protocol, versions 1 (text) and 2 (binary): what a proxy says of its client in a connection's first bytes. Pure.
 // https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
 import { isIP, isIPv4, isIPv6 } from "node:net"
-import { plainAddress } from "../proto/wire/address.ts"
+import { plainAddress } from "../common/address.ts"
 
 export type ProxyHeader =
   /** The bytes begin otherwise: there is none. */

@@ -2,7 +2,6 @@ import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import fc from "fast-check"
 import { Shares } from "./shares.ts"
-import { FairTurns } from "./turns.ts"
 
 describe("places shared by address", () => {
   it("S6: the address that has most gives way, its oldest first, and to one that has fewer only", () => {
@@ -54,35 +53,5 @@ describe("places shared by address", () => {
         for (const [block, { size }] of held) assert.equal(shares.of(block), size)
       }),
     )
-  })
-})
-
-describe("turns of all", () => {
-  it("S8: an honest login waits for one of another's 100, not for all of them", async () => {
-    const turns = new FairTurns(100, () => new Error("too many"))
-    const order: string[] = []
-    const results: Promise<unknown>[] = []
-    const ask = (name: string) =>
-      results.push(
-        turns.take(name, async () => void order.push(name)).catch((error: Error) => order.push(error.message)),
-      )
-    for (let n = 0; n < 130; n++) ask("guesser")
-    ask("ada")
-    ask("otto")
-    await Promise.all(results)
-    const served = order.filter(name => name !== "too many")
-    assert.deepEqual(served.slice(0, 4), ["guesser", "guesser", "ada", "otto"])
-    // One at work, a hundred waiting; of the guesser's own two more gave way to the others.
-    assert.equal(served.length, 101)
-    assert.equal(served.filter(name => name === "guesser").length, 99)
-  })
-
-  it("goes on after work that failed", async () => {
-    const turns = new FairTurns(1, () => new Error("too many"))
-    const failed = turns.take("a", () => Promise.reject(new Error("no")))
-    const next = turns.take("a", async () => "yes")
-    await assert.rejects(failed, /no/)
-    assert.equal(await next, "yes")
-    assert.equal(await turns.take("b", async () => 1), 1)
   })
 })

@@ -1,6 +1,6 @@
 // Log lines that strangers can cause as often as they like: the first at once, and then for each of them one a minute that says how
 // often it would have been. A broken agent or a scanner then neither fills the disk nor hides what matters.
-import { blockOf } from "../proto/wire/address.ts"
+import { blockOf } from "../common/address.ts"
 import type { Log } from "./core/ports.ts"
 import { SPARING_EVERY_MS, SPARING_LINES_MAX } from "./limits.ts"
 

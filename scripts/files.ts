@@ -9,6 +9,7 @@ export const root = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/,
 
 /** Folders that hold our TypeScript, in the order in which imports run. */
 export const sourceFolders = [
+  "common",
   "proto",
   "archive",
   "hub",

@@ -1,9 +1,10 @@
 // What `vmlauncher run` and `probe` were told: flags over what this computer shows. One table of flags makes the help and the reading, so
 // that they cannot disagree. Under BOINC nothing of this is read: there the client says it all.
-import { readFileSync, statfsSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { availableParallelism, homedir, hostname, totalmem } from "node:os"
-import { dirname, join, resolve } from "node:path"
+import { join, resolve } from "node:path"
 import { parseArgs } from "node:util"
+import { freeBytes } from "../common/disk.ts"
 import type { Allowance } from "./core/ports.ts"
 import { DISK_DEFAULT_BYTES, DISK_FREE_SHARE, DISK_MIN_BYTES, MEMORY_SHARE, PROCESSORS_MAX } from "./limits.ts"
 
@@ -211,18 +212,6 @@ function defaultState(): string {
 function defaultDisk(state: string): number {
   const free = freeBytes(state) * DISK_FREE_SHARE
   return Math.max(DISK_MIN_BYTES, floorMib(Math.min(DISK_DEFAULT_BYTES, free)))
-}
-
-/** On the file system where the directory is, or will be. */
-export function freeBytes(directory: string): number {
-  for (let path = directory; ; path = dirname(path)) {
-    try {
-      const { bavail, bsize } = statfsSync(path)
-      return bavail * bsize
-    } catch (error) {
-      if (dirname(path) === path) throw error
-    }
-  }
 }
 
 function floorMib(bytes: number): number {

@@ -15,7 +15,7 @@ import { Engine, type Network } from "./engine.ts"
 import { Guest } from "./guest.ts"
 import { openImage } from "./image/image.ts"
 import { CONSOLE_LOG_MAX_BYTES, IDLE_MS, LOCK_WAIT_MS, RELAYS_MAX } from "./limits.ts"
-import { takeLock } from "./lock.ts"
+import { lockDirectory } from "./lock.ts"
 import { Memory, names, socketPath } from "./place.ts"
 import { prepare, type Task } from "./prepare.ts"
 import { probe } from "./probe.ts"
@@ -68,7 +68,7 @@ async function runInSlot(directory: string): Promise<number> {
   const init = readInit(join(directory, INIT_FILE))
   let lock: { release(): void }
   try {
-    lock = await takeLock(join(directory, names.lock), LOCK_WAIT_MS)
+    lock = await lockDirectory(join(directory, names.lock), LOCK_WAIT_MS)
   } catch (error) {
     if (!(error instanceof Failure) || error.laterSeconds === null) throw error
     writeTemporaryExit(directory, error.laterSeconds, error.message)
@@ -115,7 +115,7 @@ async function runAtTerminal(argv: readonly string[]): Promise<number> {
   process.chdir(state)
   // The computer's owner comes first, as under BOINC. What we start inherits it.
   setPriority(OTHERS_FIRST)
-  const lock = await takeLock(join(state, names.lock), 0)
+  const lock = await lockDirectory(join(state, names.lock), 0)
   try {
     const client = new Terminal(clock, toStderr)
     if (process.getuid?.() === 0)

@@ -1,7 +1,8 @@
 // `vmlauncher probe`: what this computer can do and what stands in the way, one line for each thing looked at. Starts nothing that stays.
 import { availableParallelism, totalmem } from "node:os"
 import { join } from "node:path"
-import { freeBytes, type RunConfig } from "./config.ts"
+import { freeBytes } from "../common/disk.ts"
+import type { RunConfig } from "./config.ts"
 import { Failure } from "./core/ports.ts"
 import { sizeInWords } from "./core/words.ts"
 import { findQemu, openQemu } from "./hypervisor/qemu/qemu.ts"

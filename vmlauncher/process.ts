@@ -1,35 +1,11 @@
 // Processes as /proc tells: whether one still lives, what it is, what it has used. A number alone names nobody: it is given out again,
 // so a process is known by its number and the moment of its start. Elsewhere than on Linux there is no /proc, and the number must do.
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
-
-export interface Leader {
-  readonly pid: number
-  /** Clock ticks since boot; empty where nobody tells. */
-  readonly startTicks: string
-}
-
-/** The kernel's clock for user space: 100 Hz on every Linux. */
-const MS_PER_TICK = 10
-
-export function leaderOf(pid: number): Leader {
-  return { pid, startTicks: readStat(pid)?.startTicks ?? "" }
-}
-
-export function isAlive(leader: Leader): boolean {
-  const stat = readStat(leader.pid)
-  if (stat !== null) return stat.startTicks === leader.startTicks && !stat.isDead
-  if (process.platform === "linux") return false
-  try {
-    process.kill(leader.pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
+import { readProcess } from "../common/processes.ts"
 
 /** User and system time, its own and that of children it has waited for. 0 if it is gone. */
 export function cpuMsOf(pid: number): number {
-  return readStat(pid)?.cpuMs ?? 0
+  return readProcess(pid)?.cpuMs ?? 0
 }
 
 /**
@@ -77,24 +53,5 @@ export function signal(pid: number, name: NodeJS.Signals): void {
     process.kill(pid, name)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error
-  }
-}
-
-interface Stat {
-  readonly startTicks: string
-  readonly isDead: boolean
-  readonly cpuMs: number
-}
-
-function readStat(pid: number): Stat | null {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, "utf8")
-    // The name may hold spaces and parentheses; what follows its last parenthesis may not.
-    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
-    const field = (number: number): string => fields[number - 3] ?? ""
-    const ticks = [14, 15, 16, 17].reduce((sum, number) => sum + Number(field(number)), 0)
-    return { startTicks: field(22), isDead: field(3) === "Z" || field(3) === "X", cpuMs: ticks * MS_PER_TICK }
-  } catch {
-    return null
   }
 }

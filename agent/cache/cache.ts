@@ -5,10 +5,10 @@ import { createHash, type Hash } from "node:crypto"
 import { createReadStream } from "node:fs"
 import { type FileHandle, mkdir, open, readdir, rename, stat, unlink, utimes } from "node:fs/promises"
 import { join } from "node:path"
+import { ignoreMissing, syncDirectory } from "../../common/disk.ts"
 import { type Digest, digestOf, hexOf } from "../../proto/wire/digest.ts"
 import type { BlobRef } from "../core/model.ts"
 import { Failure } from "../core/ports.ts"
-import { ignoreMissing, syncDirectory } from "../disk.ts"
 
 export type Fetch = (offsetBytes: number, signal: AbortSignal) => AsyncIterable<Uint8Array>
 

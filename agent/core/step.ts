@@ -1,6 +1,7 @@
 // The agent's decisions: (state, event, nowMs) in, effects out. No I/O, clock, chance or logger inside; the same code
 // runs on nodes and in the hub's simulator. The hub may vanish at any moment: work goes on, and what is not
 // acknowledged is said again.
+import { backoffMs } from "../../common/backoff.ts"
 import { matches, type NodeProperties, namesOf, PropertyError, parseProperty } from "../../proto/wire/property.ts"
 import { CANCEL_GRACE_MS, REPORT_REPEAT_MS, RETRY_MAX_MS, RETRY_MIN_MS, STAGE_TRIES_MAX } from "../limits.ts"
 import type { Effect } from "./effects.ts"
@@ -224,7 +225,7 @@ function onStageinFailed(turn: Turn, attempt: Attempt, message: string, final: b
   if (++attempt.tries >= STAGE_TRIES_MAX) {
     return finish(turn, attempt, ended("lost", `stagein failed ${attempt.tries} times, the last time: ${message}`))
   }
-  attempt.retryAtMs = turn.nowMs + backoffMs(attempt.tries)
+  attempt.retryAtMs = turn.nowMs + backoffMs(attempt.tries, RETRY_MIN_MS, RETRY_MAX_MS)
 }
 
 function onCommandEnded(turn: Turn, attempt: Attempt, exit: Exit): void {
@@ -260,7 +261,7 @@ function onUploadFailed(turn: Turn, attempt: Attempt, message: string, final: bo
   attempt.underway = false
   if (!final) {
     attempt.tries++
-    attempt.retryAtMs = turn.nowMs + backoffMs(attempt.tries)
+    attempt.retryAtMs = turn.nowMs + backoffMs(attempt.tries, RETRY_MIN_MS, RETRY_MAX_MS)
     return
   }
   const result = attempt.result!
@@ -300,10 +301,6 @@ function onTicked(turn: Turn): void {
 
 function repeats(state: State, attempt: Attempt): boolean {
   return state.connected && !attempt.acknowledged && reportOf(attempt) !== null
-}
-
-function backoffMs(tries: number): number {
-  return Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(tries - 1, 20))
 }
 
 // ---- changes ----------------------------------------------------------------------------------------------------

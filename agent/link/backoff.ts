@@ -1,5 +1,6 @@
 // When to dial again: full jitter, so that ten thousand agents that lost the same hub do not come back at once, and steered
 // by the hub, which knows best. Pure: chance is given, time is the caller's.
+import { backoffMs } from "../../common/backoff.ts"
 import { DIAL_FAILURES_AFTER_WELCOME, DIAL_MAX_MS, DIAL_MIN_MS, RETRY_AFTER_MAX_MS } from "../limits.ts"
 
 export class Backoff {
@@ -18,8 +19,7 @@ export class Backoff {
 
   /** How long to wait now. With a word from the hub: between that and twice that. */
   next(retryAfterMs: number | null): number {
-    const ceilingMs = Math.min(DIAL_MAX_MS, DIAL_MIN_MS * 2 ** this.#failures)
-    this.#failures++
+    const ceilingMs = backoffMs(++this.#failures, DIAL_MIN_MS, DIAL_MAX_MS)
     if (retryAfterMs === null) return this.#random() * ceilingMs
     return Math.min(retryAfterMs, RETRY_AFTER_MAX_MS) * (1 + this.#random())
   }

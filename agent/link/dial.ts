@@ -1,13 +1,15 @@
 // The agent's link as its engine sees it: dials out, keeps at most one session, and comes back whenever that ends, with full
 // jitter and by the hub's word. Nothing ever connects to an agent. What is asked for while there is no link waits for one
 // (transfers) or is dropped (reports and heartbeats: the core repeats them).
+
 import type { ClientRequest, IncomingMessage } from "node:http"
 import { connect as connectTcp, isIP } from "node:net"
 import type { Duplex } from "node:stream"
 import { type ConnectionOptions, checkServerIdentity, connect as connectTls } from "node:tls"
 import WebSocket, { type ClientOptions } from "ws"
+import { isLoopback } from "../../common/address.ts"
+import { backoffMs } from "../../common/backoff.ts"
 import { addressOf } from "../../proto/guest/settings.ts"
-import { isLoopback } from "../../proto/wire/address.ts"
 import { closeCodes, FRAME_MAX_BYTES, SUBPROTOCOL } from "../../proto/wire/frame.ts"
 import type { Event, ReportPhase } from "../core/events.ts"
 import type { AttemptName, BlobRef, Result } from "../core/model.ts"
@@ -288,7 +290,7 @@ export class DialledLink implements Link {
       fields,
       `the hub sent this agent away: ${reason}; it is asked again, at least every hour or so`,
     )
-    this.#again(reason, Math.min(SENT_AWAY_FIRST_MS * 2 ** this.#timesSentAway++, SENT_AWAY_MAX_MS))
+    this.#again(reason, backoffMs(++this.#timesSentAway, SENT_AWAY_FIRST_MS, SENT_AWAY_MAX_MS))
   }
 
   #again(reason: string, retryAfterMs: number | null): void {

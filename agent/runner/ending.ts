@@ -1,8 +1,9 @@
 // How a job's processes are ended: asked first, all of them, and given time; then stopped and killed until none is left. What each function does
 // holds for a command with walls and without; the difference is who sees to it, the kernel or processes.ts.
 import { setTimeout as wait } from "node:timers/promises"
+import { type Leader, readProcess } from "../../common/processes.ts"
 import { END_LOOK_FIRST_MS, END_LOOK_GROWTH, END_LOOK_MAX_MS, KILL_ROUNDS_MAX } from "../limits.ts"
-import { type Leader, members, readProcess, signal } from "./processes.ts"
+import { members, signal } from "./processes.ts"
 
 export interface Tree {
   readonly leader: Leader | null

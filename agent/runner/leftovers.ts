@@ -1,8 +1,8 @@
 // The note of a job's processes on disk, so that the agent's next life can end what a kill -9 left behind.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import type { Leader } from "../../common/processes.ts"
 import { endSandbox, endTree } from "./ending.ts"
-import type { Leader } from "./processes.ts"
 
 const noteFile = "process.json"
 

@@ -6,11 +6,12 @@ import { mkdir } from "node:fs/promises"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { test } from "node:test"
+import { readProcess } from "../../common/processes.ts"
 import { name, scratch, spec } from "../fixtures.ts"
 import { openWorkplace } from "../workplace.ts"
 import { openRunners } from "./fixtures.ts"
 import { processRunner } from "./process.ts"
-import { closeInherited, readProcess } from "./processes.ts"
+import { closeInherited } from "./processes.ts"
 import { prepareSandbox, type Sandbox } from "./sandbox.ts"
 
 closeInherited()

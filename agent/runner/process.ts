@@ -5,6 +5,7 @@ import { constants } from "node:os"
 import { basename } from "node:path"
 import type { Readable } from "node:stream"
 import { setTimeout as wait } from "node:timers/promises"
+import { type Leader, leaderOf } from "../../common/processes.ts"
 import type { Exit } from "../core/model.ts"
 import { PIPE_CLOSE_MS } from "../limits.ts"
 import type { ControlGroup, ControlGroups } from "./cgroup.ts"
@@ -14,7 +15,6 @@ import { commandOf, unrunnable } from "./environment.ts"
 import { asRoot, boundsOf, type Launch, launch, type Shares } from "./launch.ts"
 import { killLeftovers, note } from "./leftovers.ts"
 import { PipeStock } from "./pipes.ts"
-import { type Leader, readProcess } from "./processes.ts"
 import type { Run, Runner, RunRequest } from "./runner.ts"
 import { ENV_PROGRAM, nobody, type Sandbox, STATUS_FD } from "./sandbox.ts"
 import { type Excess, Watch } from "./watch.ts"
@@ -127,7 +127,7 @@ async function runIn(
       return request.onOutput("stderr", bytes)
     }),
   ]
-  const leader = leaderOf(child)
+  const leader = child.pid === undefined ? null : leaderOf(child.pid)
   if (leader !== null) note(directory, { leader, first: null })
   const status = tools.sandbox === null ? null : readStatus(child)
   void status?.first.then(first => first !== null && note(directory, { leader: leader ?? first, first }))
@@ -170,11 +170,6 @@ async function runIn(
 }
 
 // ---- beginning --------------------------------------------------------------------------------------------------
-
-function leaderOf(child: ChildProcess): Leader | null {
-  if (child.pid === undefined) return null
-  return { pid: child.pid, startTicks: readProcess(child.pid)?.startTicks ?? "" }
-}
 
 type End = { readonly code: number | null; readonly signal: NodeJS.Signals | null; readonly error: Error | null }
 
@@ -303,7 +298,7 @@ function readStatus(child: ChildProcess): StatusReader {
         const said = JSON.parse(line) as { "child-pid"?: number; "exit-code"?: number }
         const pid = said["child-pid"]
         if (pid !== undefined) {
-          status.firstPid = { pid, startTicks: readProcess(pid)?.startTicks ?? "" }
+          status.firstPid = leaderOf(pid)
           resolveFirst(status.firstPid)
         }
         if (said["exit-code"] !== undefined) status.exitCode = said["exit-code"]

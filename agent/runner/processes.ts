@@ -6,38 +6,7 @@
 // descendants, those that were descendants when last looked at, and whoever has the attempt's directory in its environment.
 // A process that leaves its parent, its session and its environment at once gets away: that is what the sandbox is for.
 import { closeSync, readdirSync, readFileSync } from "node:fs"
-
-export interface ProcessStat {
-  readonly pid: number
-  readonly parent: number
-  readonly group: number
-  readonly session: number
-  /** Clock ticks since boot: with the pid, names a process for ever. */
-  readonly startTicks: string
-  readonly zombie: boolean
-  /** User and system time of itself and the children it has waited for. */
-  readonly cpuMs: number
-}
-
-/** The kernel's clock for user space: 100 Hz on every Linux, whatever its own ticks. */
-const MS_PER_TICK = 10
-
-export function readProcess(pid: number): ProcessStat | null {
-  const text = readText(`/proc/${pid}/stat`)
-  if (text === null) return null
-  // The name may hold spaces and parentheses; what follows its last parenthesis may not.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
-  const field = (number: number): number => Number(fields[number - 3])
-  return {
-    pid,
-    parent: field(4),
-    group: field(5),
-    session: field(6),
-    startTicks: fields[22 - 3] ?? "",
-    zombie: fields[0] === "Z" || fields[0] === "X",
-    cpuMs: (field(14) + field(15) + field(16) + field(17)) * MS_PER_TICK,
-  }
-}
+import { type Leader, readProcess } from "../../common/processes.ts"
 
 /** Everything below a process, itself included, found by asking each for its children. Cheap enough to sample with. */
 export function descendants(pid: number): number[] {
@@ -49,12 +18,6 @@ export function descendants(pid: number): number[] {
     }
   }
   return found
-}
-
-/** A process that will not be mistaken for a later one with the same number. */
-export interface Leader {
-  readonly pid: number
-  readonly startTicks: string
 }
 
 /**
@@ -123,14 +86,6 @@ const privateLine = /^RssAnon:\s+(\d+) kB/m
 
 function kilobytes(status: string, line: RegExp): number {
   return Number(line.exec(status)?.[1] ?? 0) * 1024
-}
-
-/** Those of them that still live. */
-export function stillAlive(seen: readonly Leader[]): Leader[] {
-  return seen.filter(({ pid, startTicks }) => {
-    const now = readProcess(pid)
-    return now !== null && !now.zombie && now.startTicks === startTicks
-  })
 }
 
 /**

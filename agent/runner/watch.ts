@@ -3,6 +3,7 @@
 // each process bears; and nothing but this holds it to the sum of what it writes.
 import { lstat, readdir } from "node:fs/promises"
 import { join } from "node:path"
+import { isAlive, type Leader } from "../../common/processes.ts"
 import {
   DISK_WATCH_FIRST_MS,
   DISK_WATCH_MAX_MS,
@@ -12,7 +13,7 @@ import {
   SAMPLE_GROWTH,
   SAMPLE_MAX_MS,
 } from "../limits.ts"
-import { type Leader, stillAlive, usage } from "./processes.ts"
+import { usage } from "./processes.ts"
 
 /** What a job may have. Null: the kernel sees to it. */
 export interface Bounds {
@@ -65,7 +66,7 @@ export class Watch {
       this.cpuMs = Math.max(this.cpuMs, now.cpuMs)
       this.peakMemoryBytes = Math.max(this.peakMemoryBytes, now.memoryBytes)
       const inTree = new Set(now.tree.map(({ pid }) => pid))
-      this.seen = [...now.tree, ...stillAlive(this.seen.filter(({ pid }) => !inTree.has(pid)))]
+      this.seen = [...now.tree, ...this.seen.filter(one => !inTree.has(one.pid) && isAlive(one))]
       const { memoryBytes, processes } = this.#bounds
       if (memoryBytes !== null && now.privateBytes > memoryBytes) this.#found("memory")
       else if (processes !== null && now.threads > processes) this.#found("processes")

@@ -1,7 +1,8 @@
 // What runs of ours under a BOINC client: launchers, QEMU, relays, told apart by their command lines. Each is known by its number and
 // the moment of its start, so that one may wait for its end. Only looks.
 import { basename } from "node:path"
-import { commandLineOf, isAlive, type Leader, leaderOf } from "../../vmlauncher/process.ts"
+import { isAlive, type Leader, leaderOf } from "../../common/processes.ts"
+import { commandLineOf } from "../../vmlauncher/process.ts"
 import { processesBelow } from "./client.ts"
 
 export type Kind = "launcher" | "QEMU" | "relay" | "other"

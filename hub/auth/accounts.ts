@@ -2,11 +2,11 @@
 // remembers, and a key, which their BOINC client keeps and sends with each request. The key opens only what is its
 // volunteer's own; it is no token of the scientists' and none of a node's.
 import { createHash, randomBytes } from "node:crypto"
+import { Turns } from "../../common/turns.ts"
 import { CahError } from "../core/errors.ts"
 import type { Clock, Engine, RowWrite, StoreReader } from "../core/ports.ts"
 import type { VolunteerId, VolunteerRow } from "../core/volunteers.ts"
 import { EMAIL_CHARACTERS_MAX, NAME_CHARACTERS_MAX } from "../limits.ts"
-import { Turns } from "../turns.ts"
 import { lock, unlock } from "./password.ts"
 
 export interface AccountParts {

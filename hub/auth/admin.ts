@@ -2,7 +2,7 @@
 // hub's user can read. Whoever can write the data directory owns the hub anyway.
 import { open, rename } from "node:fs/promises"
 import { join } from "node:path"
-import { syncDirectory } from "../sync.ts"
+import { syncDirectory } from "../../common/disk.ts"
 import type { Tokens } from "./tokens.ts"
 
 /** The file's path and the secret in it if they were made, null if there was an admin token already. */

@@ -1,7 +1,7 @@
 // A bucket for each address, of failed logins or of whatever else strangers may do only so often. A valid token is never refused
 // for the failures of others behind the same address (a campus, a reverse proxy): only failures are counted, and
 // beyond the bucket they are answered "too many", which keeps a guesser from learning and the log from filling.
-import { blockOf } from "../../proto/wire/address.ts"
+import { blockOf } from "../../common/address.ts"
 import type { Clock } from "../core/ports.ts"
 import { AUTH_FAILURE_REFILL_MS, AUTH_FAILURES_MAX, AUTH_PEERS_MAX } from "../limits.ts"
 

@@ -2,9 +2,9 @@
 // the database. What counts as the password is what a BOINC client sends in its place, the MD5 of password and address;
 // whoever had that could log in, so it is treated like the password itself.
 import { createCipheriv, createDecipheriv, createHash, randomBytes, scrypt, timingSafeEqual } from "node:crypto"
+import { FairTurns } from "../../common/turns.ts"
 import { CahError } from "../core/errors.ts"
 import { PASSWORD_SCRYPT_COST, PASSWORDS_WAITING_MAX } from "../limits.ts"
-import { FairTurns } from "../turns.ts"
 
 export interface Locked {
   /** Its first byte is the cost, as a power of 2: what was locked at an older cost still opens. */

@@ -3,10 +3,10 @@
 // backup never holds a bad one under a good name. Last backup.json, then the name: half a backup is never taken for one.
 import { copyFile, mkdir, open, rename, writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import { syncDirectory } from "../../common/disk.ts"
 import { CahError } from "../core/errors.ts"
 import type { BlobRef } from "../core/model.ts"
 import type { BlobStore, DatabaseCopy } from "../core/ports.ts"
-import { syncDirectory } from "../sync.ts"
 import { Catalog, KEY_FILES, type Manifest, nameOf } from "./catalog.ts"
 
 export interface BackupParts {

@@ -3,9 +3,9 @@
 // holds something, and gives the database its name last, so that no hub starts with half of it.
 import { mkdir, open, readdir, rename } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
+import { syncDirectory } from "../../common/disk.ts"
 import { CahError } from "../core/errors.ts"
 import type { BlobStore, DatabaseCopy } from "../core/ports.ts"
-import { syncDirectory } from "../sync.ts"
 import { Catalog, isName, type Manifest } from "./catalog.ts"
 import { copyBlob, copyKeys } from "./make.ts"
 

@@ -8,6 +8,8 @@ import { createHash } from "node:crypto"
 import { constants } from "node:fs"
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, unlink, utimes } from "node:fs/promises"
 import { dirname, join } from "node:path"
+import { syncDirectory } from "../../common/disk.ts"
+import { Turns } from "../../common/turns.ts"
 import { type Digest, digestOf, hexOf, parseDigest } from "../../proto/wire/digest.ts"
 import { CHUNK_MAX_BYTES } from "../../proto/wire/frame.ts"
 import type { BlobRef } from "../core/model.ts"
@@ -19,8 +21,6 @@ import {
   BLOB_STATS_AT_ONCE,
   BLOB_TOUCH_MS,
 } from "../limits.ts"
-import { syncDirectory } from "../sync.ts"
-import { Turns } from "../turns.ts"
 import type { Damage } from "./damage.ts"
 import { beingWritten, beyondEnd, fromSystem, malformed, notFound, rotten } from "./errors.ts"
 import { DiskWriter } from "./upload.ts"

@@ -5,11 +5,11 @@
 import { createHash, type Hash } from "node:crypto"
 import { constants } from "node:fs"
 import { type FileHandle, open, rm } from "node:fs/promises"
+import { Turns } from "../../common/turns.ts"
 import { digestOf } from "../../proto/wire/digest.ts"
 import type { BlobRef } from "../core/model.ts"
 import type { BlobWriter } from "../core/ports.ts"
 import { BLOB_REHASH_BYTES, BLOB_SYNC_BYTES } from "../limits.ts"
-import { Turns } from "../turns.ts"
 import { closed, fromSystem, notDurable, tooLong, tooShort, wrongDigest } from "./errors.ts"
 
 export interface Upload {

@@ -22,7 +22,7 @@ import {
 import { giveCredit } from "./credit.ts"
 import type { AttemptName, ReportAnswer } from "./effects.ts"
 import type { AttemptReported } from "./events.ts"
-import { arm, backoffMs, renew } from "./lease.ts"
+import { arm, renew, retryMs } from "./lease.ts"
 import {
   type Campaign,
   type CampaignId,
@@ -240,7 +240,7 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
       job.tries = triesBut(job, one)
       job.node = job.tries[0]?.node ?? null
       changed(stage, campaign, job, tries, event, about, "failure", result.runMs)
-      if (job.tries.length === 0) queueLater(stage, campaign, job, backoffMs(job.failures))
+      if (job.tries.length === 0) queueLater(stage, campaign, job, retryMs(job.failures))
       return "accepted"
     }
   }
@@ -366,7 +366,7 @@ export function lose(stage: Stage, campaign: Campaign, job: Job, one: Try | null
   job.tries = others
   if (spent) job.outcome = "lost"
   changed(stage, campaign, job, tries, `${event}${more}`, one, "loss")
-  if (others.length === 0 && !spent) queueLater(stage, campaign, job, backoffMs(job.losses))
+  if (others.length === 0 && !spent) queueLater(stage, campaign, job, retryMs(job.losses))
   updateLane(stage.state, campaign)
 }
 

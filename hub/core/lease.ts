@@ -1,6 +1,7 @@
 // What is watched, and for how long: the lease of what a node has, the end of a campaign, and how long
 // a job waits after a loss or a failure. A lease belongs to the node, not to
 // the attempt: one heartbeat renews all, whatever their number. The clocks are the hub's own (docs/adr/0003).
+import { backoffMs } from "../../common/backoff.ts"
 import { BACKOFF_MAX_MS, BACKOFF_MIN_MS, DEADLINE_LOOK_MS, LEASE_MS, TAIL_EVERY_MS } from "../limits.ts"
 import type { Campaign, Node, Now, State } from "./model.ts"
 
@@ -47,6 +48,6 @@ export function watchDeadline({ state, now }: Moment, campaign: Campaign): void 
 }
 
 /** How long a job waits after its n-th loss or failure (n from 1): doubling, so that a poison job cannot spin through nodes. */
-export function backoffMs(times: number): number {
-  return Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(Math.max(times, 1) - 1, 30))
+export function retryMs(times: number): number {
+  return backoffMs(times, BACKOFF_MIN_MS, BACKOFF_MAX_MS)
 }

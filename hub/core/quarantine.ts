@@ -1,5 +1,6 @@
 // A node in quarantine gets one job at a time, after a wait that doubles with each that goes wrong, and leaves once some in a
 // row have gone well or the operator says so. What fails there is not held against the job: it is tried elsewhere, as after a loss.
+import { backoffMs } from "../../common/backoff.ts"
 import { PROBE_MAX_MS, PROBE_MIN_MS, PROBES_CLEAN } from "../limits.ts"
 import { type Stage, updateRoom } from "./change.ts"
 import type { Node, NodeId, Quarantine } from "./model.ts"
@@ -14,10 +15,7 @@ export function quarantine(stage: Stage, node: Node, why: string): void {
 
 /** Also after a start of the hub. */
 export function awaitProbe({ state, now }: Pick<Stage, "state" | "now">, node: Node, one: Quarantine): void {
-  const waitMs = Math.min(
-    PROBE_MAX_MS,
-    PROBE_MIN_MS * 2 ** Math.min(30, one.failed + Math.max(0, node.quarantines - 1)),
-  )
+  const waitMs = backoffMs(one.failed + Math.max(1, node.quarantines), PROBE_MIN_MS, PROBE_MAX_MS)
   one.probeMs = now.nowMs + waitMs
   state.deadlines.add(one.probeMs, { kind: "probe", node: node.id })
   updateRoom(state, node)

@@ -2,6 +2,7 @@
 // well as against the job: one that fails several times in a row where the campaign's other nodes do well is put into
 // quarantine (quarantine.ts). While too little is known of the others it only gets no more of this campaign for a while; and
 // where the others fail as well it is the campaign's own fault, and no node is blamed.
+import { backoffMs } from "../../common/backoff.ts"
 import {
   DOUBT_MAX,
   ENOUGH_WELL,
@@ -125,7 +126,7 @@ export function hasOther({ nodes }: State, campaign: Campaign, except: readonly 
 function pause({ state, now }: Stage, campaign: Campaign, node: Node, strike: Strike): void {
   const isNew = strike.pausedUntilMs === 0
   if (isNew) strike.pauses++
-  const pauseMs = Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** (strike.pauses - 1))
+  const pauseMs = backoffMs(strike.pauses, PAUSE_MIN_MS, PAUSE_MAX_MS)
   if (isNew) strike.pausedUntilMs = now.nowMs + pauseMs
   if (isNew) state.deadlines.add(now.nowMs + PAUSE_LOOK_MS, { kind: "pause", campaign: campaign.id, node: node.id })
 }

@@ -1,5 +1,6 @@
 // One simulated machine: the agent's own core around a pretended runner, with a journal that survives what a disk
 // survives. It comes and goes, is killed, suspended, loses its disk, and dials as the real agent does.
+
 import type { Effect } from "../../agent/core/effects.ts"
 import type { Event as AgentEvent } from "../../agent/core/events.ts"
 import {
@@ -11,6 +12,7 @@ import {
   type RunSpec,
 } from "../../agent/core/model.ts"
 import { emptyState, holdingOf, nextDeadlineMs, step } from "../../agent/core/step.ts"
+import { backoffMs } from "../../common/backoff.ts"
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { CampaignId, NodeId } from "../core/model.ts"
 import type { Connection, Network, Peer } from "./network.ts"
@@ -188,7 +190,7 @@ export class Volunteer implements Peer {
 
   /** Full jitter: a random wait up to a bound that doubles. */
   private dialAgain(): void {
-    const bound = Math.min(dialMaxMs, 1_000 * 2 ** this.tries++)
+    const bound = backoffMs(++this.tries, 1_000, dialMaxMs)
     this.after(this.random.between(0, bound), () => this.dial())
   }
 

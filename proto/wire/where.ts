@@ -1,6 +1,7 @@
 // Reads what a scientist asks of nodes: OAR's -p, which is the inside of an SQL WHERE, or the part of it that can be judged
 // node by node. Every value stands against one property, so that `has_ffmpeg = yes` is an error that says how to write it
 // and not a comparison with a property called yes. Whatever the text, it ends in a property or in a PropertyError with a column.
+import { slips } from "../../common/spelling.ts"
 import type { Literal, Operator, Property } from "./property.ts"
 
 /** What was written is no property. The message is for people: the column, from 1, and what was expected there. */
@@ -297,25 +298,8 @@ function hint(token: Token, candidates: readonly string[]): string {
 /** One slip of the hand away, two in long words: a letter too many, too few, wrong, or swapped with its neighbour. */
 export function isNear(typed: string, word: string): boolean {
   const [a, b] = [typed.toUpperCase(), word.toUpperCase()]
-  const slips = b.length > 4 ? 2 : 1
-  if (Math.abs(a.length - b.length) > slips || distance(a, b) > slips) return false
+  const most = b.length > 4 ? 2 : 1
+  if (Math.abs(a.length - b.length) > most || slips(a, b) > most) return false
   // Of two letters a wrong one is half the word: "os" is no slip for "OR", "ro" is.
   return b.length > 2 || [...b].every(letter => a.includes(letter))
-}
-
-/** Optimal string alignment. Both are short: isNear compares the lengths first. */
-function distance(a: string, b: string): number {
-  let before: number[] = []
-  let above = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i]
-    for (let j = 1; j <= b.length; j++) {
-      let least = Math.min(above[j]! + 1, row[j - 1]! + 1, above[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) least = Math.min(least, before[j - 2]! + 1)
-      row.push(least)
-    }
-    before = above
-    above = row
-  }
-  return above[b.length]!
 }

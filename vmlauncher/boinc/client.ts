@@ -1,11 +1,11 @@
 // The BOINC client, as the engine sees it: what it says through the shared file becomes events; what the machine uses and how it ended is told in
 // its words. Looks ten times a second, as BOINC's own library does. Decides one thing by itself: a client that is gone has said quit.
 import { join } from "node:path"
+import { isAlive, type Leader, leaderOf } from "../../common/processes.ts"
 import type { Event } from "../core/events.ts"
 import type { Ending } from "../core/model.ts"
 import type { Client, ClientEars, Clock, Ground, Usage } from "../core/ports.ts"
 import { CLIENT_LOOK_MS, FROZE_MS, HEARTBEAT_MAX_MS, POLL_MS, REASON_MAX_CHARS, TRICKLE_MS } from "../limits.ts"
-import { isAlive, type Leader, leaderOf } from "../process.ts"
 import { allowanceOf } from "./allowance.ts"
 import { INIT_FILE, type InitData, readInit } from "./init.ts"
 import { SHARED_FILE, SharedFile } from "./shared.ts"

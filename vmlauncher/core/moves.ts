@@ -1,4 +1,5 @@
 // What a launcher's machine is told, and what is noted of it: the moves that step.ts makes. Each leaves the state whole. Pure.
+import { backoffMs } from "../../common/backoff.ts"
 import {
   DESTROY_MS,
   FAILURES_MAX,
@@ -54,7 +55,7 @@ export function tryAgain(turn: Turn): void {
     const reason = `the virtual machine failed ${state.failures} times, the last time because ${state.failure}`
     return end(turn, { kind: "later", reason, seconds: LATER_SECONDS })
   }
-  const waitMs = Math.min(RESTART_MAX_MS, RESTART_MIN_MS * 2 ** (state.failures - 1))
+  const waitMs = backoffMs(state.failures, RESTART_MIN_MS, RESTART_MAX_MS)
   state.retryAtMs = nowMs + waitMs
   turn.say({ kind: "Say", message: `${state.failure}; it is started again in ${inWords(waitMs)}` })
 }

@@ -1,6 +1,7 @@
 // Volunteers' computers and what was handed to them, as they change: made, ended, stopped, started again, forgotten. Whatever a
 // front tells a computer or its volunteer is on disk before. Changes of one volunteer's computers take turns.
 import { randomBytes } from "node:crypto"
+import { Turns } from "../../../common/turns.ts"
 import type { Enrolments } from "../../auth/enrolments.ts"
 import type { HubKey } from "../../auth/key.ts"
 import { secretOf } from "../../auth/secret.ts"
@@ -17,7 +18,6 @@ import {
   type VolunteerRow,
 } from "../../core/volunteers.ts"
 import { HOST_QUIET_MS, HOSTS_PER_VOLUNTEER_MAX, LAUNCH_DEADLINE_MS, LAUNCH_ENROLMENT_MS } from "../../limits.ts"
-import { Turns } from "../../turns.ts"
 import { groundFacts } from "./ground.ts"
 import type { AppVersion } from "./release.ts"
 import type { SchedulerRequest } from "./request.ts"

@@ -1,9 +1,11 @@
 // One running QEMU: its verbs over QMP, its ears, and how it ends. It dies with this process, whatever kills that: the kernel sends it SIGKILL
 // (PR_SET_PDEATHSIG, set by setpriv between fork and exec), and should we die before that is set, nobody answers QEMU's call.
+
 import { type ChildProcess, spawn } from "node:child_process"
 import { closeSync, existsSync, openSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { setTimeout as wait } from "node:timers/promises"
+import { syncDirectoryNow } from "../../../common/disk.ts"
 import { Failure, type Machine, type MachineEars, type MachinePlan } from "../../core/ports.ts"
 import { COMPLAINT_MAX_BYTES, LATER_SECONDS } from "../../limits.ts"
 import { socketPath } from "../../place.ts"
@@ -13,7 +15,7 @@ import { Lines } from "../lines.ts"
 import { Throttle } from "../throttle.ts"
 import { type Acceleration, files, INCOMING_FD, machineArguments, runArguments, wrapper } from "./arguments.ts"
 import { Qmp, type QmpEvent } from "./qmp.ts"
-import { removeSave, savedForMs, syncDirectory, writeSave } from "./save.ts"
+import { removeSave, savedForMs, writeSave } from "./save.ts"
 
 /** A migration that comes in tells when it is done only to those who ask. */
 const LOOK_EVERY_MS = 20
@@ -130,7 +132,7 @@ class QemuMachine implements Machine {
     const { directory } = this.#start.plan
     await this.#unlessGone(wait(NOTICED_MS - savedForMs(directory, NOTICED_MS)), aborted)
     removeSave(directory)
-    syncDirectory(directory)
+    syncDirectoryNow(directory)
     await this.#qmp!.execute("cont")
   }
 

@@ -1,12 +1,10 @@
 // A machine's memory on disk, and back. QEMU sends it over a socket file, and we write it: so a full disk is an error of ours, with words, and QEMU
 // need not start a program for it. A save counts once it is whole, on disk and marked: with what it must fit (the machine's arguments, QEMU's
 // version, the image) and with the state of the scratch disk, from which it must not be parted. Each save is used once.
+
 import {
-  closeSync,
   createWriteStream,
   existsSync,
-  fsyncSync,
-  openSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -17,6 +15,7 @@ import {
 import { join } from "node:path"
 import { finished, pipeline } from "node:stream/promises"
 import { setTimeout as wait } from "node:timers/promises"
+import { syncDirectoryNow } from "../../../common/disk.ts"
 import { Failure } from "../../core/ports.ts"
 import { sizeInWords } from "../../core/words.ts"
 import { LATER_SECONDS, SAVE_SPARE_BYTES } from "../../limits.ts"
@@ -72,7 +71,7 @@ export async function writeSave(job: SaveJob): Promise<void> {
   }
   writeFileSync(join(directory, files.saveNote), JSON.stringify(note))
   renameSync(part, join(directory, files.save))
-  syncDirectory(directory)
+  syncDirectoryNow(directory)
 }
 
 /** Of memory that the guest never touched nothing is written, but who knows how much that is. */
@@ -149,16 +148,6 @@ export function whySaveDoesNotFit(directory: string, scratch: string, fingerprin
 
 export function removeSave(directory: string): void {
   for (const name of [files.save, files.savePart, files.saveNote]) rmSync(join(directory, name), { force: true })
-}
-
-/** A rename or a removal is on disk once the directory is. */
-export function syncDirectory(directory: string): void {
-  const fd = openSync(directory, "r")
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
 }
 
 function stampOf(path: string): string {

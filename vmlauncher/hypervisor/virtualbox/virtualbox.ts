@@ -1,11 +1,13 @@
 // The driver for VirtualBox, over VBoxManage. A machine is no child of ours but of VirtualBox's own service: it outlives us unless somebody ends it, so a
 // small shell waits for our end and does. Its network cannot be confined to the hub as QEMU's can (NAT reaches the volunteer's home network):
 // without a permission that only a person at a terminal can give, this driver refuses. Tested against a stub that records calls.
+
 import { type ChildProcess, spawn } from "node:child_process"
 import { existsSync, rmSync } from "node:fs"
 import { homedir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as wait } from "node:timers/promises"
+import { backoffMs } from "../../../common/backoff.ts"
 import { Failure, type Hypervisor, type Machine, type MachineEars, type MachinePlan } from "../../core/ports.ts"
 import { LATER_SECONDS, VBOX_LOOK_MS, VBOX_RETRY_MS, VBOX_TRIES } from "../../limits.ts"
 import { socketPath } from "../../place.ts"
@@ -103,7 +105,7 @@ class VBoxManage {
       const { exitCode, stdout, stderr } = await this.try(command)
       if (exitCode === 0) return stdout
       if (tries < VBOX_TRIES && isPassing(stderr)) {
-        await wait(VBOX_RETRY_MS * 2 ** (tries - 1))
+        await wait(backoffMs(tries, VBOX_RETRY_MS, Number.POSITIVE_INFINITY))
         continue
       }
       throw new Failure(`VirtualBox refused ${command[0]}: ${firstLine(stderr || stdout)}`, {
