@@ -4,7 +4,8 @@
 // delay, with every departure known at once. The hub's own processor time is counted apart from that of the world around it.
 //   node --import tsx bench/scale.ts '{"agents":…,"slots":…,"jobs":…,"comeAndGo":true}'
 import type { AttemptName, RunSpec } from "../agent/core/model.ts"
-import type { FullOffer, Links, Log, Order, Store, Timer } from "../hub/core/ports.ts"
+import type { FullOffer } from "../hub/core/effects.ts"
+import type { Links, Log, Order, Store, Timer } from "../hub/core/ports.ts"
 import { noRules } from "../hub/core/rules.ts"
 import { HubEngine } from "../hub/engine.ts"
 import { faultsOf } from "../hub/sim/faults.ts"

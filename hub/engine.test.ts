@@ -1,8 +1,9 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import type { FullOffer, LinkSpeech } from "./core/effects.ts"
 import { order, result } from "./core/fixtures.ts"
 import type { CampaignId, LinkId, NodeId } from "./core/model.ts"
-import type { FullOffer, LinkSpeech, Links, Log, Timer } from "./core/ports.ts"
+import type { Links, Log, Timer } from "./core/ports.ts"
 import { step } from "./core/step.ts"
 import { type EngineParts, HubEngine } from "./engine.ts"
 import { REOPEN_MS } from "./limits.ts"
@@ -124,6 +125,48 @@ test("an offer carries the specification and the job's own line", async () => {
   bench.write()
   const offer = bench.said.find(said => said.kind === "Offer")
   assert.deepEqual(offer?.kind === "Offer" && [offer.line, offer.total, [...offer.spec]], ["a b", 2, [7]])
+})
+
+test("an offer's line is there when it is decided: nothing is asked between the commit and the words", () => {
+  const bench = new Bench()
+  bench.hello("n1")
+  void bench.engine.submit(order({ total: 2, lines: ["a b", "c d"], spec: new Uint8Array([7]) }))
+  bench.turn()
+  bench.write()
+  const report = { node: "n1" as NodeId, epoch: 1, campaign: 1 as CampaignId, index: 0, attempt: 1 }
+  bench.engine.post({ kind: "AttemptReported", ...report, phase: "ended", result: result() })
+  bench.turn()
+  bench.store.parameters = () => {
+    throw new Error("asked after the commit")
+  }
+  bench.write()
+  const offers = bench.said.filter(said => said.kind === "Offer")
+  assert.deepEqual(
+    offers.map(({ line }) => line),
+    ["a b", "c d"],
+  )
+})
+
+test("parameters that cannot be read are trouble of the store: nothing of it is said, and the hub goes on from the disk", async () => {
+  const bench = new Bench()
+  bench.hello("n1")
+  void bench.engine.submit(order({ total: 2, lines: ["a b", "c d"] }))
+  bench.turn()
+  bench.write()
+  const { parameters } = bench.store
+  bench.store.parameters = () => {
+    throw new Error("database disk image is malformed")
+  }
+  const report = { node: "n1" as NodeId, epoch: 1, campaign: 1 as CampaignId, index: 0, attempt: 1 }
+  bench.engine.post({ kind: "AttemptReported", ...report, phase: "ended", result: result() })
+  bench.turn()
+  assert.equal(bench.said.filter(said => said.kind === "AnswerReport").length, 0)
+  assert.match(String(bench.dropped[0]), /parameters of a job could not be read: database disk image/)
+  bench.store.parameters = parameters
+  await new Promise(setImmediate)
+  bench.turn()
+  assert.equal(bench.engine.health().trouble, null)
+  assert.equal(bench.engine.job(1 as CampaignId, 0)?.phase, "offered")
 })
 
 test("watchers hear of a campaign after its changes are on disk, and no more once they stop", async () => {

@@ -6,7 +6,7 @@ import { type Explanation, explain } from "./core/asking/explain.ts"
 import { type Judgement, judge, type Prospect, prospect, type Wish } from "./core/asking/feasible.ts"
 import { type Outlook, outlook } from "./core/asking/outlook.ts"
 import { keyOf, liveCount, noCounts } from "./core/change.ts"
-import type { AttemptName, Effects, Move, Reply, Speech } from "./core/effects.ts"
+import type { Effects, Move, Reply, Speech } from "./core/effects.ts"
 import { noEffects } from "./core/effects.ts"
 import { CahError } from "./core/errors.ts"
 import type { CampaignSubmitted, Event, RequestId } from "./core/events.ts"
@@ -23,9 +23,9 @@ import type {
   RowWrite,
   Store,
   Timer,
+  Write,
 } from "./core/ports.ts"
 import { emptyState, restore } from "./core/restore.ts"
-import { shapeOf } from "./core/rules.ts"
 import { step, writesOf } from "./core/step.ts"
 import { OUTLOOK_DEMANDS_MAX, REOPEN_MS, TICK_EVENTS_MAX } from "./limits.ts"
 
@@ -296,6 +296,7 @@ export class HubEngine implements Engine {
     if (this.committing) return
     const { clock, store, committed } = this.parts
     const { effects, rows, rowWaiters } = this
+    if (!this.giveLines(effects)) return
     const now = this.now()
     const writes = writesOf(effects, now)
     const changed = [...effects.campaigns].map(campaign => campaign.id)
@@ -330,6 +331,26 @@ export class HubEngine implements Engine {
     )
   }
 
+  /**
+   * Puts into offers the lines of their jobs: from the store, or from what goes there with this very transaction. Before the
+   * commit, so that between it and the words there is nothing left to ask. False: the store cannot be read.
+   */
+  private giveLines({ speech, writes }: Effects): boolean {
+    let fresh: Write[] | null = null
+    try {
+      for (const said of speech) {
+        if (said.kind !== "Offer" || !said.hasLine) continue
+        fresh ??= writes.filter(write => write.kind === "parameters")
+        const { campaign, index } = said
+        said.line = lineAmong(fresh, campaign, index) ?? this.parts.store.parameters(campaign, index)
+      }
+      return true
+    } catch (error) {
+      this.beginAgain(`the parameters of a job could not be read: ${error instanceof Error ? error.message : error}`)
+      return false
+    }
+  }
+
   /** One caller's rows, whose ground has gone meanwhile; or our own bug. It costs that caller an error, and nobody else anything. */
   private refuse(waiter: Waiter, rows: readonly RowWrite[], error: Error): void {
     this.parts.log.warn({ error, writes: rows.map(row => row.kind) }, "a change was refused: nobody else's was touched")
@@ -353,7 +374,7 @@ export class HubEngine implements Engine {
     const ended = new Map<CampaignId, { index: number; outcome: Outcome }[]>()
     for (const said of speech) {
       if (said.kind === "Reply") this.reply(said.request, said.reply)
-      else if (said.kind === "Offer") this.offer(said)
+      else if (said.kind === "Offer") this.links!.offer(said.link, said)
       else if (said.kind === "Tell") this.parts.tell?.()
       else if (said.kind === "NodeJudged") this.judged(said)
       else if (said.kind === "JobEnded") {
@@ -379,18 +400,6 @@ export class HubEngine implements Engine {
     this.requests.delete(request)
     if (reply.kind === "error") waiter?.reject(reply.error)
     else waiter?.resolve(reply as never)
-  }
-
-  private offer(said: AttemptName & Extract<Speech, { kind: "Offer" }>): void {
-    const campaign = this.state.campaigns.get(said.campaign)
-    // Cancelled since: the kill that follows, or the next hello, settles it.
-    if (campaign === undefined) return
-    const line = campaign.hasParameters ? this.parts.store.parameters(said.campaign, said.index) : null
-    const { owner, spec, total, rules } = campaign
-    const inside = rules.inside !== null
-    const { link, campaign: id, index, attempt } = said
-    const shape = said.shape === 0 ? null : shapeOf(campaign, said.shape)
-    this.links!.offer(link, { campaign: id, index, attempt, owner, spec, line, total, shape, inside })
   }
 
   // ---- trouble --------------------------------------------------------------------------------------------
@@ -436,6 +445,16 @@ export class HubEngine implements Engine {
     const message = "the hub has trouble with its disk, of which its operator knows: nothing was lost; try again later"
     return new CahError("unavailable", message, { cause: cause ?? this.trouble })
   }
+}
+
+/** Null: the campaign is on disk already. */
+function lineAmong(writes: readonly Write[], campaign: CampaignId, index: number): string | null {
+  for (const write of writes) {
+    if (write.kind !== "parameters" || write.campaign !== campaign) continue
+    const line = write.lines[index - write.first]
+    if (line !== undefined) return line
+  }
+  return null
 }
 
 function addCounts(sum: Counts, counts: Readonly<Counts>): void {

@@ -67,7 +67,7 @@ export function offer(stage: Stage, node: Node, campaign: Campaign, job: Job, sh
   const one: Try = { attempt, node: id, phase: "offered", shape, sinceMs: nowMs, startedMs: null, startedAt: null }
   const held = begin(stage, node, campaign, job, one)
   changed(stage, campaign, job, tries, event, one, "offer")
-  speakOffer(stage, node, held, shape)
+  speakOffer(stage, node, campaign, held, shape)
 }
 
 /** The try is under way on the node, and everybody who counts knows. */
@@ -110,9 +110,23 @@ function hold(stage: Stage, node: Node, held: Held): void {
 }
 
 /** Also said again after a hello that does not name it: the first may never have arrived. */
-export function speakOffer(stage: Stage, node: Node, held: Held, shape: number): void {
+export function speakOffer(stage: Stage, node: Node, of: Campaign, held: Held, shape: number): void {
   const { campaign, index, attempt } = held
-  stage.effects.speech.push({ kind: "Offer", link: node.link!, campaign, index, attempt, shape })
+  const { owner, spec, total, rules, hasParameters: hasLine } = of
+  stage.effects.speech.push({
+    kind: "Offer",
+    link: node.link!,
+    campaign,
+    index,
+    attempt,
+    shape: shape === 0 ? null : shapeOf(of, shape),
+    owner,
+    spec,
+    total,
+    inside: rules.inside !== null,
+    hasLine,
+    line: null,
+  })
 }
 
 export function onAttemptReported(stage: Stage, event: AttemptReported): void {

@@ -2,7 +2,7 @@
 // Every effect is idempotent or derivable again from the store, so a crash between the two costs a delay, never a job.
 import type { CahError } from "./errors.ts"
 import type { ReportPhase, RequestId } from "./events.ts"
-import type { Account, Campaign, CampaignId, Job, LinkId, Node, NodeId, Outcome, Phase } from "./model.ts"
+import type { Account, Campaign, CampaignId, Job, LinkId, Node, NodeId, Outcome, Phase, Shape } from "./model.ts"
 import type { Write } from "./ports.ts"
 
 export type ReconcileAnswer = "continue" | "kill" | "discard" | "accepted"
@@ -12,6 +12,27 @@ export interface AttemptName {
   readonly campaign: CampaignId
   readonly index: number
   readonly attempt: number
+}
+
+/** All that the agent needs of an offer, as it stood when it was decided: nothing is looked up when it is said. */
+export interface FullOffer extends AttemptName {
+  /** Null: the campaign's first, which the specification says. */
+  readonly shape: Shape | null
+  readonly owner: string
+  readonly spec: Uint8Array
+  /** Of the job's parameters. */
+  readonly line: string | null
+  readonly total: number
+  /** In a container's room. */
+  readonly inside: boolean
+}
+
+export interface OfferSpeech extends FullOffer {
+  readonly kind: "Offer"
+  readonly link: LinkId
+  /** The job has a line, which the engine puts in before the commit: the core keeps none. */
+  readonly hasLine: boolean
+  line: string | null
 }
 
 export type Speech =
@@ -26,7 +47,7 @@ export type Speech =
       readonly heartbeatMs: number
       readonly reconciled: readonly (AttemptName & { readonly answer: ReconcileAnswer })[]
     }
-  | ({ readonly kind: "Offer"; readonly link: LinkId; readonly shape: number } & AttemptName)
+  | OfferSpeech
   /** For the operator: a node was put into quarantine, or has left it. */
   | { readonly kind: "NodeJudged"; readonly node: NodeId; readonly quarantined: boolean; readonly why: string }
   /** Somebody is to be told of a campaign: the notices are on disk. */
@@ -42,6 +63,9 @@ export type Speech =
   /** Another session took its place, the node was revoked, or its lease ran out in silence. */
   | { readonly kind: "CloseLink"; readonly link: LinkId; readonly why: "superseded" | "revoked" | "silent" }
   | { readonly kind: "JobEnded"; readonly campaign: CampaignId; readonly index: number; readonly outcome: Outcome }
+
+/** What is said to agents, but for offers. */
+export type LinkSpeech = Exclude<Speech, { kind: "Offer" | "Reply" | "JobEnded" | "Tell" | "NodeJudged" }>
 
 export type Reply =
   | { readonly kind: "submitted"; readonly campaign: CampaignId; readonly jobs: number; readonly existed: boolean }

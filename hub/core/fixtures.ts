@@ -163,6 +163,11 @@ export class TestCore {
   }
 }
 
+/** Offers, without what they carry for the agent. */
+export function offersOf(speech: readonly Speech[]) {
+  return only(speech, "Offer").map(({ link, campaign, index, attempt }) => ({ link, campaign, index, attempt }))
+}
+
 /** Only the kinds named, for assertions that list everything of these kinds. */
 export function only<K extends Speech["kind"]>(
   speech: readonly Speech[],

@@ -19,7 +19,7 @@ import type { ReconcileAnswer } from "./effects.ts"
 import { CahError } from "./errors.ts"
 import type { HeartbeatReceived, NodeDrained, NodeForgotten, NodeGone, NodeHello, NodeRevoked } from "./events.ts"
 import { arm, isTailWatched, renew, watchTail } from "./lease.ts"
-import { type Held, jobId, type Node, type NodeId } from "./model.ts"
+import { type Campaign, type Held, jobId, type Node, type NodeId } from "./model.ts"
 import { noPresence, notePresence, presenceBytes } from "./placing/presence.ts"
 import type { NodeRow } from "./ports.ts"
 import { isForward } from "./transitions.ts"
@@ -65,20 +65,26 @@ export function onNodeHello(stage: Stage, event: NodeHello): void {
     heartbeatMs: HEARTBEAT_MS,
     reconciled,
   })
-  for (const { held, shape } of unanswered) speakOffer(stage, node, held, shape)
+  for (const { campaign, held, shape } of unanswered) speakOffer(stage, node, campaign, held, shape)
+}
+
+interface Unanswered {
+  readonly campaign: Campaign
+  readonly held: Held
+  readonly shape: number
 }
 
 /** What we believe it holds and it does not name: an offer that never arrived is said again, anything else is lost. */
-function settleHeld(stage: Stage, node: Node, event: NodeHello): { held: Held; shape: number }[] {
+function settleHeld(stage: Stage, node: Node, event: NodeHello): Unanswered[] {
   const named = new Map(event.holding.map(holding => [jobId(holding.campaign, holding.index), holding.attempt]))
-  const unanswered: { held: Held; shape: number }[] = []
+  const unanswered: Unanswered[] = []
   for (const [id, held] of [...node.held]) {
     if (named.get(id) === held.attempt) continue
     const found = currentAttempt(stage, node, held.campaign, held.index, held.attempt)
     const one = found?.one ?? null
-    if (one?.phase === "offered" && held.stopping === null) {
+    if (found !== null && one?.phase === "offered" && held.stopping === null) {
       one.sinceMs = stage.now.nowMs
-      unanswered.push({ held, shape: one.shape })
+      unanswered.push({ campaign: found.campaign, held, shape: one.shape })
       continue
     }
     release(stage, node, id)

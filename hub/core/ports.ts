@@ -4,7 +4,7 @@ import type { Digest } from "../../proto/wire/digest.ts"
 import type { Explanation } from "./asking/explain.ts"
 import type { Judgement, Prospect, Wish } from "./asking/feasible.ts"
 import type { Outlook } from "./asking/outlook.ts"
-import type { AttemptName, Speech } from "./effects.ts"
+import type { AttemptName, FullOffer, LinkSpeech } from "./effects.ts"
 import type { CampaignSubmitted, Event } from "./events.ts"
 import type {
   Account,
@@ -24,7 +24,6 @@ import type {
   Quarantine,
   Result,
   Rules,
-  Shape,
   Totals,
   Try,
   Verdict,
@@ -472,20 +471,6 @@ export interface EngineHealth {
 }
 
 // ---- links, as the engine and fronts see them -----------------------------------------------------------------
-
-/** An offer with all that the agent needs, which the core has no reason to know. */
-export interface FullOffer extends AttemptName {
-  /** Null: the campaign's first, which the specification says. */
-  readonly shape: Shape | null
-  readonly owner: string
-  readonly spec: Uint8Array
-  readonly line: string | null
-  readonly total: number
-  /** In a container's room. */
-  readonly inside: boolean
-}
-
-export type LinkSpeech = Exclude<Speech, { kind: "Offer" | "Reply" | "JobEnded" | "Tell" | "NodeJudged" }>
 
 /** Sends what was decided. A link that is gone by now is no error: the next hello settles it. */
 export interface Links {

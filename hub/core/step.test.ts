@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { ATTEMPT_SLACK_MS, BACKOFF_MIN_MS, HEARTBEAT_MS, LEASE_MS, LOSS_MAX, OFFER_MS } from "../limits.ts"
-import { digest, only, order, TestCore } from "./fixtures.ts"
+import { digest, offersOf, only, order, TestCore } from "./fixtures.ts"
 import type { CampaignId, NodeId } from "./model.ts"
 
 test("a job goes from submit to its result, and every step is written before it is answered", () => {
@@ -14,7 +14,10 @@ test("a job goes from submit to its result, and every step is written before it 
   })
   assert.deepEqual(speech, [
     { kind: "Reply", request: 1, reply: { kind: "submitted", campaign: 1, jobs: 1, existed: false } },
-    { kind: "Offer", link: 1, campaign: 1, index: 0, attempt: 1, shape: 0 },
+    {
+      ...{ kind: "Offer", link: 1, campaign: 1, index: 0, attempt: 1 },
+      ...{ shape: null, owner: "ada", spec: Uint8Array.of(1), total: 1, inside: false, hasLine: false, line: null },
+    },
   ])
   assert.deepEqual(
     writes.map(write => write.kind),
@@ -87,7 +90,7 @@ test("a node that falls silent loses its lease, and the job goes to another afte
   core.tick(core.hello("n2"))
   assert.equal(core.job(1, 0)?.phase, "queued")
   const { speech } = core.wait(BACKOFF_MIN_MS)
-  assert.deepEqual(only(speech, "Offer"), [{ kind: "Offer", link: 2, campaign: 1, index: 0, attempt: 2, shape: 0 }])
+  assert.deepEqual(offersOf(speech), [{ link: 2, campaign: 1, index: 0, attempt: 2 }])
 })
 
 test("heartbeats keep a lease for as long as they come", () => {
@@ -134,9 +137,7 @@ test("an attempt that went to another node meanwhile is killed where it comes ba
   assert.deepEqual(only(speech, "Welcome")[0]?.reconciled, [{ campaign: 1, index: 0, attempt: 1, answer: "kill" }])
   assert.deepEqual(only(speech, "Offer"), [], "the slot is not free yet")
   const after = core.tick(core.report("n1", [1, 0, 1], "ended", { outcome: "lost" }))
-  assert.deepEqual(only(after.speech, "Offer"), [
-    { kind: "Offer", link: 3, campaign: 1, index: 1, attempt: 1, shape: 0 },
-  ])
+  assert.deepEqual(offersOf(after.speech), [{ link: 3, campaign: 1, index: 1, attempt: 1 }])
 })
 
 test("an offer that never arrived is said again at the next hello, as the same attempt", () => {
@@ -145,7 +146,7 @@ test("an offer that never arrived is said again at the next hello, as the same a
   core.submit({ total: 1 })
   const { speech } = core.tick(core.hello("n1", { bootId: "another" }))
   assert.deepEqual(only(speech, "CloseLink"), [{ kind: "CloseLink", link: 1, why: "superseded" }])
-  assert.deepEqual(only(speech, "Offer"), [{ kind: "Offer", link: 2, campaign: 1, index: 0, attempt: 1, shape: 0 }])
+  assert.deepEqual(offersOf(speech), [{ link: 2, campaign: 1, index: 0, attempt: 1 }])
 })
 
 test("an offer that nobody answers is taken back", () => {

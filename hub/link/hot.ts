@@ -3,10 +3,9 @@
 // only: whatever is not exactly that (a message, outputs, an odd order, nonsense) is null here and goes the long way, which
 // knows what to say of it. hot.test.ts holds both to the generated code.
 import { putVarint, varintLength } from "../../proto/wire/varint.ts"
-import type { AttemptName, ReportAnswer } from "../core/effects.ts"
+import type { AttemptName, FullOffer, ReportAnswer } from "../core/effects.ts"
 import type { ReportPhase } from "../core/events.ts"
 import type { CampaignId, Result } from "../core/model.ts"
-import type { FullOffer } from "../core/ports.ts"
 import { RESULT_TIME_MAX_MS } from "../limits.ts"
 
 // ---- reading -------------------------------------------------------------------------------------------------------

@@ -4,10 +4,10 @@ import type { IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
 import { type Server, WebSocketServer } from "ws"
 import { FRAME_MAX_BYTES, SUBPROTOCOL } from "../../proto/wire/frame.ts"
-import type { AttemptName } from "../core/effects.ts"
+import type { AttemptName, FullOffer, LinkSpeech } from "../core/effects.ts"
 import { CahError } from "../core/errors.ts"
 import type { LinkId, NodeId } from "../core/model.ts"
-import type { BlobStore, Clock, Engine, FullOffer, LinkSpeech, Links, Log, LogTap, StoreReader } from "../core/ports.ts"
+import type { BlobStore, Clock, Engine, Links, Log, LogTap, StoreReader } from "../core/ports.ts"
 import {
   CLOSE_MS,
   DRAIN_RETRY_MAX_MS,

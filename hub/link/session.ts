@@ -20,9 +20,9 @@ import {
 } from "../../proto/wire/frame.ts"
 import { helloBytes, NONCE_BYTES, nodeIdOf } from "../../proto/wire/hello.ts"
 import { afterAgentFrame, agreeOnVersion, type LinkPhase } from "../../proto/wire/link.ts"
+import type { FullOffer, LinkSpeech } from "../core/effects.ts"
 import { CahError } from "../core/errors.ts"
 import type { LinkId, NodeId } from "../core/model.ts"
-import type { FullOffer, LinkSpeech } from "../core/ports.ts"
 import {
   CLOSE_MS,
   CONTROL_BYTES_BURST,

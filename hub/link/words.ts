@@ -15,11 +15,10 @@ import {
 import { Answer, type Hello, Reconcile, type Report, StreamError } from "../../proto/gen/cah/v1/link_pb.ts"
 import { parseDigest } from "../../proto/wire/digest.ts"
 import { FrameError, type HubBodyInit, safeInteger } from "../../proto/wire/frame.ts"
-import type { AttemptName, ReconcileAnswer, ReportAnswer } from "../core/effects.ts"
+import type { AttemptName, FullOffer, LinkSpeech, ReconcileAnswer, ReportAnswer } from "../core/effects.ts"
 import type { CahError, ErrorCode } from "../core/errors.ts"
 import type { AttemptReported, NodeHello, ReportPhase } from "../core/events.ts"
 import type { BlobRef, CampaignId, LogRef, Result, Shape } from "../core/model.ts"
-import type { FullOffer, LinkSpeech } from "../core/ports.ts"
 import { NODE_BYTES_MAX, NODE_SLOTS_MAX, RESULT_TIME_MAX_MS, STAGEOUT_MAX_BYTES } from "../limits.ts"
 
 // ---- tables ----------------------------------------------------------------------------------------------------

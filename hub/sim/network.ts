@@ -2,9 +2,10 @@
 // fault delays, drops, doubles or overtakes it, or the link is half open and nobody knows.
 import type { Event as AgentEvent } from "../../agent/core/events.ts"
 import type { RunSpec } from "../../agent/core/model.ts"
+import type { FullOffer, LinkSpeech } from "../core/effects.ts"
 import type { Event } from "../core/events.ts"
 import type { LinkId, NodeId } from "../core/model.ts"
-import type { FullOffer, LinkSpeech, Links } from "../core/ports.ts"
+import type { Links } from "../core/ports.ts"
 import type { Faults } from "./faults.ts"
 import type { Random } from "./random.ts"
 import type { VirtualTime } from "./time.ts"

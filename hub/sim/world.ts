@@ -2,10 +2,11 @@
 // production cores on volunteers' machines, a network and clients that have bad days. One seed decides everything.
 import type { AttemptName, RunSpec } from "../../agent/core/model.ts"
 import type { Digest } from "../../proto/wire/digest.ts"
+import type { FullOffer } from "../core/effects.ts"
 import type { CahError } from "../core/errors.ts"
 import { violations } from "../core/invariants.ts"
 import type { CampaignId, NodeId } from "../core/model.ts"
-import type { Committed, FullOffer, Log, Order, RowWrite, Store, Write } from "../core/ports.ts"
+import type { Committed, Log, Order, RowWrite, Store, Write } from "../core/ports.ts"
 import { step } from "../core/step.ts"
 import { HubEngine } from "../engine.ts"
 import { Retention } from "../retention.ts"

@@ -10,7 +10,7 @@ import {
   TAIL_SLOW_MIN_MS,
   TAIL_SOON_MS,
 } from "../../limits.ts"
-import { only, order, TestCore } from "../fixtures.ts"
+import { offersOf, only, order, TestCore } from "../fixtures.ts"
 import type { CampaignId, NodeId } from "../model.ts"
 import type { Write } from "../ports.ts"
 import { restore } from "../restore.ts"
@@ -31,14 +31,14 @@ function slowTail(): TestCore {
 function waitUntilRescued(core: TestCore) {
   for (let waited = 0; waited <= TAIL_SLOW_MIN_MS + TAIL_EVERY_MS; waited += TAIL_EVERY_MS) {
     const { speech } = core.wait(TAIL_EVERY_MS)
-    if (only(speech, "Offer").length > 0) return only(speech, "Offer")
+    if (offersOf(speech).length > 0) return offersOf(speech)
   }
   return []
 }
 
 test("in the tail an idle node doubles a slow attempt, and the first result ends the other", () => {
   const core = slowTail()
-  assert.deepEqual(waitUntilRescued(core), [{ kind: "Offer", link: 1, campaign: 1, index: 1, attempt: 2, shape: 0 }])
+  assert.deepEqual(waitUntilRescued(core), [{ link: 1, campaign: 1, index: 1, attempt: 2 }])
   const { speech, writes } = core.tick(core.report("quick", [1, 1, 2], "ended"))
   assert.equal(writes.find(write => write.kind === "result")?.row.attempt, 2)
   assert.deepEqual(
