@@ -8,7 +8,6 @@ import { join } from "node:path"
 import { folderOf } from "../proto/wire/folder.ts"
 import { ClientError } from "./errors.ts"
 import { makeFolder } from "./folders.ts"
-import type { JobName } from "./library.ts"
 
 /** Its name in a user's directory. No result may bring one: it would be read as ours. */
 export const CORNER = ".cah"
@@ -22,6 +21,11 @@ export interface Brought {
 
 /** How much of that is there: all as it was, all but changed by the user, or not all. */
 export type Standing = "whole" | "changed" | "missing"
+
+/** A job of the campaign whose results the directory is for. */
+interface InCampaign {
+  readonly index: number
+}
 
 export class Place {
   readonly directory: string
@@ -73,12 +77,12 @@ export class Place {
   }
 
   /** Where the files of a job go. */
-  of(job: JobName): string {
-    return this.#jobs === null ? this.directory : join(this.directory, folderOf(job.index, this.#jobs))
+  of({ index }: InCampaign): string {
+    return this.#jobs === null ? this.directory : join(this.directory, folderOf(index, this.#jobs))
   }
 
   /** Null: no earlier run has brought it. */
-  async standing(part: string, job: JobName): Promise<Standing | null> {
+  async standing(part: string, job: InCampaign): Promise<Standing | null> {
     const line = this.#done.get(part)
     const brought = line === undefined ? null : readBrought(line)
     if (brought === null) return null

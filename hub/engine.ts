@@ -12,20 +12,9 @@ import { CahError } from "./core/errors.ts"
 import type { CampaignSubmitted, Event, RequestId } from "./core/events.ts"
 import type { Campaign, CampaignId, Counts, IndexRange, Job, Node, NodeId, Now, Outcome, State } from "./core/model.ts"
 import { type OwnerShare, sharesOf } from "./core/placing/shares.ts"
-import type {
-  CampaignNews,
-  Clock,
-  Engine,
-  EngineHealth,
-  Links,
-  Log,
-  Order,
-  RowWrite,
-  Store,
-  Timer,
-  Write,
-} from "./core/ports.ts"
+import type { CampaignNews, Clock, Engine, EngineHealth, Links, Log, Order, Store, Timer } from "./core/ports.ts"
 import { emptyState, restore } from "./core/restore.ts"
+import type { RowWrite, Write } from "./core/rows.ts"
 import { step, writesOf } from "./core/step.ts"
 import { OUTLOOK_DEMANDS_MAX, REOPEN_MS, TICK_EVENTS_MAX } from "./limits.ts"
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { it } from "node:test"
 import { CahError } from "./core/errors.ts"
 import type { Node, NodeId } from "./core/model.ts"
-import type { Write } from "./core/ports.ts"
+import type { Write } from "./core/rows.ts"
 import { Expiry } from "./expiry.ts"
 import { ENROLMENT_KEPT_MS, EXPIRY_PAGE_NODES } from "./limits.ts"
 

@@ -1,11 +1,11 @@
 // Who is asking: the one place that says from which address a connection or a request comes, whether that is the operator at the
 // hub's own machine, and for whom bounds are kept. A proxy is believed only if the operator named it (--trusted-proxy): by the PROXY
 // protocol in a connection's first bytes, or by X-Forwarded-For (else Forwarded) in a request's head.
-import type { IncomingHttpHeaders } from "node:http"
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http"
+import type { Http2ServerRequest } from "node:http2"
 import { BlockList, type Socket } from "node:net"
 import { blockOf, familyOf, isLoopback, plainAddress } from "../common/address.ts"
 import { CahError } from "./core/errors.ts"
-import type { Request } from "./port.ts"
 
 export interface Peer {
   /** The client's, also where a trusted proxy stands between; "unknown" of a connection that is gone. */
@@ -26,6 +26,9 @@ export interface PeersOptions {
   /** A proxy stands before the hub, as its public URL tells: loopback then may be anybody. */
   readonly hasPublicUrl?: boolean
 }
+
+/** What a request says of who sends it. */
+type Asked = Pick<IncomingMessage | Http2ServerRequest, "headers" | "socket">
 
 /** What tells one connection of a port from all others. */
 type Endpoint = Pick<Socket, "remoteAddress" | "remotePort" | "localAddress">
@@ -61,11 +64,11 @@ export class Peers {
   }
 
   /** Remembers whose request it is, for everybody who asks peerOf(). */
-  meet(request: Request): void {
+  meet(request: Asked): void {
     met.set(request, this.of(request))
   }
 
-  of({ headers, socket }: Pick<Request, "headers" | "socket">): Peer {
+  of({ headers, socket }: Asked): Peer {
     const near = this.addressOf(socket)
     const isProxy = near !== null && this.isTrusted(near)
     const told = isProxy ? this.#told(headers) : null
@@ -98,7 +101,7 @@ const met = new WeakMap<object, Peer>()
 const nobodyTrusted = new Peers()
 
 /** Whose request it is, of one that came by the port. */
-export function peerOf(request: Pick<Request, "headers" | "socket">): Peer {
+export function peerOf(request: Asked): Peer {
   return met.get(request) ?? nobodyTrusted.of(request)
 }
 

@@ -1,7 +1,8 @@
 // What is kept, and for how long. Campaigns that ended long enough ago are forgotten, and the rows of forgotten ones are swept
 // a page a transaction, so that removing a million jobs holds up nobody. Their blobs go when the collector finds them unnamed.
 
-import type { Clock, Log, RowWrite, Store, StoreReader, Timer } from "./core/ports.ts"
+import type { Clock, Log, Store, StoreReader, Timer } from "./core/ports.ts"
+import type { RowWrite } from "./core/rows.ts"
 import { RETENTION_EVERY_MS, RETENTION_PAGE_CAMPAIGNS, RETENTION_SHARE, SWEEP_ROWS } from "./limits.ts"
 
 export interface RetentionParts {

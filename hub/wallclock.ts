@@ -1,7 +1,8 @@
 // Whether the wall clock can be believed. What is removed by age is gone for good, and a machine whose clock battery is empty, or
 // that was set years ahead, would remove everything at once. So the hub notes the time in its database; a clock that is far
 // ahead of the last note, or jumps ahead while the hub runs, is doubted for a day of the monotonic clock, aloud.
-import type { Clock, Log, RowWrite, StoreReader, Timer } from "./core/ports.ts"
+import type { Clock, Log, StoreReader, Timer } from "./core/ports.ts"
+import type { RowWrite } from "./core/rows.ts"
 import { CLOCK_AHEAD_MS, CLOCK_DOUBT_MS, CLOCK_NOTE_MS } from "./limits.ts"
 
 export interface WallClockParts {

@@ -7,7 +7,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path"
 import { after, before, describe, it } from "node:test"
 import { Desk } from "../harness/desk.ts"
-import { matches, PropertyError, parseProperty } from "../proto/wire/property.ts"
+import { matches } from "../proto/wire/property.ts"
+import { PropertyError, parseProperty } from "../proto/wire/where.ts"
 import { root } from "./files.ts"
 
 /** One block of commands. */

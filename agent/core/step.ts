@@ -2,7 +2,8 @@
 // runs on nodes and in the hub's simulator. The hub may vanish at any moment: work goes on, and what is not
 // acknowledged is said again.
 import { backoffMs } from "../../common/backoff.ts"
-import { matches, type NodeProperties, namesOf, PropertyError, parseProperty } from "../../proto/wire/property.ts"
+import { matches, type NodeProperties, namesOf } from "../../proto/wire/property.ts"
+import { PropertyError, parseProperty } from "../../proto/wire/where.ts"
 import { CANCEL_GRACE_MS, REPORT_REPEAT_MS, RETRY_MAX_MS, RETRY_MIN_MS, STAGE_TRIES_MAX } from "../limits.ts"
 import type { Effect } from "./effects.ts"
 import type { Event, Packed, ReportPhase } from "./events.ts"

@@ -8,10 +8,7 @@ import { nats } from "./clients/nats.ts"
 import { rabbitmq, rabbitmqQuorum } from "./clients/rabbitmq.ts"
 import { slurm } from "./clients/slurm.ts"
 import { Counter } from "./counter.ts"
-import type { ClientName, ClientOrder, PeerRan } from "./peer.ts"
-
-/** Connects; what it returns submits and takes all tasks, and resolves when all are acknowledged. */
-export type Client = (order: ClientOrder, counter: Counter) => Promise<() => Promise<void>>
+import type { Client, ClientName, ClientOrder, PeerRan } from "./peer.ts"
 
 const clients: Readonly<Record<ClientName, Client>> = {
   rabbitmq,

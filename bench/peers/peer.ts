@@ -2,6 +2,7 @@
 // acknowledges them. The servers have the hub's core and the clients the load's, as it is with ours.
 import { createServer } from "node:net"
 import type { Program } from "../../harness/processes.ts"
+import type { Counter } from "./counter.ts"
 
 /** How the tasks are taken: so many connections, each with so many tasks at once. */
 export interface Shape {
@@ -46,6 +47,9 @@ export interface ClientOrder extends Shape {
   readonly address: string
   readonly tasks: number
 }
+
+/** Connects; what it returns submits and takes all tasks, and resolves when all are acknowledged. */
+export type Client = (order: ClientOrder, counter: Counter) => Promise<() => Promise<void>>
 
 export type ClientName = "rabbitmq" | "rabbitmqQuorum" | "bullmq" | "nats" | "beanstalkd" | "graphile" | "slurm"
 

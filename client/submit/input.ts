@@ -61,3 +61,8 @@ export function placeOf(text: string, position: number): { line: number; column:
   const newline = before.lastIndexOf("\n")
   return { line: before.split("\n").length, column: position - newline }
 }
+
+/** A digest that begins like one but is none is a mistake, not a file of that name. */
+export function isDigest(stagein: string): boolean {
+  return stagein.startsWith("sha256:")
+}

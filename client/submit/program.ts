@@ -4,7 +4,7 @@ import { open, stat } from "node:fs/promises"
 import { basename, extname, join, normalize, resolve } from "node:path"
 import type { Option } from "commander"
 import type { Context } from "../context.ts"
-import { isDigest } from "./send.ts"
+import { isDigest } from "./input.ts"
 
 export async function remarkOnProgram(
   { cwd, output }: Context,

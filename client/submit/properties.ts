@@ -1,7 +1,7 @@
 // A hint for a condition that no node meets: names in it that no node reports, each with the one that was perhaps meant. The hub cannot refuse
 // such a name by itself, since volunteers report what they like.
-import { type Property, parseProperty } from "../../proto/wire/property.ts"
-import { isNear } from "../../proto/wire/where.ts"
+import type { Property } from "../../proto/wire/property.ts"
+import { isNear, parseProperty } from "../../proto/wire/where.ts"
 import type { Hub } from "../library.ts"
 import { PROPERTY_NODES_MAX } from "../limits.ts"
 

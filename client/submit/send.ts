@@ -12,6 +12,7 @@ import type { StageinOptions } from "../stagein.ts"
 import { findOne, findTargets } from "../targets.ts"
 import type { Draft } from "./draft.ts"
 import { type Wishes, wishesOf } from "./flags.ts"
+import { isDigest } from "./input.ts"
 import type { Notice } from "./notify.ts"
 import { unreportedHint } from "./properties.ts"
 import { type Spec, saidFromNow } from "./spec.ts"
@@ -144,11 +145,6 @@ export async function wholeCampaign(hub: Hub, text: string, flag: string): Promi
   const { campaign, index } = await findOne(hub, text)
   if (index === null) return campaign
   throw usage(`${flag}${text}: it takes a whole campaign.`, `Write it like ${flag}${campaign}.`)
-}
-
-/** A digest that begins like one but is none is a mistake, not a file of that name. */
-export function isDigest(stagein: string): boolean {
-  return stagein.startsWith("sha256:")
 }
 
 async function blobFor(context: Context, hub: Hub, stagein: string, options: StageinOptions): Promise<BlobName> {

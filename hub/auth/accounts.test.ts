@@ -1,6 +1,6 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
-import type { Write } from "../core/ports.ts"
+import type { Write } from "../core/rows.ts"
 import { EMAIL_CHARACTERS_MAX, NAME_CHARACTERS_MAX } from "../limits.ts"
 import { MemoryStore } from "../store/memory/memory.ts"
 import { Accounts, emailOf, nameOf } from "./accounts.ts"

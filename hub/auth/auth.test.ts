@@ -4,7 +4,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { describe, it } from "node:test"
 import type { NodeId } from "../core/model.ts"
-import type { EnrolmentRow, Log, ScopeName, TokenRow, Write } from "../core/ports.ts"
+import type { Log } from "../core/ports.ts"
+import type { EnrolmentRow, ScopeName, TokenRow, Write } from "../core/rows.ts"
 import {
   AUTH_FAILURE_REFILL_MS,
   AUTH_FAILURES_MAX,

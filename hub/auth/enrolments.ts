@@ -3,7 +3,8 @@
 // fails, the use is given back.
 import { CahError } from "../core/errors.ts"
 import type { NodeId } from "../core/model.ts"
-import type { Clock, Engine, EnrolmentRow, NodeRow, RowWrite, StoreReader } from "../core/ports.ts"
+import type { Clock, Engine, StoreReader } from "../core/ports.ts"
+import type { EnrolmentRow, NodeRow, RowWrite } from "../core/rows.ts"
 import type { LaunchId } from "../core/volunteers.ts"
 import { ENROLMENT_DEFAULT_MS, ENROLMENT_MAX_MS, ENROLMENT_USES_MAX } from "../limits.ts"
 import { idOfSecret, type Minted, mintSecret, secretMatches } from "./secret.ts"

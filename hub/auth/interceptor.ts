@@ -4,7 +4,7 @@
 import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf"
 import { Code, ConnectError, createContextKey, type Interceptor } from "@connectrpc/connect"
 import { scope as scopeOption } from "../../proto/gen/cah/v1/scope_pb.ts"
-import type { ScopeName } from "../core/ports.ts"
+import type { ScopeName } from "../core/rows.ts"
 import { REVOKED_CUT_MS } from "../limits.ts"
 import type { Failures } from "./failures.ts"
 import { allows, type Caller, type Denied, type Tokens } from "./tokens.ts"

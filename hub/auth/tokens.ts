@@ -2,7 +2,8 @@
 // committed before it is answered, but a revocation counts from the moment it is asked for, whatever the disk says.
 import { setMaxListeners } from "node:events"
 import { CahError } from "../core/errors.ts"
-import type { Clock, Engine, Log, ScopeName, StoreReader, TokenRow } from "../core/ports.ts"
+import type { Clock, Engine, Log, StoreReader } from "../core/ports.ts"
+import type { ScopeName, TokenRow } from "../core/rows.ts"
 import { LAST_USED_EVERY_MS, TOKEN_KEPT_MS, TOKENS_MAX, TOKENS_PAGE } from "../limits.ts"
 import { idOfSecret, mintSecret, secretMatches } from "./secret.ts"
 

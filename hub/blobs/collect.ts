@@ -5,7 +5,8 @@
 import type { Digest } from "../../proto/wire/digest.ts"
 import { CahError } from "../core/errors.ts"
 import type { BlobRef } from "../core/model.ts"
-import type { BlobStore, RowWrite, StoreReader } from "../core/ports.ts"
+import type { BlobStore, StoreReader } from "../core/ports.ts"
+import type { RowWrite } from "../core/rows.ts"
 import { BLOB_ROWS_PAGE, BLOB_UNUSED_MS, BLOB_VIOLATIONS_LISTED } from "../limits.ts"
 import { Damage } from "./damage.ts"
 

@@ -7,18 +7,7 @@ import {
   ELSEWHERE_MS,
   OFFER_MS,
 } from "../limits.ts"
-import {
-  changed,
-  liveJob,
-  noTries,
-  queueAgain,
-  type Stage,
-  stopOn,
-  tryOf,
-  untouchedJob,
-  updateLane,
-  updateRoom,
-} from "./change.ts"
+import { changed, liveJob, noTries, queueAgain, stopOn, tryOf, untouchedJob, updateLane, updateRoom } from "./change.ts"
 import { giveCredit } from "./credit.ts"
 import type { AttemptName, ReportAnswer } from "./effects.ts"
 import type { AttemptReported } from "./events.ts"
@@ -38,9 +27,10 @@ import {
   type Try,
 } from "./model.ts"
 import { useSlots } from "./placing/usage.ts"
-import type { ResultRow } from "./ports.ts"
 import { onProbed } from "./quarantine.ts"
+import type { ResultRow } from "./rows.ts"
 import { isRetried, shapeOf } from "./rules.ts"
+import type { Stage } from "./stage.ts"
 import { hasOther, onFailed, onTimedOut, onWell } from "./strikes.ts"
 import { isForward } from "./transitions.ts"
 

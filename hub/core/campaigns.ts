@@ -10,7 +10,6 @@ import {
   liveCount,
   noCounts,
   noTotals,
-  type Stage,
   stopOn,
   tellOf,
   touch,
@@ -24,8 +23,9 @@ import { dropDemand, takeDemand } from "./placing/queue.ts"
 import { book, unbook } from "./placing/reservations.ts"
 import { watchQueue } from "./placing/starvation.ts"
 import { accountOf } from "./placing/usage.ts"
-import type { CampaignRow } from "./ports.ts"
+import type { CampaignRow } from "./rows.ts"
 import { endedWell } from "./rules.ts"
+import type { Stage } from "./stage.ts"
 
 export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): void {
   const { state, effects, now } = stage

@@ -1,7 +1,7 @@
 // The primitives of change: a job, its counts and its story change together; lanes of ready campaigns and the list of
 // nodes with room are kept true. Everything in core that changes a job says so to changed().
 import { HELD_MAX } from "../limits.ts"
-import type { Effects, Why } from "./effects.ts"
+import type { Why } from "./effects.ts"
 import {
   type Campaign,
   type CampaignId,
@@ -10,7 +10,6 @@ import {
   jobId,
   type Node,
   type NodeId,
-  type Now,
   type Occasion,
   type Outcome,
   type Rules,
@@ -22,15 +21,9 @@ import {
 import { dequeue, enqueue } from "./placing/queue.ts"
 import { hasFreeSlot, readyJobs, takesWork } from "./placing/room.ts"
 import { shapeOf } from "./rules.ts"
+import type { Stage } from "./stage.ts"
 import { lastTold, tell } from "./story.ts"
 import { phaseOf } from "./transitions.ts"
-
-/** One event's view of the world: the state, the moment, and where its effects are gathered. */
-export interface Stage {
-  readonly state: State
-  readonly now: Now
-  readonly effects: Effects
-}
 
 /** The attempt that something happened to, for the story. */
 export type About = Pick<StoryLine, "attempt" | "node">

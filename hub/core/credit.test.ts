@@ -3,7 +3,7 @@ import { test } from "node:test"
 import { LEASE_MS } from "../limits.ts"
 import { CREDIT_HALF_LIFE_MS, creditAt, creditOf, faded, noCredit, toAverage } from "./credit.ts"
 import { TestCore } from "./fixtures.ts"
-import type { Write } from "./ports.ts"
+import type { Write } from "./rows.ts"
 import { noRules } from "./rules.ts"
 
 const needs = { slots: 2, memoryBytes: 0, diskBytes: 0 }

@@ -1,10 +1,11 @@
 // Credit for volunteers: how much, for what. Only for an accepted result that ended well, from what the hub itself measured:
 // slots times the time between the news that the attempt runs and its end, by the hub's clock, at most the walltime. What an
 // agent or a client claims (processor time, benchmarks) counts for nothing.
-import type { Stage } from "./change.ts"
+
 import type { Campaign, Try } from "./model.ts"
-import type { ResultRow } from "./ports.ts"
+import type { ResultRow } from "./rows.ts"
 import { shapeOf } from "./rules.ts"
+import type { Stage } from "./stage.ts"
 import { type CreditTotal, isVolunteerAccount } from "./volunteers.ts"
 
 /**

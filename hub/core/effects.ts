@@ -3,7 +3,7 @@
 import type { CahError } from "./errors.ts"
 import type { ReportPhase, RequestId } from "./events.ts"
 import type { Account, Campaign, CampaignId, Job, LinkId, Node, NodeId, Outcome, Phase, Shape } from "./model.ts"
-import type { Write } from "./ports.ts"
+import type { Write } from "./rows.ts"
 
 export type ReconcileAnswer = "continue" | "kill" | "discard" | "accepted"
 export type ReportAnswer = "accepted" | "already" | "stale"

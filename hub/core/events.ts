@@ -1,7 +1,7 @@
 // All that may happen to the hub. Named in the past; made by links, fronts and the engine's own timer.
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { BlobRef, CampaignId, Dependency, IndexRange, LinkId, Needs, NodeId, Result, Rules } from "./model.ts"
-import type { CampaignRow } from "./ports.ts"
+import type { CampaignRow } from "./rows.ts"
 
 /** Where an agent can say that an attempt is. */
 export type ReportPhase = "staging" | "running" | "returning" | "ended"

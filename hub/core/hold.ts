@@ -1,10 +1,11 @@
 // Jobs held one by one. A job that has not begun gets a row of its own by it, which the campaign's cursor steps over.
 import { HOLD_JOBS_MAX } from "../limits.ts"
 import { gaps, merged } from "./campaigns.ts"
-import { changed, queueAgain, type Stage, untouchedJob, updateLane } from "./change.ts"
+import { changed, queueAgain, untouchedJob, updateLane } from "./change.ts"
 import { CahError } from "./errors.ts"
 import type { JobsHeld } from "./events.ts"
 import type { Campaign, Job } from "./model.ts"
+import type { Stage } from "./stage.ts"
 
 export function onJobsHeld(stage: Stage, { request, campaign: id, ranges, held }: JobsHeld): void {
   const { state, effects } = stage

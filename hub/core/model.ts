@@ -3,10 +3,8 @@
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { NodeProperties } from "../../proto/wire/property.ts"
 import type { Deadlines } from "./deadlines.ts"
-import type { Presence } from "./placing/presence.ts"
-import type { Demand, Lane, Queue } from "./placing/queue.ts"
-import type { Booking } from "./placing/reservations.ts"
-import type { Story } from "./story.ts"
+import type { Condition } from "./placing/condition.ts"
+import type { Sorted } from "./placing/sorted.ts"
 
 export type CampaignId = number & { readonly brand: "CampaignId" }
 /** "12.7": campaign 12, index 7. */
@@ -410,4 +408,118 @@ export interface State {
   /** Campaigns that wait for this one. */
   readonly waiters: Map<CampaignId, Set<CampaignId>>
   readonly deadlines: Deadlines<Deadline>
+}
+
+/** Per node, of which there are many: one array, for each has a head as large as what it holds. */
+export interface Presence {
+  /** By hour of the week, weeks in which it was noted; and from HOURS on, in which the node was there. */
+  readonly weeks: Uint8Array
+  /** The last hour noted, since 1970. */
+  hour: number
+}
+
+/** At, event, phase, attempt, node of the first line, then of the next. */
+export type Story = (string | number | null)[]
+
+/** A reservation to come. */
+export interface Booking {
+  readonly campaign: Campaign
+  /** Monotonic; follows the wall clock when that is set right. */
+  startMs: number
+  /** Jobs of others that may still run at the start, counted in jobs of its own. */
+  spare: number
+  /** Something was kept back for it since the last look. */
+  refused: boolean
+}
+
+// ---- the queue (placing/queue.ts) --------------------------------------------------------------------------------
+
+/** Who goes before whom: the first with something that fits is served. */
+export const ranks = ["reserved", "common", "bestEffort"] as const
+export type Rank = (typeof ranks)[number]
+
+/** What jobs ask of a node: the same value for every campaign that asks for the same. */
+export interface Demand {
+  readonly key: string
+  readonly rank: Rank
+  /** By preference. */
+  readonly shapes: readonly Needs[]
+  readonly condition: Condition
+  readonly inside: CampaignId | null
+  /** Of owners with something ready. */
+  readonly lanes: Set<Lane>
+  /** Live campaigns that have it. */
+  campaigns: number
+}
+
+/** What one owner has ready for one demand. */
+export interface Lane {
+  readonly turn: Turn
+  readonly demand: Demand
+  /** Empty once it has nothing left; then there is another lane when the owner has something again. */
+  readonly projects: Map<string, Sorted<Campaign>>
+  /** Its first campaign while all are of one project; else null: which is first changes with what they use. */
+  head: Campaign | null
+  /** Of the head. Beside it, so that lanes are compared without their campaigns, which are seldom in a cache. */
+  headPriority: number
+  headId: number
+  headProject: string
+  /** When something of it was placed for the last time, or it came into being. Null: not looked at yet. */
+  waitsSinceMs: number | null
+}
+
+/** Owners with something ready, in the order of turns. */
+export type Order = Sorted<Seat>
+
+/** What has something ready, and whose turn it is: outside of containers, inside one of them, or of what is new. */
+export interface Ready {
+  readonly demands: Readonly<Record<Rank, Set<Demand>>>
+  readonly orders: Readonly<Record<Rank, Order>>
+}
+
+/** One owner's place in an order. Its key is the owner's use, by share, as of keyAtMs. */
+export interface Seat {
+  readonly turn: Turn
+  readonly order: Order
+  readonly lanes: Lane[]
+  /** Theirs, one by one: most lanes are passed over by what they ask for, which others ask for too and is in a cache. */
+  readonly demands: Demand[]
+  readonly number: number
+  key: number
+  keyAtMs: number
+  keyPlaced: number
+}
+
+/** What one owner has ready, and what it weighs against others'. */
+export interface Turn {
+  readonly owner: string
+  /** Of the owner's usage: in turn and as best effort are two. */
+  readonly usageKey: string
+  readonly lanes: Map<Demand, Lane>
+  /** By rank, and inside containers: few. */
+  readonly seats: Seat[]
+  /** Core-seconds that stand for what was placed since use was last counted. */
+  placed: number
+  /** What was used up to a moment, and what a core-second weighs in keys made then: all seats that are looked at in a tick have the same. */
+  used: number
+  weight: number
+  usedAtMs: number
+}
+
+/** All that is ready to be offered; queue.ts alone changes it. */
+export interface Queue {
+  /** Every demand of a live campaign, by its key; and what they ask of nodes' properties. */
+  readonly known: Map<string, Demand>
+  readonly conditions: Map<string, Condition>
+  /** Outside of containers. */
+  readonly ready: Ready
+  readonly inside: Map<CampaignId, Ready>
+  /** Demands that became ready since all nodes were held against them. */
+  readonly fresh: Set<Demand>
+  /** Owners with something ready, by usageKey. */
+  readonly turns: Map<string, Turn>
+  /** Those of them for whom something was placed since use was last counted. */
+  readonly placing: Set<Turn>
+  /** Seats are numbered, so that of two owners alike the same goes first at every run. */
+  seats: number
 }

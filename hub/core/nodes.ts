@@ -14,14 +14,16 @@ import {
   takeBackOverdue,
   takeBackUnanswered,
 } from "./attempts.ts"
-import { type Stage, updateRoom } from "./change.ts"
+import { updateRoom } from "./change.ts"
 import type { ReconcileAnswer } from "./effects.ts"
 import { CahError } from "./errors.ts"
 import type { HeartbeatReceived, NodeDrained, NodeForgotten, NodeGone, NodeHello, NodeRevoked } from "./events.ts"
 import { arm, isTailWatched, renew, watchTail } from "./lease.ts"
 import { type Campaign, type Held, jobId, type Node, type NodeId } from "./model.ts"
 import { noPresence, notePresence, presenceBytes } from "./placing/presence.ts"
-import type { NodeRow } from "./ports.ts"
+import { forgetJudgements } from "./placing/queue.ts"
+import type { NodeRow } from "./rows.ts"
+import type { Stage } from "./stage.ts"
 import { isForward } from "./transitions.ts"
 
 export function onNodeHello(stage: Stage, event: NodeHello): void {
@@ -43,7 +45,7 @@ export function onNodeHello(stage: Stage, event: NodeHello): void {
   node.diskBytes = event.diskBytes
   node.properties = event.properties
   node.facts = factsOf(node)
-  state.queue.forgetJudgements(node)
+  forgetJudgements(state.queue, node)
   renew(node, now.nowMs)
   effects.nodes.add(node)
 
@@ -257,7 +259,7 @@ export function onNodeForgotten(stage: Stage, event: NodeForgotten): void {
   for (const nodes of [state.room, state.freed, state.lending, state.shrunk]) nodes.delete(node.id)
   state.claims.delete(node.id)
   // Judgements are kept by number, and the next node that joins gets this one.
-  state.queue.forgetJudgements(node)
+  forgetJudgements(state.queue, node)
   state.freeNumbers.push(node.number)
   effects.nodes.delete(node)
   effects.writes.push({ kind: "forgetNode", node: node.id })

@@ -6,226 +6,27 @@ import type { Judgement, Prospect, Wish } from "./asking/feasible.ts"
 import type { Outlook } from "./asking/outlook.ts"
 import type { AttemptName, FullOffer, LinkSpeech } from "./effects.ts"
 import type { CampaignSubmitted, Event } from "./events.ts"
-import type {
-  Account,
-  BlobRef,
-  Campaign,
-  CampaignId,
-  Counts,
-  Dependency,
-  IndexRange,
-  Job,
-  LinkId,
-  Node,
-  NodeId,
-  Occasion,
-  Outcome,
-  Phase,
-  Quarantine,
-  Result,
-  Rules,
-  Totals,
-  Try,
-  Verdict,
-} from "./model.ts"
+import type { BlobRef, Campaign, CampaignId, Counts, IndexRange, Job, LinkId, Node, NodeId, Outcome } from "./model.ts"
 import type { OwnerShare } from "./placing/shares.ts"
-import type { Story } from "./story.ts"
-import type { LaunchId, VolunteerReader, VolunteerWrite } from "./volunteers.ts"
+import type {
+  CampaignRow,
+  EnrolmentRow,
+  ErrorSummaryRow,
+  JobFilter,
+  JobRow,
+  NodeRow,
+  NoticeRow,
+  ResultRow,
+  RowWrite,
+  ShareRow,
+  TokenRow,
+  UsageRow,
+  WarningSummaryRow,
+  Write,
+} from "./rows.ts"
+import type { VolunteerReader } from "./volunteers.ts"
 
 // ---- store ----------------------------------------------------------------------------------------------------
-
-export interface CampaignRow {
-  id: CampaignId
-  owner: string
-  project: string
-  key: string
-  specDigest: Digest
-  name: string
-  spec: Uint8Array
-  stagein: BlobRef | null
-  slots: number
-  memoryBytes: number
-  diskBytes: number
-  walltimeMs: number
-  rules: Rules
-  priority: number
-  total: number
-  hasParameters: boolean
-  held: boolean
-  waitsFor: readonly Dependency[]
-  cursor: number
-  counts: Counts
-  totals: Totals
-  told: Occasion[]
-  /** Wall time, ms. */
-  submittedAt: number
-  /** Null until every job has ended. */
-  endedAt: number | null
-}
-
-export interface JobRow {
-  campaign: CampaignId
-  index: number
-  phase: Phase
-  outcome: Outcome | null
-  verdict: Verdict
-  attempt: number
-  node: NodeId | null
-  tries: readonly TryRow[]
-  failures: number
-  losses: number
-  story: Story
-}
-
-export type TryRow = Omit<Try, "sinceMs" | "startedMs">
-
-export interface UsageRow extends Pick<Account, "owner" | "project" | "bestEffort"> {
-  coreSeconds: number
-  /** Wall time, ms. */
-  at: number
-}
-
-export interface ShareRow {
-  owner: string
-  share: number
-}
-
-/** Somebody to be told of something. Times are wall time, ms. */
-export interface NoticeRow {
-  campaign: CampaignId
-  occasion: Occasion
-  /** Which of the campaign's notices, from 0. */
-  target: number
-  /** When it happened. */
-  at: number
-  tries: number
-  nextAt: number
-  /** What went wrong at the last try, for people. */
-  trouble: string
-  /** Told, or given up with some trouble. Null: still to be told. */
-  doneAt: number | null
-}
-
-export interface ResultRow extends Result {
-  campaign: CampaignId
-  index: number
-  attempt: number
-  node: NodeId
-}
-
-export interface NodeRow {
-  id: NodeId
-  account: string
-  name: string
-  publicKey: Uint8Array
-  agentVersion: string
-  bootId: string
-  epoch: number
-  slots: number
-  memoryBytes: number
-  diskBytes: number
-  properties: Record<string, string>
-  /** As presence.ts writes it; null in rows from before it did. */
-  presence: Uint8Array | null
-  drained: boolean
-  revoked: boolean
-  quarantine: Omit<Quarantine, "probeMs"> | null
-  /** Wall time, ms. */
-  lastSeenAt: number
-}
-
-export type ScopeName = "read" | "submit" | "cancel" | "admin"
-
-export interface TokenRow {
-  id: string
-  /** SHA-256 of the whole secret. The secret itself is nowhere. */
-  hash: Uint8Array
-  principal: string
-  scopes: ScopeName[]
-  createdAt: number
-  expiresAt: number | null
-  revokedAt: number | null
-  lastUsedAt: number | null
-}
-
-export interface EnrolmentRow {
-  id: string
-  hash: Uint8Array
-  account: string
-  usesLeft: number
-  expiresAt: number
-  /** The launch whose virtual machine it is for: the node that enrols is noted there. */
-  launch: LaunchId | null
-}
-
-/** One change of the store. A batch of them is one transaction, applied in order. */
-export type Write =
-  /** Inserted, or replaced in its mutable columns (held, waitsFor, cursor, counts, endedAt). */
-  | { kind: "campaign"; row: CampaignRow }
-  /** Parameters of jobs first … first + lines.length - 1. */
-  | { kind: "parameters"; campaign: CampaignId; first: number; lines: string[] }
-  /** Inserted or replaced whole. */
-  | { kind: "job"; row: JobRow }
-  /** Jobs none of which has a row, ended as cancelled before they began: stored as a range. */
-  | { kind: "cancelledRange"; campaign: CampaignId; range: IndexRange }
-  /** Inserted; a second result for the same job is our own bug and throws. */
-  | { kind: "result"; row: ResultRow }
-  /** Inserted; of a job the last few stay. Without a stageout. */
-  | { kind: "attempt"; row: ResultRow }
-  | { kind: "node"; row: NodeRow }
-  | { kind: "forgetNode"; node: NodeId }
-  | { kind: "usage"; row: UsageRow }
-  /** 1 is everybody's: the owner has none of their own then. */
-  | ({ kind: "share" } & ShareRow)
-  /** Inserted, or replaced in how it stands with it. */
-  | { kind: "notice"; row: NoticeRow }
-  /** The owner needs the blob no more. */
-  | { kind: "disownBlob"; digest: Digest; owner: string }
-  /** The time by a wall clock that was believed. */
-  | { kind: "clock"; wallMs: number }
-  /** A campaign that has ended is gone for everybody from now on; its rows go by and by. */
-  | { kind: "forgetCampaign"; campaign: CampaignId; at: number }
-  /** Removes so many rows at most of campaigns that are gone. */
-  | { kind: "sweepForgotten"; rows: number }
-  /** A blob that is whole and on disk. A repeated one only says that it is used. */
-  | { kind: "blob"; digest: Digest; sizeBytes: number }
-  /** This owner has shown that they have the bytes. Deduplication is per owner for those who ask, global on disk. */
-  | { kind: "blobOwner"; digest: Digest; owner: string }
-  /** Unless something names it, or used it since that wall time (ms): then nothing happens. */
-  | { kind: "forgetBlob"; digest: Digest; usedBefore: number }
-  | { kind: "token"; row: TokenRow }
-  | { kind: "forgetToken"; id: string }
-  | { kind: "enrolment"; row: EnrolmentRow }
-  /** Of enrolments, those that ended before this wall time (ms). */
-  | { kind: "forgetEnrolments"; before: number }
-  | VolunteerWrite
-
-/** Rows that no decision depends on: whoever asks for one may be refused alone. */
-export type RowWrite = Exclude<
-  Write,
-  { kind: "campaign" | "parameters" | "job" | "cancelledRange" | "result" | "attempt" }
->
-
-export interface JobFilter {
-  fromIndex: number
-  limit: number
-  phase?: Phase
-  outcome?: Outcome
-}
-
-export interface ErrorSummaryRow {
-  outcome: Outcome
-  exitCode: number
-  message: string
-  count: number
-  exampleIndex: number
-}
-
-export interface WarningSummaryRow {
-  text: string
-  count: number
-  exampleIndex: number
-}
 
 /** Everything that can be asked of the store. Synchronous, small, on the reader's own handle. */
 export interface StoreReader {

@@ -2,8 +2,9 @@
 // row have gone well or the operator says so. What fails there is not held against the job: it is tried elsewhere, as after a loss.
 import { backoffMs } from "../../common/backoff.ts"
 import { PROBE_MAX_MS, PROBE_MIN_MS, PROBES_CLEAN } from "../limits.ts"
-import { type Stage, updateRoom } from "./change.ts"
+import { updateRoom } from "./change.ts"
 import type { Node, NodeId, Quarantine } from "./model.ts"
+import type { Stage } from "./stage.ts"
 
 /** What it holds goes on. */
 export function quarantine(stage: Stage, node: Node, why: string): void {

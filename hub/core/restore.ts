@@ -5,17 +5,19 @@ import { factsOf } from "../../proto/wire/property.ts"
 import { MISSED_AT_START_MS } from "../limits.ts"
 import { heldOf } from "./attempts.ts"
 import { awaitOthers, awaitStart, countOwned, merged } from "./campaigns.ts"
-import { keyOf, type Stage, updateLane } from "./change.ts"
+import { keyOf, updateLane } from "./change.ts"
 import { Deadlines } from "./deadlines.ts"
 import { noEffects } from "./effects.ts"
 import { arm, renew, watchDeadline, watchTail } from "./lease.ts"
 import { type Job, jobId, type NodeId, type Now, type State } from "./model.ts"
 import { presenceOf } from "./placing/presence.ts"
-import { Queue, takeDemand } from "./placing/queue.ts"
+import { newQueue, takeDemand } from "./placing/queue.ts"
 import { readyJobs } from "./placing/room.ts"
 import { accountOf, restoreUsage, useSlots } from "./placing/usage.ts"
-import type { JobRow, StoreReader } from "./ports.ts"
+import type { StoreReader } from "./ports.ts"
 import { awaitProbe } from "./quarantine.ts"
+import type { JobRow } from "./rows.ts"
+import type { Stage } from "./stage.ts"
 
 export function emptyState(): State {
   return {
@@ -27,7 +29,7 @@ export function emptyState(): State {
     freeNumbers: [],
     room: new Set(),
     freed: new Set(),
-    queue: new Queue(),
+    queue: newQueue(),
     claims: new Map(),
     bookings: new Map(),
     lending: new Set(),

@@ -1,7 +1,6 @@
 // Rules of a campaign and what they mean: shapes, further tries, what counts as having ended well.
 import { LOSS_MAX } from "../limits.ts"
-import type { Campaign, Counts, Job, Node, Result, Rules, Shape } from "./model.ts"
-import type { Demand } from "./placing/queue.ts"
+import type { Campaign, Counts, Demand, Job, Node, Result, Rules, Shape } from "./model.ts"
 
 /** Of a campaign whose scientist asked for nothing special. */
 export const noRules: Rules = {

@@ -11,7 +11,7 @@ import {
   onStageinSent,
   onStartDue,
 } from "./campaigns.ts"
-import { noTries, type Stage } from "./change.ts"
+import { noTries } from "./change.ts"
 import type { Effects } from "./effects.ts"
 import type { Event } from "./events.ts"
 import { onJobsHeld } from "./hold.ts"
@@ -32,8 +32,9 @@ import { onShareSet } from "./placing/shares.ts"
 import { onTailDue } from "./placing/speculate.ts"
 import { onLookDue } from "./placing/starvation.ts"
 import { usageRow } from "./placing/usage.ts"
-import type { JobRow, TryRow, Write } from "./ports.ts"
 import { onProbeDue } from "./quarantine.ts"
+import type { JobRow, TryRow, Write } from "./rows.ts"
+import type { Stage } from "./stage.ts"
 import { onNodeReleased, onPauseDue } from "./strikes.ts"
 
 /** Applies one event; what it asks for is added to the effects of the tick. */

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { STORY_MAX } from "../limits.ts"
-import type { NodeId } from "./model.ts"
-import { lastTold, linesOf, type Story, storyOf, tell } from "./story.ts"
+import type { NodeId, Story } from "./model.ts"
+import { lastTold, linesOf, storyOf, tell } from "./story.ts"
 
 test("a story is told line by line and read again", () => {
   const story: Story = []

@@ -1,10 +1,7 @@
 // What happened to a job, value after value in one array: as JSON it goes to disk like that, and it is one object where lines of
 // their own would be several each, of which a job has three before anybody reads them (npm run bench -- --only noop).
 import { STORY_MAX } from "../limits.ts"
-import type { Phase, StoryLine } from "./model.ts"
-
-/** At, event, phase, attempt, node of the first line, then of the next. */
-export type Story = (string | number | null)[]
+import type { Phase, Story, StoryLine } from "./model.ts"
 
 const WIDTH = 5
 

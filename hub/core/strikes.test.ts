@@ -5,7 +5,7 @@ import { ELSEWHERE_MS, PROBE_MIN_MS, PROBES_CLEAN } from "../limits.ts"
 import type { Speech } from "./effects.ts"
 import { digest, only, TestCore } from "./fixtures.ts"
 import type { NodeId } from "./model.ts"
-import type { Write } from "./ports.ts"
+import type { Write } from "./rows.ts"
 import { noRules } from "./rules.ts"
 
 const failed = { outcome: "failed", exitCode: 127 } as const

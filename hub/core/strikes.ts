@@ -14,13 +14,13 @@ import {
   SURVIVED_MIN_MS,
   SURVIVORS_LOOKED_MAX,
 } from "../limits.ts"
-import type { Stage } from "./change.ts"
 import { CahError } from "./errors.ts"
 import type { NodeReleased } from "./events.ts"
 import type { Campaign, CampaignId, Job, Node, NodeId, State, Strike } from "./model.ts"
 import { fittingShape, isPaused, takesWork } from "./placing/room.ts"
 import { quarantine, release } from "./quarantine.ts"
 import { suits } from "./rules.ts"
+import type { Stage } from "./stage.ts"
 
 /** A job failed on the node, after so long. Nothing is made for a campaign of which nothing fails. */
 export function onFailed(stage: Stage, campaign: Campaign, node: Node, job: Job, tookMs: number): void {

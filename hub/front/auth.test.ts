@@ -10,7 +10,7 @@ import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts"
 import { Failures } from "../auth/failures.ts"
 import { type CallPeer, guard, scopeOf } from "../auth/interceptor.ts"
 import { mintSecret } from "../auth/secret.ts"
-import type { ScopeName } from "../core/ports.ts"
+import type { ScopeName } from "../core/rows.ts"
 import { openFront, type TestFront } from "./front.suite.ts"
 
 const scopes: readonly ScopeName[] = ["read", "submit", "cancel", "admin"]

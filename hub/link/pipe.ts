@@ -9,15 +9,31 @@ import { encodeHubFrame, type HubBodyInit } from "../../proto/wire/frame.ts"
 import { messages } from "../../proto/wire/messages.ts"
 import type { NodeId } from "../core/model.ts"
 import type { Entry } from "./admission.ts"
-import type { Session, SessionWorld } from "./session.ts"
-import type { TransferLink } from "./transfer.ts"
+import type { TransferLink, TransferWorld } from "./transfer.ts"
+
+/** What the socket, its pipe and its streams need of the session (session.ts). */
+export interface LinkSession {
+  readonly outbox: Outbox
+  /** From the challenge to the hello. */
+  readonly helloMs: number
+  send(body: HubBodyInit): void
+  onMessage(data: RawData, isBinary: boolean): void
+  onPing(): void
+  onHeard(): void
+  onClose(): void
+  onError(error: Error): void
+  /** Bytes of blobs were sent to the node. */
+  onSent(bytes: number): void
+  /** The agent takes too little of what is sent. */
+  tooSlow(): void
+}
 
 /** A WebSocket that knows its session, so that listeners are the same functions for all. */
 export class LinkSocket extends WebSocket {
-  session: Session | null = null
+  session: LinkSession | null = null
 }
 
-export function listen(webSocket: LinkSocket, session: Session): void {
+export function listen(webSocket: LinkSocket, session: LinkSession): void {
   webSocket.session = session
   webSocket.on("message", onMessage)
   webSocket.on("ping", onPing)
@@ -47,7 +63,7 @@ function onError(this: WebSocket, error: Error): void {
 }
 
 /** The types of ws know of no class of ours. */
-function sessionOf(webSocket: WebSocket): Session {
+function sessionOf(webSocket: WebSocket): LinkSession {
   return (webSocket as LinkSocket).session!
 }
 
@@ -62,11 +78,11 @@ export interface SessionSocket {
 }
 
 export class LinkPipe implements OutboxOptions, Pipe {
-  readonly #world: Pick<SessionWorld, "budget">
+  readonly #world: Pick<TransferWorld, "budget">
   readonly #socket: SessionSocket
-  readonly #session: Pick<Session, "tooSlow">
+  readonly #session: Pick<LinkSession, "tooSlow">
 
-  constructor(world: Pick<SessionWorld, "budget">, socket: SessionSocket, session: Pick<Session, "tooSlow">) {
+  constructor(world: Pick<TransferWorld, "budget">, socket: SessionSocket, session: Pick<LinkSession, "tooSlow">) {
     this.#world = world
     this.#socket = socket
     this.#session = session
@@ -113,15 +129,20 @@ export class LinkPipe implements OutboxOptions, Pipe {
   }
 }
 
+interface SettleWorld {
+  /** Resolves when older links of this node have let go of their uploads. */
+  settled(node: NodeId, except: LinkSession): Promise<void>
+}
+
 /** A link that was welcomed, for its streams. */
 export class NodeLink implements TransferLink {
   readonly node: NodeId
   readonly outbox: Outbox
   readonly helloMs: number
-  readonly #world: Pick<SessionWorld, "settled">
-  readonly #session: Session
+  readonly #world: SettleWorld
+  readonly #session: LinkSession
 
-  constructor(world: Pick<SessionWorld, "settled">, node: NodeId, session: Session) {
+  constructor(world: SettleWorld, node: NodeId, session: LinkSession) {
     this.node = node
     this.outbox = session.outbox
     this.helloMs = session.helloMs

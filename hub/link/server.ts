@@ -27,7 +27,7 @@ import { SparingLog } from "../sparing.ts"
 import { type AdmissionLimits, Admissions, admissionLimits, type Refusal, refusalResponse } from "./admission.ts"
 import { Budget } from "./budget.ts"
 import { LoopLag } from "./lag.ts"
-import { LinkSocket } from "./pipe.ts"
+import { type LinkSession, LinkSocket } from "./pipe.ts"
 import { StageoutQuota } from "./quota.ts"
 import { type Admission, type LinkTimes, type Newcomer, Session, type SessionWorld } from "./session.ts"
 import { Strangers } from "./strangers.ts"
@@ -224,7 +224,7 @@ export class LinkServer implements Links, LogTap {
     })
   }
 
-  async #settled(node: NodeId, except: Session): Promise<void> {
+  async #settled(node: NodeId, except: LinkSession): Promise<void> {
     const older = [...(this.#settling.get(node) ?? [])].filter(({ session }) => session !== except)
     await Promise.all(older.map(({ files }) => files))
   }

@@ -35,7 +35,7 @@ import {
 import type { SparingLog } from "../sparing.ts"
 import { Bucket } from "./bucket.ts"
 import { offerFrame, quickHeartbeat, quickReport, reportAnswerFrame } from "./hot.ts"
-import { LinkPipe, listen, NodeLink, type SessionSocket } from "./pipe.ts"
+import { LinkPipe, type LinkSession, listen, NodeLink, type SessionSocket } from "./pipe.ts"
 import type { Strangers } from "./strangers.ts"
 import { Transfers, type TransferWorld } from "./transfer.ts"
 import {
@@ -71,7 +71,7 @@ export interface SessionWorld extends TransferWorld {
   authenticate(newcomer: Newcomer): Promise<Admission>
   readonly knocks: Pick<Strangers, "knocked" | "joined">
   /** Resolves when older links of this node have let go of their uploads. */
-  settled(node: NodeId, except: Session): Promise<void>
+  settled(node: NodeId, except: LinkSession): Promise<void>
   /** A socket is closed. Called once for each. */
   closed(): void
   /** Over: nothing more comes from it. `files` resolves when it has let go of its uploads. Called once. */
@@ -88,7 +88,7 @@ export interface LinkTimes {
   readonly pingMs: number
 }
 
-export class Session {
+export class Session implements LinkSession {
   readonly link: LinkId
   readonly outbox: Outbox
   readonly #world: SessionWorld

@@ -2,7 +2,8 @@
 // a notice tells of is on disk together with the notice, so a crash costs a delay or a second copy, never silence.
 import { CahError } from "../core/errors.ts"
 import type { CampaignId, Notice } from "../core/model.ts"
-import type { CampaignRow, Clock, Log, NoticeRow, RowWrite, StoreReader } from "../core/ports.ts"
+import type { Clock, Log, StoreReader } from "../core/ports.ts"
+import type { CampaignRow, NoticeRow, RowWrite } from "../core/rows.ts"
 import { NOTICE_MS, NOTICE_RETRY_MS, NOTICE_SILENT_MS, NOTICES_AT_ONCE, NOTICES_PER_OWNER } from "../limits.ts"
 
 /** One way of telling people. Rejects with what went wrong, in words; has seen to it that nothing is left behind. */

@@ -1,7 +1,7 @@
 // Bounds that scientists set their campaigns, held against what gets to disk: jobs at once, and failures after which it stops.
 // Keeps books of its own and shares no decision with the core.
 import type { CampaignId, Rules } from "../core/model.ts"
-import type { JobRow, Write } from "../core/ports.ts"
+import type { JobRow, Write } from "../core/rows.ts"
 
 interface Book {
   readonly rules: Rules

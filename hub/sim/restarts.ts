@@ -1,6 +1,6 @@
 // Kills the hub right after each kind of write has reached the disk, the first few times that it did: what a start makes of a
 // database depends on what was written last.
-import type { Write } from "../core/ports.ts"
+import type { Write } from "../core/rows.ts"
 import type { Random } from "./random.ts"
 
 const TIMES_TRIED = 3

@@ -2,7 +2,7 @@
 // node, and on which nodes are in quarantine as far as the disk knows.
 import type { Move } from "../core/effects.ts"
 import type { CampaignId, NodeId } from "../core/model.ts"
-import type { Write } from "../core/ports.ts"
+import type { Write } from "../core/rows.ts"
 
 /** So many failures in a row are no accident… */
 const rowMax = 16

@@ -1,7 +1,6 @@
 // Nobody waits for ever: what is ready, and could be served by a node that is connected, has its turn in bounded time. Looked at
 // now and then from outside; keeps books of its own on since when that has been so.
-import type { NodeId, State } from "../core/model.ts"
-import type { Lane } from "../core/placing/queue.ts"
+import type { Lane, NodeId, State } from "../core/model.ts"
 import { fittingShape, takesWork } from "../core/placing/room.ts"
 import { suits } from "../core/rules.ts"
 import { LEASE_MS, PATIENCE_MS } from "../limits.ts"

@@ -1,6 +1,6 @@
 // Jobs that were cancelled before they began have no row, only a range. Here they look like rows again, for readers.
 import type { CampaignId } from "../core/model.ts"
-import type { JobRow } from "../core/ports.ts"
+import type { JobRow } from "../core/rows.ts"
 import { storyOf } from "../core/story.ts"
 
 export interface CancelledRange {

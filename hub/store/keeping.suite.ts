@@ -3,7 +3,8 @@
 import assert from "node:assert/strict"
 import { afterEach, describe, it } from "node:test"
 import type { BlobRef, CampaignId, LogRef } from "../core/model.ts"
-import type { ResultRow, Store, Write } from "../core/ports.ts"
+import type { Store } from "../core/ports.ts"
+import type { ResultRow, Write } from "../core/rows.ts"
 import { noRules } from "../core/rules.ts"
 import { campaignRow, commit, digestFor, jobRow, resultRow, type StoreFixture, WALL_MS } from "./store.suite.ts"
 

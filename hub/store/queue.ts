@@ -1,7 +1,8 @@
 // Batches on their way to a disk that is not really one: when each gets there is for the caller to say, and a crash loses exactly
 // what had not. What MemoryStore and DirectStore have in common; SqliteStore has a thread for it.
 import { CahError } from "../core/errors.ts"
-import type { Committed, Write } from "../core/ports.ts"
+import type { Committed } from "../core/ports.ts"
+import type { Write } from "../core/rows.ts"
 
 interface Batch {
   readonly writes: readonly Write[]

@@ -8,11 +8,17 @@ import {
   namesOf,
   type Operator,
   type Property,
-  parseProperty,
   printProperty,
   printValue,
 } from "./property.ts"
-import { isNear, PATTERN_MAX_CHARACTERS, PROPERTY_MAX_CHARACTERS, PROPERTY_MAX_DEPTH, PropertyError } from "./where.ts"
+import {
+  isNear,
+  PATTERN_MAX_CHARACTERS,
+  PROPERTY_MAX_CHARACTERS,
+  PROPERTY_MAX_DEPTH,
+  PropertyError,
+  parseProperty,
+} from "./where.ts"
 
 const node = {
   arch: "x64",

@@ -1,9 +1,7 @@
 // What a scientist asks of nodes, `mem > 64G AND cpu_flags LIKE '%avx2%'`, as a value: whether a node matches it, by SQL's
 // three-valued logic (a property that a node does not report is NULL, and what is not known to hold does not match), what
 // a node lacks of it, and how it is printed. The hub judges by it, and an agent in an appliance once more. where.ts reads it from text. Nothing of it ever reaches a database.
-import { readNumber, SIZE_PROPERTIES } from "./where.ts"
-
-export { PropertyError, parseProperty } from "./where.ts"
+import { readNumber, SIZE_PROPERTIES } from "./literal.ts"
 
 export type Operator = "=" | "<>" | "<" | "<=" | ">" | ">="
 

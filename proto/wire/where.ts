@@ -2,6 +2,7 @@
 // node by node. Every value stands against one property, so that `has_ffmpeg = yes` is an error that says how to write it
 // and not a comparison with a property called yes. Whatever the text, it ends in a property or in a PropertyError with a column.
 import { slips } from "../../common/spelling.ts"
+import { readNumber, SIZE_PROPERTIES } from "./literal.ts"
 import type { Literal, Operator, Property } from "./property.ts"
 
 /** What was written is no property. The message is for people: the column, from 1, and what was expected there. */
@@ -17,9 +18,6 @@ export const PROPERTY_MAX_TOKENS = 1_024
 export const PROPERTY_MAX_DEPTH = 32
 /** Characters of one LIKE pattern: with values of at most a few hundred it bounds the work of one match. */
 export const PATTERN_MAX_CHARACTERS = 256
-
-/** Properties in bytes. A number without a unit is GiB there, as people speak of memory: "mem > 64". Printed with its unit. */
-export const SIZE_PROPERTIES: readonly string[] = ["mem", "disk"]
 
 // ---- words -------------------------------------------------------------------------------------------------------
 
@@ -80,17 +78,6 @@ function numberOf(source: string, written: string, at: number): Literal {
   const value = readNumber(written)
   if (value === null) throw wrong(source, at, `expected a number like 8, 1.5 or 64G, found ${shown(written)}`)
   return { kind: "number", value, text: written.toUpperCase().replace(/IB?$/, "") }
-}
-
-const numeric = /^([+-]?(?:\d{1,30}\.?\d{0,30}|\.\d{1,30}))(?:([KMGT])(?:iB?)?)?$/i
-const powers = ["", "K", "M", "G", "T"]
-
-/** "64", "-1.5", "64G" and "64GiB" (both 2^36), or null. Not "64GB", which is less for some. Nodes' values are read alike. */
-export function readNumber(text: string): number | null {
-  // Most values are words: none of a number's first characters stands behind "9".
-  if (text.charCodeAt(0) > 0x39) return null
-  const match = numeric.exec(text)
-  return match === null ? null : Number(match[1]) * 1024 ** powers.indexOf((match[2] ?? "").toUpperCase())
 }
 
 // ---- sentences ---------------------------------------------------------------------------------------------------

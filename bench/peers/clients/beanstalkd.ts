@@ -1,8 +1,8 @@
 // beanstalkd in its own protocol, which is lines of text: puts that are answered INSERTED, reserves and deletes that are answered
 // DELETED. The producer has many puts on their way; a consumer's connection stands still while it waits for a task, so each has one task.
 import { connect, type Socket } from "node:net"
-import type { Client } from "../client.ts"
 import { Counter } from "../counter.ts"
+import type { Client } from "../peer.ts"
 
 /** Puts on their way. */
 const AT_ONCE = 1_000

@@ -1,6 +1,7 @@
 // BullMQ on Redis: jobs added a hundred at a time, workers that complete each. Finished jobs are kept, as ours are.
-import type { Client } from "../client.ts"
+
 import { Counter } from "../counter.ts"
+import type { Client } from "../peer.ts"
 import { library } from "./library.ts"
 
 interface Connection {

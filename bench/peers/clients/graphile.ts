@@ -1,6 +1,7 @@
 // graphile-worker on PostgreSQL: tasks added a hundred in a statement by its own SQL function, workers in one process.
-import type { Client } from "../client.ts"
+
 import { Counter } from "../counter.ts"
+import type { Client } from "../peer.ts"
 import { library } from "./library.ts"
 
 interface Graphile {

@@ -1,6 +1,7 @@
 // NATS JetStream: a work queue on file, publishes whose acknowledgements are awaited, pull consumers that acknowledge each message.
-import type { Client } from "../client.ts"
+
 import { Counter } from "../counter.ts"
+import type { Client } from "../peer.ts"
 import { library } from "./library.ts"
 
 interface Message {

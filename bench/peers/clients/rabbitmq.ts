@@ -1,7 +1,7 @@
 // RabbitMQ by amqplib: a durable queue of either type, persistent messages, publisher confirms; consumers with a prefetch that acknowledge each message.
 
-import type { Client } from "../client.ts"
 import { Counter } from "../counter.ts"
+import type { Client } from "../peer.ts"
 import { library } from "./library.ts"
 
 interface Message {

@@ -3,8 +3,8 @@ import { spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { setTimeout as pause } from "node:timers/promises"
-import type { Client } from "../client.ts"
 import { Counter } from "../counter.ts"
+import type { Client } from "../peer.ts"
 
 const LOOK_MS = 100
 

@@ -4,7 +4,8 @@
 import { failing, printValue } from "../../../proto/wire/property.ts"
 import { RESERVATION_CONFIDENCE_MIN } from "../../limits.ts"
 import type { CampaignId, Needs, Node, Now, Rules, Shape, State } from "../model.ts"
-import { type Demand, goesBefore, type Lane, nextCampaign, type Rank, ranks } from "../placing/queue.ts"
+import { type Demand, type Lane, type Rank, ranks } from "../model.ts"
+import { conditionOf, goesBefore, nextCampaign } from "../placing/queue.ts"
 import { type Expectation, expectation, jobsIn } from "../placing/reservations.ts"
 import { fittingShape, freeRoom, readyJobs, takesWork } from "../placing/room.ts"
 import { ownerKey, shareOf, usedBy, weightAt } from "../placing/usage.ts"
@@ -47,7 +48,7 @@ type AskedOfNodes = Pick<Demand, "shapes" | "condition">
 
 function demandOf({ queue }: State, { needs, rules }: Wish): AskedOfNodes {
   const shapes = [needs, ...rules.shapes.map(shape => shape.needs)]
-  return { shapes, condition: queue.conditionOf(rules.property) }
+  return { shapes, condition: conditionOf(queue, rules.property) }
 }
 
 /** Whether the node could run it when empty, connected or not. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { matches, parseProperty } from "../../../proto/wire/property.ts"
+import { matches } from "../../../proto/wire/property.ts"
+import { parseProperty } from "../../../proto/wire/where.ts"
 import { TestCore } from "../fixtures.ts"
 import type { Node } from "../model.ts"
 import { Condition } from "./condition.ts"

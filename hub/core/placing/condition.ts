@@ -1,11 +1,17 @@
 // What jobs ask of a node's properties. Judging a node by it costs a microsecond or two and is asked for whenever something is
 // placed, so what was found stays here, at two bits a node: with many nodes far less than if each node had it.
-import { matches, type Property, parseProperty } from "../../../proto/wire/property.ts"
-import type { Node } from "../model.ts"
+import { matches, type NodeProperties, type Property } from "../../../proto/wire/property.ts"
+import { parseProperty } from "../../../proto/wire/where.ts"
 
 const UNKNOWN = 0
 const MET = 1
 const NOT_MET = 2
+
+/** The part of a node that is judged: its number and what is known of it. */
+interface Judged {
+  readonly number: number
+  readonly facts: NodeProperties
+}
 
 export class Condition {
   /** As its scientist wrote it; "": any node. */
@@ -23,7 +29,7 @@ export class Condition {
     this.judgements = remembers && this.wants !== null ? new Uint8Array(64) : null
   }
 
-  isMetBy(node: Node): boolean {
+  isMetBy(node: Judged): boolean {
     const { wants, judgements } = this
     if (wants === null) return true
     if (judgements === null) return matches(wants, node.facts)
@@ -36,7 +42,7 @@ export class Condition {
   }
 
   /** The node's properties may be others now. */
-  forget({ number }: Node): void {
+  forget({ number }: Pick<Judged, "number">): void {
     if (this.judgements !== null && number >> 2 < this.judgements.length) this.note(number, UNKNOWN)
   }
 

@@ -1,8 +1,9 @@
 // Containers: jobs that hold room on a node for the jobs of other campaigns to run in. Room inside is counted apart from the
 // node's own; when a container's attempt leaves its node, what does not fit any more leaves with it.
 import { displace } from "../attempts.ts"
-import { liveJob, type Stage, stopOn, tryOf } from "../change.ts"
+import { liveJob, stopOn, tryOf } from "../change.ts"
 import type { CampaignId, Held, Node, State } from "../model.ts"
+import type { Stage } from "../stage.ts"
 import { type Free, fits, give, take } from "./room.ts"
 
 /** What the running attempts of a container have left on a node. */

@@ -2,13 +2,14 @@
 // kept for somebody. So at the next tick only nodes that got more room, and demands that became ready, need a look.
 import { HELD_MAX } from "../../limits.ts"
 import { jobAt, offer } from "../attempts.ts"
-import { type Stage, takeIndex, updateLane } from "../change.ts"
+import { takeIndex, updateLane } from "../change.ts"
 import { watchTail } from "../lease.ts"
-import type { CampaignId, Node, NodeId } from "../model.ts"
+import type { CampaignId, Node, NodeId, Ready } from "../model.ts"
 import { shapeOf } from "../rules.ts"
+import type { Stage } from "../stage.ts"
 import { roomInside } from "./containers.ts"
 import { makeRoom } from "./preempt.ts"
-import { countPlaced, newcomers, type Ready, settlePlaced } from "./queue.ts"
+import { countPlaced, isEmpty, newcomers, settlePlaced } from "./queue.ts"
 import { countCrossing } from "./reservations.ts"
 import { freeRoom, readyJobs, take } from "./room.ts"
 import { type Choice, choose, type Room } from "./schedule.ts"
@@ -20,7 +21,7 @@ interface Open extends Room {
 
 export function placeWork(stage: Stage): void {
   const { queue, freed } = stage.state
-  if (!queue.isEmpty) {
+  if (!isEmpty(queue)) {
     fill(stage, ofNodes(stage, freed, queue.ready))
     fill(stage, ofContainers(stage, freed))
     if (queue.fresh.size > 0) {
@@ -46,10 +47,10 @@ function fillWithNewcomers(stage: Stage): void {
 function fill(stage: Stage, places: Iterable<Open>): void {
   let open: Open[] = []
   for (const one of places) {
-    if (stage.state.queue.isEmpty) return
+    if (isEmpty(stage.state.queue)) return
     if (placeOne(stage, one)) open.push(one)
   }
-  while (open.length > 0 && !stage.state.queue.isEmpty) open = open.filter(one => placeOne(stage, one))
+  while (open.length > 0 && !isEmpty(stage.state.queue)) open = open.filter(one => placeOne(stage, one))
 }
 
 /** Whether there is room for another. */

@@ -1,10 +1,10 @@
 // Best effort makes room: when a job that is in turn finds no place, attempts of best effort are stopped where that helps,
 // the youngest first, and queued again. What is stopped counts as room on its way, so that no more is stopped than is needed.
 import { displace } from "../attempts.ts"
-import { liveJob, type Stage, stopOn, tryOf } from "../change.ts"
-import type { Held, Node, NodeId } from "../model.ts"
+import { liveJob, stopOn, tryOf } from "../change.ts"
+import type { Demand, Held, Node, NodeId } from "../model.ts"
 import { suits } from "../rules.ts"
-import type { Demand } from "./queue.ts"
+import type { Stage } from "../stage.ts"
 import { type Free, fittingShape, freeRoom, give, readyJobs, take, takesWork } from "./room.ts"
 
 const event = "stopped: best effort made room for a job in turn"

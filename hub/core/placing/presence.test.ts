@@ -3,6 +3,7 @@ import { test } from "node:test"
 import { TestCore } from "../fixtures.ts"
 import type { NodeId } from "../model.ts"
 import { likelihood, noPresence, notePresence, presenceBytes, presenceOf } from "./presence.ts"
+import { conditionOf } from "./queue.ts"
 import { expectation } from "./reservations.ts"
 
 const hour = 3_600_000
@@ -43,7 +44,7 @@ test("what is expected of many nodes is a number of jobs and how sure it is", ()
   const core = new TestCore()
   for (let i = 0; i < 100; i++) core.tick(core.hello(`n${i}`, { slots: 2 }))
   const now = { nowMs: core.nowMs, wallMs: 1e12 + core.nowMs }
-  const demand = { shapes: [{ slots: 2, memoryBytes: 0, diskBytes: 0 }], condition: core.state.queue.conditionOf("") }
+  const demand = { shapes: [{ slots: 2, memoryBytes: 0, diskBytes: 0 }], condition: conditionOf(core.state.queue, "") }
   const window = { startAt: now.wallMs + 1_000, endAt: now.wallMs + hour }
   const soon = expectation(core.state, { demand, total: 100 }, window, now)
   assert.deepEqual([Math.round(soon.jobs), soon.nodes, soon.confidence > 0.9], [100, 100, true])

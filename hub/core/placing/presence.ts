@@ -1,20 +1,12 @@
 // When a node is there: for each hour of the week, how many of the last weeks it was connected in it. Volunteers' machines
 // have habits, and what may be expected of them at an hour is judged by that (reservations.ts). Hours are those of UTC.
 import { PRESENCE_MEMORY_MS, PRESENCE_WEEKS } from "../../limits.ts"
-import type { Node, Now } from "../model.ts"
+import type { Node, Now, Presence } from "../model.ts"
 
 const HOURS = 168
 const HOUR_MS = 3_600_000
 /** Nothing older than this is filled in: a node that was away for longer begins anew. */
 const FILLED_HOURS_MAX = 4 * HOURS
-
-/** Per node, of which there are many: one array, for each has a head as large as what it holds. */
-export interface Presence {
-  /** By hour of the week, weeks in which it was noted; and from HOURS on, in which the node was there. */
-  readonly weeks: Uint8Array
-  /** The last hour noted, since 1970. */
-  hour: number
-}
 
 export function noPresence(wallMs: number): Presence {
   return { weeks: new Uint8Array(2 * HOURS), hour: hourOf(wallMs) }

@@ -5,82 +5,25 @@
 // are looked at, since use only grows with time.
 
 import { FAIR_STALE_MS, USAGE_PLACED_SECONDS } from "../../limits.ts"
-import type { Campaign, CampaignId, Needs, Node, Rules, Shape, State } from "../model.ts"
+import {
+  type Campaign,
+  type Demand,
+  type Lane,
+  type Needs,
+  type Node,
+  type Order,
+  type Queue,
+  type Ready,
+  type Rules,
+  ranks,
+  type Seat,
+  type Shape,
+  type State,
+  type Turn,
+} from "../model.ts"
 import { Condition } from "./condition.ts"
 import { Sorted } from "./sorted.ts"
 import { grown, ownerKey, shareOf, usedBy, weightAt } from "./usage.ts"
-
-/** Who goes before whom: the first with something that fits is served. */
-export const ranks = ["reserved", "common", "bestEffort"] as const
-export type Rank = (typeof ranks)[number]
-
-/** What jobs ask of a node: the same value for every campaign that asks for the same. */
-export interface Demand {
-  readonly key: string
-  readonly rank: Rank
-  /** By preference. */
-  readonly shapes: readonly Needs[]
-  readonly condition: Condition
-  readonly inside: CampaignId | null
-  /** Of owners with something ready. */
-  readonly lanes: Set<Lane>
-  /** Live campaigns that have it. */
-  campaigns: number
-}
-
-/** What one owner has ready for one demand. */
-export interface Lane {
-  readonly turn: Turn
-  readonly demand: Demand
-  /** Empty once it has nothing left; then there is another lane when the owner has something again. */
-  readonly projects: Map<string, Sorted<Campaign>>
-  /** Its first campaign while all are of one project; else null: which is first changes with what they use. */
-  head: Campaign | null
-  /** Of the head. Beside it, so that lanes are compared without their campaigns, which are seldom in a cache. */
-  headPriority: number
-  headId: number
-  headProject: string
-  /** When something of it was placed for the last time, or it came into being. Null: not looked at yet. */
-  waitsSinceMs: number | null
-}
-
-/** Owners with something ready, in the order of turns. */
-export type Order = Sorted<Seat>
-
-/** What has something ready, and whose turn it is: outside of containers, inside one of them, or of what is new. */
-export interface Ready {
-  readonly demands: Readonly<Record<Rank, Set<Demand>>>
-  readonly orders: Readonly<Record<Rank, Order>>
-}
-
-/** One owner's place in an order. Its key is the owner's use, by share, as of keyAtMs. */
-export interface Seat {
-  readonly turn: Turn
-  readonly order: Order
-  readonly lanes: Lane[]
-  /** Theirs, one by one: most lanes are passed over by what they ask for, which others ask for too and is in a cache. */
-  readonly demands: Demand[]
-  readonly number: number
-  key: number
-  keyAtMs: number
-  keyPlaced: number
-}
-
-/** What one owner has ready, and what it weighs against others'. */
-export interface Turn {
-  readonly owner: string
-  /** Of the owner's usage: in turn and as best effort are two. */
-  readonly usageKey: string
-  readonly lanes: Map<Demand, Lane>
-  /** By rank, and inside containers: few. */
-  readonly seats: Seat[]
-  /** Core-seconds that stand for what was placed since use was last counted. */
-  placed: number
-  /** What was used up to a moment, and what a core-second weighs in keys made then: all seats that are looked at in a tick have the same. */
-  used: number
-  weight: number
-  usedAtMs: number
-}
 
 /** Least of all until it is looked at, which is when its key is made. */
 const UNSEEN = Number.NEGATIVE_INFINITY
@@ -88,51 +31,39 @@ const UNSEEN = Number.NEGATIVE_INFINITY
 /** Judgements of nodes by as many different properties are kept: with 100,000 nodes 25 kB for each. */
 const CONDITIONS_REMEMBERED = 4_000
 
-export class Queue {
-  /** Every demand of a live campaign, by its key; and what they ask of nodes' properties. */
-  readonly known = new Map<string, Demand>()
-  readonly conditions = new Map<string, Condition>()
-  /** Outside of containers. */
-  readonly ready = noneReady()
-  readonly inside = new Map<CampaignId, Ready>()
-  /** Demands that became ready since all nodes were held against them. */
-  readonly fresh = new Set<Demand>()
-  /** Owners with something ready, by usageKey. */
-  readonly turns = new Map<string, Turn>()
-  /** Those of them for whom something was placed since use was last counted. */
-  readonly placing = new Set<Turn>()
-  private seats = 0
-
-  get isEmpty(): boolean {
-    return this.turns.size === 0
+export function newQueue(): Queue {
+  return {
+    known: new Map(),
+    conditions: new Map(),
+    ready: noneReady(),
+    inside: new Map(),
+    fresh: new Set(),
+    turns: new Map(),
+    placing: new Set(),
+    seats: 0,
   }
+}
 
-  /** Seats are numbered, so that of two owners alike the same goes first at every run. */
-  numberSeat(): number {
-    return ++this.seats
-  }
+export function isEmpty({ turns }: Queue): boolean {
+  return turns.size === 0
+}
 
-  /** To look at; the same one for all that ask for the same while there are any. */
-  conditionOf(property: string): Condition {
-    return this.conditions.get(property) ?? new Condition(property, { remembers: true })
-  }
+/** To look at; the same one for all that ask for the same while there are any. */
+export function conditionOf({ conditions }: Queue, property: string): Condition {
+  return conditions.get(property) ?? new Condition(property, { remembers: true })
+}
 
-  takeCondition(property: string): Condition {
-    const known = this.conditions.get(property)
-    const condition = known ?? new Condition(property, { remembers: this.conditions.size < CONDITIONS_REMEMBERED })
-    this.conditions.set(property, condition)
-    condition.demands++
-    return condition
-  }
+function takeCondition({ conditions }: Queue, property: string): Condition {
+  const known = conditions.get(property)
+  const condition = known ?? new Condition(property, { remembers: conditions.size < CONDITIONS_REMEMBERED })
+  conditions.set(property, condition)
+  condition.demands++
+  return condition
+}
 
-  dropCondition(condition: Condition): void {
-    if (--condition.demands === 0) this.conditions.delete(condition.text)
-  }
-
-  /** The node has other properties now. */
-  forgetJudgements(node: Node): void {
-    for (const condition of this.conditions.values()) condition.forget(node)
-  }
+/** The node has other properties now. */
+export function forgetJudgements({ conditions }: Queue, node: Node): void {
+  for (const condition of conditions.values()) condition.forget(node)
 }
 
 /** The demand of a campaign with these wishes. Whoever takes it says dropDemand() when the campaign ends. */
@@ -146,7 +77,7 @@ export function takeDemand(queue: Queue, first: Shape, rules: Rules): Demand {
     known.campaigns++
     return known
   }
-  const condition = queue.takeCondition(property)
+  const condition = takeCondition(queue, property)
   const demand: Demand = { key, rank, shapes, condition, inside, lanes: new Set(), campaigns: 1 }
   queue.known.set(key, demand)
   return demand
@@ -159,7 +90,7 @@ function sizeKey({ slots, memoryBytes, diskBytes }: Needs): string {
 export function dropDemand(queue: Queue, demand: Demand): void {
   if (--demand.campaigns > 0) return
   queue.known.delete(demand.key)
-  queue.dropCondition(demand.condition)
+  if (--demand.condition.demands === 0) queue.conditions.delete(demand.condition.text)
 }
 
 /** The campaign has jobs that may be offered, and was not in the queue. */
@@ -248,7 +179,7 @@ function seatIn(queue: Queue, turn: Turn, order: Order, seats: Seat[]): Seat {
   const found = seats.find(seat => seat.order === order)
   if (found !== undefined) return found
   const unseen = { key: UNSEEN, keyAtMs: UNSEEN, keyPlaced: 0 }
-  const seat: Seat = { turn, order, lanes: [], demands: [], number: queue.numberSeat(), ...unseen }
+  const seat: Seat = { turn, order, lanes: [], demands: [], number: ++queue.seats, ...unseen }
   order.add(seat)
   seats.push(seat)
   return seat

@@ -2,11 +2,11 @@
 // is kept back before it, so that the answer comes true. Jobs that would still run at the start are not put onto nodes that
 // the reservation will need; best effort may, since it makes room.
 import { CLOCK_JUMP_MS } from "../../limits.ts"
-import { liveJob, type Stage, tryOf } from "../change.ts"
-import type { Campaign, Needs, Node, Now, Shape, State } from "../model.ts"
+import { liveJob, tryOf } from "../change.ts"
+import type { Booking, Campaign, Demand, Needs, Node, Now, Shape, State } from "../model.ts"
 import { shapeOf, suits } from "../rules.ts"
+import type { Stage } from "../stage.ts"
 import { likelihood } from "./presence.ts"
-import type { Demand } from "./queue.ts"
 import { type Free, take, takesWork } from "./room.ts"
 
 export interface Expectation {
@@ -16,17 +16,6 @@ export interface Expectation {
   readonly confidence: number
   /** Nodes that it is judged from. */
   readonly nodes: number
-}
-
-/** A reservation to come. */
-export interface Booking {
-  readonly campaign: Campaign
-  /** Monotonic; follows the wall clock when that is set right. */
-  startMs: number
-  /** Jobs of others that may still run at the start, counted in jobs of its own. */
-  spare: number
-  /** Something was kept back for it since the last look. */
-  refused: boolean
 }
 
 /** Of jobs like this on the nodes that the hub knows, less what others have reserved. */

@@ -1,6 +1,7 @@
 // What nodes have left and what fits into it; how many jobs a campaign has for it.
+
+import type { Demand } from "../model.ts"
 import { type Campaign, jobId, type Needs, type Node } from "../model.ts"
-import type { Demand } from "./queue.ts"
 
 /** Jobs of a campaign that could be offered now, were it open. */
 export function readyJobs(campaign: Campaign): number {

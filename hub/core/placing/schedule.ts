@@ -2,19 +2,9 @@
 // jobs go first and best effort last; in between the owner who has used least by share, within an owner the higher priority,
 // then the project that has used least, then the older campaign.
 import type { Campaign, Needs, Node, State } from "../model.ts"
+import { type Demand, type Lane, type Rank, type Ready, ranks, type Seat } from "../model.ts"
 import { suits } from "../rules.ts"
-import {
-  type Demand,
-  headGoesBefore,
-  isCurrent,
-  type Lane,
-  nextCampaign,
-  type Rank,
-  type Ready,
-  ranks,
-  renewKey,
-  type Seat,
-} from "./queue.ts"
+import { headGoesBefore, isCurrent, nextCampaign, renewKey } from "./queue.ts"
 import { isKeptBack } from "./reservations.ts"
 import { type Free, fittingShape, indexFor } from "./room.ts"
 

@@ -1,7 +1,8 @@
 // An owner's part of the machines when all want more than there is, as the operator says, and what owners have used of it.
-import type { Stage } from "../change.ts"
+
 import type { ShareSet } from "../events.ts"
 import type { Account, State } from "../model.ts"
+import type { Stage } from "../stage.ts"
 import { renewOwner } from "./queue.ts"
 import { grown, ownerKey, shareOf, usedBy } from "./usage.ts"
 

@@ -12,8 +12,8 @@ import {
 } from "../../limits.ts"
 import { offersOf, only, order, TestCore } from "../fixtures.ts"
 import type { CampaignId, NodeId } from "../model.ts"
-import type { Write } from "../ports.ts"
 import { restore } from "../restore.ts"
+import type { Write } from "../rows.ts"
 import { noRules } from "../rules.ts"
 
 const idOf = (campaign: number) => campaign as CampaignId

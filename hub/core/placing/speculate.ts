@@ -3,10 +3,12 @@
 // wanted.
 import { TAIL_EVERY_MS, TAIL_SLOW_FACTOR, TAIL_SLOW_MIN_MS, TAIL_SOON_MS, TAIL_SOON_MS_PER_JOB } from "../../limits.ts"
 import { beganMs, lose, offer } from "../attempts.ts"
-import { type Stage, stopOn } from "../change.ts"
+import { stopOn } from "../change.ts"
 import { watchTail } from "../lease.ts"
 import { type Campaign, type CampaignId, type Job, jobId, type Node, type State, type Try } from "../model.ts"
 import { suits } from "../rules.ts"
+import type { Stage } from "../stage.ts"
+import { isEmpty } from "./queue.ts"
 import { countCrossing, keptFor } from "./reservations.ts"
 import { fittingShape, freeRoom, isPaused, readyJobs } from "./room.ts"
 
@@ -27,7 +29,7 @@ export function onTailDue(stage: Stage, id: CampaignId): void {
  */
 function isIdle({ queue, room }: State, { held, rules }: Campaign): boolean {
   const { container, inside, atOnceMax } = rules
-  return queue.isEmpty && room.size > 0 && !held && !container && inside === null && atOnceMax === null
+  return isEmpty(queue) && room.size > 0 && !held && !container && inside === null && atOnceMax === null
 }
 
 /** Returns when, as far as is known now, it has more to do. */

@@ -1,16 +1,16 @@
 // A look, now and then, at what waits although it should not: jobs that are too large for the gaps that come by themselves,
 // work behind best effort, reservations to come. Armed while there is any of it.
 import { CLAIMS_SHARE, LOOK_EVERY_MS, PATIENCE_MS } from "../../limits.ts"
-import type { Stage } from "../change.ts"
-import type { Node, State } from "../model.ts"
+import type { Demand, Lane, Node, State } from "../model.ts"
 import { suits } from "../rules.ts"
+import type { Stage } from "../stage.ts"
 import { makeRoom } from "./preempt.ts"
-import { type Demand, isCurrent, type Lane, renewKey } from "./queue.ts"
+import { isCurrent, isEmpty, renewKey } from "./queue.ts"
 import { lookAtBookings } from "./reservations.ts"
 import { fittingShape, freeRoom, takesWork } from "./room.ts"
 
 export function watchQueue({ state, now }: Pick<Stage, "state" | "now">): void {
-  const isNeeded = !state.queue.isEmpty || state.bookings.size > 0
+  const isNeeded = !isEmpty(state.queue) || state.bookings.size > 0
   if (!isNeeded || state.lookArmed) return
   state.lookArmed = true
   state.deadlines.add(now.nowMs + LOOK_EVERY_MS, { kind: "look" })

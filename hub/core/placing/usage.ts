@@ -1,9 +1,9 @@
 // Who has used how much, for fair shares: core-seconds that count less the older they are, by owner and by project, as best
 // effort apart. A figure is brought up to a moment when it is needed; nothing runs through all owners.
 import { USAGE_HALF_LIFE_MS } from "../../limits.ts"
-import type { Stage } from "../change.ts"
 import type { Account, Now, State, Usage } from "../model.ts"
-import type { UsageRow } from "../ports.ts"
+import type { UsageRow } from "../rows.ts"
+import type { Stage } from "../stage.ts"
 
 export function ownerKey(owner: string, bestEffort: boolean): string {
   return `${bestEffort ? "b" : "c"}${owner}`

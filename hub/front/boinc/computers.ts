@@ -7,7 +7,8 @@ import type { HubKey } from "../../auth/key.ts"
 import { secretOf } from "../../auth/secret.ts"
 import { CahError } from "../../core/errors.ts"
 import type { NodeId } from "../../core/model.ts"
-import type { Clock, Engine, RowWrite, StoreReader } from "../../core/ports.ts"
+import type { Clock, Engine, StoreReader } from "../../core/ports.ts"
+import type { RowWrite } from "../../core/rows.ts"
 import {
   accountOf,
   type HostId,

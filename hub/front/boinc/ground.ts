@@ -1,15 +1,6 @@
 // What a computer's virtual machine runs on, as its launcher tells it by way of the client (a trickle of the variety "vmstatus"). A
 // stranger's words, for the eyes of the computer's own volunteer: kept among the computer's facts, and nothing is decided by them. Pure.
-import type { SchedulerRequest } from "./request.ts"
-
-export interface Ground {
-  /** "QEMU 7.2 with KVM". */
-  readonly hypervisor: string
-  /** "kvm", or "tcg" for emulation. */
-  readonly acceleration: string
-  /** One sentence: what was found, and for emulation what to do. */
-  readonly why: string
-}
+import type { Ground, SchedulerRequest } from "./request.ts"
 
 const VARIETY = "vmstatus"
 const names = { hypervisor: "vm_hypervisor", acceleration: "vm_acceleration", why: "vm_acceleration_why" } as const

@@ -2,7 +2,6 @@
 // send, for its volunteer's eyes and for statistics; nothing is credited by it.
 import { CahError } from "../../core/errors.ts"
 import { BOINC_FACT_CHARACTERS_MAX, BOINC_LIST_MAX } from "../../limits.ts"
-import type { Ground } from "./ground.ts"
 import { takeOut, takeOutWhole } from "./stderr.ts"
 import { type Element, readXml } from "./xml.ts"
 
@@ -51,6 +50,16 @@ export interface SchedulerRequest {
   readonly messages: readonly { readonly result: string; readonly variety: string; readonly ground: Ground | null }[]
   /** What time it is by the computer's own clock, s; 0: it does not say. */
   readonly clientNow: number
+}
+
+/** What a computer's virtual machine runs on, as its launcher says. */
+export interface Ground {
+  /** "QEMU 7.2 with KVM". */
+  readonly hypervisor: string
+  /** "kvm", or "tcg" for emulation. */
+  readonly acceleration: string
+  /** One sentence: what was found, and for emulation what to do. */
+  readonly why: string
 }
 
 export interface HostFacts {

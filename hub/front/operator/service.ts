@@ -11,7 +11,8 @@ import { scopeNames, scopesByName } from "../../auth/words.ts"
 import type { Backup, Backups, Progress } from "../../backup/backups.ts"
 import { CahError } from "../../core/errors.ts"
 import type { NodeId } from "../../core/model.ts"
-import type { Engine, Log, ScopeName, TokenRow } from "../../core/ports.ts"
+import type { Engine, Log } from "../../core/ports.ts"
+import type { ScopeName, TokenRow } from "../../core/rows.ts"
 import { NAME_CHARACTERS_MAX, SHARE_MAX, SHARE_MIN } from "../../limits.ts"
 
 export interface OperatorParts {

@@ -7,7 +7,7 @@ import { type Notice as WireNotice, Occasion as WireOccasion } from "../../../pr
 import { CommandSize, GRACE_MAX_MS } from "../../../proto/wire/command.ts"
 import { digestOf } from "../../../proto/wire/digest.ts"
 import { readValues } from "../../../proto/wire/parameters.ts"
-import { PropertyError, parseProperty } from "../../../proto/wire/property.ts"
+import { PropertyError, parseProperty } from "../../../proto/wire/where.ts"
 import { CahError } from "../../core/errors.ts"
 import type { Dependency, Notice, Occasion, Reservation, Rules } from "../../core/model.ts"
 import type { Order } from "../../core/ports.ts"

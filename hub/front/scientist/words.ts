@@ -29,7 +29,7 @@ import type {
   Quarantine,
   Verdict,
 } from "../../core/model.ts"
-import type { CampaignRow, JobRow, ResultRow } from "../../core/ports.ts"
+import type { CampaignRow, JobRow, ResultRow } from "../../core/rows.ts"
 import { linesOf } from "../../core/story.ts"
 import { busySlots, type NodeStateName, nodeState } from "../node-state.ts"
 

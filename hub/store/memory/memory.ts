@@ -3,9 +3,9 @@
 // copies rows shallowly: stories, specifications and outputs are never changed in place by anybody, so they are shared.
 import type { Digest } from "../../../proto/wire/digest.ts"
 import type { BlobRef, CampaignId, IndexRange, NodeId } from "../../core/model.ts"
+import type { Committed, Store, StoreHealth } from "../../core/ports.ts"
 import type {
   CampaignRow,
-  Committed,
   EnrolmentRow,
   ErrorSummaryRow,
   JobFilter,
@@ -15,13 +15,11 @@ import type {
   ResultRow,
   RowWrite,
   ShareRow,
-  Store,
-  StoreHealth,
   TokenRow,
   UsageRow,
   WarningSummaryRow,
   Write,
-} from "../../core/ports.ts"
+} from "../../core/rows.ts"
 import { ATTEMPTS_KEPT } from "../../limits.ts"
 import { type CancelledRange, cancelledJob, mergeByIndex } from "../cancelled.ts"
 import { BatchQueue, refusedOf } from "../queue.ts"

@@ -1,6 +1,6 @@
 // How the store in memory copies, keeps and orders rows.
 import type { BlobRef } from "../../core/model.ts"
-import type { CampaignRow, ResultRow, Write } from "../../core/ports.ts"
+import type { CampaignRow, ResultRow, Write } from "../../core/rows.ts"
 import { claimsOf } from "../sqlite/encode.ts"
 
 /** As it is now: whoever gave it may change its own row afterwards. */

@@ -2,7 +2,7 @@
 // result become one row. Now and then the journal is put away: live jobs get rows in jobs, a page with each batch, and what the
 // journal held up to then is deleted. Until its batch is on disk a change is not seen by readers.
 import type { CampaignId } from "../../core/model.ts"
-import type { CampaignRow, JobRow, ResultRow, Write } from "../../core/ports.ts"
+import type { CampaignRow, JobRow, ResultRow, Write } from "../../core/rows.ts"
 import { JOURNAL_KEPT_CHARACTERS, PUT_AWAY_ROWS } from "../../limits.ts"
 import { encode, endedStep, type Step } from "./encode.ts"
 import { ByJob, journalRows, journalText } from "./journal.ts"

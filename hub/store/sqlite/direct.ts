@@ -2,7 +2,8 @@
 // on disk when the caller says so, and a crash starts it anew as a killed hub would start.
 import { join } from "node:path"
 import { CahError } from "../../core/errors.ts"
-import type { CampaignRow, Committed, RowWrite, Store, StoreHealth, Write } from "../../core/ports.ts"
+import type { Committed, Store, StoreHealth } from "../../core/ports.ts"
+import type { CampaignRow, RowWrite, Write } from "../../core/rows.ts"
 import { BatchQueue, refusal } from "../queue.ts"
 import { type Opened, openForWriting } from "./apply.ts"
 import { Batches, type JournalLimits, journalLimits } from "./batches.ts"

@@ -4,7 +4,7 @@
 import type { Digest } from "../../../proto/wire/digest.ts"
 import { hexOf } from "../../../proto/wire/digest.ts"
 import type { LogRef, Result } from "../../core/model.ts"
-import type { CampaignRow, JobRow, NodeRow, ResultRow, RowWrite, Write } from "../../core/ports.ts"
+import type { CampaignRow, JobRow, NodeRow, ResultRow, RowWrite, Write } from "../../core/rows.ts"
 import { ATTEMPTS_KEPT, PARAMETER_PAGE_BYTES, PARAMETER_PAGE_LINES } from "../../limits.ts"
 import { encodeVolunteer, volunteerStatements } from "./encode-volunteers.ts"
 import { storyText, triesText } from "./journal.ts"

@@ -1,9 +1,8 @@
 // Live jobs between two checkpoints: each batch writes those that changed as one row of the journal, and keeps them here for
 // readers. A job's row of its own is written when it ends, or when the journal has grown enough to be put away.
 
-import type { CampaignId, NodeId, Phase, Try, Verdict } from "../../core/model.ts"
-import type { JobRow, TryRow } from "../../core/ports.ts"
-import type { Story } from "../../core/story.ts"
+import type { CampaignId, NodeId, Phase, Story, Try, Verdict } from "../../core/model.ts"
+import type { JobRow, TryRow } from "../../core/rows.ts"
 
 type TryLine = [attempt: number, node: NodeId, phase: Try["phase"], shape: number, startedAt: number | null]
 type Line = [CampaignId, number, Phase, Verdict, number, NodeId | null, number, number, TryLine[], WrittenStory]

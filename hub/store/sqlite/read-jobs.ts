@@ -1,7 +1,7 @@
 // Questions about jobs, over the three places where they are: live ones as they stand since the journal was last put away, rows
 // of jobs that live or ended without a result, and results. What is live here wins over its row.
 import type { CampaignId, NodeId, Outcome, Phase, Verdict } from "../../core/model.ts"
-import type { JobFilter, JobRow } from "../../core/ports.ts"
+import type { JobFilter, JobRow } from "../../core/rows.ts"
 import { cancelledJob, mergeByIndex } from "../cancelled.ts"
 import { type ByJob, storyIn, triesOf } from "./journal.ts"
 import type { Db } from "./open.ts"

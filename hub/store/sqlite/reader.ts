@@ -13,6 +13,7 @@ import type {
   Rules,
   Totals,
 } from "../../core/model.ts"
+import type { StoreReader } from "../../core/ports.ts"
 import type {
   CampaignRow,
   EnrolmentRow,
@@ -24,11 +25,10 @@ import type {
   ResultRow,
   ScopeName,
   ShareRow,
-  StoreReader,
   TokenRow,
   UsageRow,
   WarningSummaryRow,
-} from "../../core/ports.ts"
+} from "../../core/rows.ts"
 import { noRules } from "../../core/rules.ts"
 import type { LaunchId } from "../../core/volunteers.ts"
 import { BLOB_ROWS_PAGE, ERROR_GROUPS_READ, PARAMETER_PAGES_KEPT } from "../../limits.ts"

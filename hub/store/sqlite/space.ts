@@ -1,8 +1,8 @@
 // Space that deleted rows left in the database's file, given back to the disk. A database made by this hub keeps free pages ready to
 // be cut off (auto_vacuum), which is done a little at a time between transactions. One of an older hub is written anew once,
 // when more than half of it is free: that takes as long as writing what is left, in the writer's thread, and transactions wait.
+import type { Database as Db } from "better-sqlite3"
 import { FREE_PAGES_KEPT, VACUUM_PAGES } from "../../limits.ts"
-import type { Db } from "./open.ts"
 
 const INCREMENTAL = 2
 
