@@ -7,6 +7,7 @@ import { tmpdir } from "node:os"
 import { dirname, join, normalize } from "node:path"
 import { test } from "node:test"
 import { projectFiles, root, sourceFolders } from "./files.ts"
+import { allImports, circles } from "./imports.ts"
 
 /** CONTRIBUTING: past this, look for the second noun inside. */
 const LINES_MAX = 600
@@ -196,6 +197,16 @@ test("every file is used by something other than its own test", () => {
   }
   const orphans = ours.filter(path => !/\.(test|e2e)\.ts$/.test(path) && !used.has(path) && !entrances.includes(path))
   assert.deepEqual(orphans, [])
+})
+
+test("no files import each other in a circle, types included", () => {
+  const imports = allImports()
+  const found = circles(imports).map(circle => {
+    const inside = new Set(circle)
+    const ties = imports.filter(({ from, to }) => inside.has(from) && inside.has(to))
+    return ties.map(({ from, to }) => `${from} imports ${to}`).join("\n")
+  })
+  assert.deepEqual(found, [], "move what both need to a file below both")
 })
 
 test("the tests of one file have names of their own", () => {
