@@ -26,8 +26,8 @@ interface ResultRow {
   readonly campaign: number
   readonly idx: number
   readonly attempt: number
-  readonly stageout: Buffer | null
-  readonly stageout_bytes: number | null
+  readonly stageout: Buffer
+  readonly stageout_bytes: number
 }
 
 /** One sentence for each thing that is not as it must be. `all`: every job must have ended well. */
@@ -115,9 +115,12 @@ function stored(database: Database.Database, copy: string, uploads: readonly str
 function results(database: Database.Database, copy: string): string[] {
   const complaints: string[] = []
   for (const row of database
-    .prepare<[], ResultRow>("SELECT campaign, idx, attempt, stageout, stageout_bytes FROM results")
+    .prepare<[], ResultRow>(
+      `SELECT r.campaign, r.idx, r.attempt, blobs.digest AS stageout, blobs.size_bytes AS stageout_bytes
+       FROM results r JOIN blob_references s USING (campaign, idx, attempt) JOIN blobs USING (digest)
+       WHERE r.accepted = 1 AND s.role = 'stageout'`,
+    )
     .all()) {
-    if (row.stageout === null) continue
     const name = row.stageout.toString("hex")
     const path = join(copy, "blobs/sha256", name.slice(0, 2), name)
     const job = `job ${row.campaign}.${row.idx}`
@@ -132,7 +135,9 @@ function results(database: Database.Database, copy: string): string[] {
   }
   // A job that ended with a result is that result's row, and has none of its own.
   const twice = database
-    .prepare<[], { campaign: number; idx: number }>("SELECT campaign, idx FROM jobs JOIN results USING (campaign, idx)")
+    .prepare<[], { campaign: number; idx: number }>(
+      "SELECT campaign, idx FROM jobs JOIN results USING (campaign, idx) WHERE accepted = 1",
+    )
     .all()
   for (const { campaign, idx } of twice)
     complaints.push(`job ${campaign}.${idx}: its state and its result do not agree`)
@@ -155,7 +160,7 @@ function repeated(database: Database.Database): string[] {
     .prepare<[], { campaign: number; idx: number; attempt: number; losses: number; story: string }>(
       `SELECT campaign, idx, attempt, losses, story FROM jobs WHERE attempt > 1 OR losses > 0
        UNION ALL
-       SELECT campaign, idx, last_attempt, losses, story FROM results WHERE last_attempt > 1 OR losses > 0`,
+       SELECT campaign, idx, last_attempt, losses, story FROM results WHERE accepted = 1 AND (last_attempt > 1 OR losses > 0)`,
     )
     .all()
     .map(
@@ -169,7 +174,7 @@ function ends(database: Database.Database): string[] {
   const [open] = database.prepare<[], { n: number }>("SELECT count(*) AS n FROM progress WHERE ended_at IS NULL").all()
   const [bad] = database
     .prepare<[], { n: number }>(
-      "SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM results WHERE outcome <> 'finished') AS n",
+      "SELECT (SELECT count(*) FROM jobs) + (SELECT count(*) FROM results WHERE accepted = 1 AND outcome <> 'finished') AS n",
     )
     .all()
   return [

@@ -268,7 +268,7 @@ test("O13: rows of one caller that break a rule are that caller's error, and nob
   const bench = new Bench()
   const row = { id: "e", hash: new Uint8Array(1), account: "ann", usesLeft: 1, expiresAt: 1, launch: null }
   const good = bench.engine.commit([{ kind: "enrolment", row }])
-  const orphan = { kind: "blobOwner", digest: digestFor(1), owner: "eve" } as const
+  const orphan = { kind: "blobOwner", digest: digestFor(1), owner: "eve", as: "uploaded" } as const
   const bad = assert.rejects(bench.engine.commit([{ kind: "enrolment", row: { ...row, id: "f" } }, orphan]), {
     code: "aborted",
     message: /try again/,

@@ -124,7 +124,11 @@ function demandAll(subject: Subject, plans: readonly Plan[]): void {
   subject.demandStored(plans.reduce((sum, { agents }) => sum + agents, 0))
   const stageouts = plans.filter(({ direction }) => direction === "stageout")
   const queries = stageouts.map(({ agents, bytesEach }) => {
-    return [`SELECT count(*) FROM results WHERE stageout_bytes = ${bytesEach}`, agents] as const
+    return [
+      `SELECT count(*) FROM blob_references JOIN blobs USING (digest)
+       WHERE role = 'stageout' AND size_bytes = ${bytesEach}`,
+      agents,
+    ] as const
   })
   demand(subject.database, Object.fromEntries(queries))
 }

@@ -237,7 +237,7 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
     if (result.outcome === "timedout") onTimedOut(campaign, node)
     else if (one !== null) onFailed(stage, campaign, node, job, stage.now.nowMs - (one.startedMs ?? one.sinceMs))
     if (isRetried(campaign, job, result)) {
-      keepAttempt(stage, campaign, resultRow(campaign.id, job.index, about.attempt, node.id, result))
+      keepAttempt(stage, campaign, resultRow(campaign.id, job.index, about.attempt, node.id, result, false))
       campaign.totals.retries++
       const event = `${eventOf(result)}; further tries: ${campaign.rules.retryMax - job.failures + 1}`
       const { tries } = job
@@ -251,7 +251,7 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
   const others = triesBut(job, one)
   const { index, tries } = job
   campaign.totals.stageoutBytes += bytesOf(result)
-  const row = resultRow(campaign.id, index, about.attempt, node.id, result)
+  const row = resultRow(campaign.id, index, about.attempt, node.id, result, true)
   stage.effects.writes.push({ kind: "result", row })
   giveCredit(stage, campaign, one, row)
   job.outcome = result.outcome
@@ -270,13 +270,21 @@ function triesBut({ tries }: Job, one: Try | null): readonly Try[] {
 }
 
 /** Name by name: a spread of a result costs more than all that is decided about it. */
-function resultRow(campaign: CampaignId, index: number, attempt: number, node: NodeId, result: Result): ResultRow {
+function resultRow(
+  campaign: CampaignId,
+  index: number,
+  attempt: number,
+  node: NodeId,
+  result: Result,
+  accepted: boolean,
+): ResultRow {
   const { outcome, exitCode, message, warnings, stageout, stdout, stderr, runMs, cpuMs, peakMemoryBytes } = result
   return {
     campaign,
     index,
     attempt,
     node,
+    accepted,
     outcome,
     exitCode,
     message,
@@ -294,7 +302,7 @@ function resultRow(campaign: CampaignId, index: number, attempt: number, node: N
 function keepAttempt({ effects }: Stage, { totals }: Campaign, row: ResultRow): void {
   if (totals.retries >= ATTEMPTS_PER_CAMPAIGN_MAX) return
   const kept = { ...row, stageout: null, stdout: keptLog(row.stdout), stderr: keptLog(row.stderr) }
-  effects.writes.push({ kind: "attempt", row: kept })
+  effects.writes.push({ kind: "result", row: kept })
 }
 
 function keptLog(log: LogRef): LogRef {

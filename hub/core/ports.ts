@@ -12,6 +12,7 @@ import type {
   CampaignRow,
   EnrolmentRow,
   ErrorSummaryRow,
+  Holding,
   JobFilter,
   JobRow,
   NodeRow,
@@ -57,34 +58,36 @@ export interface StoreReader {
   lastWallMs(): number | null
   /** There are rows of forgotten campaigns to sweep. */
   hasForgotten(): boolean
-  /** The owner's blobs, the last used first, those used before that wall time (ms) only. */
-  ownedBlobs(owner: string, usedBefore: number, limit: number): { blob: BlobRef; usedAt: number }[]
+  /** What the owner uploaded or named as a stagein, the last used first, those used before that wall time (ms) only. */
+  uploads(owner: string, usedBefore: number, limit: number): { blob: BlobRef; usedAt: number }[]
   /** The owner's campaigns that have it as their stagein, newest first. */
   campaignsWithStagein(owner: string, digest: Digest, limit: number): CampaignId[]
   campaign(id: CampaignId): CampaignRow | null
   campaignByKey(owner: string, key: string): CampaignRow | null
   campaigns(filter: { owner: string | null; before: number; limit: number; live: boolean }): CampaignRow[]
   job(campaign: CampaignId, index: number): JobRow | null
-  /** Stageouts of a campaign's results, by index from one on. */
+  /** Stageouts of a campaign's jobs, by index from one on. */
   stageouts(campaign: CampaignId, fromIndex: number, limit: number): { index: number; blob: BlobRef }[]
-  /** Whether a result of the campaign has this stageout. */
+  /** Whether a job of the campaign has this stageout. */
   hasStageout(campaign: CampaignId, digest: Digest): boolean
   /** Only jobs that have a row or lie in a cancelled range; the caller fills in those still untouched (index >= cursor, no row). */
   jobs(campaign: CampaignId, filter: JobFilter): JobRow[]
+  /** The one that the job accepted. */
   result(campaign: CampaignId, index: number): ResultRow | null
-  /** Attempts at the job that failed and were tried again, as far as they are kept, in their order. */
+  /** Of attempts at the job whose result was not accepted, as far as they are kept, in their order. */
   attempts(campaign: CampaignId, index: number): ResultRow[]
   parameters(campaign: CampaignId, index: number): string | null
   errors(campaign: CampaignId, limit: number): ErrorSummaryRow[]
   warnings(campaign: CampaignId, limit: number): WarningSummaryRow[]
   /** Its size, or null. A row that nothing names may go; naming the blob makes it anew, and the file outlives it for a while. */
   hasBlob(digest: Digest): number | null
-  ownsBlob(digest: Digest, owner: string): boolean
-  /** Of all blobs that the owner has shown. */
+  /** `as`: in that way; else in any. */
+  ownsBlob(digest: Digest, owner: string, as?: Holding): boolean
+  /** Of all blobs that the owner has, each once. */
   ownedBytes(owner: string): number
   /** All rows, by digest. */
   blobs(): Iterable<BlobRef>
-  /** Blobs that no campaign and no result names, last used before that wall time (ms). */
+  /** Blobs that no campaign and no result refers to, last used before that wall time (ms). */
   unreferencedBlobs(usedBefore: number): BlobRef[]
   tokens(): TokenRow[]
   token(id: string): TokenRow | null

@@ -94,12 +94,18 @@ export interface NoticeRow {
   doneAt: number | null
 }
 
+/** A result of one attempt at a job. */
 export interface ResultRow extends Result {
   campaign: CampaignId
   index: number
   attempt: number
   node: NodeId
+  /** The job's own: it ended with it. Else it is kept beside that, as those of attempts that failed and were tried again. */
+  accepted: boolean
 }
+
+/** As what an owner has a blob: they sent it, or a campaign of theirs gave it back. */
+export type Holding = "uploaded" | "returned"
 
 export interface NodeRow {
   id: NodeId
@@ -156,10 +162,11 @@ export type Write =
   | { kind: "job"; row: JobRow }
   /** Jobs none of which has a row, ended as cancelled before they began: stored as a range. */
   | { kind: "cancelledRange"; campaign: CampaignId; range: IndexRange }
-  /** Inserted; a second result for the same job is our own bug and throws. */
+  /**
+   * Inserted. Of a job one is accepted: a second one is our own bug and throws, as a second of the same attempt does. Of the others
+   * the last few stay.
+   */
   | { kind: "result"; row: ResultRow }
-  /** Inserted; of a job the last few stay. Without a stageout. */
-  | { kind: "attempt"; row: ResultRow }
   | { kind: "node"; row: NodeRow }
   | { kind: "forgetNode"; node: NodeId }
   | { kind: "usage"; row: UsageRow }
@@ -167,7 +174,7 @@ export type Write =
   | ({ kind: "share" } & ShareRow)
   /** Inserted, or replaced in how it stands with it. */
   | { kind: "notice"; row: NoticeRow }
-  /** The owner needs the blob no more. */
+  /** The owner needs what they uploaded no more. */
   | { kind: "disownBlob"; digest: Digest; owner: string }
   /** The time by a wall clock that was believed. */
   | { kind: "clock"; wallMs: number }
@@ -178,7 +185,7 @@ export type Write =
   /** A blob that is whole and on disk. A repeated one only says that it is used. */
   | { kind: "blob"; digest: Digest; sizeBytes: number }
   /** This owner has shown that they have the bytes. Deduplication is per owner for those who ask, global on disk. */
-  | { kind: "blobOwner"; digest: Digest; owner: string }
+  | { kind: "blobOwner"; digest: Digest; owner: string; as: Holding }
   /** Unless something names it, or used it since that wall time (ms): then nothing happens. */
   | { kind: "forgetBlob"; digest: Digest; usedBefore: number }
   | { kind: "token"; row: TokenRow }
@@ -188,10 +195,7 @@ export type Write =
   | { kind: "forgetEnrolments"; before: number }
   | VolunteerWrite
 /** Rows that no decision depends on: whoever asks for one may be refused alone. */
-export type RowWrite = Exclude<
-  Write,
-  { kind: "campaign" | "parameters" | "job" | "cancelledRange" | "result" | "attempt" }
->
+export type RowWrite = Exclude<Write, { kind: "campaign" | "parameters" | "job" | "cancelledRange" | "result" }>
 
 export interface JobFilter {
   fromIndex: number

@@ -36,7 +36,8 @@ class Fleet extends TestCore {
   }
 
   keep({ speech, writes }: { speech: readonly Speech[]; writes: readonly Write[] }): void {
-    for (const write of writes) if (write.kind === "result") this.ended.set(write.row.index, write.row.outcome)
+    for (const write of writes)
+      if (write.kind === "result" && write.row.accepted) this.ended.set(write.row.index, write.row.outcome)
     this.said.push(...only(speech, "NodeJudged"))
   }
 
@@ -211,15 +212,15 @@ test("M1: an attempt that failed and is tried again leaves what it wrote, if tha
   }))
   const ended = { ...failed, stageout: small!.blob, stdout: small!, stderr: large! }
   const { writes } = core.tick(core.report("one", [id, 0, 1], "ended", ended))
-  const [kept] = writes.flatMap(write => (write.kind === "attempt" ? write.row : []))
+  const [kept] = writes.flatMap(write => (write.kind === "result" ? write.row : []))
   assert.deepEqual(
-    [kept?.attempt, kept?.stageout, kept?.stdout, kept?.stderr],
-    [1, null, small, { inline: null, blob: null, droppedBytes: 1e9 }],
+    [kept?.attempt, kept?.accepted, kept?.stageout, kept?.stdout, kept?.stderr],
+    [1, false, null, small, { inline: null, blob: null, droppedBytes: 1e9 }],
   )
   core.wait(1_000)
   const last = core.tick(core.report("one", [id, 0, 2], "ended", failed)).writes
   assert.deepEqual(
-    last.flatMap(({ kind }) => (kind === "attempt" || kind === "result" ? kind : [])),
-    ["result"],
+    last.flatMap(write => (write.kind === "result" ? write.row.accepted : [])),
+    [true],
   )
 })

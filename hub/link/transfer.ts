@@ -387,7 +387,7 @@ export class Transfers {
     const { digest, sizeBytes } = blob
     await engine.commit([
       { kind: "blob", digest, sizeBytes },
-      { kind: "blobOwner", digest, owner },
+      { kind: "blobOwner", digest, owner, as: "returned" },
     ])
   }
 

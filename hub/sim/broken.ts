@@ -39,7 +39,7 @@ function withoutBounds(state: State, decide: () => void): void {
 
 function creditFailures(state: State, effects: Effects, from: number): void {
   for (const write of effects.writes.slice(from)) {
-    if (write.kind !== "result" || write.row.outcome === "finished") continue
+    if (write.kind !== "result" || !write.row.accepted || write.row.outcome === "finished") continue
     const { campaign, index, attempt, node } = write.row
     const account = state.nodes.get(node)!.account
     effects.writes.push({ kind: "credit", row: { campaign, index, attempt, node, account, slotMs: 1, at: 0 } })

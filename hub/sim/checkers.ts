@@ -102,7 +102,7 @@ export class Checkers {
       }
     }
     for (const write of writes) {
-      if (write.kind === "result") this.onResult(write.row, ended)
+      if (write.kind === "result" && write.row.accepted) this.onResult(write.row, ended)
       else if (write.kind === "job") this.onPlace(write.row)
     }
     this.onCredit(writes)
@@ -190,7 +190,8 @@ export class Checkers {
   private onCredit(writes: readonly Write[]): void {
     const owed = new Map<string, ResultRow>()
     for (const write of writes) {
-      if (write.kind === "result" && write.row.outcome === "finished") owed.set(nameOf(write.row), write.row)
+      if (write.kind === "result" && write.row.accepted && write.row.outcome === "finished")
+        owed.set(nameOf(write.row), write.row)
     }
     for (const write of writes) {
       if (write.kind !== "credit") continue

@@ -65,7 +65,7 @@ export class Sickness {
     const isIn = (node: NodeId) => before.has(node) && this.quarantined.has(node)
     const fresh = new Set<NodeId>()
     for (const write of writes) {
-      if (write.kind === "result" && write.row.outcome === "failed" && isIn(write.row.node))
+      if (write.kind === "result" && write.row.accepted && write.row.outcome === "failed" && isIn(write.row.node))
         found.push(
           `O3: job ${write.row.campaign}.${write.row.index} failed for good on ${write.row.node}, in quarantine`,
         )

@@ -25,22 +25,84 @@ export function keepingSuite(name: string, make: () => Promise<StoreFixture>): v
       const blob = { digest: digestFor(77), sizeBytes: 5 }
       await withCampaign(
         { kind: "blob", ...blob },
-        { kind: "blobOwner", digest: blob.digest, owner: "marie" },
+        { kind: "blobOwner", digest: blob.digest, owner: "marie", as: "uploaded" },
         { kind: "campaign", row: campaignRow(2, { stagein: blob }) },
         { kind: "campaign", row: campaignRow(3, { stagein: blob }) },
         { kind: "campaign", row: campaignRow(4, { stagein: blob, owner: "eve" }) },
       )
       const { store } = fixture
-      const listed = store.ownedBlobs("marie", Number.MAX_SAFE_INTEGER, 9)
+      const listed = store.uploads("marie", Number.MAX_SAFE_INTEGER, 9)
       assert.deepEqual(
         listed.map(row => row.blob),
         [blob],
       )
-      assert.deepEqual(store.ownedBlobs("marie", listed[0]!.usedAt, 9), [])
+      assert.deepEqual(store.uploads("marie", listed[0]!.usedAt, 9), [])
       assert.deepEqual(store.campaignsWithStagein("marie", blob.digest, 9), [3, 2])
       await commit(store, { kind: "disownBlob", digest: blob.digest, owner: "marie" })
-      assert.deepEqual(store.ownedBlobs("marie", Number.MAX_SAFE_INTEGER, 9), [])
+      assert.deepEqual(store.uploads("marie", Number.MAX_SAFE_INTEGER, 9), [])
       assert.equal(store.ownsBlob(blob.digest, "marie"), false)
+    })
+
+    it("F17: tells what an owner uploaded from what their campaigns gave back, and counts a blob that is both once", async () => {
+      const [sent, back, both] = [71, 72, 73].map(name => ({ digest: digestFor(name), sizeBytes: name })) as [
+        BlobRef,
+        BlobRef,
+        BlobRef,
+      ]
+      const own = ({ digest }: BlobRef, as: "uploaded" | "returned"): Write => {
+        return { kind: "blobOwner", digest, owner: "marie", as }
+      }
+      const store = await withCampaign(
+        ...[sent, back, both].map((blob): Write => ({ kind: "blob", ...blob })),
+        ...[own(sent, "uploaded"), own(back, "returned"), own(both, "returned"), own(both, "uploaded")],
+        own(both, "uploaded"),
+        { kind: "campaign", row: campaignRow(2, { stagein: { digest: digestFor(74), sizeBytes: 74 } }) },
+      )
+      const uploads = () => store.uploads("marie", Number.MAX_SAFE_INTEGER, 9).map(({ blob }) => blob.sizeBytes)
+      assert.deepEqual(uploads(), [71, 73, 74])
+      assert.equal(store.ownedBytes("marie"), 71 + 72 + 73 + 74)
+      for (const { digest } of [sent, back, both]) {
+        await commit(store, { kind: "disownBlob", digest, owner: "marie" })
+      }
+      assert.deepEqual(uploads(), [74])
+      assert.equal(store.ownedBytes("marie"), 72 + 73 + 74)
+      assert.deepEqual(
+        [sent, back, both].map(({ digest }) => store.ownsBlob(digest, "marie")),
+        [false, true, true],
+      )
+      assert.deepEqual(
+        [back, both].map(({ digest }) => store.ownsBlob(digest, "marie", "uploaded")),
+        [false, false],
+      )
+    })
+
+    it("accepts one result of a job, and keeps those of other attempts beside it", async () => {
+      const stageout = { digest: digestFor(81), sizeBytes: 81 }
+      const spare = { digest: digestFor(82), sizeBytes: 82 }
+      const row = (attempt: number, changes: Partial<ResultRow> = {}): Write => {
+        return { kind: "result", row: resultRow(1, 0, { attempt, ...changes }) }
+      }
+      const failed = { accepted: false, outcome: "failed", exitCode: 1, message: "no", stageout: spare } as const
+      let store = await withCampaign(row(2, { stageout }), row(1, failed), row(3, failed))
+      const second = [row(4), row(2, { accepted: false })]
+      for (const write of second) {
+        await assert.rejects(commit(store, write))
+        await store.reopen()
+      }
+      store = await fixture.restart()
+      assert.deepEqual(store.result(one, 0), resultRow(1, 0, { attempt: 2, stageout }))
+      assert.deepEqual(
+        store.attempts(one, 0).map(({ attempt, stageout }) => [attempt, stageout]),
+        [
+          [1, spare],
+          [3, spare],
+        ],
+      )
+      // A campaign gives back what it accepted, and its errors are those of its jobs.
+      assert.deepEqual(store.stageouts(one, 0, 9), [{ index: 0, blob: stageout }])
+      assert.deepEqual([store.hasStageout(one, stageout.digest), store.hasStageout(one, spare.digest)], [true, false])
+      assert.deepEqual(store.errors(one, 9), [])
+      assert.deepEqual(store.unreferencedBlobs(Number.MAX_SAFE_INTEGER), [])
     })
 
     it("F6: keeps a result's warnings, and sums them up for the campaign, commonest first", async () => {
@@ -155,19 +217,19 @@ export function keepingSuite(name: string, make: () => Promise<StoreFixture>): v
         droppedBytes: 0,
       })
       const row = (attempt: number) =>
-        resultRow(2, 0, { attempt, outcome: "failed", exitCode: attempt, stdout: log(100 + attempt) })
+        resultRow(2, 0, { attempt, accepted: false, outcome: "failed", exitCode: attempt, stdout: log(100 + attempt) })
       await start(
         { kind: "campaign", row: campaignRow(1) },
         { kind: "campaign", row: campaignRow(2, { endedAt: WALL_MS }) },
-        ...[1, 2, 3, 4, 5, 6].map((attempt): Write => ({ kind: "attempt", row: row(attempt) })),
-        { kind: "attempt", row: resultRow(2, 1, { outcome: "failed", exitCode: 1 }) },
+        ...[1, 2, 3, 4, 5, 6].map((attempt): Write => ({ kind: "result", row: row(attempt) })),
+        { kind: "result", row: resultRow(2, 1, { accepted: false, outcome: "failed", exitCode: 1 }) },
       )
       let store = await fixture.restart()
       assert.deepEqual(store.attempts(2 as CampaignId, 0), [2, 3, 4, 5, 6].map(row))
       assert.deepEqual(store.attempts(one, 0), [])
       const unnamed = () => store.unreferencedBlobs(Number.MAX_SAFE_INTEGER).map(({ digest }) => digest)
       assert.deepEqual(unnamed(), [digestFor(101)])
-      await assert.rejects(commit(store, { kind: "attempt", row: row(6) }))
+      await assert.rejects(commit(store, { kind: "result", row: row(6) }))
       await store.reopen()
       await commit(store, { kind: "forgetCampaign", campaign: 2 as CampaignId, at: WALL_MS })
       for (let rounds = 0; store.hasForgotten(); rounds++) {
@@ -245,6 +307,7 @@ export function keepingSuite(name: string, make: () => Promise<StoreFixture>): v
         kind: "blobOwner",
         digest: digestFor(1),
         owner: "marie",
+        as: "uploaded",
       })
       assert.equal(store.hasBlob(digestFor(2)), 2)
       assert.equal(store.hasBlob(digestFor(4)), null)
@@ -277,7 +340,7 @@ export function keepingSuite(name: string, make: () => Promise<StoreFixture>): v
       const store = await start(
         { kind: "campaign", row: campaignRow(1, { stagein: { digest: digestFor(1), sizeBytes: 1 } }) },
         { kind: "blob", digest: digestFor(2), sizeBytes: 2 },
-        { kind: "blobOwner", digest: digestFor(2), owner: "marie" },
+        { kind: "blobOwner", digest: digestFor(2), owner: "marie", as: "uploaded" },
       )
       await commit(store, forget(1, WALL_MS + 1), forget(2, WALL_MS), forget(3, WALL_MS + 1))
       assert.equal(store.hasBlob(digestFor(1)), 1)

@@ -86,6 +86,7 @@ export function resultRow(campaign: number, index: number, changes: Partial<Resu
     index,
     attempt: 1,
     node: "n1" as NodeId,
+    accepted: true,
     outcome: "finished",
     exitCode: 0,
     message: "",
@@ -496,7 +497,10 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
         ["a range of no campaign", { kind: "cancelledRange", campaign: nine, range: { first: 0, last: 1 } }],
         ["a result of no campaign", { kind: "result", row: resultRow(9, 0) }],
         ["a live job of no campaign", { kind: "job", row: jobRow(9, 0) }],
-        ["an owner of a blob without a row", { kind: "blobOwner", digest: digestFor(9), owner: "marie" }],
+        [
+          "an owner of a blob without a row",
+          { kind: "blobOwner", digest: digestFor(9), owner: "marie", as: "uploaded" },
+        ],
         ["a number that is none", { kind: "usage", row: { ...usage, coreSeconds: Number.NaN } }],
         ["a fraction", { kind: "node", row: nodeRow("n1", { slots: 1.5 }) }],
         ["a number beyond 64 bits", { kind: "node", row: nodeRow("n1", { memoryBytes: 2 ** 64 }) }],
@@ -516,7 +520,7 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       const store = await withCampaign()
       const node = (id: string): Write => ({ kind: "node", row: nodeRow(id) })
       const blob = { digest: digestFor(9), sizeBytes: 9 }
-      const orphan = { kind: "blobOwner", digest: digestFor(8), owner: "eve" } as const
+      const orphan = { kind: "blobOwner", digest: digestFor(8), owner: "eve", as: "uploaded" } as const
       const apart = [[node("n1")], [node("n2"), orphan], [{ kind: "blob", ...blob }], [node("n3"), node("n4")]]
       const refused = await new Promise<ReadonlyMap<number, Error>>((resolve, reject) => {
         store.commit(

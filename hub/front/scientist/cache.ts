@@ -1,4 +1,4 @@
-// What a scientist has on the hub and may do without: uploaded blobs, and campaigns that have ended.
+// What a scientist has on the hub and may do without: stageins that were sent or named, and campaigns that have ended.
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt"
 import type { ServiceImpl } from "@connectrpc/connect"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
@@ -16,7 +16,7 @@ export function cacheMethods(parts: ScientistParts): Pick<Service, "listBlobs" |
     listBlobs({ limit, before }, context) {
       const { principal } = callerOf(context)
       const usedBefore = before === undefined ? Number.MAX_SAFE_INTEGER : timestampMs(before)
-      const page = store.ownedBlobs(principal, usedBefore, pageOf(limit))
+      const page = store.uploads(principal, usedBefore, pageOf(limit))
       return {
         blobs: page.map(({ blob, usedAt }) => ({
           blob: wireBlob(blob),
@@ -32,7 +32,11 @@ export function cacheMethods(parts: ScientistParts): Pick<Service, "listBlobs" |
       if (digest === null) {
         throw new CahError("invalid_argument", 'a blob is named "sha256:" and 64 lower-case hexadecimal digits')
       }
-      if (!store.ownsBlob(digest, principal)) {
+      if (!store.ownsBlob(digest, principal, "uploaded")) {
+        if (store.ownsBlob(digest, principal)) {
+          const message = `${digest} is what a job of yours gave back: it goes with its campaign, \`cah forget\``
+          throw new CahError("failed_precondition", message)
+        }
         throw new CahError("not_found", `there is no blob ${digest} of yours: \`cah cache ls\` lists them`)
       }
       for (const campaign of store.campaignsWithStagein(principal, digest, Number.MAX_SAFE_INTEGER)) {

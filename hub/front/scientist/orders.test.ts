@@ -249,7 +249,7 @@ describe("an order", () => {
 
   it("shows what the caller has uploaded, and takes it back when nothing under way needs it", async () => {
     const blob = await keep(front, new Uint8Array([1, 2, 3]))
-    await front.engine.commit([{ kind: "blobOwner", digest: blob.digest, owner: "ada" }])
+    await front.engine.commit([{ kind: "blobOwner", digest: blob.digest, owner: "ada", as: "uploaded" }])
     const stagein = { digest: blob.digest, sizeBytes: 3n }
     const { campaign } = await submit({ stagein, hold: true })
     const [listed] = (await ada.listBlobs({})).blobs
@@ -264,6 +264,23 @@ describe("an order", () => {
     await ada.cancel({ campaign })
     await ada.removeBlob({ digest: blob.digest })
     assert.deepEqual((await ada.listBlobs({})).blobs, [])
+  })
+
+  it("F17: does not show as a stagein what jobs gave back, until a campaign names it as one", async () => {
+    const blob = await keep(front, new Uint8Array([4, 5, 6]))
+    await front.engine.commit([{ kind: "blobOwner", digest: blob.digest, owner: "ada", as: "returned" }])
+    assert.deepEqual((await ada.listBlobs({})).blobs, [])
+    await assert.rejects(ada.removeBlob({ digest: blob.digest }), {
+      code: Code.FailedPrecondition,
+      rawMessage: /is what a job of yours gave back: it goes with its campaign, `cah forget`/,
+    })
+    const { campaign } = await submit({ stagein: { digest: blob.digest, sizeBytes: 3n }, hold: true })
+    const [listed] = (await ada.listBlobs({})).blobs
+    assert.deepEqual([listed?.blob?.digest, listed?.campaigns], [blob.digest, [campaign]])
+    await ada.cancel({ campaign })
+    await ada.removeBlob({ digest: blob.digest })
+    assert.deepEqual((await ada.listBlobs({})).blobs, [])
+    assert.equal(front.store.ownedBytes("ada"), 3, "it is still what a job gave back")
   })
 
   it("counts for its owner's share, which an admin sets", async () => {

@@ -96,7 +96,7 @@ export function uploadMethods(parts: ScientistParts): Pick<Service, "getUpload" 
         })
         await engine.commit([
           { kind: "blob", ...blob },
-          { kind: "blobOwner", digest: blob.digest, owner },
+          { kind: "blobOwner", digest: blob.digest, owner, as: "uploaded" },
         ])
         return { blob: wireBlob(blob) }
       } finally {

@@ -8,6 +8,7 @@ import type {
   CampaignRow,
   EnrolmentRow,
   ErrorSummaryRow,
+  Holding,
   JobFilter,
   JobRow,
   NodeRow,
@@ -25,7 +26,8 @@ import { type CancelledRange, cancelledJob, mergeByIndex } from "../cancelled.ts
 import { BatchQueue, refusedOf } from "../queue.ts"
 import { encode, pagesOf } from "../sqlite/encode.ts"
 import { demandFit } from "../sqlite/schema.ts"
-import { byId, campaignCopy, commonest, compared, copied, drop, inOrder, keyOf, logBlobs, put } from "./rows.ts"
+import { blobsOf, MemoryBlobs } from "./blobs.ts"
+import { byId, campaignCopy, commonest, compared, copied, drop, inOrder, keyOf, put } from "./rows.ts"
 import { MemoryVolunteers } from "./volunteers.ts"
 
 export interface MemoryStoreOptions {
@@ -42,18 +44,11 @@ interface CampaignTables {
   readonly jobs: Map<number, JobRow>
   readonly live: Set<number>
   readonly cancelled: CancelledRange[]
-  readonly results: Map<number, ResultRow>
-  readonly attempts: Map<number, readonly ResultRow[]>
+  /** Of each job, by attempt. */
+  readonly results: Map<number, readonly ResultRow[]>
   readonly errors: Map<string, ErrorSummaryRow>
   readonly warnings: Map<string, WarningSummaryRow>
   readonly notices: Map<string, NoticeRow>
-}
-
-interface BlobRow {
-  readonly sizeBytes: number
-  named: number
-  usedAt: number
-  readonly owners: Set<string>
 }
 
 export class MemoryStore implements Store {
@@ -62,7 +57,7 @@ export class MemoryStore implements Store {
   readonly #campaigns = new Map<CampaignId, CampaignTables>()
   readonly #keys = new Map<string, CampaignId>()
   readonly #nodes = new Map<string, NodeRow>()
-  readonly #blobs = new Map<Digest, BlobRow>()
+  readonly #blobs = new MemoryBlobs()
   readonly #usages = new Map<string, UsageRow>()
   readonly #shares = new Map<string, number>()
   /** Campaigns that are gone for everybody and not swept yet. */
@@ -169,9 +164,6 @@ export class MemoryStore implements Store {
       case "result":
         this.#writeResult(write.row, wallMs, undo)
         return
-      case "attempt":
-        this.#writeAttempt(write.row, wallMs, undo)
-        return
       case "node":
         put(this.#nodes, write.row.id, write.row, undo)
         return
@@ -201,14 +193,6 @@ export class MemoryStore implements Store {
         if (notices !== undefined) put(notices, `${occasion} ${target}`, { ...write.row }, undo)
         return
       }
-      case "disownBlob": {
-        const blob = this.#blobs.get(write.digest)
-        if (blob === undefined) return
-        const owners = new Set(blob.owners)
-        owners.delete(write.owner)
-        put(this.#blobs, write.digest, { ...blob, owners }, undo)
-        return
-      }
       case "clock": {
         const before = this.#notedMs
         undo.push(() => {
@@ -223,26 +207,12 @@ export class MemoryStore implements Store {
       case "sweepForgotten":
         this.#sweep(undo)
         return
-      case "blob": {
-        const { digest, sizeBytes } = write
-        const blob = this.#blobs.get(digest)
-        const owners = blob?.owners ?? new Set()
-        put(this.#blobs, digest, { sizeBytes, named: 0, ...blob, owners, usedAt: wallMs }, undo)
+      case "blob":
+      case "blobOwner":
+      case "disownBlob":
+      case "forgetBlob":
+        this.#blobs.write(write, wallMs, undo)
         return
-      }
-      case "blobOwner": {
-        const blob = this.#blobs.get(write.digest)
-        if (blob === undefined) throw new Error(`owner of a blob without a row: ${write.digest}`)
-        put(this.#blobs, write.digest, { ...blob, owners: new Set(blob.owners).add(write.owner), usedAt: wallMs }, undo)
-        return
-      }
-      case "forgetBlob": {
-        const blob = this.#blobs.get(write.digest)
-        if (blob === undefined || blob.named > 0 || blob.usedAt >= write.usedBefore) return
-        undo.push(() => void this.#blobs.set(write.digest, blob))
-        this.#blobs.delete(write.digest)
-        return
-      }
       case "token":
         put(this.#tokens, write.row.id, write.row, undo)
         return
@@ -278,10 +248,12 @@ export class MemoryStore implements Store {
       live: new Set<number>(),
       cancelled: [],
       results: new Map(),
-      attempts: new Map(),
     }
     put(this.#campaigns, row.id, { ...fresh, row, errors: new Map(), warnings: new Map(), notices: new Map() }, undo)
-    if (row.stagein !== null) this.#name(row.stagein, row.submittedAt, undo)
+    const { owner, stagein, submittedAt } = row
+    if (stagein === null) return
+    this.#blobs.name(stagein, submittedAt, undo)
+    this.#blobs.hold(stagein.digest, owner, "uploaded", undo)
   }
 
   #forget(id: CampaignId, undo: (() => void)[]): void {
@@ -302,10 +274,9 @@ export class MemoryStore implements Store {
 
   /** Whole at once: here it costs nothing. */
   #sweep(undo: (() => void)[]): void {
-    for (const [id, { row, results, attempts }] of this.#forgotten) {
-      const rows = [...results.values(), ...[...attempts.values()].flat()]
-      const named = rows.flatMap(one => [one.stageout, one.stdout.blob, one.stderr.blob])
-      for (const ref of [row.stagein, ...named]) if (ref !== null) this.#unname(ref, undo)
+    for (const [id, { row, results }] of this.#forgotten) {
+      if (row.stagein !== null) this.#blobs.unname(row.stagein, undo)
+      for (const blob of [...results.values()].flat().flatMap(blobsOf)) this.#blobs.unname(blob, undo)
       const tables = this.#forgotten.get(id)!
       undo.push(() => void this.#forgotten.set(id, tables))
       this.#forgotten.delete(id)
@@ -314,12 +285,19 @@ export class MemoryStore implements Store {
 
   #writeResult(row: ResultRow, wallMs: number, undo: (() => void)[]): void {
     const tables = this.#tables(row.campaign)
-    if (tables.results.has(row.index)) throw new Error(`a second result for job ${row.campaign}.${row.index}`)
-    put(tables.results, row.index, row, undo)
-    for (const blob of [row.stageout, row.stdout.blob, row.stderr.blob]) {
-      if (blob !== null) this.#name(blob, wallMs, undo)
+    const { outcome, exitCode, message, warnings: text, index, accepted } = row
+    const before = tables.results.get(index) ?? []
+    if (before.some(one => one.attempt === row.attempt || (accepted && one.accepted))) {
+      throw new Error(
+        `a second result of attempt ${row.attempt} at job ${row.campaign}.${index}, or a second that it accepts`,
+      )
     }
-    const { outcome, exitCode, message, warnings: text, index } = row
+    const all = [...before, row].sort((a, b) => a.attempt - b.attempt)
+    const spare = accepted ? [] : all.filter(one => !one.accepted).slice(0, -ATTEMPTS_KEPT)
+    put(tables.results, index, spare.length === 0 ? all : all.filter(one => !spare.includes(one)), undo)
+    for (const blob of blobsOf(row)) this.#blobs.name(blob, wallMs, undo)
+    for (const blob of spare.flatMap(blobsOf)) this.#blobs.unname(blob, undo)
+    if (!accepted) return
     if (text !== "") {
       const group = tables.warnings.get(text) ?? { text, count: 0, exampleIndex: index }
       put(tables.warnings, text, { ...group, count: group.count + 1 }, undo)
@@ -328,26 +306,6 @@ export class MemoryStore implements Store {
     const key = `${outcome}\n${exitCode}\n${message}`
     const group = tables.errors.get(key) ?? { outcome, exitCode, message, count: 0, exampleIndex: index }
     put(tables.errors, key, { ...group, count: group.count + 1 }, undo)
-  }
-
-  #writeAttempt(row: ResultRow, wallMs: number, undo: (() => void)[]): void {
-    const { attempts } = this.#tables(row.campaign)
-    const before = attempts.get(row.index) ?? []
-    if (before.some(({ attempt }) => attempt === row.attempt)) throw new Error(`a second row of attempt ${row.attempt}`)
-    const all = [...before, row].sort((a, b) => a.attempt - b.attempt)
-    put(attempts, row.index, all.slice(-ATTEMPTS_KEPT), undo)
-    for (const blob of logBlobs(row)) this.#name(blob, wallMs, undo)
-    for (const gone of all.slice(0, -ATTEMPTS_KEPT)) for (const blob of logBlobs(gone)) this.#unname(blob, undo)
-  }
-
-  #unname({ digest }: BlobRef, undo: (() => void)[]): void {
-    const blob = this.#blobs.get(digest)
-    if (blob !== undefined) put(this.#blobs, digest, { ...blob, named: blob.named - 1 }, undo)
-  }
-
-  #name(blob: BlobRef, usedAt: number, undo: (() => void)[]): void {
-    const row = this.#blobs.get(blob.digest) ?? { sizeBytes: blob.sizeBytes, named: 0, usedAt, owners: new Set() }
-    put(this.#blobs, blob.digest, { ...row, named: row.named + 1 }, undo)
   }
 
   #tables(campaign: CampaignId): CampaignTables {
@@ -450,12 +408,8 @@ export class MemoryStore implements Store {
     return this.#forgotten.size > 0
   }
 
-  ownedBlobs(owner: string, usedBefore: number, limit: number): { blob: BlobRef; usedAt: number }[] {
-    return [...this.#blobs]
-      .filter(([, { owners, usedAt }]) => owners.has(owner) && usedAt < usedBefore)
-      .map(([digest, { sizeBytes, usedAt }]) => ({ blob: { digest, sizeBytes }, usedAt }))
-      .sort((a, b) => b.usedAt - a.usedAt || (a.blob.digest < b.blob.digest ? -1 : 1))
-      .slice(0, limit)
+  uploads(owner: string, usedBefore: number, limit: number): { blob: BlobRef; usedAt: number }[] {
+    return this.#blobs.uploads(owner, usedBefore, limit)
   }
 
   campaignsWithStagein(owner: string, digest: Digest, limit: number): CampaignId[] {
@@ -510,24 +464,34 @@ export class MemoryStore implements Store {
   }
 
   attempts(campaign: CampaignId, index: number): ResultRow[] {
-    return (this.#campaigns.get(campaign)?.attempts.get(index) ?? []).map(row => ({ ...row }))
+    return this.#resultsOf(campaign, index).flatMap(row => (row.accepted ? [] : [{ ...row }]))
   }
 
   result(campaign: CampaignId, index: number): ResultRow | null {
-    const row = this.#campaigns.get(campaign)?.results.get(index)
+    const row = this.#resultsOf(campaign, index).find(({ accepted }) => accepted)
     return row === undefined ? null : { ...row }
   }
 
+  #resultsOf(campaign: CampaignId, index: number): readonly ResultRow[] {
+    return this.#campaigns.get(campaign)?.results.get(index) ?? []
+  }
+
   stageouts(campaign: CampaignId, fromIndex: number, limit: number): { index: number; blob: BlobRef }[] {
-    const results = [...(this.#campaigns.get(campaign)?.results.values() ?? [])]
-    return results
-      .flatMap(({ index, stageout }) => (index >= fromIndex && stageout !== null ? [{ index, blob: stageout }] : []))
+    return this.#stageouts(campaign)
+      .filter(({ index }) => index >= fromIndex)
       .sort((a, b) => a.index - b.index)
       .slice(0, limit)
   }
 
   hasStageout(campaign: CampaignId, digest: Digest): boolean {
-    return [...(this.#campaigns.get(campaign)?.results.values() ?? [])].some(row => row.stageout?.digest === digest)
+    return this.#stageouts(campaign).some(({ blob }) => blob.digest === digest)
+  }
+
+  #stageouts(campaign: CampaignId): { index: number; blob: BlobRef }[] {
+    const results = [...(this.#campaigns.get(campaign)?.results.values() ?? [])].flat()
+    return results.flatMap(({ accepted, index, stageout: blob }) =>
+      accepted && blob !== null ? [{ index, blob }] : [],
+    )
   }
 
   parameters(campaign: CampaignId, index: number): string | null {
@@ -545,28 +509,23 @@ export class MemoryStore implements Store {
   }
 
   hasBlob(digest: Digest): number | null {
-    return this.#blobs.get(digest)?.sizeBytes ?? null
+    return this.#blobs.sizeOf(digest)
   }
 
-  ownsBlob(digest: Digest, owner: string): boolean {
-    return this.#blobs.get(digest)?.owners.has(owner) ?? false
+  ownsBlob(digest: Digest, owner: string, as?: Holding): boolean {
+    return this.#blobs.isHeld(digest, owner, as)
   }
 
   ownedBytes(owner: string): number {
-    let bytes = 0
-    for (const { owners, sizeBytes } of this.#blobs.values()) if (owners.has(owner)) bytes += sizeBytes
-    return bytes
+    return this.#blobs.bytesOf(owner)
   }
 
   blobs(): BlobRef[] {
-    return inOrder(this.#blobs.keys()).map(digest => ({ digest, sizeBytes: this.#blobs.get(digest)!.sizeBytes }))
+    return this.#blobs.all()
   }
 
   unreferencedBlobs(usedBefore: number): BlobRef[] {
-    return this.blobs().filter(({ digest }) => {
-      const { named, usedAt } = this.#blobs.get(digest)!
-      return named === 0 && usedAt < usedBefore
-    })
+    return this.#blobs.unnamed(usedBefore)
   }
 
   tokens(): TokenRow[] {

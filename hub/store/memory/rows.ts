@@ -1,6 +1,5 @@
 // How the store in memory copies, keeps and orders rows.
-import type { BlobRef } from "../../core/model.ts"
-import type { CampaignRow, ResultRow, Write } from "../../core/rows.ts"
+import type { CampaignRow, Write } from "../../core/rows.ts"
 import { claimsOf } from "../sqlite/encode.ts"
 
 /** As it is now: whoever gave it may change its own row afterwards. */
@@ -17,7 +16,6 @@ function copyOf(write: Write): Write {
     case "job":
       return { ...write, row: { ...write.row } }
     case "result":
-    case "attempt":
       return { ...write, row: claimsOf(write.row) }
     case "node":
       return { ...write, row: { ...write.row, properties: { ...write.row.properties } } }
@@ -74,8 +72,4 @@ export function commonest<G extends { count: number; exampleIndex: number }>(gro
 
 export function compared(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
-}
-
-export function logBlobs({ stdout, stderr }: ResultRow): BlobRef[] {
-  return [stdout.blob, stderr.blob].filter(blob => blob !== null)
 }

@@ -4,7 +4,7 @@
 import type { CampaignId } from "../../core/model.ts"
 import type { CampaignRow, JobRow, ResultRow, Write } from "../../core/rows.ts"
 import { JOURNAL_KEPT_CHARACTERS, PUT_AWAY_ROWS } from "../../limits.ts"
-import { encode, endedStep, type Step } from "./encode.ts"
+import { addEnded, encode, type Step } from "./encode.ts"
 import { ByJob, journalRows, journalText } from "./journal.ts"
 import type { Db } from "./open.ts"
 
@@ -69,7 +69,7 @@ export class Batches {
       .pluck()
     const ended = db
       .prepare<[number, number, number, number], number>(
-        `SELECT 1 FROM results WHERE campaign = ? AND idx = ?
+        `SELECT 1 FROM results WHERE campaign = ? AND idx = ? AND accepted = 1
          UNION ALL SELECT 1 FROM jobs WHERE campaign = ? AND idx = ? AND phase = 'ended'`,
       )
       .pluck()
@@ -100,7 +100,7 @@ export class Batches {
     const results = new ByJob<ResultRow>()
     const campaigns = new Set<CampaignId>()
     for (const write of writes) {
-      if (write.kind === "result") results.set(write.row.campaign, write.row.index, write.row)
+      if (write.kind === "result" && write.row.accepted) results.set(write.row.campaign, write.row.index, write.row)
       else if (write.kind === "campaign") campaigns.add(write.row.id)
     }
     const changed: JobRow[] = []
@@ -121,9 +121,13 @@ export class Batches {
         if (result === undefined) steps.push(...encode(write, wallMs, isStored))
         else {
           results.delete(row.campaign, row.index)
-          steps.push(endedStep(row, result, wallMs))
+          addEnded(steps, row, result, wallMs)
         }
-      } else if (write.kind !== "result" || results.get(write.row.campaign, write.row.index) !== undefined) {
+      } else if (
+        write.kind !== "result" ||
+        !write.row.accepted ||
+        results.get(write.row.campaign, write.row.index) !== undefined
+      ) {
         steps.push(...encode(write, wallMs, isStored))
       }
     }

@@ -3,8 +3,8 @@
 // what a job is. It must not touch a database.
 import type { Digest } from "../../../proto/wire/digest.ts"
 import { hexOf } from "../../../proto/wire/digest.ts"
-import type { LogRef, Result } from "../../core/model.ts"
-import type { CampaignRow, JobRow, NodeRow, ResultRow, RowWrite, Write } from "../../core/rows.ts"
+import type { BlobRef, Result } from "../../core/model.ts"
+import type { CampaignRow, Holding, JobRow, NodeRow, ResultRow, RowWrite, Write } from "../../core/rows.ts"
 import { ATTEMPTS_KEPT, PARAMETER_PAGE_BYTES, PARAMETER_PAGE_LINES } from "../../limits.ts"
 import { encodeVolunteer, volunteerStatements } from "./encode-volunteers.ts"
 import { storyText, triesText } from "./journal.ts"
@@ -18,14 +18,13 @@ const jobColumns = "campaign, idx, phase, outcome, verdict, attempt, node, failu
 const plainColumns = `campaign, idx, attempt, node, outcome, exit_code, stdout_inline, stderr_inline,
   run_ms, cpu_ms, peak_memory_bytes, stored_at`
 const jobsOwnColumns = "verdict, last_attempt, failures, losses, story"
-const otherColumns = `message, warnings, stageout, stageout_bytes, stdout, stdout_bytes, stdout_dropped_bytes,
-  stderr, stderr_bytes, stderr_dropped_bytes`
+const otherColumns = "message, warnings, stdout_dropped_bytes, stderr_dropped_bytes"
 
 /** All that the writer ever runs. Prepared once per handle. */
 export const statements = {
   campaign: insert(
     "campaigns",
-    `id, owner, key, spec_digest, name, spec, stagein, stagein_bytes, slots, memory_bytes, disk_bytes, walltime_ms,
+    `id, owner, key, spec_digest, name, spec, slots, memory_bytes, disk_bytes, walltime_ms,
      priority, total, has_parameters, submitted_at, rules, project`,
     "ON CONFLICT (id) DO NOTHING",
   ),
@@ -41,18 +40,18 @@ export const statements = {
     replaced("campaign, idx", "phase, outcome, verdict, attempt, node, failures, losses, story, tries"),
   ),
   cancelled: insert("cancelled", "campaign, first, count, at"),
-  result: insert("results", `${plainColumns}, ${otherColumns}`),
+  result: insert("results", `${plainColumns}, ${otherColumns}, accepted`),
   // A job that ended, and its result: one row.
-  ended: insert("results", `${plainColumns}, ${jobsOwnColumns}, ${otherColumns}`),
-  // Mostly it has neither blobs nor a message: half as many values on their way (npm run bench -- --only noop).
-  endedPlain: insertWith(
-    { message: "''", stdout_dropped_bytes: "0", stderr_dropped_bytes: "0" },
-    "results",
-    `${plainColumns}, ${jobsOwnColumns}`,
-  ),
-  attempt: insert("attempts", `${plainColumns}, ${otherColumns}`),
-  trimAttempts: `DELETE FROM attempts WHERE campaign = ? AND idx = ? AND attempt NOT IN
-    (SELECT attempt FROM attempts WHERE campaign = ? AND idx = ? ORDER BY attempt DESC LIMIT ${ATTEMPTS_KEPT})`,
+  ended: insertWith({ accepted: "1" }, "results", `${plainColumns}, ${jobsOwnColumns}, ${otherColumns}`),
+  // Mostly it has no message: fewer values on their way (npm run bench -- --only noop).
+  endedPlain: insertWith({ accepted: "1" }, "results", `${plainColumns}, ${jobsOwnColumns}`),
+  trimResults: `DELETE FROM results WHERE campaign = ? AND idx = ? AND accepted = 0 AND attempt NOT IN
+    (SELECT attempt FROM results WHERE campaign = ? AND idx = ? AND accepted = 0
+     ORDER BY attempt DESC LIMIT ${ATTEMPTS_KEPT})`,
+  // Referring to a blob makes its row if the collector has just taken it: whoever names one has asked the blob store for it, which
+  // keeps the file.
+  blobNamed: insert("blobs", "digest, size_bytes, named, used_at", "ON CONFLICT DO NOTHING"),
+  reference: insert("blob_references", "digest, role, owner, campaign, idx, attempt"),
   dropJob: "DELETE FROM jobs WHERE campaign = ? AND idx = ?",
   journal: insert("journal", "seq, jobs"),
   clearJournal: "DELETE FROM journal WHERE seq <= ?",
@@ -80,7 +79,8 @@ export const statements = {
     ${replaced("campaign, occasion, target", "tries, next_at, trouble, done_at")}`,
   forgetNode: "DELETE FROM nodes WHERE id = ?",
   forgetEnrolments: "DELETE FROM enrolments WHERE expires_at < ?",
-  disownBlob: "DELETE FROM blob_owners WHERE digest = ? AND owner = ?",
+  disownBlob: `DELETE FROM blob_references INDEXED BY blob_references_of_owner
+    WHERE owner = ? AND digest = ? AND role = 'uploaded' AND campaign IS NULL`,
   forget: "UPDATE progress SET forgotten_at = ? WHERE campaign = ? AND ended_at IS NOT NULL AND forgotten_at IS NULL",
   // Its key may be used again; keys that people give hold no control character.
   freeKey: "UPDATE campaigns SET key = char(1) || id WHERE id = ?",
@@ -91,7 +91,7 @@ export const statements = {
     FROM campaigns`,
   ...sweeps("SELECT min(campaign) FROM progress INDEXED BY progress_forgotten WHERE forgotten_at IS NOT NULL"),
   blob: `INSERT INTO blobs (digest, size_bytes, named, used_at) VALUES (?, ?, 0, ?) ${replaced("digest", "used_at")}`,
-  blobOwner: insert("blob_owners", "digest, owner", "ON CONFLICT DO NOTHING"),
+  blobOwner: insert("blob_references", "digest, role, owner", "ON CONFLICT DO NOTHING"),
   blobUsed: "UPDATE blobs SET used_at = ? WHERE digest = ?",
   forgetBlob: "DELETE FROM blobs WHERE digest = ? AND named = 0 AND used_at < ?",
   token: insert(
@@ -118,11 +118,10 @@ function sweeps(first: string) {
   const isEmpty = (table: string) => `NOT EXISTS (SELECT 1 FROM ${table} WHERE campaign = (${first}))`
   return {
     sweepResults: page("results", "idx"),
-    sweepAttempts: page("attempts", "idx"),
     sweepJobs: page("jobs", "idx"),
     sweepParameters: page("parameters", "first"),
     sweepCampaign: `DELETE FROM campaigns WHERE id = (${first})
-      AND ${["results", "attempts", "jobs", "parameters"].map(isEmpty).join(" AND ")}`,
+      AND ${["results", "jobs", "parameters"].map(isEmpty).join(" AND ")}`,
   }
 }
 
@@ -139,7 +138,7 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
         string,
       ]
       const progress: Step = ["progress", [id, cursor, counts, endedAt, held ? 1 : 0, waitsFor, totals, told]]
-      return isStored(row) ? [progress] : [["campaign", campaignValues(row)], progress]
+      return isStored(row) ? [progress] : [["campaign", campaignValues(row)], progress, ...stageinSteps(row)]
     }
     case "parameters":
       return pagesOf(write.lines, write.first).map(page => [
@@ -153,15 +152,7 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
       return [["cancelled", [write.campaign, first, last - first + 1, wallMs]]]
     }
     case "result":
-      return [["result", [...plainValues(write.row, wallMs, null).slice(0, PLAIN_COLUMNS), ...otherValues(write.row)]]]
-    case "attempt": {
-      const { row } = write
-      const values = [...plainValues(row, wallMs, null).slice(0, PLAIN_COLUMNS), ...otherValues(row)]
-      return [
-        ["attempt", values],
-        ["trimAttempts", [row.campaign, row.index, row.campaign, row.index]],
-      ]
-    }
+      return resultSteps(write.row, wallMs)
     case "node":
       return [["node", nodeValues(write.row)]]
     case "forgetNode":
@@ -179,7 +170,7 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
       return [["notice", [campaign, occasion, target, at, tries, nextAt, trouble, doneAt]]]
     }
     case "disownBlob":
-      return [["disownBlob", [digestBytes(write.digest), write.owner]]]
+      return [["disownBlob", [write.owner, digestBytes(write.digest)]]]
     case "clock":
       return [["clock", [write.wallMs]]]
     case "forgetCampaign":
@@ -192,8 +183,6 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
       const { rows } = write
       return [
         ["sweepResults", [rows]],
-        // Of so many jobs, a few each.
-        ["sweepAttempts", [Math.ceil(rows / ATTEMPTS_KEPT)]],
         ["sweepJobs", [rows]],
         // Each holds up to a thousand lines.
         ["sweepParameters", [Math.ceil(rows / 100)]],
@@ -204,7 +193,7 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
       return [["blob", [digestBytes(write.digest), write.sizeBytes, wallMs]]]
     case "blobOwner":
       return [
-        ["blobOwner", [digestBytes(write.digest), write.owner]],
+        ["blobOwner", holdingValues(write.digest, write.as, write.owner)],
         ["blobUsed", [wallMs, digestBytes(write.digest)]],
       ]
     case "forgetBlob":
@@ -238,8 +227,6 @@ function campaignValues(row: CampaignRow): Value[] {
     digestBytes(row.specDigest),
     row.name,
     own(row.spec),
-    digestBytes(row.stagein?.digest),
-    row.stagein?.sizeBytes ?? null,
     row.slots,
     row.memoryBytes,
     row.diskBytes,
@@ -259,18 +246,61 @@ function jobValues(row: JobRow): Value[] {
   return [campaign, index, phase, outcome, verdict, attempt, node, failures, losses, story, tries]
 }
 
-/** A job that ended with this result. */
-export function endedStep(job: JobRow, result: ResultRow, wallMs: number): Step {
+/** Its owner has it, whoever sent it: a campaign's stageout may be the next one's stagein. */
+function stageinSteps({ id, owner, stagein, submittedAt }: CampaignRow): Step[] {
+  if (stagein === null) return []
+  const { digest } = stagein
+  return [
+    namedStep(stagein, submittedAt),
+    ["reference", [digestBytes(digest), "stagein", owner, id, null, null]],
+    ["blobOwner", holdingValues(digest, "uploaded", owner)],
+  ]
+}
+
+function holdingValues(digest: Digest, as: Holding, owner: string): Value[] {
+  return [digestBytes(digest), as, owner]
+}
+
+function namedStep({ digest, sizeBytes }: BlobRef, wallMs: number): Step {
+  return ["blobNamed", [digestBytes(digest), sizeBytes, 0, wallMs]]
+}
+
+/** Adds the steps of a job that ended with this result. */
+export function addEnded(steps: Step[], job: JobRow, result: ResultRow, wallMs: number): void {
   const values = plainValues(result, wallMs, job)
-  return isPlain(result) ? ["endedPlain", values] : ["ended", [...values, ...otherValues(result)]]
+  steps.push(isPlain(result) ? ["endedPlain", values] : ["ended", [...values, ...otherValues(result)]])
+  addReferences(steps, result, wallMs)
 }
 
-function isPlain({ message, warnings, stageout, stdout, stderr }: ResultRow): boolean {
-  return message === "" && warnings === "" && stageout === null && isInline(stdout) && isInline(stderr)
+function resultSteps(row: ResultRow, wallMs: number): Step[] {
+  const { campaign, index, accepted } = row
+  const values = [...plainValues(row, wallMs, null).slice(0, PLAIN_COLUMNS), ...otherValues(row), accepted ? 1 : 0]
+  const steps: Step[] = [["result", values]]
+  addReferences(steps, row, wallMs)
+  if (!accepted) steps.push(["trimResults", [campaign, index, campaign, index]])
+  return steps
 }
 
-function isInline({ blob, droppedBytes }: LogRef): boolean {
-  return blob === null && droppedBytes === 0
+function addReferences(steps: Step[], row: ResultRow, wallMs: number): void {
+  const { stageout, stdout, stderr } = row
+  if (stageout !== null) addReference(steps, row, "stageout", stageout, wallMs)
+  if (stdout.blob !== null) addReference(steps, row, "stdout", stdout.blob, wallMs)
+  if (stderr.blob !== null) addReference(steps, row, "stderr", stderr.blob, wallMs)
+}
+
+function addReference(
+  steps: Step[],
+  { campaign, index, attempt }: ResultRow,
+  role: "stageout" | "stdout" | "stderr",
+  blob: BlobRef,
+  wallMs: number,
+): void {
+  steps.push(namedStep(blob, wallMs))
+  steps.push(["reference", [digestBytes(blob.digest), role, null, campaign, index, attempt]])
+}
+
+function isPlain({ message, warnings, stdout, stderr }: ResultRow): boolean {
+  return message === "" && warnings === "" && stdout.droppedBytes === 0 && stderr.droppedBytes === 0
 }
 
 /** Of these, the result's own; the job's come after them. */
@@ -300,19 +330,8 @@ function plainValues(row: ResultRow, wallMs: number, job: JobRow | null): Value[
   ]
 }
 
-function otherValues({ message, warnings, stageout, stdout, stderr }: ResultRow): Value[] {
-  return [
-    message,
-    warnings,
-    digestBytes(stageout?.digest),
-    stageout?.sizeBytes ?? null,
-    ...logValues(stdout),
-    ...logValues(stderr),
-  ]
-}
-
-function logValues({ blob, droppedBytes }: LogRef): Value[] {
-  return [digestBytes(blob?.digest), blob?.sizeBytes ?? null, whole(droppedBytes)]
+function otherValues({ message, warnings, stdout, stderr }: ResultRow): Value[] {
+  return [message, warnings, whole(stdout.droppedBytes), whole(stderr.droppedBytes)]
 }
 
 /**
@@ -376,8 +395,6 @@ export function pagesOf(lines: readonly string[], first: number): { first: numbe
   return pages
 }
 
-export function digestBytes(digest: Digest): Uint8Array
-export function digestBytes(digest: Digest | undefined): Uint8Array | null
-export function digestBytes(digest: Digest | undefined): Uint8Array | null {
-  return digest === undefined ? null : new Uint8Array(Buffer.from(hexOf(digest), "hex"))
+export function digestBytes(digest: Digest): Uint8Array {
+  return new Uint8Array(Buffer.from(hexOf(digest), "hex"))
 }

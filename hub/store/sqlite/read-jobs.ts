@@ -19,11 +19,13 @@ function prepare(db: Db) {
        WHERE phase <> 'ended' AND forgotten_at IS NULL ORDER BY campaign, idx`,
     ),
     job: db.prepare<[number, number], Columns>("SELECT * FROM jobs WHERE campaign = ? AND idx = ?"),
-    ended: db.prepare<[number, number], Columns>(`SELECT ${ofResult} FROM results WHERE campaign = ? AND idx = ?`),
+    ended: db.prepare<[number, number], Columns>(
+      `SELECT ${ofResult} FROM results WHERE campaign = ? AND idx = ? AND accepted = 1`,
+    ),
     indices: db
       .prepare<[{ campaign: number; from: number }], number>(
         `SELECT idx FROM jobs WHERE campaign = @campaign AND idx >= @from
-         UNION SELECT idx FROM results WHERE campaign = @campaign AND idx >= @from ORDER BY idx`,
+         UNION SELECT idx FROM results WHERE campaign = @campaign AND idx >= @from AND accepted = 1 ORDER BY idx`,
       )
       .pluck(),
     cancelledFrom: db.prepare<[number, number, number], Range>(
@@ -155,6 +157,7 @@ export class JobsReader {
 function preparePage(db: Db, { phase, outcome }: JobFilter, table: "jobs" | "results") {
   const conditions = ["campaign = @campaign", "idx >= @fromIndex"]
   let index = ""
+  if (table === "results") conditions.push("accepted = 1")
   // The indices' own conditions, which SQLite does not derive from a parameter.
   if (table === "jobs" && phase !== undefined) conditions.push("phase = @phase")
   if (table === "jobs" && phase !== undefined && phase !== "ended") {

@@ -18,6 +18,7 @@ import type {
   CampaignRow,
   EnrolmentRow,
   ErrorSummaryRow,
+  Holding,
   JobFilter,
   JobRow,
   NodeRow,
@@ -40,8 +41,21 @@ import { SqliteVolunteers } from "./read-volunteers.ts"
 import { bytes, type Columns, found } from "./row.ts"
 
 const campaignSelect = `
-  SELECT c.*, p.cursor, p.counts, p.ended_at, p.held, p.waits_for, p.totals, p.told
-  FROM campaigns c JOIN progress p ON p.campaign = c.id AND p.forgotten_at IS NULL`
+  SELECT c.*, p.cursor, p.counts, p.ended_at, p.held, p.waits_for, p.totals, p.told,
+         s.digest AS stagein, b.size_bytes AS stagein_bytes
+  FROM campaigns c JOIN progress p ON p.campaign = c.id AND p.forgotten_at IS NULL
+  LEFT JOIN blob_references s ON s.campaign = c.id AND s.idx IS NULL AND s.attempt IS NULL AND s.role = 'stagein'
+  LEFT JOIN blobs b ON b.digest = s.digest`
+
+/** Of a result, the blob that it refers to as this. */
+const blobJoin = (role: string) => `
+  LEFT JOIN blob_references ${role}_ref
+    ON ${role}_ref.campaign = r.campaign AND ${role}_ref.idx = r.idx AND ${role}_ref.attempt = r.attempt AND ${role}_ref.role = '${role}'
+  LEFT JOIN blobs ${role}_blob ON ${role}_blob.digest = ${role}_ref.digest`
+
+const resultSelect = `
+  SELECT r.*, ${["stageout", "stdout", "stderr"].map(role => `${role}_blob.digest AS ${role}, ${role}_blob.size_bytes AS ${role}_bytes`)}
+  FROM results r ${["stageout", "stdout", "stderr"].map(blobJoin).join("")}`
 
 /** The highest number ever given to a campaign, also when that is forgotten; 0: none. */
 export const LAST_CAMPAIGN = `
@@ -100,14 +114,17 @@ function prepare(db: Db) {
         "SELECT 1 FROM progress INDEXED BY progress_forgotten WHERE forgotten_at IS NOT NULL LIMIT 1",
       )
       .pluck(),
-    ownedBlobs: db.prepare<[string, number, number], Columns>(
-      `SELECT b.digest, b.size_bytes, b.used_at FROM blob_owners o JOIN blobs b ON b.digest = o.digest
-       WHERE o.owner = ? AND b.used_at < ? ORDER BY b.used_at DESC, b.digest LIMIT ?`,
+    uploads: db.prepare<[string, number, number], Columns>(
+      `SELECT b.digest, b.size_bytes, b.used_at
+       FROM blob_references o INDEXED BY blob_references_of_owner JOIN blobs b ON b.digest = o.digest
+       WHERE o.owner = ? AND o.campaign IS NULL AND o.role = 'uploaded' AND b.used_at < ?
+       ORDER BY b.used_at DESC, b.digest LIMIT ?`,
     ),
     withStagein: db
       .prepare<[Uint8Array, string, number], CampaignId>(
-        `SELECT c.id FROM campaigns c JOIN progress p ON p.campaign = c.id AND p.forgotten_at IS NULL
-         WHERE c.stagein = ? AND c.owner = ? ORDER BY c.id DESC LIMIT ?`,
+        `SELECT r.campaign FROM blob_references r INDEXED BY blob_references_of_blob
+         JOIN progress p ON p.campaign = r.campaign AND p.forgotten_at IS NULL
+         WHERE r.digest = ? AND r.role = 'stagein' AND r.owner = ? ORDER BY r.campaign DESC LIMIT ?`,
       )
       .pluck(),
     campaign: db.prepare<[number], Columns>(`${campaignSelect} WHERE c.id = ?`),
@@ -116,13 +133,22 @@ function prepare(db: Db) {
       all: { all: campaignPage(false, false), live: campaignPage(false, true) },
       owned: { all: campaignPage(true, false), live: campaignPage(true, true) },
     },
-    result: db.prepare<[number, number], Columns>("SELECT * FROM results WHERE campaign = ? AND idx = ?"),
+    result: db.prepare<[number, number], Columns>(
+      `${resultSelect} WHERE r.campaign = ? AND r.idx = ? AND r.accepted = 1`,
+    ),
     stageouts: db.prepare<[number, number, number], Columns>(
-      `SELECT idx, stageout, stageout_bytes FROM results
-       WHERE campaign = ? AND idx >= ? AND stageout IS NOT NULL ORDER BY idx LIMIT ?`,
+      `SELECT s.idx, s.digest AS stageout, b.size_bytes AS stageout_bytes
+       FROM blob_references s INDEXED BY blob_references_of_result
+       CROSS JOIN results r ON r.campaign = s.campaign AND r.idx = s.idx AND r.attempt = s.attempt AND r.accepted = 1
+       CROSS JOIN blobs b ON b.digest = s.digest
+       WHERE s.campaign = ? AND s.idx >= ? AND s.role = 'stageout' ORDER BY s.idx LIMIT ?`,
     ),
     stageout: db
-      .prepare<[number, Uint8Array], number>("SELECT 1 FROM results WHERE campaign = ? AND stageout = ? LIMIT 1")
+      .prepare<[number, Uint8Array], number>(
+        `SELECT 1 FROM blob_references s INDEXED BY blob_references_of_blob
+         CROSS JOIN results r ON r.campaign = s.campaign AND r.idx = s.idx AND r.attempt = s.attempt AND r.accepted = 1
+         WHERE s.campaign = ? AND s.digest = ? AND s.role = 'stageout' AND s.owner IS NULL LIMIT 1`,
+      )
       .pluck(),
     page: db.prepare<[number, number], { first: number; count: number }>(
       "SELECT first, count FROM parameters WHERE campaign = ? AND first <= ? ORDER BY first DESC LIMIT 1",
@@ -138,15 +164,20 @@ function prepare(db: Db) {
     ),
     blob: db.prepare<[Uint8Array], number>("SELECT size_bytes FROM blobs WHERE digest = ?").pluck(),
     attempts: db.prepare<[number, number], Columns>(
-      "SELECT * FROM attempts WHERE campaign = ? AND idx = ? ORDER BY attempt",
+      `${resultSelect} WHERE r.campaign = ? AND r.idx = ? AND r.accepted = 0 ORDER BY r.attempt`,
     ),
     ownedBytes: db
       .prepare<[string], number | null>(
-        "SELECT sum(size_bytes) FROM blob_owners INDEXED BY blob_owners_of JOIN blobs USING (digest) WHERE owner = ?",
+        `SELECT sum(size_bytes) FROM blobs WHERE digest IN
+           (SELECT digest FROM blob_references INDEXED BY blob_references_of_owner WHERE owner = ? AND campaign IS NULL)`,
       )
       .pluck(),
-    blobOwner: db
-      .prepare<[Uint8Array, string], number>("SELECT 1 FROM blob_owners WHERE digest = ? AND owner = ?")
+    // Two at most: uploaded and returned.
+    holdings: db
+      .prepare<[string, Uint8Array], Holding>(
+        `SELECT role FROM blob_references INDEXED BY blob_references_of_owner
+         WHERE owner = ? AND digest = ? AND campaign IS NULL`,
+      )
       .pluck(),
     blobsAfter: db.prepare<[Uint8Array, number], Columns>(
       "SELECT digest, size_bytes FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?",
@@ -259,8 +290,8 @@ export class SqliteReader implements StoreReader {
     return this.#ask.forgotten.get() !== undefined
   }
 
-  ownedBlobs(owner: string, usedBefore: number, limit: number): { blob: BlobRef; usedAt: number }[] {
-    return this.#ask.ownedBlobs
+  uploads(owner: string, usedBefore: number, limit: number): { blob: BlobRef; usedAt: number }[] {
+    return this.#ask.uploads
       .all(owner, usedBefore, limit)
       .map(c => ({ blob: blobRef(c.digest, c.size_bytes)!, usedAt: c.used_at as number }))
   }
@@ -352,8 +383,9 @@ export class SqliteReader implements StoreReader {
     return this.#ask.blob.get(digestBytes(digest)) ?? null
   }
 
-  ownsBlob(digest: Digest, owner: string): boolean {
-    return this.#ask.blobOwner.get(digestBytes(digest), owner) !== undefined
+  ownsBlob(digest: Digest, owner: string, as?: Holding): boolean {
+    const holdings = this.#ask.holdings.all(owner, digestBytes(digest))
+    return as === undefined ? holdings.length > 0 : holdings.includes(as)
   }
 
   ownedBytes(owner: string): number {
@@ -440,6 +472,7 @@ function resultRow(c: Columns): ResultRow {
     index: c.idx as number,
     attempt: c.attempt as number,
     node: c.node as NodeId,
+    accepted: c.accepted === 1,
     outcome: c.outcome as ResultRow["outcome"],
     exitCode: c.exit_code as number,
     message: c.message as string,
