@@ -9,6 +9,7 @@ import { isLoopback } from "../common/address.ts"
 import { Turns } from "../common/turns.ts"
 import { Accounts } from "./auth/accounts.ts"
 import { adminTokenPath, ensureAdminToken } from "./auth/admin.ts"
+import { Authenticator } from "./auth/authenticate.ts"
 import { Enrolments } from "./auth/enrolments.ts"
 import { Failures } from "./auth/failures.ts"
 import { openHubKey } from "./auth/key.ts"
@@ -17,6 +18,7 @@ import { Backups } from "./backup/backups.ts"
 import { checkBlobs, collectGarbage, demandNone } from "./blobs/collect.ts"
 import { Damage } from "./blobs/damage.ts"
 import { openDiskBlobs } from "./blobs/disk.ts"
+import { Quotas } from "./cases/quotas.ts"
 import { Certificate } from "./certificate.ts"
 import type { Config } from "./config.ts"
 import { CahError } from "./core/errors.ts"
@@ -28,7 +30,7 @@ import { Computers } from "./front/boinc/computers.ts"
 import { openRelease } from "./front/boinc/release.ts"
 import { Uploads } from "./front/boinc/upload.ts"
 import { front } from "./front/front.ts"
-import { Quotas } from "./front/scientist/quotas.ts"
+import { encodeSpec } from "./front/spec.ts"
 import { countNodes } from "./front/status/gather.ts"
 import { COLLECT_EVERY_MS, DRAIN_MS, LOGIN_REFILL_MS, LOGINS_MAX, SIGNUP_REFILL_MS, SIGNUPS_MAX } from "./limits.ts"
 import { LinkServer, type LinkServerOptions } from "./link/server.ts"
@@ -148,7 +150,11 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
     })
     const tokens = new Tokens({ store, engine, clock, log })
     const enrolments = new Enrolments({ store, engine, clock })
-    const failures = new Failures(clock)
+    const authenticator = new Authenticator({
+      tokens,
+      failures: new Failures(clock),
+      onLimited: () => metrics.rateLimited.inc({ rule: "login" }),
+    })
     const traffic = new Traffic({ engine, log })
     const links = new LinkServer({
       engine,
@@ -163,8 +169,8 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       async authenticate({ enrolToken, address, node, publicKey }) {
         const spent = await enrolments.spend(enrolToken, { node, publicKey })
         if (spent !== null) return spent
-        failures.count(address)
-        return { refused: "the enrolment token is unknown, expired or used up: ask the hub's operator for a new one" }
+        const why = "the enrolment token is unknown, expired or used up: ask the hub's operator for a new one"
+        return { refused: authenticator.failed(address, why).message }
       },
     })
     engine.start(links)
@@ -217,7 +223,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       tokens,
       enrolments,
       backups,
-      failures,
+      authenticator,
       logins: new Failures(clock, LOGINS_MAX, LOGIN_REFILL_MS),
       signups: new Failures(clock, SIGNUPS_MAX, SIGNUP_REFILL_MS),
       accounts: new Accounts({ store, engine, clock }),
@@ -232,6 +238,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       metrics,
       log,
       version,
+      encodeSpec,
       retention,
       diskFloorBytes: config.diskFloorBytes,
       quotas: new Quotas(config.quotas, clock),

@@ -15,6 +15,7 @@ import {
   TOKENS_MAX,
 } from "../limits.ts"
 import { ensureAdminToken } from "./admin.ts"
+import { Authenticator, mustAllow } from "./authenticate.ts"
 import { Enrolments, type Newcomer } from "./enrolments.ts"
 import { Failures } from "./failures.ts"
 import { idOfSecret, mintSecret, secretMatches } from "./secret.ts"
@@ -326,5 +327,59 @@ describe("failed logins", () => {
     assert.ok(!failures.count("first"))
     for (let n = 0; n < AUTH_PEERS_MAX; n += 1) failures.count(`peer ${n}`)
     assert.ok(failures.count("first"), "the oldest was forgotten")
+  })
+})
+
+describe("an Authorization header", () => {
+  async function door() {
+    const world = new World()
+    const tokens = world.tokens()
+    const { row, secret } = await tokens.create("ada", ["read"], null)
+    let limited = 0
+    const failures = new Failures(world.clock)
+    const authenticator = new Authenticator({ tokens, failures, onLimited: () => limited++ })
+    return { tokens, row, secret, authenticator, limited: () => limited }
+  }
+  const basic = (pair: string) => `Basic ${Buffer.from(pair).toString("base64")}`
+
+  it("lets the same caller in as Bearer and as the password of Basic beside any name", async () => {
+    const { authenticator, secret } = await door()
+    for (const header of [`Bearer ${secret}`, `bearer  ${secret}`, basic(`ada:${secret}`), basic(`:${secret}`)]) {
+      const caller = authenticator.authenticate(header, "192.0.2.1")
+      assert.deepEqual([caller.principal, caller.scopes], ["ada", ["read"]])
+      assert.throws(() => mustAllow(caller, "submit"), {
+        code: "permission_denied",
+        message: "this token may not submit: it may read",
+      })
+    }
+  })
+
+  it("that holds no valid token is refused with the reason", async () => {
+    const { authenticator, tokens, row, secret } = await door()
+    const refused = (header: string | null, message: RegExp) =>
+      assert.throws(() => authenticator.authenticate(header, "192.0.2.1"), { code: "unauthenticated", message })
+    refused(null, /^no token: run `cah login`/)
+    for (const wrong of ["", secret, `Digest ${secret}`, `Bearer ${secret} x`, basic(secret), "Basic %%%"]) {
+      refused(wrong, /the token is not complete/)
+    }
+    refused(`Bearer ${mintSecret("cah").secret}`, /does not know this token/)
+    await tokens.revoke(row.id)
+    refused(basic(`ada:${secret}`), /was revoked/)
+  })
+
+  it("is refused without a reason once its address failed too often, of whatever kind the failures were", async () => {
+    const { authenticator, secret, limited } = await door()
+    for (let n = 0; n < AUTH_FAILURES_MAX; n += 2) {
+      assert.equal(authenticator.failed("192.0.2.1", "wrong key").code, "unauthenticated")
+      assert.throws(() => authenticator.authenticate(basic("ada:"), "192.0.2.1"), { code: "unauthenticated" })
+    }
+    assert.equal(limited(), 0)
+    assert.equal(
+      authenticator.failed("192.0.2.1", "wrong key").message,
+      "too many failed logins from your address: wait a minute",
+    )
+    assert.throws(() => authenticator.authenticate("Bearer x", "192.0.2.1"), { code: "resource_exhausted" })
+    assert.equal(limited(), 2)
+    assert.equal(authenticator.authenticate(`Bearer ${secret}`, "192.0.2.1").principal, "ada")
   })
 })

@@ -7,11 +7,13 @@ import { createGrpcTransport } from "@connectrpc/connect-node"
 import { OperatorService } from "../../proto/gen/cah/v1/operator_pb.ts"
 import { ScientistService } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts"
+import { Authenticator } from "../auth/authenticate.ts"
 import { Failures } from "../auth/failures.ts"
-import { type CallPeer, guard, scopeOf } from "../auth/interceptor.ts"
 import { mintSecret } from "../auth/secret.ts"
+import { CahError } from "../core/errors.ts"
 import type { ScopeName } from "../core/rows.ts"
 import { openFront, type TestFront } from "./front.suite.ts"
+import { type CallPeer, guard, scopeOf } from "./rpc/guard.ts"
 
 const scopes: readonly ScopeName[] = ["read", "submit", "cancel", "admin"]
 const methods: DescMethod[] = [...ScientistService.methods, ...OperatorService.methods]
@@ -123,10 +125,14 @@ describe("every method", () => {
   it("that names no scope is closed even to an admin", async () => {
     const { secret } = await front.tokens.create("root", ["admin"], null)
     const failures = new Failures({ nowMs: () => 0, wallMs: () => 0 })
-    const { admit } = guard({ tokens: front.tokens, failures, open: new Set(), wallMs: Date.now })
+    const { admit } = guard({
+      authenticator: new Authenticator({ tokens: front.tokens, failures }),
+      open: new Set(),
+      wallMs: Date.now,
+    })
     assert.throws(() => admit(Health.method.check, `Bearer ${secret}`, peer), {
-      code: Code.PermissionDenied,
-      rawMessage: /names no scope/,
+      code: "permission_denied",
+      message: /names no scope/,
     })
   })
 
@@ -218,17 +224,21 @@ describe("failed logins", () => {
     const front = await openFront()
     t.after(() => front.close())
     const failures = new Failures({ nowMs: () => 0, wallMs: () => 0 })
-    const { admit } = guard({ tokens: front.tokens, failures, open: new Set(), wallMs: Date.now })
+    const { admit } = guard({
+      authenticator: new Authenticator({ tokens: front.tokens, failures }),
+      open: new Set(),
+      wallMs: Date.now,
+    })
     const ask = (secret: string) => {
       try {
         return admit(ScientistService.method.whoAmI, `Bearer ${secret}`, peer)?.principal
       } catch (error) {
-        return Code[ConnectError.from(error).code]
+        return CahError.from(error).code
       }
     }
     const answers = new Set<string | undefined>()
     for (let n = 0; n < 25; n++) answers.add(ask(mintSecret("cah").secret))
-    assert.deepEqual([...answers], ["Unauthenticated", "ResourceExhausted"])
+    assert.deepEqual([...answers], ["unauthenticated", "resource_exhausted"])
     assert.equal(ask(await front.token("ada")), "ada")
   })
 })

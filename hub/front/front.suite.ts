@@ -11,12 +11,14 @@ import { OperatorService } from "../../proto/gen/cah/v1/operator_pb.ts"
 import { ScientistService } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import { digestOf } from "../../proto/wire/digest.ts"
 import { Accounts } from "../auth/accounts.ts"
+import { Authenticator } from "../auth/authenticate.ts"
 import { Enrolments } from "../auth/enrolments.ts"
 import { Failures } from "../auth/failures.ts"
 import { HubKey } from "../auth/key.ts"
 import { Tokens } from "../auth/tokens.ts"
 import { Backups } from "../backup/backups.ts"
 import { MemoryBlobStore } from "../blobs/memory.ts"
+import { Quotas } from "../cases/quotas.ts"
 import type { AttemptName, FullOffer, LinkSpeech } from "../core/effects.ts"
 import type { ReportPhase } from "../core/events.ts"
 import type { BlobRef, CampaignId, LinkId, NodeId, Result } from "../core/model.ts"
@@ -31,7 +33,7 @@ import { MemoryStore } from "../store/memory/memory.ts"
 import { Computers } from "./boinc/computers.ts"
 import { Uploads } from "./boinc/upload.ts"
 import { type FrontParts, front } from "./front.ts"
-import { Quotas } from "./scientist/quotas.ts"
+import { encodeSpec } from "./spec.ts"
 
 const clock: Clock = { nowMs: () => performance.now(), wallMs: () => Date.now() }
 const timer: Timer = {
@@ -202,8 +204,15 @@ export interface TestFront {
   operator(secret: string): Client<typeof OperatorService>
 }
 
+/** A minute passes between any two failures, so that tests of many of them meet no limit. */
+function patientFailures(): Failures {
+  let minutes = 0
+  return new Failures({ ...clock, nowMs: () => ++minutes * 60_000 })
+}
+
 export async function openFront({
   trusted = [],
+  failures = patientFailures(),
   ...change
 }: Partial<
   Pick<
@@ -218,13 +227,12 @@ export async function openFront({
     | "release"
     | "publicUrl"
     | "about"
-    | "failures"
     | "messageMs"
     | "bodyMs"
     | "logins"
     | "signups"
   >
-> & { trusted?: string[] } = {}): Promise<TestFront> {
+> & { trusted?: string[]; failures?: Failures } = {}): Promise<TestFront> {
   const store = new MemoryStore({ wallMs: clock.wallMs })
   const blobs = new MemoryBlobStore({ wallMs: clock.wallMs })
   const lines = quietLog()
@@ -235,9 +243,6 @@ export async function openFront({
   const metrics = createMetrics("0.0.0-test")
   const tokens = new Tokens({ store, engine, clock, log })
   const enrolments = new Enrolments({ store, engine, clock })
-  // A minute passes between any two failures, so that tests of many of them meet no limit.
-  let minutes = 0
-  const failures = new Failures({ ...clock, nowMs: () => ++minutes * 60_000 })
   const shutdown = new AbortController()
   const accounts = new Accounts({ store, engine, clock, passwordCost: 8 })
   const key = new HubKey(Buffer.alloc(32, 7))
@@ -273,7 +278,7 @@ export async function openFront({
       log,
       alone: work => work(),
     }),
-    failures,
+    authenticator: new Authenticator({ tokens, failures }),
     logins: failures,
     signups: failures,
     accounts,
@@ -288,6 +293,7 @@ export async function openFront({
     metrics,
     log,
     version: "0.0.0-test",
+    encodeSpec,
     retention,
     diskFloorBytes: 0,
     quotas: new Quotas(noQuotas, clock),

@@ -4,13 +4,13 @@
 import { OperatorService } from "../../proto/gen/cah/v1/operator_pb.ts"
 import { ScientistService } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts"
-import { guard } from "../auth/interceptor.ts"
 import type { OnRequest } from "../port.ts"
 import { SparingLog } from "../sparing.ts"
 import { type BoincParts, boincHandler, schedulerUrl } from "./boinc/handler.ts"
 import { type OperatorParts, operatorService } from "./operator/service.ts"
 import { rpcHandler } from "./rpc/adapter.ts"
 import { answerErrors, countRefused } from "./rpc/errors.ts"
+import { guard } from "./rpc/guard.ts"
 import { healthService } from "./rpc/health.ts"
 import { reflectionServices, serveReflection } from "./rpc/reflection.ts"
 import { type ScientistParts, scientistService } from "./scientist/service.ts"
@@ -40,11 +40,9 @@ export function front(parts: FrontParts): OnRequest {
   const status = statusHandler({ ...parts, faults, schedulerUrl: request => schedulerUrl(parts, request) })
   const boinc = boincHandler({ ...parts, faults })
   const { admit, interceptor } = guard({
-    tokens: parts.tokens,
-    failures: parts.failures,
+    authenticator: parts.authenticator,
     open: new Set(openServices.map(service => service.typeName)),
     wallMs: () => parts.clock.wallMs(),
-    onLimited: () => parts.metrics.rateLimited.inc({ rule: "login" }),
   })
   const rpc = rpcHandler({
     admit,

@@ -1,6 +1,7 @@
 // Everything that volunteers and their BOINC clients ask over HTTP, by path, on the hub's one port: the page at the hub's address, the
 // project's description, accounts, the scheduler, files down and up, statistics, and the volunteer's own page.
 import type { Accounts } from "../../auth/accounts.ts"
+import type { Authenticator } from "../../auth/authenticate.ts"
 import type { Failures } from "../../auth/failures.ts"
 import type { HubKey } from "../../auth/key.ts"
 import { CahError } from "../../core/errors.ts"
@@ -44,7 +45,7 @@ export interface BoincParts {
   /** The operator's words for volunteers: what is computed here. "": none. */
   readonly about: string
   /** Wrong keys are counted with all other failed logins. */
-  readonly failures: Failures
+  readonly authenticator: Authenticator
   readonly logins: Failures
   readonly signups: Failures
   readonly clock: Clock
@@ -148,11 +149,10 @@ export function boincHandler(parts: BoincParts): (request: Request, response: Re
     if (body === null) return text(413, `a request has at most ${BOINC_REQUEST_BYTES_MAX} bytes\n`)
     try {
       const said = await schedule(parts, body.toString("utf8"), base)
-      if (said.kind === "wrong key" && !parts.failures.count(addressOf(request))) {
-        parts.metrics.rateLimited.inc({ rule: "login" })
-        return text(429, "too many wrong account keys from your address: wait a minute\n", { "Retry-After": "60" })
-      }
-      return xml(said.body)
+      if (said.kind !== "wrong key") return xml(said.body)
+      // BOINC has words of its own for a wrong key, as long as it is told which.
+      const { code, message } = parts.authenticator.failed(addressOf(request), said.kind)
+      return code === "unauthenticated" ? xml(said.body) : text(429, `${message}\n`, { "Retry-After": "60" })
     } catch (thrown) {
       const error = CahError.from(thrown)
       if (error.code === "invalid_argument") return text(400, `${error.message}\n`)

@@ -5,15 +5,15 @@ import type { ServiceImpl } from "@connectrpc/connect"
 import type { OperatorService } from "../../../proto/gen/cah/v1/operator_pb.ts"
 import type { Scope } from "../../../proto/gen/cah/v1/scope_pb.ts"
 import type { Enrolments } from "../../auth/enrolments.ts"
-import { callerKey } from "../../auth/interceptor.ts"
 import type { Tokens } from "../../auth/tokens.ts"
-import { scopeNames, scopesByName } from "../../auth/words.ts"
 import type { Backup, Backups, Progress } from "../../backup/backups.ts"
 import { CahError } from "../../core/errors.ts"
 import type { NodeId } from "../../core/model.ts"
 import type { Engine, Log } from "../../core/ports.ts"
 import type { ScopeName, TokenRow } from "../../core/rows.ts"
 import { NAME_CHARACTERS_MAX, SHARE_MAX, SHARE_MIN } from "../../limits.ts"
+import { callerKey } from "../rpc/guard.ts"
+import { scopeNames, scopesByName } from "../rpc/scopes.ts"
 
 export interface OperatorParts {
   readonly engine: Engine

@@ -5,8 +5,8 @@ import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts
 import { parseDigest } from "../../../proto/wire/digest.ts"
 import { CahError } from "../../core/errors.ts"
 import { BLOB_CAMPAIGNS_LISTED } from "../../limits.ts"
+import { campaignIdOf, wireBlob } from "../values.ts"
 import { callerOf, campaignFor, noteAct, pageOf, type ScientistParts } from "./parts.ts"
-import { campaignIdOf, wireBlob } from "./words.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 

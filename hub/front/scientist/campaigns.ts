@@ -5,8 +5,9 @@ import { CahError } from "../../core/errors.ts"
 import type { IndexRange } from "../../core/model.ts"
 import type { CampaignRow } from "../../core/rows.ts"
 import { RANGES_MAX } from "../../limits.ts"
+import { campaignIdOf } from "../values.ts"
 import { callerOf, campaignFor, isAdmin, noteAct, pageOf, type ScientistParts, viewOf } from "./parts.ts"
-import { campaignIdOf, wireOutcomes } from "./words.ts"
+import { wireOutcomes } from "./words.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 

@@ -2,15 +2,15 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt"
 import type { ServiceImpl } from "@connectrpc/connect"
 import { Output, type ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import { blobOfBytes } from "../../cases/inline.ts"
+import { Signal } from "../../cases/signal.ts"
 import { CahError } from "../../core/errors.ts"
 import type { BlobRef, CampaignId, LogRef } from "../../core/model.ts"
 import type { BlobStore } from "../../core/ports.ts"
 import type { ResultRow } from "../../core/rows.ts"
 import { FOLLOW_PENDING_BYTES_MAX, KEEP_ALIVE_MS } from "../../limits.ts"
-import { blobOfBytes } from "./inline.ts"
+import { jobOf, numberOf, wireBlob } from "../values.ts"
 import { callerOf, campaignFor, checkIndex, type ScientistParts } from "./parts.ts"
-import { Signal } from "./signal.ts"
-import { jobOf, numberOf, wireBlob } from "./words.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 type OutputName = "stageout" | "stdout" | "stderr"

@@ -1,50 +1,22 @@
-// The dry run, and why something is where it is: questions to the core, answered in the contract's words. They change nothing.
+// Why something is where it is: a question to the core, answered in the contract's words. It changes nothing.
 import type { MessageInitShape } from "@bufbuild/protobuf"
-import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt"
+import { timestampFromMs } from "@bufbuild/protobuf/wkt"
 import type { ServiceImpl } from "@connectrpc/connect"
 import {
-  type ExpectationSchema,
   type ExplainResponseSchema,
   type ScientistService,
   Cause as WireCause,
 } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Cause, Explanation } from "../../core/asking/explain.ts"
 import { failedJobs, hasFailedTooOften } from "../../core/change.ts"
-import { CahError } from "../../core/errors.ts"
-import type { Expectation } from "../../core/placing/reservations.ts"
 import type { CampaignRow } from "../../core/rows.ts"
-import { ARRAY_MAX } from "../../limits.ts"
-import { orderOf } from "./order.ts"
+import { campaignIdOf } from "../values.ts"
 import { callerOf, campaignFor, checkIndex, type ScientistParts } from "./parts.ts"
-import { campaignIdOf } from "./words.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 
-export function explainMethods({ engine, store, clock }: ScientistParts): Pick<Service, "plan" | "explain"> {
+export function explainMethods({ engine, store }: ScientistParts): Pick<Service, "explain"> {
   return {
-    plan({ spec, jobs }, context) {
-      if (jobs > ARRAY_MAX) throw new CahError("invalid_argument", `${jobs} jobs are too many: ${ARRAY_MAX} at most`)
-      const { principal } = callerOf(context)
-      // Named parameters are held against their lines at the submit itself.
-      const counted = spec === undefined ? spec : { ...spec, array: jobs || spec.array, parameterNames: [] }
-      const order = orderOf(principal, "a dry run", counted, null, [], clock.wallMs())
-      const found = engine.prospect(order)
-      const nodes = Math.min(found.nodesOnline, order.total)
-      return {
-        warnings: [...found.warnings],
-        refusal: found.refusal ?? "",
-        jobs: order.total,
-        nodesOnline: found.nodesOnline,
-        nodesAway: found.nodesAway,
-        jobsNow: found.jobsNow,
-        jobsAtOnce: found.jobsAtOnce,
-        stageinBytes: BigInt((order.stagein?.sizeBytes ?? 0) * nodes),
-        jobsAhead: BigInt(found.jobsAhead),
-        ...(found.atMostMs === null ? {} : { atMost: durationFromMs(found.atMostMs) }),
-        ...(found.expectation === null ? {} : { expectation: wireExpectation(found.expectation) }),
-      }
-    },
-
     explain({ campaign, index }, context) {
       const row = campaignFor(store, callerOf(context), campaignIdOf(campaign))
       if (index !== undefined) checkIndex(row, index)
@@ -53,10 +25,6 @@ export function explainMethods({ engine, store, clock }: ScientistParts): Pick<S
       return found === null ? endedJob(row, index!, store.job(row.id, index!)?.outcome ?? null) : wireExplanation(found)
     },
   }
-}
-
-export function wireExpectation({ jobs, confidence, nodes }: Expectation): MessageInitShape<typeof ExpectationSchema> {
-  return { jobs, confidence, nodes }
 }
 
 function ended({ id, counts, total, rules }: CampaignRow, index: number | undefined) {

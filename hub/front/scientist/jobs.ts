@@ -2,13 +2,14 @@
 // at or above its cursor, and is shown as queued.
 import type { ServiceImpl } from "@connectrpc/connect"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import { InlineBudget } from "../../cases/inline.ts"
 import { untouchedJob } from "../../core/change.ts"
 import type { Engine, StoreReader } from "../../core/ports.ts"
 import type { CampaignRow, JobRow, ResultRow } from "../../core/rows.ts"
 import { PAGE_MAX, PARAMETER_ROWS_MAX } from "../../limits.ts"
-import { InlineBudget } from "./inline.ts"
+import { campaignIdOf, jobOf } from "../values.ts"
 import { callerOf, campaignFor, checkIndex, pageOf, type ScientistParts } from "./parts.ts"
-import { campaignIdOf, type JobView, jobOf, type NodeNames, outcomeOf, phaseOf, wireJob } from "./words.ts"
+import { type JobView, type NodeNames, outcomeOf, phaseOf, wireJob } from "./words.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 

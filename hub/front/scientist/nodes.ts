@@ -1,7 +1,7 @@
 // The nodes that work for everybody, in the order of their ids.
 import type { ServiceImpl } from "@connectrpc/connect"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
-import { firstAfter } from "./page.ts"
+import { firstAfter } from "../../cases/page.ts"
 import { pageOf, type ScientistParts } from "./parts.ts"
 import { wireNode } from "./words.ts"
 

@@ -3,8 +3,8 @@ import { createHash } from "node:crypto"
 import { describe, it, type TestContext } from "node:test"
 import { type Client, Code } from "@connectrpc/connect"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import { Quotas } from "../../cases/quotas.ts"
 import { noQuotas, openFront } from "../front.suite.ts"
-import { Quotas } from "./quotas.ts"
 
 const command = ["true"]
 

@@ -2,7 +2,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import type { ServiceImpl } from "@connectrpc/connect"
 import type { QuotaSchema, ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
-import { scopesByName } from "../../auth/words.ts"
+import { Submits } from "../../cases/submit.ts"
+import { scopesByName } from "../rpc/scopes.ts"
 import { cacheMethods } from "./cache.ts"
 import { campaignMethods } from "./campaigns.ts"
 import { downloadMethods } from "./downloads.ts"
@@ -28,7 +29,7 @@ export function scientistService(parts: ScientistParts): ServiceImpl<typeof Scie
         quota: quotaOf(parts, principal),
       }
     },
-    ...submitMethods(parts),
+    ...submitMethods(new Submits(parts)),
     ...campaignMethods(parts),
     ...jobMethods(parts),
     ...watchMethods(parts),

@@ -6,8 +6,8 @@ import { CahError } from "../../core/errors.ts"
 import type { BlobRef } from "../../core/model.ts"
 import type { BlobWriter } from "../../core/ports.ts"
 import { STAGEIN_BYTES_MAX, UPLOAD_MESSAGE_BYTES_MAX, UPLOAD_STALL_MS, UPLOADS_PER_OWNER_MAX } from "../../limits.ts"
+import { blobOf, numberOf, wireBlob } from "../values.ts"
 import { callerOf, type ScientistParts } from "./parts.ts"
-import { blobOf, numberOf, wireBlob } from "./words.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 

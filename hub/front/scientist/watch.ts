@@ -2,6 +2,8 @@
 // queued: a slow reader gets fewer and larger ones, and one that does not read at all is let go.
 import type { ServiceImpl } from "@connectrpc/connect"
 import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import { InlineBudget } from "../../cases/inline.ts"
+import { Signal } from "../../cases/signal.ts"
 import { untouchedJob } from "../../core/change.ts"
 import { CahError } from "../../core/errors.ts"
 import {
@@ -12,11 +14,10 @@ import {
   WATCH_SLICE_MS,
   WATCH_SLICES,
 } from "../../limits.ts"
-import { InlineBudget } from "./inline.ts"
+import { campaignIdOf } from "../values.ts"
 import { listed, nodeNames } from "./jobs.ts"
 import { callerOf, campaignFor, type ScientistParts, viewOf } from "./parts.ts"
-import { Signal } from "./signal.ts"
-import { campaignIdOf, wireJob } from "./words.ts"
+import { wireJob } from "./words.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 

@@ -1,37 +1,24 @@
 // Between the scientist's contract and the hub's words, in tables: the only file that knows both for jobs and campaigns.
-import { type MessageInitShape, toBinary } from "@bufbuild/protobuf"
+import type { MessageInitShape } from "@bufbuild/protobuf"
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt"
 import {
   type CampaignSchema,
   type CampaignSpec,
-  CampaignSpecSchema,
   type JobSchema,
   type NodeSchema,
   NodeState,
   type QuarantineSchema,
   type ResultSchema,
-  type Blob as WireBlob,
-  type JobId as WireJobId,
   Outcome as WireOutcome,
   Phase as WirePhase,
   Verdict as WireVerdict,
 } from "../../../proto/gen/cah/v1/job_pb.ts"
-import { parseDigest } from "../../../proto/wire/digest.ts"
 import { CahError } from "../../core/errors.ts"
-import type {
-  BlobRef,
-  CampaignId,
-  LogRef,
-  Node,
-  NodeId,
-  Outcome,
-  Phase,
-  Quarantine,
-  Verdict,
-} from "../../core/model.ts"
+import type { LogRef, Node, NodeId, Outcome, Phase, Quarantine, Verdict } from "../../core/model.ts"
 import type { CampaignRow, JobRow, ResultRow } from "../../core/rows.ts"
 import { linesOf } from "../../core/story.ts"
 import { busySlots, type NodeStateName, nodeState } from "../node-state.ts"
+import { wireBlob } from "../values.ts"
 
 export const wirePhases: Record<Phase, WirePhase> = {
   queued: WirePhase.QUEUED,
@@ -79,39 +66,7 @@ function wordOf<W extends string, N extends number>(
   throw new CahError("invalid_argument", `${what} ${wire} is unknown to this hub`)
 }
 
-// ---- what comes in --------------------------------------------------------------------------------------------
-
-export function numberOf(wire: bigint, what: string): number {
-  if (wire < 0n || wire > BigInt(Number.MAX_SAFE_INTEGER)) {
-    throw new CahError("invalid_argument", `${what} ${wire} is out of range`)
-  }
-  return Number(wire)
-}
-
-/** A number beyond what we ever give out is of nothing, and said as it came. */
-export function campaignIdOf(wire: bigint): CampaignId {
-  if (wire <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(wire) as CampaignId
-  throw new CahError("not_found", `there is no campaign ${wire}: numbers of campaigns are below 2^53`)
-}
-
-export function jobOf(wire: WireJobId | undefined): { campaign: CampaignId; index: number } {
-  if (wire === undefined) throw new CahError("invalid_argument", "no job named: give campaign and index")
-  return { campaign: campaignIdOf(wire.campaign), index: wire.index }
-}
-
-export function blobOf(wire: WireBlob | undefined): BlobRef {
-  const digest = parseDigest(wire?.digest ?? "")
-  if (wire === undefined || digest === null) {
-    throw new CahError("invalid_argument", 'a blob is named "sha256:" and 64 lower-case hexadecimal digits')
-  }
-  return { digest, sizeBytes: numberOf(wire.sizeBytes, "size_bytes") }
-}
-
 // ---- what goes out --------------------------------------------------------------------------------------------
-
-export function wireBlob(blob: BlobRef): { digest: string; sizeBytes: bigint } {
-  return { digest: blob.digest, sizeBytes: BigInt(blob.sizeBytes) }
-}
 
 /** `spec` is left out where the reader has it already; beside it stands what the row does not know. */
 export function wireCampaign(
@@ -238,11 +193,4 @@ const nodeStates: Record<NodeStateName, NodeState> = {
   drained: NodeState.DRAINED,
   quarantined: NodeState.QUARANTINED,
   revoked: NodeState.REVOKED,
-}
-
-/** The same specification always gives the same bytes: maps are written in the order of their keys. */
-export function specBytes(spec: CampaignSpec): Uint8Array {
-  if (Object.keys(spec.env).length < 2) return toBinary(CampaignSpecSchema, spec)
-  const env = Object.fromEntries(Object.entries(spec.env).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
-  return toBinary(CampaignSpecSchema, { ...spec, env })
 }

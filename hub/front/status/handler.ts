@@ -1,8 +1,9 @@
 // The operator's endpoints over plain HTTP: /healthz and /readyz for everybody, the page, the API and /metrics for whoever
 // sits at the hub's own machine, elsewhere for holders of a token with the read scope. All of it only reads.
 
-import type { Failures } from "../../auth/failures.ts"
-import { allows, type Caller, type Tokens } from "../../auth/tokens.ts"
+import { type Authenticator, mustAllow } from "../../auth/authenticate.ts"
+import { allows } from "../../auth/tokens.ts"
+import { CahError } from "../../core/errors.ts"
 import type { Log } from "../../core/ports.ts"
 import { peerOf } from "../../peers.ts"
 import type { Request, Response } from "../../port.ts"
@@ -11,8 +12,7 @@ import { gather, readiness, type StatusParts } from "./gather.ts"
 import { contentSecurityPolicy, page } from "./page.ts"
 
 export interface StatusHandlerParts extends StatusParts {
-  readonly tokens: Tokens
-  readonly failures: Failures
+  readonly authenticator: Authenticator
   readonly log: Log
   /** For what fails inside for as long as somebody asks. */
   readonly faults: SparingLog
@@ -80,33 +80,44 @@ export function statusHandler(parts: StatusHandlerParts): (request: Request, res
   }
 }
 
-function viewerOf({ tokens, failures }: StatusHandlerParts, request: Request): Viewer | Answer {
-  const secret = secretOf(request.headers.authorization)
-  if (secret === null && peerOf(request).isOperator) return "all"
-  const caller: Caller | string = secret === null ? "missing" : tokens.authenticate(secret)
-  if (typeof caller === "string") {
-    if (!failures.count(peerOf(request).address)) {
-      return text(429, "too many failed logins from your address: wait a minute\n", { "Retry-After": "60" })
-    }
+function viewerOf({ authenticator }: StatusHandlerParts, request: Request): Viewer | Answer {
+  const { address, isOperator } = peerOf(request)
+  const { authorization = null } = request.headers
+  if (authorization === null && isOperator) return "all"
+  try {
+    const caller = authenticator.authenticate(authorization, address)
+    mustAllow(caller, "read")
+    return allows(caller, "admin") ? "all" : "some"
+  } catch (thrown) {
+    const { code, message } = CahError.from(thrown)
+    if (code === "permission_denied")
+      return text(
+        403,
+        `${message}
+`,
+      )
+    if (code === "resource_exhausted")
+      return text(
+        429,
+        `${message}
+`,
+        { "Retry-After": "60" },
+      )
+    if (code !== "unauthenticated") throw thrown
     // Basic too, with the token as password: browsers ask for it by themselves, and everything here only reads.
     const challenge = { "WWW-Authenticate": 'Basic realm="clouds-at-home: any name, the token as password", Bearer' }
-    return text(401, "a token with the read scope, please: Authorization: Bearer cah_…\n", challenge)
+    return text(
+      401,
+      `a token with the read scope, please: ${message}
+`,
+      challenge,
+    )
   }
-  if (!allows(caller, "read")) return text(403, "this token may not read\n")
-  return allows(caller, "admin") ? "all" : "some"
 }
 
 /** Neither at the machine nor with anything to show. */
 function isStranger(request: Request): boolean {
   return request.headers.authorization === undefined && !peerOf(request).isOperator
-}
-
-function secretOf(header: string | undefined): string | null {
-  if (header === undefined) return null
-  const [scheme = "", value = ""] = header.split(/ +/, 2)
-  if (scheme.toLowerCase() === "bearer") return value
-  if (scheme.toLowerCase() !== "basic") return ""
-  return Buffer.from(value, "base64").toString().split(":").slice(1).join(":")
 }
 
 /** Browsers that came by TLS come by TLS from now on; not on the hub's own machine, whose name other programs share. */

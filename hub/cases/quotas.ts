@@ -1,8 +1,8 @@
 // How much one owner may have here at once: jobs of campaigns under way, stored bytes, watches; and how often they may submit. What is
 // beyond it is refused with the number, and never waited for. The core counts jobs, since only it can do so at the moment of the submit.
-import { CahError } from "../../core/errors.ts"
-import type { Clock } from "../../core/ports.ts"
-import { QUOTA_OWNERS_MAX, QUOTA_SUBMITS_S } from "../../limits.ts"
+import { CahError } from "../core/errors.ts"
+import type { Clock } from "../core/ports.ts"
+import { QUOTA_OWNERS_MAX, QUOTA_SUBMITS_S } from "../limits.ts"
 
 export interface QuotaLimits {
   readonly jobs: number

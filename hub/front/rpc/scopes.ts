@@ -1,6 +1,6 @@
 // Scopes in the hub's words and on the wire.
-import { Scope } from "../../proto/gen/cah/v1/scope_pb.ts"
-import type { ScopeName } from "../core/rows.ts"
+import { Scope } from "../../../proto/gen/cah/v1/scope_pb.ts"
+import type { ScopeName } from "../../core/rows.ts"
 
 const pairs: readonly (readonly [Scope, ScopeName])[] = [
   [Scope.READ, "read"],

@@ -1,9 +1,9 @@
 // Small outputs lie inline in results. In a list of a thousand jobs they would make a message that no client takes, so beyond
 // a budget they are named by their digest instead, as large ones are, and can be downloaded like those.
 import { createHash } from "node:crypto"
-import { digestOf } from "../../../proto/wire/digest.ts"
-import type { BlobRef, LogRef } from "../../core/model.ts"
-import { PAGE_INLINE_BYTES_MAX } from "../../limits.ts"
+import { digestOf } from "../../proto/wire/digest.ts"
+import type { BlobRef, LogRef } from "../core/model.ts"
+import { PAGE_INLINE_BYTES_MAX } from "../limits.ts"
 
 export class InlineBudget {
   private left = PAGE_INLINE_BYTES_MAX

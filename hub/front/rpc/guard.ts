@@ -1,14 +1,15 @@
-// The one place where a call is allowed or refused. Deny by default: what a caller needs stands beside each method as
+// The one place where a call of a service is allowed or refused. Deny by default: what a caller needs stands beside each method as
 // (cah.v1.scope), and a method without it is closed to everybody, unless its whole service was named as open (health,
 // reflection). Whether an object is the caller's own is the service's question, never asked here.
 import { type DescMethod, getOption, hasOption } from "@bufbuild/protobuf"
 import { Code, ConnectError, createContextKey, type Interceptor } from "@connectrpc/connect"
-import { scope as scopeOption } from "../../proto/gen/cah/v1/scope_pb.ts"
-import type { ScopeName } from "../core/rows.ts"
-import { REVOKED_CUT_MS } from "../limits.ts"
-import type { Failures } from "./failures.ts"
-import { allows, type Caller, type Denied, type Tokens } from "./tokens.ts"
-import { scopeNames } from "./words.ts"
+import { scope as scopeOption } from "../../../proto/gen/cah/v1/scope_pb.ts"
+import { type Authenticator, denied, mustAllow } from "../../auth/authenticate.ts"
+import type { Caller } from "../../auth/tokens.ts"
+import { CahError } from "../../core/errors.ts"
+import type { ScopeName } from "../../core/rows.ts"
+import { REVOKED_CUT_MS } from "../../limits.ts"
+import { scopeNames } from "./scopes.ts"
 
 /** Set for every call that was let in; an open service has none. */
 export const callerKey = createContextKey<Caller | null>(null, { description: "who calls" })
@@ -24,26 +25,17 @@ export interface CallPeer {
 }
 export const peerKey = createContextKey<CallPeer>({ address: "unknown", cut() {} }, { description: "the peer" })
 
-export interface AuthoriseParts {
-  readonly tokens: Tokens
-  readonly failures: Failures
+export interface GuardParts {
+  readonly authenticator: Authenticator
   /** Full names of services that need no token. */
   readonly open: ReadonlySet<string>
   readonly wallMs: () => number
-  onLimited?(): void
-}
-
-const denied: Record<Denied, string> = {
-  malformed: "the token is not complete: it begins with cah_ and was shown once when it was made",
-  unknown: "the hub does not know this token: ask its operator for one, then run `cah login`",
-  revoked: "the token was revoked: ask the hub's operator for another, then run `cah login`",
-  expired: "the token has expired: ask the hub's operator for another, then run `cah login`",
 }
 
 /** Says who calls, from the head of a call alone, and lets its messages through while they may. */
 export interface Guard {
   /**
-   * Before anything of the body is read. Null: the service is open and asks for nobody. Throws what the caller is told; the failure
+   * Before anything of the body is read. Null: the service is open and asks for nobody. CahError: what the caller is told; the failure
    * is counted.
    */
   admit(method: Method, authorization: string | null, peer: CallPeer): Caller | null
@@ -51,23 +43,21 @@ export interface Guard {
   readonly interceptor: Interceptor
 }
 
-export function guard(parts: AuthoriseParts): Guard {
+export function guard(parts: GuardParts): Guard {
   // By method: reading an option decodes it from its bytes each time.
   const scopes = new Map<Method, ScopeName | null>()
   const admit: Guard["admit"] = (method, authorization, peer) => {
     if (parts.open.has(method.parent.typeName)) return null
-    const caller = authenticate(parts, authorization, peer)
+    const caller = parts.authenticator.authenticate(authorization, peer.address)
     let needed = scopes.get(method)
     if (needed === undefined) {
       needed = scopeOf(method)
       scopes.set(method, needed)
     }
     if (needed === null) {
-      throw new ConnectError(`${method.name} is closed: it names no scope`, Code.PermissionDenied)
+      throw new CahError("permission_denied", `${method.name} is closed: it names no scope`)
     }
-    if (!allows(caller, needed)) {
-      throw new ConnectError(`this token may not ${needed}: it may ${caller.scopes.join(", ")}`, Code.PermissionDenied)
-    }
+    mustAllow(caller, needed)
     return caller
   }
   const interceptor: Interceptor = next => async request => {
@@ -94,18 +84,6 @@ type Method = DescMethod
 /** What a method needs, or null if nobody wrote it down. */
 export function scopeOf(method: Method): ScopeName | null {
   return hasOption(method, scopeOption) ? (scopeNames.get(getOption(method, scopeOption)) ?? null) : null
-}
-
-function authenticate(parts: AuthoriseParts, header: string | null, peer: CallPeer): Caller {
-  const secret = header === null ? null : (/^Bearer +(\S+)$/i.exec(header)?.[1] ?? "")
-  const caller = secret === null ? null : parts.tokens.authenticate(secret)
-  if (caller !== null && typeof caller !== "string") return caller
-  if (!parts.failures.count(peer.address)) {
-    parts.onLimited?.()
-    throw new ConnectError("too many failed logins from your address: wait a minute", Code.ResourceExhausted)
-  }
-  const message = caller === null ? "no token: run `cah login`, or send `Authorization: Bearer cah_…`" : denied[caller]
-  throw new ConnectError(message, Code.Unauthenticated)
 }
 
 /** Why a stream must end now, and how to hear of it. */

@@ -1,16 +1,13 @@
-// From what a scientist sent to an order the core can decide about. Every rule of a valid campaign stands here, each with a
+// From a specification to an order the core can decide about. Every rule of a valid campaign stands here, each with a
 // sentence that says what was wrong, where, and what is allowed. It reads nothing and asks nobody.
 import { createHash } from "node:crypto"
-import { type Duration, durationMs, timestampMs } from "@bufbuild/protobuf/wkt"
-import type { CampaignSpec, JobParameters, Needs as WireNeeds } from "../../../proto/gen/cah/v1/job_pb.ts"
-import { type Notice as WireNotice, Occasion as WireOccasion } from "../../../proto/gen/cah/v1/scientist_pb.ts"
-import { CommandSize, GRACE_MAX_MS } from "../../../proto/wire/command.ts"
-import { digestOf } from "../../../proto/wire/digest.ts"
-import { readValues } from "../../../proto/wire/parameters.ts"
-import { PropertyError, parseProperty } from "../../../proto/wire/where.ts"
-import { CahError } from "../../core/errors.ts"
-import type { Dependency, Notice, Occasion, Reservation, Rules } from "../../core/model.ts"
-import type { Order } from "../../core/ports.ts"
+import { CommandSize, GRACE_MAX_MS } from "../../proto/wire/command.ts"
+import { digestOf } from "../../proto/wire/digest.ts"
+import { readValues } from "../../proto/wire/parameters.ts"
+import { PropertyError, parseProperty } from "../../proto/wire/where.ts"
+import { CahError } from "../core/errors.ts"
+import type { Dependency, Needs, Notice, Reservation, Rules } from "../core/model.ts"
+import type { Order } from "../core/ports.ts"
 import {
   AFTER_MAX,
   ARRAY_MAX,
@@ -34,18 +31,21 @@ import {
   WALLTIME_MAX_MS,
   WALLTIME_MIN_MS,
   WEBHOOK_URL_CHARACTERS_MAX,
-} from "../../limits.ts"
-import { blobOf, campaignIdOf, numberOf, specBytes } from "./words.ts"
+} from "../limits.ts"
+import type { EncodeSpecification, Specification, Submission } from "./specification.ts"
 
+export interface OrderParts {
+  readonly encode: EncodeSpecification
+  readonly wallMs: number
+}
+
+/** CahError invalid_argument for what breaks a rule. */
 export function orderOf(
   owner: string,
-  key: string,
-  spec: CampaignSpec | undefined,
+  { key, spec, notices }: Submission,
   lines: readonly string[] | null,
-  notices: readonly WireNotice[],
-  wallMs: number,
+  { encode, wallMs }: OrderParts,
 ): Order {
-  if (spec === undefined) throw invalid("no spec: say what is to be run")
   checkKey(key)
   checkText("name", spec.name, NAME_CHARACTERS_MAX)
   checkText("project", spec.project, NAME_CHARACTERS_MAX)
@@ -59,13 +59,13 @@ export function orderOf(
     throw invalid(`priority ${spec.priority} is out of range: -${PRIORITY_MAX} to ${PRIORITY_MAX}`)
   }
   if (spec.parameterNames.length > 0 && lines === null) throw invalid("parameter_names are given, and no parameters")
-  checkGrace(spec.grace)
+  checkGrace(spec.graceMs)
   const total = totalOf(spec, lines)
-  const stagein = spec.stagein === undefined ? null : blobOf(spec.stagein)
+  const { stagein } = spec
   if (stagein !== null && stagein.sizeBytes > STAGEIN_BYTES_MAX) {
     throw invalid(`the stagein of ${stagein.sizeBytes} bytes is too large: ${STAGEIN_BYTES_MAX} at most`)
   }
-  const bytes = specBytes(spec)
+  const bytes = encode(spec)
   if (bytes.byteLength > SPEC_BYTES_MAX) {
     throw invalid(
       `the specification of ${bytes.byteLength} bytes is too large: ${SPEC_BYTES_MAX} at most; put long scripts into the stagein`,
@@ -80,7 +80,7 @@ export function orderOf(
     spec: bytes,
     stagein,
     needs: needsOf(spec.needs),
-    walltimeMs: walltimeOf(spec.walltime),
+    walltimeMs: walltimeOf(spec.walltimeMs),
     rules: { ...rulesOf(spec, wallMs), notices: noticesOf(notices) },
     held: spec.hold,
     // Who has ended is not waited for: submit.ts looks.
@@ -99,8 +99,7 @@ export class Lines {
   private size: CommandSize | null = null
 
   /** The specification is here: lines that come after it are held to its names, and to what a command may have. */
-  of(spec: CampaignSpec | undefined): this {
-    if (spec === undefined) return this
+  of(spec: Specification): this {
     const { parameterNames: names } = spec
     if (names.length > PARAMETER_NAMES_MAX) {
       throw invalid(`${names.length} parameter names are too many: ${PARAMETER_NAMES_MAX} at most`)
@@ -116,8 +115,8 @@ export class Lines {
     return this
   }
 
-  add(parameters: readonly JobParameters[]): void {
-    for (const { line } of parameters) {
+  add(lines: readonly string[]): void {
+    for (const line of lines) {
       const bytes = Buffer.byteLength(line)
       const index = this.all.length
       if (bytes > PARAMETER_BYTES_MAX) {
@@ -140,50 +139,53 @@ export class Lines {
   }
 }
 
-function totalOf(spec: CampaignSpec, lines: readonly string[] | null): number {
+function totalOf(spec: Specification, lines: readonly string[] | null): number {
   if (lines !== null) return lines.length
   if (spec.array < 1) throw invalid("array is 0: a campaign has at least one job")
   if (spec.array > ARRAY_MAX) throw invalid(`array ${spec.array} is too large: ${ARRAY_MAX} jobs at most`)
   return spec.array
 }
 
-function walltimeOf(walltime: Duration | undefined): number {
-  if (walltime === undefined) return WALLTIME_DEFAULT_MS
-  const ms = durationMs(walltime)
+function walltimeOf(ms: number | null): number {
+  if (ms === null) return WALLTIME_DEFAULT_MS
   if (!(ms >= WALLTIME_MIN_MS && ms <= WALLTIME_MAX_MS)) {
     throw invalid(`walltime ${ms / 1e3} s is out of range: 1 s to ${WALLTIME_MAX_MS / 86_400_000} days`)
   }
   return Math.ceil(ms)
 }
 
-function checkGrace(grace: Duration | undefined): void {
-  if (grace === undefined) return
-  const ms = durationMs(grace)
+function checkGrace(ms: number | null): void {
+  if (ms === null) return
   if (!(ms >= 0 && ms <= GRACE_MAX_MS)) {
     throw invalid(`grace ${ms / 1e3} s is out of range: ${GRACE_MAX_MS / 60_000} minutes at most`)
   }
 }
 
-function needsOf(needs: WireNeeds | undefined): Order["needs"] {
+function needsOf(needs: Needs | null): Needs {
   const slots = needs?.slots ?? 0
   if (slots > SLOTS_MAX) throw invalid(`${slots} slots are too many for one job: ${SLOTS_MAX} at most`)
   return {
     slots: Math.max(1, slots),
-    memoryBytes: numberOf(needs?.memoryBytes ?? 0n, "memory_bytes"),
-    diskBytes: numberOf(needs?.diskBytes ?? 0n, "disk_bytes"),
+    memoryBytes: sizeOf("memory_bytes", needs?.memoryBytes),
+    diskBytes: sizeOf("disk_bytes", needs?.diskBytes),
   }
 }
 
-function rulesOf(spec: CampaignSpec, wallMs: number): Omit<Rules, "notices"> {
+function sizeOf(what: string, bytes = 0): number {
+  if (Number.isSafeInteger(bytes) && bytes >= 0) return bytes
+  throw invalid(`${what} ${bytes} is out of range`)
+}
+
+function rulesOf(spec: Specification, wallMs: number): Omit<Rules, "notices"> {
   if (spec.shapes.length > SHAPES_MAX) throw invalid(`${spec.shapes.length} shapes are too many: ${SHAPES_MAX} at most`)
-  const { retries, lossMax = LOSS_MAX } = spec
+  const { retries, deadlineAt, gather, failMax, atOnceMax } = spec
+  const lossMax = spec.lossMax ?? LOSS_MAX
   const retryMax = retries?.max ?? 0
   if (retryMax > RETRIES_MAX) throw invalid(`${retryMax} retries are too many: ${RETRIES_MAX} at most`)
   if (lossMax > LOSS_MAX_MAX) throw invalid(`loss_max ${lossMax} is too large: ${LOSS_MAX_MAX} at most`)
   const retryExitCodes = retries?.exitCodes ?? []
   const wrong = retryExitCodes.find(code => code < 1 || code > 255)
   if (wrong !== undefined) throw invalid(`retry exit code ${wrong}: 1 to 255`)
-  const deadlineAt = spec.deadline === undefined ? null : timestampMs(spec.deadline)
   if (deadlineAt !== null && !(deadlineAt > wallMs)) {
     throw invalid(`the deadline ${new Date(deadlineAt).toISOString()} has passed`)
   }
@@ -191,27 +193,16 @@ function rulesOf(spec: CampaignSpec, wallMs: number): Omit<Rules, "notices"> {
   checkProperty(spec.property)
   const shapes = spec.shapes.map(shape => ({
     needs: needsOf(shape.needs),
-    walltimeMs: walltimeOf(shape.walltime ?? spec.walltime),
+    walltimeMs: walltimeOf(shape.walltimeMs ?? spec.walltimeMs),
   }))
-  const gather = spec.gather === 0n ? null : campaignIdOf(spec.gather)
-  const { property, bestEffort, container } = spec
-  const kinds = {
-    bestEffort,
-    container,
-    inside: spec.inside === 0n ? null : campaignIdOf(spec.inside),
-    reservation: reservationOf(spec, wallMs),
-  }
-  checkKinds(kinds, spec)
-  const failMax = spec.maxFails === 0 ? null : spec.maxFails
-  const atOnceMax = spec.atOnce === 0 ? null : spec.atOnce
+  const { property, bestEffort, container, inside, reservation } = spec
+  if (reservation !== null) checkReservation(reservation, wallMs)
+  checkKinds(spec)
+  const kinds = { bestEffort, container, inside, reservation }
   return { shapes, property, gather, retryMax, retryExitCodes, lossMax, deadlineAt, failMax, atOnceMax, ...kinds }
 }
 
-function reservationOf({ reservation }: CampaignSpec, wallMs: number): Reservation | null {
-  if (reservation === undefined) return null
-  if (reservation.start === undefined) throw invalid("the reservation has no start")
-  const startAt = timestampMs(reservation.start)
-  const endAt = reservation.end === undefined ? null : timestampMs(reservation.end)
+function checkReservation({ startAt, endAt }: Reservation, wallMs: number): void {
   const day = (ms: number) => new Date(ms).toISOString()
   if (endAt !== null && endAt <= startAt) {
     throw invalid(`the reservation ends at ${day(endAt)}, before it starts at ${day(startAt)}`)
@@ -222,15 +213,10 @@ function reservationOf({ reservation }: CampaignSpec, wallMs: number): Reservati
       `the reservation for ${day(startAt)} is too far ahead: ${RESERVATION_AHEAD_MAX_MS / 86_400_000} days at most`,
     )
   }
-  return { startAt, endAt }
 }
 
 /** Which kinds of job exclude each other, and why. */
-function checkKinds(
-  kinds: Pick<Rules, "bestEffort" | "container" | "inside" | "reservation">,
-  spec: CampaignSpec,
-): void {
-  const { bestEffort, container, inside, reservation } = kinds
+function checkKinds({ bestEffort, container, inside, reservation, property }: Specification): void {
   if (bestEffort && reservation !== null)
     throw invalid("best effort takes what nobody else wants: it can't be reserved")
   if (bestEffort && container)
@@ -239,29 +225,21 @@ function checkKinds(
   if (container) throw invalid("a container can't run inside another")
   if (bestEffort) throw invalid("inside a container nobody is in the way: best effort has no meaning there")
   if (reservation !== null) throw invalid("what runs inside a container begins with it: reserve the container")
-  if (spec.property !== "") throw invalid("what runs inside a container is where that is: ask for the property there")
+  if (property !== "") throw invalid("what runs inside a container is where that is: ask for the property there")
 }
 
-function noticesOf(notices: readonly WireNotice[]): Notice[] {
+function noticesOf(notices: readonly Notice[]): Notice[] {
   if (notices.length > NOTICES_MAX) throw invalid(`${notices.length} notices are too many: ${NOTICES_MAX} at most`)
   return notices.map(({ occasions, target }, i) => {
     const of = `notice ${i}`
     if (occasions.length === 0) throw invalid(`${of} names no occasion: RUNNING, ERROR or END`)
-    const words = occasions.map(one => occasionWords[one])
-    if (words.includes(undefined)) throw invalid(`${of} has an occasion that this hub does not know`)
-    return { occasions: [...new Set(words as Occasion[])], target: targetOf(of, target) }
+    return { occasions: [...new Set(occasions)], target: targetOf(of, target) }
   })
 }
 
-const occasionWords: Readonly<Record<number, Occasion>> = {
-  [WireOccasion.RUNNING]: "running",
-  [WireOccasion.ERROR]: "error",
-  [WireOccasion.END]: "end",
-}
-
-function targetOf(of: string, target: WireNotice["target"]): Notice["target"] {
-  if (target.case === "mail") {
-    const { value: address } = target
+function targetOf(of: string, target: Notice["target"]): Notice["target"] {
+  if (target.kind === "mail") {
+    const { address } = target
     // One address and nothing that a mailer could take for an option, a header or a second address.
     if (
       address.length > NAME_CHARACTERS_MAX ||
@@ -269,10 +247,9 @@ function targetOf(of: string, target: WireNotice["target"]): Notice["target"] {
     ) {
       throw invalid(`${of}: ${JSON.stringify(address.slice(0, 80))} is not a mail address`)
     }
-    return { kind: "mail", address }
+    return target
   }
-  if (target.case !== "webhook") throw invalid(`${of} has no target: a mail address or a webhook`)
-  const { url, secret } = target.value
+  const { url, secret } = target
   const parsed = URL.canParse(url) ? new URL(url) : null
   if (parsed === null || !/^https?:$/.test(parsed.protocol) || url.length > WEBHOOK_URL_CHARACTERS_MAX) {
     throw invalid(`${of}: the webhook ${JSON.stringify(url.slice(0, 80))} is not an http or https address`)
@@ -284,10 +261,9 @@ function targetOf(of: string, target: WireNotice["target"]): Notice["target"] {
   return { kind: "webhook", url: parsed.href, secret }
 }
 
-function waitsForOf(spec: CampaignSpec): Dependency[] {
+function waitsForOf(spec: Specification): Dependency[] {
   if (spec.after.length > AFTER_MAX) throw invalid(`it waits for ${spec.after.length} campaigns: ${AFTER_MAX} at most`)
-  const after = spec.after.map(({ campaign, success }) => ({ campaign: campaignIdOf(campaign), success }))
-  return spec.gather === 0n ? after : [...after, { campaign: campaignIdOf(spec.gather), success: true }]
+  return spec.gather === null ? [...spec.after] : [...spec.after, { campaign: spec.gather, success: true }]
 }
 
 function checkKey(key: string): void {
@@ -323,7 +299,7 @@ function checkStageout(globs: readonly string[]): void {
   }
 }
 
-export function checkText(field: string, text: string, charactersMax: number): void {
+function checkText(field: string, text: string, charactersMax: number): void {
   if (text.length > charactersMax) throw invalid(`${field} has ${text.length} characters: ${charactersMax} at most`)
   if (/\p{Cc}/u.test(text)) throw invalid(`${field} contains a control character`)
   // The database keeps text as UTF-8, in which two such texts would be one: a key, for one, must stay a key.
