@@ -1,9 +1,6 @@
-// The version of this client, read from the package it stands in. A bundle puts its own number in this file's place.
-import { readFileSync } from "node:fs"
+// The version of this client, as its package says. Not read at run time: a bundle carries it.
+import manifest from "../package.json" with { type: "json" }
 
 export function clientVersion(): string {
-  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8")
-  const manifest: unknown = JSON.parse(text)
-  if (typeof manifest === "object" && manifest !== null && "version" in manifest) return String(manifest.version)
-  return "unknown"
+  return manifest.version
 }

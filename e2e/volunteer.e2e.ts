@@ -1,7 +1,7 @@
 // The volunteer's whole way: a hub with a release, a stock Debian boinc-client that attaches to its URL, the launcher and the appliance
 // that it downloads, QEMU, the agent inside, a campaign, and everything that a volunteer may do meanwhile. Prints how long each
 // takes. At the end no process and no file of ours is left.
-//   npm run e2e:volunteer [-- --appliance povray|base] [--tree DIRECTORY]
+//   npm run e2e -- volunteer [--appliance povray|base] [--tree DIRECTORY]
 // --tree: another checkout whose launcher and appliance are tried. The appliance is dist/appliance/NAME there, built first if it is missing.
 // Needs boinc-client and QEMU; exits with 77 and the reason where something is missing.
 import assert from "node:assert/strict"

@@ -1,4 +1,4 @@
-// The version of this hub, as its package says.
-import { readFileSync } from "node:fs"
+// The version of this hub, as its package says. Not read at run time: a bundle carries it.
+import manifest from "../package.json" with { type: "json" }
 
-export const version: string = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version
+export const { version } = manifest

@@ -1,8 +1,8 @@
-// One of our programs and all that it needs as one file of JavaScript, for machines without npm: the guest, the Debian package, the
-// executable. The same sources give the same bytes. Knows how to bundle; what is bundled and where it goes is the caller's.
+// Programs of ours and all that they need as JavaScript: one file for machines without npm (the guest, the Debian package, the executable), or the
+// files of dist/. The same sources give the same bytes. Knows how to bundle; what is bundled and where it goes is the caller's.
 import { readdir, readFile, writeFile } from "node:fs/promises"
-import { join } from "node:path"
-import { build, type Plugin } from "esbuild"
+import { basename, join } from "node:path"
+import { type BuildOptions, build, type Plugin } from "esbuild"
 import { root } from "../scripts/files.ts"
 
 export interface Bundle {
@@ -22,32 +22,47 @@ export const agentBundle: Bundle = {
 
 /** Writes the program to a file. Returns the names of the packages that went into it. Throws with the bundler's words if it cannot be made. */
 export async function writeBundle({ entry, format, target }: Bundle, outFile: string): Promise<readonly string[]> {
+  const stdin = { contents: entry, resolveDir: root, loader: "ts", sourcefile: "start.ts" } as const
+  const { files, inputs } = await bundle({ stdin, format, target, plugins: [onlyTheVersion] })
+  await writeFile(outFile, files[0]!.contents)
+  return packagesIn(inputs)
+}
+
+export interface Bundled {
+  readonly files: readonly { readonly name: string; readonly contents: Uint8Array }[]
+  /** Everything that was read, relative to the root. */
+  readonly inputs: readonly string[]
+}
+
+export async function bundle(options: BuildOptions): Promise<Bundled> {
   const { outputFiles, metafile } = await build({
-    stdin: { contents: entry, resolveDir: root, loader: "ts", sourcefile: "start.ts" },
+    absWorkingDir: root,
     bundle: true,
     platform: "node",
-    format,
-    target,
     // Comments and spaces are a third of it, and every byte is parsed at each start. Names stay, for stack traces.
     minifyWhitespace: true,
     minifySyntax: true,
+    // Node shows the line of an error.
+    lineLimit: 200,
     legalComments: "none",
     // Libraries in the older format ask for what Node gives modules no more.
-    ...(format === "esm" ? { banner: { js: requireForModules } } : {}),
-    plugins: [onlyTheVersion],
+    ...(options.format === "esm" ? { banner: { js: requireForModules } } : {}),
     logLevel: "silent",
+    ...options,
     write: false,
     metafile: true,
   })
-  await writeFile(outFile, outputFiles[0]!.contents)
-  const inside = Object.keys(metafile.inputs).flatMap(
-    path => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.slice(1) ?? [],
-  )
+  const files = outputFiles.map(({ path, contents }) => ({ name: basename(path), contents }))
+  return { files, inputs: Object.keys(metafile.inputs) }
+}
+
+export function packagesIn(inputs: readonly string[]): string[] {
+  const inside = inputs.flatMap(path => /^node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.slice(1) ?? [])
   return [...new Set(inside)].sort()
 }
 
 /** Of our package.json programs read their version. The rest would make another image, which all volunteers fetch, of each new chore. */
-const onlyTheVersion: Plugin = {
+export const onlyTheVersion: Plugin = {
   name: "only the version",
   setup({ onLoad }) {
     onLoad({ filter: /[\\/]package\.json$/ }, async ({ path }) => {
@@ -72,4 +87,5 @@ export async function licencesOf(packages: readonly string[]): Promise<string> {
   return texts.join(`\n${"-".repeat(78)}\n\n`)
 }
 
-const requireForModules = 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);'
+const requireForModules =
+  'import { createRequire as requireOfModule } from "node:module"; const require = requireOfModule(import.meta.url);'

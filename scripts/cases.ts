@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs"
 import { dirname, join, normalize } from "node:path"
 import { projectFiles, root } from "./files.ts"
-import { runFiles, testFiles } from "./test.ts"
+import { runFiles, testFiles } from "./runner.ts"
 
 /** F, M: scientists' faults and wishes; O: operators'; S: security; V: volunteers'. A test may stand for several. */
 const CASE = /^([FMOSV]\d+)(?:[, ]+(?:and )?[FMOSV]\d+)*: /

@@ -1,14 +1,12 @@
-// Everything that must hold before a change goes in, in one command: `npm run check`, which is also `npm test` and CI.
-// Needs no network, database or VM. A step that cannot be done here is skipped aloud, with the reason.
-// With arguments it runs only the tests whose path contains one of them: `npm test -- wire`. `npm test -- cases` runs those
-// that users' reports left behind, and lists them by report.
+// Everything that must hold before a change goes in, in one command: `npm run check`; CI does the same. Needs no network, database or VM.
+// A step that cannot be done here is skipped aloud, with the reason. `--without tests` leaves a step out, where it was done just before.
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { runCases } from "./cases.ts"
+import { parseArgs } from "node:util"
 import { root } from "./files.ts"
-import { runTests } from "./test.ts"
+import { runTests } from "./runner.ts"
 
 /** Small worlds with every fault on; a fresh seed each time finds what the fixed ones no longer can. */
 const SIM_SEEDS = [1, 2, 3, 4, 5, 1 + Math.floor(Math.random() * 0x7fff_ffff)]
@@ -25,6 +23,7 @@ const steps: readonly { readonly name: string; readonly run: () => Verdict | Pro
   { name: "protocol lint", run: () => tool("buf", ["lint"]) },
   { name: "protocol compatibility", run: breaking },
   { name: "generated code is fresh", run: genFresh },
+  { name: "build", run: () => command(process.execPath, ["--import", "tsx", "release/build.ts"]) },
   { name: "tests", run: async () => ((await runTests([])) ? { ok: true } : { ok: false, why: "see above" }) },
   { name: "simulator seeds", run: simulate },
 ]
@@ -103,12 +102,18 @@ function simulate(): Verdict {
   return { ok: true }
 }
 
-async function main(filters: readonly string[]): Promise<boolean> {
-  if (filters.length === 1 && filters[0] === "cases") return runCases()
-  if (filters.length > 0) return runTests(filters)
+async function main(args: readonly string[]): Promise<boolean> {
+  const options = { without: { type: "string", multiple: true, default: [] } } as const
+  const { without } = parseArgs({ args: [...args], options }).values
+  const unknown = without.find(name => !steps.some(step => step.name === name))
+  if (unknown !== undefined) {
+    console.error(`--without: there is no step "${unknown}"; there are ${steps.map(({ name }) => name).join(", ")}`)
+    return false
+  }
   const failed: string[] = []
   const skipped: string[] = []
   for (const step of steps) {
+    if (without.includes(step.name)) continue
     const startedMs = performance.now()
     console.log(`• ${step.name}`)
     const verdict = await step.run()
@@ -128,4 +133,10 @@ async function main(filters: readonly string[]): Promise<boolean> {
   return failed.length === 0
 }
 
-process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1
+try {
+  process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1
+} catch (error) {
+  if (!String((error as NodeJS.ErrnoException).code).startsWith("ERR_PARSE_ARGS")) throw error
+  console.error(`check: ${(error as Error).message}\nTests alone, of paths that contain a word: npm test -- WORD`)
+  process.exitCode = 2
+}

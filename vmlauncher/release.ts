@@ -20,5 +20,6 @@ export function insideKey(): string | null {
 /** Starts this program again, whatever it was started from. */
 export function selfCommand(): string[] {
   if (isSea()) return [process.execPath]
-  return [process.execPath, fileURLToPath(new URL("./bin/vmlauncher.mjs", import.meta.url))]
+  // From here and from dist/ alike.
+  return [process.execPath, fileURLToPath(new URL("../vmlauncher/bin/vmlauncher.mjs", import.meta.url))]
 }

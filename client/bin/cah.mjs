@@ -1,9 +1,7 @@
 #!/usr/bin/env node
-// Starts the scientist's client from wherever it is called. TypeScript is read through tsx, found from this file and
-// told this project's tsconfig, so that the caller's own directory has no say. A release bundle takes this file's place.
-// The names oarsub, oarstat, … are links to it, told apart by the name it was called by.
+// Starts the scientist's client. The names oarsub, oarstat, … are links to this file, told apart by the name it was called by.
 import { basename } from "node:path"
-import { fileURLToPath } from "node:url"
+import { launch } from "../../release/launch.mjs"
 
 /** Until the program is loaded and takes over. */
 function early() {
@@ -19,7 +17,5 @@ try {
   process.exit(1)
 }
 
-const { register } = await import("tsx/esm/api")
-register({ tsconfig: fileURLToPath(new URL("../../tsconfig.json", import.meta.url)) })
-const { main } = await import("../main.ts")
-await main(basename(process.argv[1] ?? "", ".mjs"), () => process.off("SIGINT", early))
+const name = basename(process.argv[1] || "", ".mjs")
+launch("cah", "client/main.ts", ({ main }) => main(name, () => process.off("SIGINT", early)))

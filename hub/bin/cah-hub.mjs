@@ -1,9 +1,5 @@
 #!/usr/bin/env node
-// Starts the hub from wherever it is called. TypeScript is read through tsx, found from this file and told this project's
-// tsconfig, so that the caller's own directory has no say. A release bundle takes this file's place.
-import { fileURLToPath } from "node:url"
-import { register } from "tsx/esm/api"
+// Starts the hub.
+import { launch } from "../../release/launch.mjs"
 
-register({ tsconfig: fileURLToPath(new URL("../../tsconfig.json", import.meta.url)) })
-const { main } = await import("../main.ts")
-await main()
+launch("cah-hub", "hub/main.ts", ({ main }) => main())

@@ -16,7 +16,7 @@ function runWith(t: TestContext, files: Readonly<Record<string, string>>): { ok:
   // A file and not --eval: the runner passes its own flags on to every test file.
   writeFileSync(
     join(place, "run.mjs"),
-    `import { runFiles } from ${JSON.stringify(join(root, "scripts/test.ts"))}
+    `import { runFiles } from ${JSON.stringify(join(root, "scripts/runner.ts"))}
     process.exitCode = (await runFiles(${JSON.stringify(tests.map(name => join(place, name)))})) ? 0 : 1`,
   )
   const { NODE_TEST_CONTEXT: _, ...env } = process.env // else Node takes it for a run within a run, and runs nothing
