@@ -103,8 +103,8 @@ function simulate(): Verdict {
 }
 
 async function main(args: readonly string[]): Promise<boolean> {
-  const options = { without: { type: "string", multiple: true, default: [] } } as const
-  const { without } = parseArgs({ args: [...args], options }).values
+  const options = { without: { type: "string", multiple: true } } as const
+  const { without = [] } = parseArgs({ args: [...args], options }).values
   const unknown = without.find(name => !steps.some(step => step.name === name))
   if (unknown !== undefined) {
     console.error(`--without: there is no step "${unknown}"; there are ${steps.map(({ name }) => name).join(", ")}`)

@@ -186,7 +186,7 @@ test("no file is so long that it must be two", () => {
 })
 
 test("every file is used by something other than its own test", () => {
-  const entrances = `${textOf("package.json")}${textOf(".ci/run")}`
+  const entrances = `${textOf("package.json")}${textOf(".ci/run")}${textOf("release/build.ts")}`
   const used = new Set<string>()
   for (const path of all.filter(one => /\.(ts|mjs)$/.test(one))) {
     // Imports, re-exports, dynamic imports, and workers or assets found by new URL.
