@@ -7,12 +7,12 @@ import { join, resolve } from "node:path"
 import { setTimeout as pause } from "node:timers/promises"
 import { type CampaignAnswer, Hub } from "../harness/hub.ts"
 import { end, type Program, ready, runToEnd, start, tail } from "../harness/processes.ts"
+import { wallFlags } from "../harness/walls.ts"
 import { checkFrames } from "./frames.ts"
 import { type Options, parseOptions, UsageError, usage } from "./options.ts"
 import { chooseRenderer, VIDEO, videoCommand } from "./renderers.ts"
 import { RenderWatch } from "./renders.ts"
 import { type Report, report, table } from "./report.ts"
-import { wallFlags } from "./walls.ts"
 
 /** How long a killed hub stays away: long enough for jobs to end meanwhile, so that agents have results nobody takes. */
 const HUB_AWAY_MS = 1_500

@@ -8,9 +8,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout as pause } from "node:timers/promises"
 import { promisify } from "node:util"
-import { wallFlags } from "../demo/walls.ts"
 import { type CampaignAnswer, Hub } from "../harness/hub.ts"
 import { end, type Program, ready, start, tail } from "../harness/processes.ts"
+import { wallFlags } from "../harness/walls.ts"
 
 const run = promisify(execFile)
 /** Of the pid, so that two runs at once do not meet; names of interfaces have 15 characters at most. */

@@ -1,8 +1,8 @@
 // One agent for an end-to-end piece: enrolled, started and waited for. Everything else it is told by flags.
 import { join } from "node:path"
-import { wallFlags } from "../demo/walls.ts"
 import type { Hub } from "./hub.ts"
 import { type Program, ready, start } from "./processes.ts"
+import { wallFlags } from "./walls.ts"
 
 export interface AgentOptions {
   readonly name: string

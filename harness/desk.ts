@@ -4,10 +4,10 @@ import { execFile } from "node:child_process"
 import { chmod, copyFile, mkdir, mkdtemp, rm, symlink } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { wallFlags } from "../demo/walls.ts"
 import { root } from "../scripts/files.ts"
 import { Hub } from "./hub.ts"
 import { end, type Program, ready, start } from "./processes.ts"
+import { wallFlags } from "./walls.ts"
 
 export interface Typed {
   readonly code: number

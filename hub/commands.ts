@@ -9,7 +9,7 @@ import { type Asked, readConfig } from "./config.ts"
 import { CahError } from "./core/errors.ts"
 import type { Log } from "./core/ports.ts"
 import type { RowWrite } from "./core/rows.ts"
-import { count } from "./front/status/words.ts"
+import { count } from "./front/text.ts"
 import { faultsIn, readCopy, skipCampaigns, takeSnapshot } from "./store/sqlite/snapshot.ts"
 import { openSqliteStore } from "./store/sqlite/sqlite.ts"
 

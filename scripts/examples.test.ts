@@ -7,9 +7,9 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { after, before, describe, it } from "node:test"
-import { wallFlags } from "../demo/walls.ts"
 import { Hub } from "../harness/hub.ts"
 import { end, type Program, ready, start } from "../harness/processes.ts"
+import { wallFlags } from "../harness/walls.ts"
 import { root } from "./files.ts"
 
 /** One example. Each takes seconds; the first call of Python compiles the protocol. */

@@ -16,11 +16,12 @@ import { reflectionServices, serveReflection } from "./rpc/reflection.ts"
 import { type ScientistParts, scientistService } from "./scientist/service.ts"
 import { readiness } from "./status/gather.ts"
 import { type StatusHandlerParts, statusHandler } from "./status/handler.ts"
+import { volunteerPages } from "./volunteer/handler.ts"
 
 export type FrontParts = ScientistParts &
   OperatorParts &
   Omit<StatusHandlerParts, "schedulerUrl" | "faults"> &
-  Omit<BoincParts, "faults"> & {
+  Omit<BoincParts, "faults" | "pages"> & {
     /** Ends all open calls. */
     readonly shutdown: AbortSignal
     /** How long one message of a call may take; shorter in tests. */
@@ -38,7 +39,7 @@ export function front(parts: FrontParts): OnRequest {
   // What fails inside fails for as long as somebody asks for it.
   const faults = new SparingLog(parts.log)
   const status = statusHandler({ ...parts, faults, schedulerUrl: request => schedulerUrl(parts, request) })
-  const boinc = boincHandler({ ...parts, faults })
+  const boinc = boincHandler({ ...parts, faults, pages: volunteerPages(parts) })
   const { admit, interceptor } = guard({
     authenticator: parts.authenticator,
     open: new Set(openServices.map(service => service.typeName)),

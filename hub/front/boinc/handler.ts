@@ -18,8 +18,7 @@ import type { Request, Response } from "../../port.ts"
 import { Shares } from "../../shares.ts"
 import type { SparingLog } from "../../sparing.ts"
 import { type Answer, addressOf, baseUrlOf, readBody, send, text, xml } from "../http.ts"
-import { volunteerHandler } from "../volunteer/handler.ts"
-import { pageHeaders } from "../volunteer/layout.ts"
+import { pageHeaders } from "../layout.ts"
 import { createAccount, failure, lookUpAccount, projectConfig, unavailable } from "./accounts.ts"
 import type { Computers } from "./computers.ts"
 import { download } from "./download.ts"
@@ -55,7 +54,12 @@ export interface BoincParts {
   readonly faults: SparingLog
   /** How long a body may take; shorter in tests. */
   readonly bodyMs?: number
+  /** The volunteers' own pages (hub/front/volunteer). */
+  readonly pages: Pages
 }
+
+/** Of a path below /volunteer; `base` is the hub's address as the caller knows it. */
+export type Pages = (request: Request, path: string, query: URLSearchParams, base: string) => Promise<Answer>
 
 export const SCHEDULER_PATH = "scheduler"
 
@@ -69,7 +73,6 @@ export function schedulerUrl(parts: Pick<BoincParts, "release" | "publicUrl">, r
 export function boincHandler(parts: BoincParts): (request: Request, response: Response) => boolean {
   const { bodyMs } = parts
   const stats = new Stats({ ...parts, applicationName: parts.release?.title ?? "" })
-  const volunteer = volunteerHandler(parts)
   const reading = new Shares(BOINC_REQUESTS_MAX, BOINC_REQUESTS_PER_ADDRESS_MAX)
   const uploading = new Shares(BOINC_REQUESTS_MAX, BOINC_REQUESTS_PER_ADDRESS_MAX)
 
@@ -87,7 +90,7 @@ export function boincHandler(parts: BoincParts): (request: Request, response: Re
   async function answer(request: Request, path: string, query: URLSearchParams): Promise<Answer | null> {
     const base = baseUrlOf(request, parts.publicUrl)
     if (base === null) return text(400, "the request does not say which host it is for\n")
-    if (path === "/volunteer" || path.startsWith("/volunteer/")) return volunteer(request, path, query, base)
+    if (path === "/volunteer" || path.startsWith("/volunteer/")) return parts.pages(request, path, query, base)
     if (path === `/${SCHEDULER_PATH}`)
       return request.method === "POST"
         ? scheduler(request, base)

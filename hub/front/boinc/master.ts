@@ -1,8 +1,8 @@
 // The page at the hub's own address, for those who are not its operator: what this is, in plain words, whether their own computer can take
 // part and how, and the two lines by which a BOINC client finds the scheduler. No script, one style, everything made here.
 import { Html, html } from "../html.ts"
-import { count } from "../status/words.ts"
-import { page } from "../volunteer/layout.ts"
+import { page } from "../layout.ts"
+import { count } from "../text.ts"
 import { clouds } from "./picture.ts"
 import { systemsOf, type Visitor } from "./visitor.ts"
 

@@ -8,7 +8,7 @@ import type { BlobStore, Clock, Engine, Links, Store } from "../../core/ports.ts
 import { CERTIFICATE_WARN_MS, LOOP_LAG_MAX_MS } from "../../limits.ts"
 import type { Metrics } from "../../metrics.ts"
 import { busySlots, type NodeStateName, nodeState } from "../node-state.ts"
-import { count, duration, size } from "./words.ts"
+import { count, duration, size } from "../text.ts"
 
 export interface StatusParts {
   readonly engine: Pick<Engine, "health" | "nodes" | "outlook">

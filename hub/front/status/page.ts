@@ -4,8 +4,8 @@
 import type { OwnerWork } from "../../core/asking/outlook.ts"
 import { liveCount } from "../../core/change.ts"
 import { baseStyle, escapeHtml, styleHash } from "../html.ts"
+import { count, duration, number, size } from "../text.ts"
 import type { CampaignStatus, Status } from "./gather.ts"
-import { count, duration, number, size } from "./words.ts"
 
 const style = `${baseStyle}
 header p, footer { opacity: .75 }

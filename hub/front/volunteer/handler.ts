@@ -10,14 +10,15 @@ import type { HostId, VolunteerRow } from "../../core/volunteers.ts"
 import { PASSWORD_CHARACTERS_MIN, WEB_FORM_BYTES_MAX } from "../../limits.ts"
 import type { Request } from "../../port.ts"
 import type { Computers } from "../boinc/computers.ts"
+import type { Pages } from "../boinc/handler.ts"
+import { preferencesOf, readPreferences } from "../boinc/preferences.ts"
 import { externalId } from "../boinc/reply.ts"
 import type { Uploads } from "../boinc/upload.ts"
 import { type Answer, isWithin, readBody, text, turnOf } from "../http.ts"
-import { headersWith, pageHeaders } from "./layout.ts"
+import { headersWith, pageHeaders } from "../layout.ts"
 import { liveScript } from "./live.ts"
 import { type OverviewParts, overviewOf } from "./overview.ts"
 import { type About, forgetPage, gonePage, loginPage, overviewPage, type Said } from "./pages.ts"
-import { preferencesOf, readPreferences } from "./preferences.ts"
 import { isFormOf, type Session, Sessions } from "./session.ts"
 
 export interface VolunteerParts extends OverviewParts {
@@ -55,16 +56,10 @@ function saidBy(word: string): Said | null {
   return Object.hasOwn(saidAfter, word) ? saidAfter[word as keyof typeof saidAfter] : null
 }
 
-export function volunteerHandler(parts: VolunteerParts) {
+export function volunteerPages(parts: VolunteerParts): Pages {
   const sessions = new Sessions(parts)
 
-  /** Of a path below /volunteer. */
-  return async function answer(
-    request: Request,
-    path: string,
-    query: URLSearchParams,
-    masterUrl: string,
-  ): Promise<Answer> {
+  return async function answer(request, path, query, masterUrl): Promise<Answer> {
     const said = saidBy(query.get("said") ?? "")
     const about: About = { projectName: parts.projectName, masterUrl, said }
     if (request.method === "GET" || request.method === "HEAD") return look(about, request, path)

@@ -7,7 +7,7 @@ import { LAUNCH_READY_MS, LAUNCH_SOON_MS } from "../../limits.ts"
 import { whySlow } from "../boinc/ground.ts"
 import type { Release } from "../boinc/release.ts"
 import { inWords } from "../boinc/schedule.ts"
-import { count, duration, size } from "../status/words.ts"
+import { count, duration, size } from "../text.ts"
 
 export interface OverviewParts {
   readonly store: Pick<StoreReader, "volunteers">

@@ -1,10 +1,11 @@
 // The pages of a volunteer, as HTML. Short words, no trade terms: "computer", "virtual machine", "work". Forms post and come back.
+
+import { type Preferences, usual, whens } from "../boinc/preferences.ts"
 import { type Html, html } from "../html.ts"
-import { count, size } from "../status/words.ts"
-import { notice, page } from "./layout.ts"
+import { notice, page } from "../layout.ts"
+import { count, size } from "../text.ts"
 import { LIVE, liveScript } from "./live.ts"
 import type { Computer, Overview } from "./overview.ts"
-import { type Preferences, usual, whens } from "./preferences.ts"
 import type { Session } from "./session.ts"
 
 export interface Said {

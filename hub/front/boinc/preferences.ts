@@ -1,6 +1,6 @@
 // The four switches of a volunteer: when, how much processor, how much memory, how much network. Kept with the account, shown on its
 // page, and given to BOINC clients as what BOINC calls global preferences, newer ones replacing older ones there.
-import { element, nested, readXml } from "../boinc/xml.ts"
+import { element, nested, readXml } from "./xml.ts"
 
 export const whens = {
   always: "Always",

@@ -1,6 +1,6 @@
 // How pages for volunteers look: the same as the operator's, with forms and buttons. Works without script, by keyboard, in the
 // light and in the dark; colour is never the only sign of anything.
-import { baseStyle, escapeHtml, Html, html, styleHash } from "../html.ts"
+import { baseStyle, escapeHtml, Html, html, styleHash } from "./html.ts"
 
 const style = `${baseStyle}
 body { max-width: 46rem }
