@@ -10,7 +10,7 @@ import { isLoopback } from "../common/address.ts"
 import { freeBytes } from "../common/disk.ts"
 import { addressOf, type GuestImage } from "../proto/guest/settings.ts"
 import { Failure } from "./core/ports.ts"
-import { CACHE_FREE_SHARE, CACHE_MAX_BYTES, GUEST_DISK_SHARE, GUEST_SYSTEM_BYTES } from "./limits.ts"
+import { CACHE_FREE_SHARE, CACHE_MAX_BYTES, GUEST_DISK_SHARE, GUEST_SYSTEM_BYTES, NODE_SLOTS_MAX } from "./limits.ts"
 import { detectedProperties } from "./machine.ts"
 import { readSettings } from "./settings.ts"
 
@@ -121,7 +121,7 @@ const settings: Settings = {
     help: "jobs of one processor that may run at once",
     detected: true,
     otherwise: () => availableParallelism(),
-    parse: text => wholeNumber(text, 1, 4_096),
+    parse: text => wholeNumber(text, 1, NODE_SLOTS_MAX),
   },
   memoryBytes: {
     flag: "--memory <size>",

@@ -4,6 +4,7 @@
 
 import { setTimeout as wait } from "node:timers/promises"
 import { backoffMs } from "../common/backoff.ts"
+import { noLog } from "../proto/wire/log.ts"
 import type { NodeProperties } from "../proto/wire/property.ts"
 import type { Effect } from "./core/effects.ts"
 import type { Event, Packed, ReportPhase } from "./core/events.ts"
@@ -362,7 +363,6 @@ export class Engine {
       return { kind: "ResultPacked", name, packed: await lane.work.pack(spec, signal) }
     } catch (error) {
       const { message } = this.#tell(lane, error, signal)
-      const noLog = { inline: null, blob: null, droppedBytes: 0 }
       return {
         kind: "ResultPacked",
         name,

@@ -1,4 +1,13 @@
-// Every bound of the agent, with its unit and its reason. Reaching one is an outcome, and tested.
+// Every bound of the agent, with its unit and its reason. Reaching one is an outcome, and tested. Those that it shares with hub and client:
+// proto/wire/bounds.ts; of a command's words and variables: proto/wire/command.ts.
+
+export {
+  NODE_SLOTS_MAX,
+  STAGEOUT_BYTES_MAX,
+  STAGEOUT_GLOBS_MAX,
+  WALLTIME_DEFAULT_MS,
+  WALLTIME_MAX_MS,
+} from "../proto/wire/bounds.ts"
 
 /** A report not answered is repeated after this. Links do not lose frames; hubs that die before the commit do. */
 export const REPORT_REPEAT_MS = 15_000
@@ -29,8 +38,6 @@ export const GUEST_SYSTEM_BYTES = 128 * 1024 ** 2
 export const UNPACKED_MAX_BYTES = 20 * 1024 ** 3
 /** Files and folders that an attempt's stageins unpack to, gathered ones together: inodes of the volunteer's. One archive has its own bound. */
 export const UNPACKED_ENTRIES_MAX = 1_000_000
-/** One stageout archive; the hub refuses larger ones (docs/security.md). */
-export const STAGEOUT_MAX_BYTES = 2 * 1024 ** 3
 /** Files that changed while they were packed are left out one by one, this often, before packing is given up. */
 export const PACK_TRIES_MAX = 8
 /** Of the entries that could not be packed as outputs and of what is wrong with them, in a message; the rest are counted. */
@@ -123,10 +130,6 @@ export const CLOSE_MS = 5_000
 export const FRAGMENTS_MAX = 64
 /** Of a refusal's words, kept for people. */
 export const REFUSAL_MAX_BYTES = 512
-/** Patterns that a job's specification may have: beyond it the attempt is refused. Of words and variables: proto/wire/command.ts. */
-export const STAGEOUT_GLOBS_MAX = 1_024
-export const WALLTIME_DEFAULT_MS = 2 * 3_600_000
-export const WALLTIME_MAX_MS = 30 * 24 * 3_600_000
 /**
  * Node's own, given by whatever we hand out that starts an agent. What a socket brought lies outside V8's heap, which only counts it: with a young
  * generation of the usual size, collected seldom, a GiB of stagein made it collect its whole heap fifty times, for a fifth of the

@@ -21,7 +21,7 @@ import { listTree, packToFile } from "../archive/pack.ts"
 import { roomFor, unpack } from "../archive/unpack.ts"
 import { CampaignSpecSchema } from "../proto/gen/cah/v1/job_pb.ts"
 import { OfferSchema } from "../proto/gen/cah/v1/link_pb.ts"
-import type { TryResult } from "./try.ts"
+import type { TryResult } from "../proto/wire/trial.ts"
 
 const program = fileURLToPath(new URL("bin/cah-agent.mjs", import.meta.url))
 const root = mkdtempSync(join(tmpdir(), "cah-try-test-"))

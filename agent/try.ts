@@ -1,6 +1,7 @@
 // `cah-agent try`: one job, once, on this machine, without a hub, for a scientist who wants to see it before a campaign is submitted. The very
 // cache, archive, runner, sandbox and workplace of an agent are put together here; only the link is a file. What the job prints is printed, and
 // DIR holds what an agent would have sent back: stageout.tar and result.json. Leaves nothing else, and never runs beside an agent's own state.
+
 import { createReadStream } from "node:fs"
 import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
 import { cpus, hostname } from "node:os"
@@ -8,6 +9,7 @@ import { join, resolve } from "node:path"
 import { fromJsonString } from "@bufbuild/protobuf"
 import { Command, CommanderError, Option } from "commander"
 import { OfferSchema } from "../proto/gen/cah/v1/link_pb.ts"
+import type { TryResult } from "../proto/wire/trial.ts"
 import { openCache } from "./cache/cache.ts"
 import { UsageError } from "./config.ts"
 import type { AttemptName, Exit, RunSpec } from "./core/model.ts"
@@ -20,27 +22,6 @@ import type { Runner } from "./runner/runner.ts"
 import { openSandbox, type Sandbox } from "./runner/sandbox.ts"
 import { workshop } from "./work.ts"
 import { openWorkplace } from "./workplace.ts"
-
-/** What DIR/result.json holds. A program of ours reads it: `cah try`. */
-export interface TryResult {
-  readonly outcome: "finished" | "failed" | "timedout"
-  readonly exitCode: number
-  /** One sentence when the exit code does not say it all; else empty. */
-  readonly message: string
-  /** One a line; else empty. */
-  readonly warnings: string
-  readonly runMs: number
-  readonly cpuMs: number
-  readonly peakMemoryBytes: number
-  /** Whether DIR/stageout.tar is there. */
-  readonly hasStageout: boolean
-  /** Bytes of output beyond what an agent keeps. */
-  readonly droppedBytes: { readonly stdout: number; readonly stderr: number }
-  readonly sandbox: "bwrap" | "none"
-  /** Why there is no sandbox; else empty. */
-  readonly whyNone: string
-  readonly processor: string
-}
 
 /** What a timer of Node's holds: 24 days. Nobody tries for longer. */
 const TIMER_MAX_MS = 2 ** 31 - 1

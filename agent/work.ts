@@ -1,11 +1,13 @@
 // What is done for one attempt on this node: stage, run, pack, give back, clear away. Puts cache, archive, runner and workplace together, so
 // that the engine needs to know none of them. Everything that the world can do to it comes out as a Failure with words for people.
+
 import { createReadStream } from "node:fs"
 import { chown, mkdir, stat } from "node:fs/promises"
 import { join } from "node:path"
 import { ArchiveError } from "../archive/rules.ts"
 import { type Room, type Unpacked, unpack } from "../archive/unpack.ts"
 import { folderOf } from "../proto/wire/folder.ts"
+import { noLog } from "../proto/wire/log.ts"
 import type { Cache } from "./cache/cache.ts"
 import type { Packed } from "./core/events.ts"
 import type { AttemptName, BlobRef, RunSpec } from "./core/model.ts"
@@ -28,7 +30,7 @@ export function workshop(tools: Tools): Workshop {
   return { open: name => new AttemptWork(tools, name) }
 }
 
-const noLog = { log: { inline: null, blob: null, droppedBytes: 0 }, trouble: "" } as const
+const nothingKept = { log: noLog, trouble: "" } as const
 
 class AttemptWork implements Work {
   readonly #tools: Tools
@@ -125,8 +127,8 @@ class AttemptWork implements Work {
     // Followers have their end now; whoever comes later finds it in the result.
     this.#outputs = null
     const [stdout, stderr] = await Promise.all([
-      outputs?.stdout.finish(spool) ?? noLog,
-      outputs?.stderr.finish(spool) ?? noLog,
+      outputs?.stdout.finish(spool) ?? nothingKept,
+      outputs?.stderr.finish(spool) ?? nothingKept,
     ])
     const work = place.work(this.#name)
     const packed = await packOutputs({

@@ -13,6 +13,7 @@ import { noRules } from "../hub/core/rules.ts"
 import { step } from "../hub/core/step.ts"
 import { Random } from "../hub/sim/random.ts"
 import type { Digest } from "../proto/wire/digest.ts"
+import { noLog } from "../proto/wire/log.ts"
 import { quantile } from "./figures.ts"
 
 export interface SchedulerPlan {
@@ -76,7 +77,6 @@ function shape(slots: number, memoryGib: number): Shape {
   return { needs: { slots, memoryBytes: memoryGib * GIB, diskBytes: GIB }, walltimeMs: HOUR_MS }
 }
 
-const noLog = { inline: null, blob: null, droppedBytes: 0 }
 const finished: Result = {
   ...{ outcome: "finished", exitCode: 0, message: "", warnings: "", stageout: null, stdout: noLog, stderr: noLog },
   ...{ runMs: 60_000, cpuMs: 60_000, peakMemoryBytes: GIB },

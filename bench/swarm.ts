@@ -2,6 +2,7 @@
 // journal in memory. What a hub sees of them is real; for tests and benchmarks of the hub with more agents than a machine can run.
 //   node --import tsx bench/swarm.ts --hub URL --enroll TOKEN --agents N [--slots S] [--run-ms MS]
 // Prints one JSON line when all are connected: {"connected":N}. Ends at SIGTERM.
+
 import { generateKeyPairSync, sign } from "node:crypto"
 import { setTimeout as pause } from "node:timers/promises"
 import { parseArgs } from "node:util"
@@ -12,6 +13,7 @@ import type { Journal } from "../agent/journal.ts"
 import { createLink, type DialledLink } from "../agent/link/dial.ts"
 import type { Identity } from "../agent/link/identity.ts"
 import { nodeIdOf } from "../proto/wire/hello.ts"
+import { noLog } from "../proto/wire/log.ts"
 
 const { values } = parseArgs({
   options: {
@@ -33,7 +35,6 @@ const capacity: Capacity = { slots: Number(values.slots), memoryBytes: 8e9, disk
 const DIALS_AT_ONCE = 50
 
 const exit: Exit = { exitCode: 0, message: "", runMs, cpuMs: 0, peakMemoryBytes: 0 }
-const noLog = { inline: null, blob: null, droppedBytes: 0 }
 const clock: Clock = { nowMs: () => performance.now(), wallMs: () => Date.now() }
 const log: Log = { debug() {}, info() {}, warn: complain, error: complain }
 const journal: Journal = { save: () => Promise.resolve(), forget: () => Promise.resolve() }

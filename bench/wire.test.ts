@@ -3,6 +3,7 @@ import { test } from "node:test"
 import { reportBody } from "../agent/link/words.ts"
 import { answerBody, offerBody } from "../hub/link/words.ts"
 import { decodeAgentFrame, encodeAgentFrame, encodeHubFrame } from "../proto/wire/frame.ts"
+import { noLog } from "../proto/wire/log.ts"
 import {
   AttemptAt,
   acceptedFrame,
@@ -22,7 +23,6 @@ const names = [
   { campaign: 300, index: 128, attempt: 2 },
   { campaign: 2 ** 32 + 5, index: 999_999, attempt: 200 },
 ]
-const noLog = { inline: null, blob: null, droppedBytes: 0 }
 const finished = {
   outcome: "finished",
   exitCode: 0,

@@ -2,6 +2,7 @@
 // The table of exit codes is a contract (cah(1), EXIT STATUS); scripts rely on it, so a code is never given another meaning.
 // No secret may ever be put into a message, a hint or the details.
 
+import type { ErrorCode as HubCode } from "../proto/wire/codes.ts"
 import { certificateAdvice, systemAdvice } from "./advice.ts"
 
 /** gRPC's status codes by number. Its library would be loaded for them alone. */
@@ -31,19 +32,9 @@ export type ErrorCode =
   | "timeout"
   | "jobs_failed"
   // Said by the hub, or about it.
-  | "invalid_argument"
-  | "not_found"
-  | "already_exists"
-  | "permission_denied"
-  | "unauthenticated"
-  | "failed_precondition"
-  | "resource_exhausted"
-  | "aborted"
-  | "unavailable"
-  | "data_loss"
+  | HubCode
   // An older hub does not know what was asked.
   | "unimplemented"
-  | "internal"
 
 export const exitCodes: Readonly<Record<ErrorCode, number>> = {
   jobs_failed: 1,

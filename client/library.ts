@@ -23,11 +23,11 @@ import { pause, waitMs } from "./backoff.ts"
 import { hubUrl } from "./config.ts"
 import { ClientError, isTransient, usage } from "./errors.ts"
 import {
-  CALL_RANGES_MAX,
   CALL_WAIT_MIN_MS,
-  PAGE_ROWS,
+  PAGE_MAX,
   PARAMETER_MESSAGE_BYTES,
-  PARAMETER_ROWS,
+  PARAMETER_ROWS_MAX,
+  RANGES_MAX,
   WATCH_WAIT_MAX_MS,
 } from "./limits.ts"
 import { Operator } from "./operator.ts"
@@ -135,7 +135,7 @@ export class Hub {
     const { live = false, everybody = false } = options
     let left = options.max ?? Number.POSITIVE_INFINITY
     for (let before = 0n; left > 0; ) {
-      const limit = Math.min(left, PAGE_ROWS)
+      const limit = Math.min(left, PAGE_MAX)
       const { campaigns } = await this.#rpc.unary(
         ScientistService.method.listCampaigns,
         { limit, before, live, everybody },
@@ -176,7 +176,7 @@ export class Hub {
     const { parameters = false } = options
     for (const range of options.ranges ?? [{ first: 0, last: 2 ** 32 - 1 }]) {
       for (let fromIndex = range.first; fromIndex <= range.last; ) {
-        const limit = Math.min(parameters ? PARAMETER_ROWS : PAGE_ROWS, range.last - fromIndex + 1)
+        const limit = Math.min(parameters ? PARAMETER_ROWS_MAX : PAGE_MAX, range.last - fromIndex + 1)
         const { jobs } = await this.#rpc.unary(
           ScientistService.method.listJobs,
           { campaign, limit, fromIndex, phase: options.phase ?? 0, outcome: options.outcome ?? 0, parameters },
@@ -272,11 +272,11 @@ export class Hub {
 
   async *nodes(): AsyncGenerator<Node> {
     for (let after = ""; ; ) {
-      const request = { limit: PAGE_ROWS, after }
+      const request = { limit: PAGE_MAX, after }
       const { nodes } = await this.#rpc.unary(ScientistService.method.listNodes, request, this.#call())
       yield* nodes
       const last = nodes.at(-1)?.id
-      if (last === undefined || nodes.length < PAGE_ROWS) return
+      if (last === undefined || nodes.length < PAGE_MAX) return
       if (last <= after) throw new ClientError("internal", "The hub lists nodes out of order.")
       after = last
     }
@@ -291,11 +291,11 @@ export class Hub {
   async *blobs(): AsyncGenerator<OwnedBlob> {
     let before: OwnedBlob["usedAt"]
     for (;;) {
-      const request = { limit: PAGE_ROWS, ...(before === undefined ? {} : { before }) }
+      const request = { limit: PAGE_MAX, ...(before === undefined ? {} : { before }) }
       const { blobs } = await this.#rpc.unary(ScientistService.method.listBlobs, request, this.#call())
       yield* blobs
       const last = blobs.at(-1)?.usedAt
-      if (last === undefined || blobs.length < PAGE_ROWS) return
+      if (last === undefined || blobs.length < PAGE_MAX) return
       if (before !== undefined && timestampMs(last) > timestampMs(before)) {
         throw new ClientError("internal", "The hub lists blobs out of order.")
       }
@@ -410,8 +410,8 @@ export class Hub {
 
 /** As many ranges as one call may name; one empty part where there are none, which means all. */
 function* inParts(ranges: readonly Range[]): Generator<Range[]> {
-  for (let from = 0; from === 0 || from < ranges.length; from += CALL_RANGES_MAX) {
-    yield ranges.slice(from, from + CALL_RANGES_MAX)
+  for (let from = 0; from === 0 || from < ranges.length; from += RANGES_MAX) {
+    yield ranges.slice(from, from + RANGES_MAX)
   }
 }
 

@@ -2,16 +2,7 @@
 // Where the hub has the same bound, the hub decides: ours only says so sooner and with the line number. Those that are one with the hub's stand
 // in proto/wire/bounds.ts.
 
-export {
-  AFTER_MAX,
-  ARRAY_MAX,
-  LOSS_MAX_MAX,
-  PARAMETER_NAMES_MAX,
-  PRIORITY_MAX,
-  RETRIES_MAX,
-  SHAPES_MAX,
-  SLOTS_MAX,
-} from "../proto/wire/bounds.ts"
+export * from "../proto/wire/bounds.ts"
 
 /** Bytes in one upload message. The contract allows 256 KiB; half of it keeps other calls on the connection quick. */
 export const CHUNK_BYTES = 128 * 1024
@@ -36,20 +27,12 @@ export const WATCH_WAIT_MAX_MS = 15_000
 export const KEEPALIVE_MS = 20_000
 export const KEEPALIVE_ANSWER_MS = 20_000
 
-/** One packed stagein: the hub's own bound. Larger data belongs nearer to the nodes. */
-export const STAGEIN_MAX_BYTES = 16 * 1024 ** 3
 /** Of the entries of a stagein that cannot be sent, and of what is wrong with them: a screenful; the rest are counted. */
 export const PROBLEMS_MAX_CHARACTERS = 3_000
 /** The same, in JSON. */
 export const PROBLEM_DETAILS_MAX = 1_000
-/** The hub's own bound: thirty days. */
-export const WALLTIME_MAX_S = 30 * 24 * 3_600
-/** OAR's walltime and the hub's, when none was given. */
-export const WALLTIME_DEFAULT_S = 7_200
 /** How long before its walltime a job ends that only holds its place. A guess: a loaded node needs seconds to begin it. */
 export const HOLDING_MARGIN_S = 5
-/** One line of a parameter file: the hub's own bound. */
-export const PARAMETER_LINE_MAX_BYTES = 16 * 1024
 /** Exit codes that --retry-exit names: there are no more. */
 export const EXIT_CODE_MAX = 255
 /** A script travels in the specification, which the hub bounds; larger ones belong into the stagein. */
@@ -76,19 +59,9 @@ export const EXPLAIN_RANGES_MAX = 8
 export const PROPERTY_NODES_MAX = 1_000
 /** Campaigns looked through for the size of a stagein that was named by its digest only. */
 export const DIGEST_CAMPAIGNS_MAX = 100
-/** A parameter file is held in memory, so that a retry sends the very same lines. */
-export const PARAMETER_FILE_MAX_BYTES = 128 * 1024 * 1024
 /** Parameters in one message of a submit. */
 export const PARAMETER_MESSAGE_BYTES = 128 * 1024
 
-/** Agents that may join with one enrolment, and how far a share may lie from everybody's 1: the hub's own bounds. */
-export const ENROLMENT_USES_MAX = 10_000
-export const SHARE_MIN = 0.001
-export const SHARE_MAX = 1_000
-
-/** Characters of a secret that webhooks are signed with: the contract's. */
-export const NOTIFY_SECRET_MIN = 16
-export const NOTIFY_SECRET_MAX = 256
 /** Its file: the secret, a newline, and what people put around it. */
 export const SECRET_FILE_MAX_BYTES = 4_096
 /** Tries after exit code 99 that `-t idempotent` stands for. OAR would go on for ever; here somebody lends the machines. */
@@ -99,8 +72,6 @@ export const COMPLETE_MAX_MS = 1_000
 export const COMPLETE_CACHE_MS = 10_000
 export const COMPLETE_WORDS_MAX = 100
 
-/** What a job gives back at most: the agent's own bound. */
-export const STAGEOUT_MAX_BYTES = 2 * 1024 ** 3
 /** Files that `try` names one by one. */
 export const TRY_FILES_SHOWN = 20
 
@@ -108,12 +79,6 @@ export const TRY_FILES_SHOWN = 20
 export const TIMEOUT_MAX_S = 24 * 24 * 3_600
 /** Campaigns, and ranges of jobs, that one selector may name. More is a typing error. */
 export const SELECT_MAX = 10_000
-/** Ranges of jobs in one cancel or hold: the hub's own bound. More are sent in several. */
-export const CALL_RANGES_MAX = 1_000
-/** Rows asked for in one list call: the contract's maximum. */
-export const PAGE_ROWS = 1_000
-/** With the parameters of each: likewise. */
-export const PARAMETER_ROWS = 250
 /** Campaigns watched at once by one `wait`: each is an open stream at the hub. */
 export const WATCH_PARALLEL = 16
 /** Campaigns that `wait --any` watches at once, all of them open streams. */

@@ -2,7 +2,7 @@
 // be quoted as in a shell. Lines stay as they were written: what they mean to a command is decided with the command.
 // The whole file is read and checked before anything is sent, so that an error on its last line submits nothing.
 import { usage } from "./errors.ts"
-import { ARRAY_MAX, PARAMETER_LINE_MAX_BYTES } from "./limits.ts"
+import { ARRAY_MAX, PARAMETER_BYTES_MAX } from "./limits.ts"
 import { textOf } from "./submit/input.ts"
 import { quoteWords, splitWords, WordError } from "./submit/words.ts"
 
@@ -23,8 +23,8 @@ export function parseParameters(name: string, bytes: Buffer): string[] {
 }
 
 function checkLine(place: string, line: string): void {
-  if (Buffer.byteLength(line) > PARAMETER_LINE_MAX_BYTES) {
-    throw usage(`${place}: longer than ${PARAMETER_LINE_MAX_BYTES} bytes.`)
+  if (Buffer.byteLength(line) > PARAMETER_BYTES_MAX) {
+    throw usage(`${place}: longer than ${PARAMETER_BYTES_MAX} bytes.`)
   }
   if (line.includes("\0")) throw usage(`${place}: holds a NUL character, which no argument can.`)
   try {

@@ -10,7 +10,7 @@ import { listFile, listTree, measure, type PackOptions, packToFile, type TreeEnt
 import { inGroups } from "../archive/problems.ts"
 import { ArchiveError, checkPath, type Rule } from "../archive/rules.ts"
 import { ClientError } from "./errors.ts"
-import { PROBLEM_DETAILS_MAX, PROBLEMS_MAX_CHARACTERS, STAGEIN_MAX_BYTES } from "./limits.ts"
+import { PROBLEM_DETAILS_MAX, PROBLEMS_MAX_CHARACTERS, STAGEIN_BYTES_MAX } from "./limits.ts"
 import { CORNER } from "./place.ts"
 
 export interface PackedStagein {
@@ -67,14 +67,14 @@ export async function measureStagein(
 }
 
 function packing({ signal }: StageinOptions): PackOptions {
-  return { sizeMaxBytes: STAGEIN_MAX_BYTES, ...(signal === undefined ? {} : { signal }) }
+  return { sizeMaxBytes: STAGEIN_BYTES_MAX, ...(signal === undefined ? {} : { signal }) }
 }
 
 /** Checked for size before the temporary disk is filled with what the hub would not take. */
 async function list(path: string, options: StageinOptions): Promise<TreeEntry[]> {
   const entries = await everything(path, options)
   const bytes = entries.reduce((sum, entry) => sum + entry.sizeBytes, 0)
-  if (bytes > STAGEIN_MAX_BYTES) throw new ArchiveError("bytes", path, `more than ${STAGEIN_MAX_BYTES} bytes in all`)
+  if (bytes > STAGEIN_BYTES_MAX) throw new ArchiveError("bytes", path, `more than ${STAGEIN_BYTES_MAX} bytes in all`)
   return entries
 }
 

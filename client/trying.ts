@@ -1,5 +1,6 @@
 // Running a job here as a node would: the agent's own program is started with the specification and the packed stagein, and tells in files how
 // it went. The client shares no code with it; what passes between them is the contract's Offer, an archive, and result.json.
+
 import { type ChildProcess, spawn } from "node:child_process"
 import { existsSync, rmSync } from "node:fs"
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
@@ -9,6 +10,7 @@ import { fileURLToPath } from "node:url"
 import { create, toBinary, toJsonString } from "@bufbuild/protobuf"
 import { CampaignSpecSchema } from "../proto/gen/cah/v1/job_pb.ts"
 import { OfferSchema } from "../proto/gen/cah/v1/link_pb.ts"
+import type { TryResult } from "../proto/wire/trial.ts"
 import type { Context } from "./context.ts"
 import { ClientError } from "./errors.ts"
 import type { PackedStagein } from "./stagein.ts"
@@ -21,22 +23,6 @@ export interface Trial {
   readonly line: string
   readonly stagein: PackedStagein | null
   readonly sandbox: string
-}
-
-/** As agent/try.ts writes it. */
-export interface TryResult {
-  readonly outcome: "finished" | "failed" | "timedout"
-  readonly exitCode: number
-  readonly message: string
-  readonly warnings: string
-  readonly runMs: number
-  readonly cpuMs: number
-  readonly peakMemoryBytes: number
-  readonly hasStageout: boolean
-  readonly droppedBytes: { readonly stdout: number; readonly stderr: number }
-  readonly sandbox: "bwrap" | "none"
-  readonly whyNone: string
-  readonly processor: string
 }
 
 export interface Tried {

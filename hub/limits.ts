@@ -1,18 +1,9 @@
 // Every bound of the hub, with its unit and its reason. Reaching one is an outcome, and tested.
-// Frame and chunk sizes are the contract's: proto/wire/frame.ts; bounds of an order that clients know too: proto/wire/bounds.ts.
+// Frame and chunk sizes are the contract's: proto/wire/frame.ts; bounds that clients and agents know too: proto/wire/bounds.ts.
 
 import { ARRAY_MAX } from "../proto/wire/bounds.ts"
 
-export {
-  AFTER_MAX,
-  ARRAY_MAX,
-  LOSS_MAX_MAX,
-  PARAMETER_NAMES_MAX,
-  PRIORITY_MAX,
-  RETRIES_MAX,
-  SHAPES_MAX,
-  SLOTS_MAX,
-} from "../proto/wire/bounds.ts"
+export * from "../proto/wire/bounds.ts"
 
 // ---- decisions ----
 
@@ -105,13 +96,8 @@ export const ATTEMPTS_KEPT = 5
 export const ATTEMPTS_PER_CAMPAIGN_MAX = 10_000
 /** …and of each output, if it is no longer than this. With all that, 5 GB for a campaign that does nothing but fail and write. */
 export const ATTEMPT_LOG_BYTES_MAX = 256 * 1024
-/** Jobs in one list with the parameters of each: 4 MiB of lines at most. */
-export const PARAMETER_ROWS_MAX = 250
 /** Transitions kept per job for its story. Enough for three attempts in full. */
 export const STORY_MAX = 24
-/** Walltime when the scientist names none (OAR's habit), and the longest. */
-export const WALLTIME_DEFAULT_MS = 2 * 3_600_000
-export const WALLTIME_MAX_MS = 30 * 24 * 3_600_000
 /** Attempts one node may name in a hello or hold at once: bounds what a stranger can make us remember. */
 export const HELD_MAX = 1_024
 /** Between tries to open a store that failed: a full disk is not freed any faster. */
@@ -138,9 +124,6 @@ export const QUOTA_BYTES = 1024 ** 4
 export const QUOTA_WATCHES = 200
 /** Owners whose submits are remembered; the one who submitted longest ago is forgotten first. */
 export const QUOTA_OWNERS_MAX = 10_000
-/** An owner's share of the machines, against everybody's 1. */
-export const SHARE_MIN = 0.001
-export const SHARE_MAX = 1_000
 /** Notices tried at once, over all owners and of one, and how long one try may take: a mailer or a web server that is slow is not waited for. */
 export const NOTICES_AT_ONCE = 32
 export const NOTICES_PER_OWNER = 2
@@ -334,8 +317,6 @@ export const NEAR_MS = 5
 export const NEAR_BYTES = 512 * 1024
 /** Of all that come in, windows are wider until they are so much together; then each is the least. */
 export const LINKS_WINDOWS_BYTES = 64 * 1024 * 1024
-/** One stageout. */
-export const STAGEOUT_MAX_BYTES = 2 * 1024 * 1024 * 1024
 /** Different blobs that one attempt may send: three when all goes well, and as many after each restart of its agent. */
 export const STAGEOUTS_PER_ATTEMPT_MAX = 32
 /** Kept free on the blobs' file system: the database and its log live there too. */
@@ -346,8 +327,7 @@ export const LOG_REPLAY_MAX_BYTES = 256 * 1024
 export const FOLLOWERS_MAX = 32
 /** An agent asked to serve a log opens its stream by then. */
 export const FOLLOW_OPEN_MS = 15_000
-/** What a node may say it has. Far above any machine; bounds what arithmetic must bear. */
-export const NODE_SLOTS_MAX = 4_096
+/** Memory or disk that a node may say it has. Far above any machine; bounds what arithmetic must bear. */
 export const NODE_BYTES_MAX = 2 ** 50
 /** Longest measured time in a result: ten years of processor time. */
 export const RESULT_TIME_MAX_MS = 10 * 365 * 24 * 3_600_000
@@ -362,7 +342,6 @@ export const LAST_USED_EVERY_MS = 60_000
 /** Enrolment tokens live long enough to carry one to the next machine by hand. */
 export const ENROLMENT_DEFAULT_MS = 15 * 60_000
 export const ENROLMENT_MAX_MS = 30 * 24 * 3_600_000
-export const ENROLMENT_USES_MAX = 10_000
 /** Failed logins of one address: so many at once, then one every so often. A guess at a patient human. */
 export const AUTH_FAILURES_MAX = 20
 export const AUTH_FAILURE_REFILL_MS = 6_000
@@ -457,21 +436,10 @@ export const GATHERED_BYTES_MAX = 64 * 1024
 export const REFUSED_BODY_MS = 1_000
 /** A campaign's specification travels with each offer and must leave room in a frame of 256 KiB. */
 export const SPEC_BYTES_MAX = 64 * 1024
-/** One line of parameters: travels in the same frame. */
-export const PARAMETER_BYTES_MAX = 16 * 1024
-/** Parameters of one campaign, and of all submits under way: they are in memory until they are on disk. */
-export const PARAMETERS_BYTES_MAX = 128 * 1024 * 1024
+/** Parameters of all submits under way: they are in memory until they are on disk. */
 export const PARAMETERS_PENDING_BYTES_MAX = 512 * 1024 * 1024
-/** Names people give: of campaigns, projects, principals, accounts. */
-export const NAME_CHARACTERS_MAX = 200
-export const KEY_CHARACTERS_MAX = 200
-export const STAGEOUT_GLOBS_MAX = 100
-export const WALLTIME_MIN_MS = 1_000
-/** Rows in one answer, and when none is asked for. */
-export const PAGE_MAX = 1_000
+/** Rows in one answer when no number is asked for. */
 export const PAGE_DEFAULT = 100
-/** Ranges in one cancel or hold. */
-export const RANGES_MAX = 1_000
 /** News of a watched campaign: five a second is as fast as anybody reads. */
 export const WATCH_EVERY_MS = 200
 /** News go to watchers in so many parts, one after the other: else all that one owner may have would take a fifth of a second at once. */
@@ -481,8 +449,6 @@ export const WATCH_SLICE_MS = 10
 export const WATCH_PENDING_MAX = 100_000
 /** Live output that waits for a slow reader. */
 export const FOLLOW_PENDING_BYTES_MAX = 1024 * 1024
-/** One stagein. A guess: larger data belongs nearer to the nodes. */
-export const STAGEIN_BYTES_MAX = 16 * 1024 ** 3
 /** Of a webhook's answer, which nobody reads beyond its status. */
 export const WEBHOOK_ANSWER_BYTES_MAX = 64 * 1024
 /** Bytes in one message of an upload (the contract's number). */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import type { Digest } from "../../proto/wire/digest.ts"
+import { noLog } from "../../proto/wire/log.ts"
 import { REPORT_REPEAT_MS, RETRY_MIN_MS, STAGE_TRIES_MAX } from "../limits.ts"
 import type { Effect } from "./effects.ts"
 import type { Event, Packed } from "./events.ts"
@@ -9,7 +10,6 @@ import { emptyState, nextDeadlineMs, step } from "./step.ts"
 
 const name = { campaign: 1, index: 0, attempt: 1 }
 const blob = { digest: `sha256:${"a".repeat(64)}` as Digest, sizeBytes: 10 }
-const noLog = { inline: null, blob: null, droppedBytes: 0 }
 const nothingPacked: Packed = { stageout: null, stdout: noLog, stderr: noLog, message: "", warnings: "" }
 
 function spec(change: Partial<RunSpec> = {}): RunSpec {

@@ -1,7 +1,9 @@
 // The agent's decisions: (state, event, nowMs) in, effects out. No I/O, clock, chance or logger inside; the same code
 // runs on nodes and in the hub's simulator. The hub may vanish at any moment: work goes on, and what is not
 // acknowledged is said again.
+
 import { backoffMs } from "../../common/backoff.ts"
+import { noLog } from "../../proto/wire/log.ts"
 import { matches, type NodeProperties, namesOf } from "../../proto/wire/property.ts"
 import { PropertyError, parseProperty } from "../../proto/wire/where.ts"
 import { CANCEL_GRACE_MS, REPORT_REPEAT_MS, RETRY_MAX_MS, RETRY_MIN_MS, STAGE_TRIES_MAX } from "../limits.ts"
@@ -268,7 +270,6 @@ function onUploadFailed(turn: Turn, attempt: Attempt, message: string, final: bo
   const result = attempt.result!
   const text = [result.message, `the hub did not take the outputs: ${message}`].filter(part => part !== "").join("; ")
   const outcome = result.outcome === "finished" ? "failed" : result.outcome
-  const noLog = { inline: null, blob: null, droppedBytes: 0 }
   const stdout = result.stdout.blob === null ? result.stdout : noLog
   const stderr = result.stderr.blob === null ? result.stderr : noLog
   finish(turn, attempt, { ...result, outcome, message: text, stageout: null, stdout, stderr })
@@ -433,7 +434,6 @@ export function blobsOf(result: Result): BlobRef[] {
 
 /** A result without outputs. */
 function ended(outcome: Outcome, message: string): Result {
-  const noLog = { inline: null, blob: null, droppedBytes: 0 }
   return {
     outcome,
     exitCode: 0,

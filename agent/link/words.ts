@@ -1,6 +1,7 @@
 // Between the wire's words and the agent's core, in tables. A hub is trusted with what is run, not with this process: a
 // specification that makes no sense becomes a Failure in words (the attempt is refused), a frame that makes none a FrameError
 // (the link is closed).
+
 import { fromBinary } from "@bufbuild/protobuf"
 import { type Duration, timestampMs } from "@bufbuild/protobuf/wkt"
 import {
@@ -22,6 +23,7 @@ import {
 import { CommandSize, GRACE_MAX_MS } from "../../proto/wire/command.ts"
 import { parseDigest } from "../../proto/wire/digest.ts"
 import { type AgentBodyInit, FrameError, SENTENCE_MAX_CHARACTERS, safeInteger } from "../../proto/wire/frame.ts"
+import { noLog } from "../../proto/wire/log.ts"
 import { readValues } from "../../proto/wire/parameters.ts"
 import type { Event, ReconcileAnswer, ReportPhase } from "../core/events.ts"
 import type { AttemptName, BlobRef, LogRef, Outcome, Result, RunSpec } from "../core/model.ts"
@@ -221,15 +223,14 @@ export function reportBody(name: AttemptName, phase: ReportPhase, result: Result
 
 /** An offer that could not be made out, answered without the core, which has no word for it. */
 export function refusalBody(name: AttemptName, message: string): AgentBodyInit {
-  const nothing: LogRef = { inline: null, blob: null, droppedBytes: 0 }
   return reportBody(name, "ended", {
     outcome: "refused",
     exitCode: 0,
     message,
     warnings: "",
     stageout: null,
-    stdout: nothing,
-    stderr: nothing,
+    stdout: noLog,
+    stderr: noLog,
     runMs: 0,
     cpuMs: 0,
     peakMemoryBytes: 0,

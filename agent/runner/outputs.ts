@@ -11,7 +11,7 @@ import { escaped, Selection } from "../../archive/selection.ts"
 import { UNPACKED_MTIME_MS, type Unpacked } from "../../archive/unpack.ts"
 import { hexOf } from "../../proto/wire/digest.ts"
 import type { BlobRef } from "../core/model.ts"
-import { PACK_TRIES_MAX, PATTERNS_NAMED_MAX, PROBLEMS_MAX_CHARACTERS, STAGEOUT_MAX_BYTES } from "../limits.ts"
+import { PACK_TRIES_MAX, PATTERNS_NAMED_MAX, PROBLEMS_MAX_CHARACTERS, STAGEOUT_BYTES_MAX } from "../limits.ts"
 
 export interface OutputsRequest {
   readonly work: string
@@ -114,7 +114,7 @@ async function packStable(
   request: OutputsRequest,
   problems: ArchiveError[],
 ): Promise<{ stageout: BlobRef | null; packed: readonly TreeEntry[] }> {
-  const sizeMaxBytes = request.sizeMaxBytes ?? STAGEOUT_MAX_BYTES
+  const sizeMaxBytes = request.sizeMaxBytes ?? STAGEOUT_BYTES_MAX
   const sizeBytes = chosen.reduce((sum, entry) => sum + entry.sizeBytes, 0)
   // Before the disk is filled with what would not be sent.
   if (sizeBytes > sizeMaxBytes) throw new ArchiveError("bytes", "", `more than ${sizeMaxBytes} bytes`)

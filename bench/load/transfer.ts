@@ -1,6 +1,7 @@
 // Blobs between a hub and agents whose link is the real agent's code, without its disk: what comes is hashed and dropped, what goes is
 // made of random bytes in memory, hashed before the clock starts. The same bytes from and to bare HTTP. Meanwhile one of the agents
 // repeats a report that was answered before, and measures how long the answer takes behind all the chunks of its link.
+
 import { createHash, randomBytes } from "node:crypto"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { request } from "node:http"
@@ -15,6 +16,7 @@ import { createLink, type DialledLink } from "../../agent/link/dial.ts"
 import { Rpc } from "../../client/rpc.ts"
 import { uploadFile } from "../../client/transfer.ts"
 import type { Digest } from "../../proto/wire/digest.ts"
+import { noLog } from "../../proto/wire/log.ts"
 import { arraySubmission, submit } from "./ask.ts"
 import { newIdentity } from "./identity.ts"
 import type { LoadAnswer, TransferOrder, Transferred } from "./protocol.ts"
@@ -27,7 +29,6 @@ const BLOCK_BYTES = 1024 * 1024
 const ASK_EVERY_MS = 5
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 const clock = { nowMs: () => performance.now(), wallMs: () => Date.now() }
-const noLog = { inline: null, blob: null, droppedBytes: 0 }
 const onward = new AbortController().signal
 
 interface Content {

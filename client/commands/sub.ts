@@ -1,5 +1,6 @@
 // cah sub: check all that can be checked here, send the input, submit once, and perhaps wait, follow and fetch. The form of what is submitted
 // (words, script, job file, graph, stdin) is settled in submit/orders.ts; this file has the flags of the act itself, and says what came of it.
+
 import { join } from "node:path"
 import { create } from "@bufbuild/protobuf"
 import { type Command, Option } from "commander"
@@ -9,6 +10,7 @@ import type { Context } from "../context.ts"
 import { ClientError, usage } from "../errors.ts"
 import { compactHelp, firstScreen, only } from "../help.ts"
 import type { Hub } from "../library.ts"
+import { KEY_CHARACTERS_MAX } from "../limits.ts"
 import { Notifying } from "../notifying.ts"
 import { plural, showBytes } from "../quantities.ts"
 import { fetchResults } from "../results.ts"
@@ -46,7 +48,7 @@ const wantedMost = [
 ]
 
 /** A slash and a job's name of a graph are added to it. */
-const GRAPH_KEY_MAX = 200 - 1 - 64
+const GRAPH_KEY_MAX = KEY_CHARACTERS_MAX - 1 - 64
 
 export const sub: Verb = {
   define(command: Command): void {

@@ -6,11 +6,12 @@ import { dirname, join } from "node:path"
 import { durationMs } from "@bufbuild/protobuf/wkt"
 import type { Command } from "commander"
 import { roomFor, type UnpackedFile, unpack } from "../../archive/unpack.ts"
+import type { TryResult } from "../../proto/wire/trial.ts"
 import type { Context } from "../context.ts"
 import { ClientError, usage } from "../errors.ts"
 import { makeFolder } from "../folders.ts"
 import { compactHelp } from "../help.ts"
-import { STAGEOUT_MAX_BYTES, TRY_FILES_SHOWN, WALLTIME_DEFAULT_S } from "../limits.ts"
+import { STAGEOUT_BYTES_MAX, TRY_FILES_SHOWN, WALLTIME_DEFAULT_MS } from "../limits.ts"
 import { clean } from "../output.ts"
 import { parseCount, plural, showBytes, showDuration } from "../quantities.ts"
 import { packStagein } from "../stagein.ts"
@@ -20,7 +21,7 @@ import { isDigest } from "../submit/input.ts"
 import { type Order, ordersOf } from "../submit/orders.ts"
 import { refuseSet } from "../submit/refused.ts"
 import { wishesAlone } from "../submit/send.ts"
-import { type Tried, type TryResult, tryHere } from "../trying.ts"
+import { type Tried, tryHere } from "../trying.ts"
 import { examples, type Verb } from "../verb.ts"
 import { codeInWords, propagated } from "../words.ts"
 
@@ -161,7 +162,7 @@ function failureInWords({ outcome, exitCode }: TryResult): string {
 async function unpackTo(directory: string, archive: string, wanted: string | undefined): Promise<UnpackedFile[]> {
   const there = wanted ?? join(directory, "files")
   await makeFolder(dirname(there))
-  return (await unpack(createReadStream(archive), there, { room: roomFor(STAGEOUT_MAX_BYTES) })).files
+  return (await unpack(createReadStream(archive), there, { room: roomFor(STAGEOUT_BYTES_MAX) })).files
 }
 
 function endOf(result: TryResult, { jobs }: Draft, index: number): string {
@@ -190,7 +191,7 @@ function remarksOf(result: TryResult, { spec }: Draft): string[] {
   const slots = needs?.slots || 1
   const memory = Number(needs?.memoryBytes ?? 0n)
   const processors = result.runMs < 1_000 ? 0 : result.cpuMs / result.runMs
-  const walltimeMs = spec.walltime === undefined ? WALLTIME_DEFAULT_S * 1000 : durationMs(spec.walltime as never)
+  const walltimeMs = spec.walltime === undefined ? WALLTIME_DEFAULT_MS : durationMs(spec.walltime as never)
   const remarks = [
     result.sandbox === "none"
       ? `it ran without a sandbox (${result.whyNone}): here it could see your files and the network, there it cannot.`

@@ -7,7 +7,7 @@ import { type Campaign, type CampaignSpec, type Job, Phase } from "../../proto/g
 import type { Context } from "../context.ts"
 import { ClientError, usage } from "../errors.ts"
 import type { Hub } from "../library.ts"
-import { OAR_ROWS_MAX, WALLTIME_DEFAULT_S } from "../limits.ts"
+import { OAR_ROWS_MAX, WALLTIME_DEFAULT_MS } from "../limits.ts"
 import { clean, cut, width } from "../output.ts"
 import { quoteWords } from "../submit/words.ts"
 import { findTargets, type Target } from "../targets.ts"
@@ -170,7 +170,7 @@ async function showFull(
 
 function describe(campaign: Campaign, job: Job, id: string): Record<string, unknown> {
   const { spec } = campaign
-  const seconds = spec?.walltime === undefined ? WALLTIME_DEFAULT_S : durationMs(spec.walltime) / 1000
+  const seconds = spec?.walltime === undefined ? WALLTIME_DEFAULT_MS / 1_000 : durationMs(spec.walltime) / 1000
   const line = job.parameters?.line ?? ""
   const command = spec?.command.length === 1 ? (spec.command[0] ?? "") : quoteWords(spec?.command ?? [])
   const began = job.story.findLast(({ phase }) => phase === Phase.RUNNING)?.at

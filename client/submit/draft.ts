@@ -4,7 +4,7 @@ import { type Duration, durationFromMs, durationMs } from "@bufbuild/protobuf/wk
 import { CommandSize } from "../../proto/wire/command.ts"
 import type { Context } from "../context.ts"
 import { usage } from "../errors.ts"
-import { HOLDING_MARGIN_S, PARAMETER_FILE_MAX_BYTES, WALLTIME_DEFAULT_S } from "../limits.ts"
+import { HOLDING_MARGIN_S, PARAMETERS_BYTES_MAX, WALLTIME_DEFAULT_MS } from "../limits.ts"
 import { joinParameters, parseParameters } from "../parameters.ts"
 import type { Wishes } from "./flags.ts"
 import { readInput, textOf } from "./input.ts"
@@ -76,7 +76,7 @@ function holdsOnly(context: Context, command: readonly string[], wishes: Wishes)
 }
 
 function holdingCommand({ walltime }: Spec): { command: string[]; walltime: Duration } {
-  const seconds = walltime === undefined ? WALLTIME_DEFAULT_S : durationMs(walltime as Duration) / 1000
+  const seconds = walltime === undefined ? WALLTIME_DEFAULT_MS / 1_000 : durationMs(walltime as Duration) / 1000
   return {
     // It ends by itself just before, since what is ended by the walltime has not gone well.
     command: ["sleep", String(Math.max(1, Math.floor(seconds - HOLDING_MARGIN_S)))],
@@ -116,7 +116,7 @@ interface Work {
 async function workOf(context: Context, command: readonly string[], wishes: Wishes): Promise<Work> {
   const { arrayParamFile } = wishes
   if (arrayParamFile !== undefined) {
-    const bytes = await readInput(context.stdin, arrayParamFile, "The parameter file", PARAMETER_FILE_MAX_BYTES)
+    const bytes = await readInput(context.stdin, arrayParamFile, "The parameter file", PARAMETERS_BYTES_MAX)
     const joined = joinParameters(command, parseParameters(nameOf(arrayParamFile), bytes))
     return { command: joined.command, parameters: joined.lines, names: [], jobs: joined.lines.length }
   }
@@ -145,7 +145,7 @@ async function tableOf(context: Context, wishes: Wishes): Promise<Table | null> 
     [wishes.eachLine, "The file", parseLines],
   ] as const) {
     if (path === undefined) continue
-    const bytes = await readInput(context.stdin, path, what, PARAMETER_FILE_MAX_BYTES)
+    const bytes = await readInput(context.stdin, path, what, PARAMETERS_BYTES_MAX)
     return parse(nameOf(path), textOf(nameOf(path), bytes))
   }
   return null

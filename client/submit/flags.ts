@@ -11,11 +11,12 @@ import {
   ARRAY_MAX,
   EXIT_CODE_MAX,
   LOSS_MAX_MAX,
+  NAME_CHARACTERS_MAX,
   PRIORITY_MAX,
   RETRIES_MAX,
   SHAPES_MAX,
   SLOTS_MAX,
-  WALLTIME_MAX_S,
+  WALLTIME_MAX_MS,
 } from "../limits.ts"
 import { parseCount, parseDuration, parseSize } from "../quantities.ts"
 import { type Moment, parseDeadline, parseReservation, type Reservation } from "./moments.ts"
@@ -70,8 +71,6 @@ export const manyFlags = ["array", "arrayParamFile", "eachLine", "csv", "fromJso
 
 /** What -l says as a whole. */
 export const needFlags = ["walltime", "slots", "memory", "disk"] as const
-
-const NAME_MAX = 200
 
 const many = "How many:"
 const needs = "What each job has and needs:"
@@ -187,8 +186,8 @@ export function override(below: Wishes, above: Wishes): Wishes {
 
 export function checkName(name: string, flag: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-  if (name.length <= NAME_MAX && !/[\u0000-\u001f\u007f-\u009f]/.test(name)) return name
-  throw usage(`${flag}: give at most ${NAME_MAX} characters, on one line.`)
+  if (name.length <= NAME_CHARACTERS_MAX && !/[\u0000-\u001f\u007f-\u009f]/.test(name)) return name
+  throw usage(`${flag}: give at most ${NAME_CHARACTERS_MAX} characters, on one line.`)
 }
 
 function append<T>(before: readonly T[] | undefined, value: T): readonly T[] {
@@ -230,7 +229,7 @@ function checkGlob(glob: string): string {
 
 function checkWalltime(text: string): number {
   const seconds = parseDuration(text, "--walltime")
-  if (seconds > WALLTIME_MAX_S) throw usage(`--walltime: ${text} is more than 30 days.`)
+  if (seconds * 1_000 > WALLTIME_MAX_MS) throw usage(`--walltime: ${text} is more than 30 days.`)
   return seconds
 }
 

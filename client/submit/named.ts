@@ -1,7 +1,7 @@
 // Named parameters: a job finds each as CAH_P_<name>. On the wire a job's line is a JSON array of strings in the order of the names.
 // Here are the rules that all their sources share: CSV, JSON, lines and sweeps.
 import { usage } from "../errors.ts"
-import { PARAMETER_LINE_MAX_BYTES, PARAMETER_NAMES_MAX } from "../limits.ts"
+import { PARAMETER_BYTES_MAX, PARAMETER_NAMES_MAX } from "../limits.ts"
 
 export interface Table {
   readonly names: readonly string[]
@@ -33,11 +33,8 @@ export function encodeRow(values: readonly string[], place: () => string): strin
   const nul = values.findIndex(value => value.includes("\0"))
   if (nul !== -1) throw usage(`${place()}: value ${nul + 1} holds a NUL character, which no variable can.`)
   const line = JSON.stringify(values)
-  if (Buffer.byteLength(line) > PARAMETER_LINE_MAX_BYTES) {
-    throw usage(
-      `${place()}: its values have more than ${PARAMETER_LINE_MAX_BYTES} bytes.`,
-      "Put them into the stagein.",
-    )
+  if (Buffer.byteLength(line) > PARAMETER_BYTES_MAX) {
+    throw usage(`${place()}: its values have more than ${PARAMETER_BYTES_MAX} bytes.`, "Put them into the stagein.")
   }
   return line
 }

@@ -5,7 +5,7 @@ import { type NoticeSchema, Occasion } from "../../proto/gen/cah/v1/scientist_pb
 import type { Context } from "../context.ts"
 import { readSecretFile } from "../credentials.ts"
 import { usage } from "../errors.ts"
-import { NOTIFY_SECRET_MAX, NOTIFY_SECRET_MIN, SECRET_FILE_MAX_BYTES } from "../limits.ts"
+import { SECRET_FILE_MAX_BYTES, WEBHOOK_SECRET_CHARACTERS_MAX, WEBHOOK_SECRET_CHARACTERS_MIN } from "../limits.ts"
 
 export type Notice = MessageInitShape<typeof NoticeSchema>
 
@@ -115,9 +115,9 @@ async function secretOf({ config }: Context, file: string | null): Promise<strin
     )
   }
   // Never the secret itself, only how long it is.
-  if (secret.length < NOTIFY_SECRET_MIN || secret.length > NOTIFY_SECRET_MAX) {
+  if (secret.length < WEBHOOK_SECRET_CHARACTERS_MIN || secret.length > WEBHOOK_SECRET_CHARACTERS_MAX) {
     throw usage(
-      `${origin} holds ${secret.length} characters: a secret has ${NOTIFY_SECRET_MIN} to ${NOTIFY_SECRET_MAX}.`,
+      `${origin} holds ${secret.length} characters: a secret has ${WEBHOOK_SECRET_CHARACTERS_MIN} to ${WEBHOOK_SECRET_CHARACTERS_MAX}.`,
     )
   }
   return secret

@@ -2,7 +2,7 @@
 // of resources comes down to a number of slots; what asks for more than a node is refused in words, never made smaller.
 // Every refusal names the column.
 import { ClientError, usage } from "../errors.ts"
-import { SLOTS_MAX, WALLTIME_MAX_S } from "../limits.ts"
+import { SLOTS_MAX, WALLTIME_MAX_MS } from "../limits.ts"
 import { parseDuration, parseSize } from "../quantities.ts"
 
 /** What -l says; the rest is left to other flags and to the hub. */
@@ -110,7 +110,7 @@ function walltimeOf(text: string, refuse: (message: string, hint?: string) => Er
   const hours = /^\d{1,6}$/.test(text.trim()) ? Number(text) : null
   if (hours === 0) throw refuse(`"${text}" is no time at all.`)
   const seconds = hours === null ? parsed(() => parseDuration(text, "walltime"), refuse) : hours * 3_600
-  if (seconds > WALLTIME_MAX_S) throw refuse(`walltime ${text} is more than 30 days.`)
+  if (seconds * 1_000 > WALLTIME_MAX_MS) throw refuse(`walltime ${text} is more than 30 days.`)
   return seconds
 }
 

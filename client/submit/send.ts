@@ -5,7 +5,7 @@ import { parseDigest } from "../../proto/wire/digest.ts"
 import type { Context } from "../context.ts"
 import { at, ClientError, usage } from "../errors.ts"
 import type { Hub } from "../library.ts"
-import { AFTER_MAX, DIGEST_CAMPAIGNS_MAX } from "../limits.ts"
+import { AFTER_MAX, DIGEST_CAMPAIGNS_MAX, KEY_CHARACTERS_MAX } from "../limits.ts"
 import { showBytes } from "../quantities.ts"
 import { parseSelector, type Selection } from "../selector.ts"
 import type { StageinOptions } from "../stagein.ts"
@@ -17,14 +17,12 @@ import type { Notice } from "./notify.ts"
 import { unreportedHint } from "./properties.ts"
 import { type Spec, saidFromNow } from "./spec.ts"
 
-const KEY_MAX = 200
-
 export interface BlobName {
   readonly digest: string
   readonly sizeBytes: bigint
 }
 
-export function checkKey(key: string, max = KEY_MAX): string {
+export function checkKey(key: string, max = KEY_CHARACTERS_MAX): string {
   if (/^[\x21-\x7e]+$/.test(key) && key.length <= max) return key
   throw usage(`--idempotency-key: give 1 to ${max} visible ASCII characters.`)
 }

@@ -4,7 +4,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import { type Duration, durationFromMs, durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt"
 import type { CampaignSpec, CampaignSpecSchema, Needs } from "../../proto/gen/cah/v1/job_pb.ts"
 import { usage } from "../errors.ts"
-import { IDEMPOTENT_RETRIES, WALLTIME_MAX_S } from "../limits.ts"
+import { IDEMPOTENT_RETRIES, WALLTIME_MAX_MS } from "../limits.ts"
 import { manyFlags, needFlags, type Wishes } from "./flags.ts"
 import { deadlineMs, momentMs } from "./moments.ts"
 import type { Shape } from "./resources.ts"
@@ -117,7 +117,8 @@ function timesOf(wishes: Wishes, usual: Usual, nowMs: number): Spec {
   const startMs = momentMs(reservation.start, nowMs)
   const { end } = reservation
   const seconds = end === null ? null : (end.atMs - startMs) / 1000
-  if (seconds !== null && seconds > WALLTIME_MAX_S) throw usage("-r: it ends more than 30 days after it begins.")
+  if (seconds !== null && seconds * 1_000 > WALLTIME_MAX_MS)
+    throw usage("-r: it ends more than 30 days after it begins.")
   return {
     reservation: {
       start: timestampFromMs(startMs),

@@ -1,7 +1,7 @@
 // --sweep k=1..10:2 or k=red,green: the values of one parameter, and the Cartesian product of several, in the order given:
 // the last one changes fastest, as in nested loops. Decimals are counted exactly, never added up as floating point.
 import { usage } from "../errors.ts"
-import { ARRAY_MAX, PARAMETER_FILE_MAX_BYTES } from "../limits.ts"
+import { ARRAY_MAX, PARAMETERS_BYTES_MAX } from "../limits.ts"
 import { checkParameterName } from "./named.ts"
 
 export interface Axis {
@@ -87,8 +87,8 @@ export function product(axes: readonly Axis[]): { names: string[]; rows: string[
     const each = values.reduce((one, value) => one + Buffer.byteLength(value) + 3, 0) / values.length
     return sum + each * total
   }, 0)
-  if (bytes > PARAMETER_FILE_MAX_BYTES) {
-    throw usage(`--sweep: the combinations have more than ${PARAMETER_FILE_MAX_BYTES} bytes.`, "Split it up.")
+  if (bytes > PARAMETERS_BYTES_MAX) {
+    throw usage(`--sweep: the combinations have more than ${PARAMETERS_BYTES_MAX} bytes.`, "Split it up.")
   }
   let rows: string[][] = [[]]
   for (const { values } of axes) rows = rows.flatMap(row => values.map(value => [...row, value]))

@@ -30,6 +30,8 @@ import {
   WALLTIME_DEFAULT_MS,
   WALLTIME_MAX_MS,
   WALLTIME_MIN_MS,
+  WEBHOOK_SECRET_CHARACTERS_MAX,
+  WEBHOOK_SECRET_CHARACTERS_MIN,
   WEBHOOK_URL_CHARACTERS_MAX,
 } from "../limits.ts"
 import type { EncodeSpecification, Specification, Submission } from "./specification.ts"
@@ -257,7 +259,10 @@ function targetOf(of: string, target: Notice["target"]): Notice["target"] {
   if (parsed.username !== "" || parsed.password !== "") {
     throw invalid(`${of}: a webhook's address must not hold a password; its secret signs what is sent`)
   }
-  if (secret.length < 16 || secret.length > 256) throw invalid(`${of}: the webhook's secret has 16 to 256 characters`)
+  if (secret.length < WEBHOOK_SECRET_CHARACTERS_MIN || secret.length > WEBHOOK_SECRET_CHARACTERS_MAX) {
+    const range = `${WEBHOOK_SECRET_CHARACTERS_MIN} to ${WEBHOOK_SECRET_CHARACTERS_MAX} characters`
+    throw invalid(`${of}: the webhook's secret has ${range}`)
+  }
   return { kind: "webhook", url: parsed.href, secret }
 }
 

@@ -1,19 +1,9 @@
 // The one error that crosses a rim. Something expected that goes wrong in the world is a value (an outcome); an operation that
 // failed throws CahError; a broken rule of our own is an assertion. Users read the message, operators the cause.
 
-/** A closed list, named like gRPC's, so that every front maps it with a table. */
-export type ErrorCode =
-  | "invalid_argument"
-  | "not_found"
-  | "already_exists"
-  | "permission_denied"
-  | "unauthenticated"
-  | "failed_precondition"
-  | "resource_exhausted"
-  | "aborted"
-  | "unavailable"
-  | "data_loss"
-  | "internal"
+import type { ErrorCode } from "../../proto/wire/codes.ts"
+
+export type { ErrorCode }
 
 /** Whether asking again can help: never, later here, or at once elsewhere. */
 export type Retry = "never" | "later" | "elsewhere"

@@ -1,7 +1,9 @@
 // Builders for the core's tests: a state with nodes and campaigns in two lines, and a way to step it that returns what
 // was asked for and checks the invariants each time.
+
 import assert from "node:assert/strict"
 import type { Digest } from "../../proto/wire/digest.ts"
+import { noLog } from "../../proto/wire/log.ts"
 import { HEARTBEAT_MS } from "../limits.ts"
 import { explain } from "./asking/explain.ts"
 import { type Effects, noEffects, type Speech } from "./effects.ts"
@@ -38,7 +40,6 @@ export function order(change: Partial<Order> = {}): Order {
 }
 
 export function result(change: Partial<Result> = {}): Result {
-  const noLog = { inline: null, blob: null, droppedBytes: 0 }
   return {
     outcome: "finished",
     exitCode: 0,

@@ -1,5 +1,6 @@
 // For tests of the fronts: the real engine, port and interceptors over stores in memory, and one node that does what the
 // test says. Nothing else imports this.
+
 import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -10,6 +11,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node"
 import { OperatorService } from "../../proto/gen/cah/v1/operator_pb.ts"
 import { ScientistService } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import { digestOf } from "../../proto/wire/digest.ts"
+import { noLog } from "../../proto/wire/log.ts"
 import { Accounts } from "../auth/accounts.ts"
 import { Authenticator } from "../auth/authenticate.ts"
 import { Enrolments } from "../auth/enrolments.ts"
@@ -171,7 +173,6 @@ export class TestNode implements Links, LogTap {
 
 export const RETENTION_MS = 30 * 86_400_000
 
-const noLog = { inline: null, blob: null, droppedBytes: 0 }
 export const emptyResult: Result = {
   outcome: "finished",
   exitCode: 0,

@@ -2,6 +2,7 @@
 // what a no-op job costs the hub, by hand a twentieth (npm run bench -- --only noop --profile). Reading is for the plain case
 // only: whatever is not exactly that (a message, outputs, an odd order, nonsense) is null here and goes the long way, which
 // knows what to say of it. hot.test.ts holds both to the generated code.
+import { noLog } from "../../proto/wire/log.ts"
 import { putVarint, varintLength } from "../../proto/wire/varint.ts"
 import type { AttemptName, FullOffer, ReportAnswer } from "../core/effects.ts"
 import type { ReportPhase } from "../core/events.ts"
@@ -33,7 +34,6 @@ const outcomes: readonly (Result["outcome"] | undefined)[] = [
   "refused",
 ]
 
-const noLog = { inline: null, blob: null, droppedBytes: 0 }
 const UNREADABLE = -1
 
 /** Reads varints up to 2^53 from one frame after the other. */

@@ -22,7 +22,7 @@ import {
   GATHER_PAGE_ENTRIES,
   LINKS_STREAMS_MAX,
   LINKS_WINDOWS_BYTES,
-  STAGEOUT_MAX_BYTES,
+  STAGEOUT_BYTES_MAX,
   STAGEOUTS_PER_ATTEMPT_MAX,
 } from "../limits.ts"
 import type { Metrics } from "../metrics.ts"
@@ -286,8 +286,8 @@ export class Transfers {
     this.#mustHold(name)
     const owner = this.#world.engine.campaign(name.campaign)?.owner
     if (owner === undefined) throw denied()
-    if (blob.sizeBytes > STAGEOUT_MAX_BYTES) {
-      const max = `${STAGEOUT_MAX_BYTES / 2 ** 30} GiB`
+    if (blob.sizeBytes > STAGEOUT_BYTES_MAX) {
+      const max = `${STAGEOUT_BYTES_MAX / 2 ** 30} GiB`
       throw new CahError("invalid_argument", `a stageout of ${blob.sizeBytes} bytes; at most ${max} are taken`)
     }
     const node = this.#world.engine.node(this.#link.node)

@@ -19,7 +19,7 @@ import type { AttemptName, FullOffer, LinkSpeech, ReconcileAnswer, ReportAnswer 
 import type { CahError, ErrorCode } from "../core/errors.ts"
 import type { AttemptReported, NodeHello, ReportPhase } from "../core/events.ts"
 import type { BlobRef, CampaignId, LogRef, Result, Shape } from "../core/model.ts"
-import { NODE_BYTES_MAX, NODE_SLOTS_MAX, RESULT_TIME_MAX_MS, STAGEOUT_MAX_BYTES } from "../limits.ts"
+import { NODE_BYTES_MAX, NODE_SLOTS_MAX, RESULT_TIME_MAX_MS, STAGEOUT_BYTES_MAX } from "../limits.ts"
 
 // ---- tables ----------------------------------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ function resultOf(result: WireResult): Result {
 
 function resultBlob(blob: WireBlob): BlobRef {
   const ref = blobOf(blob)
-  within(ref.sizeBytes, 0, STAGEOUT_MAX_BYTES, "a blob's size")
+  within(ref.sizeBytes, 0, STAGEOUT_BYTES_MAX, "a blob's size")
   return ref
 }
 

@@ -14,6 +14,7 @@ import {
 import { emptyState, holdingOf, nextDeadlineMs, step } from "../../agent/core/step.ts"
 import { backoffMs } from "../../common/backoff.ts"
 import type { Digest } from "../../proto/wire/digest.ts"
+import { noLog } from "../../proto/wire/log.ts"
 import type { CampaignId, NodeId } from "../core/model.ts"
 import type { Connection, Network, Peer } from "./network.ts"
 import { Random } from "./random.ts"
@@ -278,7 +279,6 @@ export class Volunteer implements Peer {
 
   private sendReport(effect: Extract<Effect, { kind: "SendReport" }>): void {
     const { name, phase, result } = effect
-    const noLog = { inline: null, blob: null, droppedBytes: 0 }
     this.connection?.toHub(({ epoch }) => {
       if (epoch === null) return null
       const { campaign, index, attempt } = name
@@ -334,7 +334,6 @@ export class Volunteer implements Peer {
   }
 
   private pack({ name, exit }: Extract<Effect, { kind: "Pack" }>): void {
-    const noLog = { inline: null, blob: null, droppedBytes: 0 }
     const { hasOutput: writes, isBare = false } = this.world.work(name)
     const hasOutput = writes && exit.exitCode === 0
     const stageout = hasOutput ? { digest: outputDigest(name), sizeBytes: 1_000 } : null

@@ -1,9 +1,11 @@
 // What every store must do, run against each: ten lines of *.test.ts give it a store to try.
+
 import assert from "node:assert/strict"
 import { afterEach, describe, it } from "node:test"
 import type { Digest } from "../../proto/wire/digest.ts"
+import { noLog } from "../../proto/wire/log.ts"
 import { noCounts, noTotals } from "../core/change.ts"
-import type { CampaignId, LogRef, NodeId, StoryLine } from "../core/model.ts"
+import type { CampaignId, NodeId, StoryLine } from "../core/model.ts"
 import type { Store } from "../core/ports.ts"
 import type { CampaignRow, JobRow, NodeRow, ResultRow, RowWrite, TokenRow, Write } from "../core/rows.ts"
 import { noRules } from "../core/rules.ts"
@@ -77,8 +79,6 @@ export function jobRow(campaign: number, index: number, changes: Partial<JobRow>
     ...changes,
   }
 }
-
-export const noLog: LogRef = { inline: null, blob: null, droppedBytes: 0 }
 
 export function resultRow(campaign: number, index: number, changes: Partial<ResultRow> = {}): ResultRow {
   return {
