@@ -7,7 +7,7 @@ import { type GuestSettings, parseSettings, SETTINGS_FILE } from "../proto/guest
 import { Failure } from "./core/ports.ts"
 
 /** Failure (final) if they are not there or make no sense. */
-export function readSettings(device: string): GuestSettings {
+export function readGuestSettings(device: string): GuestSettings {
   try {
     const file = readIso(readBeginning(device))
     if (file.name !== SETTINGS_FILE) throw new IsoError(`it holds ${file.name}, not ${SETTINGS_FILE}`)

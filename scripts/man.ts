@@ -4,11 +4,12 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import type { Command, Option } from "commander"
-import { agentCommand } from "../agent/config.ts"
+import { agentDescription, agentFlags } from "../agent/config.ts"
 import { showAll } from "../client/help.ts"
 import { isRefused } from "../client/submit/refused.ts"
 import { wholeTree } from "../client/tree.ts"
 import { clientVersion } from "../client/version.ts"
+import { flagText } from "../common/settings/print.ts"
 import { root } from "./files.ts"
 
 const file = "docs/man/cah.1"
@@ -37,7 +38,6 @@ export async function manual(): Promise<string> {
 
 /** Of the agent, for its package. */
 export function agentManual(): string {
-  const program = agentCommand(clientVersion())
   return [
     `.TH CAH\\-AGENT 1 "" "clouds-at-home ${clientVersion()}" "User commands"`,
     ".SH NAME",
@@ -46,10 +46,10 @@ export function agentManual(): string {
     ".B cah\\-agent",
     "[\\fIflags\\fR]",
     ".SH DESCRIPTION",
-    line(program.description()),
+    line(agentDescription),
     line("A flag counts before the environment variable that is named with it, and that before the file."),
     ".SH FLAGS",
-    ...program.options.flatMap(optionLines),
+    ...Object.entries(agentFlags).flatMap(([name, flag]) => flagLines(flagText(name, flag), flag.help)),
     ".SH FILES",
     ".TP",
     "/etc/cah/agent.toml",
@@ -82,8 +82,12 @@ function verbLines(before: string, verb: Command, hidden: ReadonlySet<string | u
   ]
 }
 
-function optionLines(option: Option): string[] {
-  return [".TP", `\\fB${plain(option.flags)}\\fR`, line(option.description)]
+function optionLines({ flags, description }: Option): string[] {
+  return flagLines(flags, description)
+}
+
+function flagLines(flag: string, help: string): string[] {
+  return [".TP", `\\fB${plain(flag)}\\fR`, line(help)]
 }
 
 /** What commander adds after the help: examples, exit codes. Only its own printing knows it. */

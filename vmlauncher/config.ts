@@ -1,10 +1,22 @@
 // What `vmlauncher run` and `probe` were told: flags over what this computer shows. One table of flags makes the help and the reading, so
 // that they cannot disagree. Under BOINC nothing of this is read: there the client says it all.
-import { readFileSync } from "node:fs"
 import { availableParallelism, homedir, hostname, totalmem } from "node:os"
 import { join, resolve } from "node:path"
-import { parseArgs } from "node:util"
 import { freeBytes } from "../common/disk.ts"
+import { helpLines } from "../common/settings/print.ts"
+import { readFlags, readSettings, setting } from "../common/settings/table.ts"
+import {
+  hubUrl,
+  needed,
+  nodeName,
+  oneOf,
+  pemFile,
+  secret,
+  size,
+  truth,
+  UsageError,
+  wholeNumber,
+} from "../common/settings/values.ts"
 import type { Allowance } from "./core/ports.ts"
 import { DISK_DEFAULT_BYTES, DISK_FREE_SHARE, DISK_MIN_BYTES, MEMORY_SHARE, PROCESSORS_MAX } from "./limits.ts"
 
@@ -23,32 +35,106 @@ export interface RunConfig {
   readonly allowsLan: boolean
 }
 
-/** Wrong use: the message is for people, the exit code is 2. */
-export class UsageError extends Error {
-  override readonly name = "UsageError"
-}
+export { UsageError }
 
 const MIB = 1024 ** 2
 
-const flags = [
-  ["hub", "URL", "the hub, like https://hub.example.org"],
-  ["enroll", "TOKEN", "joins that hub; @FILE reads it from a file. Not needed again"],
-  ["appliance", "DIR", "directory of the image to boot"],
-  ["release-key", "FILE", "who may have signed it (default: the key in this program)"],
-  ["state", "DIR", "where the machine's disk and saved memory lie"],
-  ["name", "NAME", "how the hub's people call this computer"],
-  ["cpus", "N", "processors of the machine"],
-  ["cpu-percent", "N", "share of each of them, 1 to 100"],
-  ["memory", "SIZE", "memory of the machine, like 2GiB"],
-  ["disk", "SIZE", "what its disk may grow to"],
-  ["net-up", "RATE", "bytes a second to the hub, like 500K"],
-  ["net-down", "RATE", "and from it"],
-  ["net-budget", "SIZE", "bytes in 30 days, both ways together"],
-  ["ca-file", "FILE", "certificates to trust for the hub, PEM"],
-  ["hypervisor", "NAME", "qemu, virtualbox or auto"],
-] as const
-
-type Flag = (typeof flags)[number][0]
+function tableOf(processors: number) {
+  return {
+    hub: setting({
+      value: "URL",
+      help: "the hub, like https://hub.example.org",
+      parse: text => hubUrl(text).origin,
+      otherwise: needed("which hub? Say --hub"),
+    }),
+    enroll: setting({
+      value: "TOKEN",
+      help: "joins that hub; @FILE reads it from a file. Not needed again",
+      isSecret: true,
+      parse: secret,
+      otherwise: "",
+    }),
+    appliance: setting({
+      value: "DIR",
+      help: "directory of the image to boot",
+      parse: text => resolve(text),
+      otherwise: needed("which image? Say --appliance"),
+    }),
+    "release-key": setting({
+      value: "FILE",
+      help: "who may have signed it (default: the key in this program)",
+      parse: pemFile("PUBLIC KEY"),
+      otherwise: null,
+    }),
+    state: setting({
+      value: "DIR",
+      help: "where the machine's disk and saved memory lie",
+      parse: text => resolve(text),
+      otherwise: defaultState,
+    }),
+    name: setting({
+      value: "NAME",
+      help: "how the hub's people call this computer",
+      parse: nodeName,
+      otherwise: defaultName,
+    }),
+    cpus: setting({
+      value: "N",
+      help: "processors of the machine",
+      parse: wholeNumber(1, Math.min(processors, PROCESSORS_MAX)),
+      otherwise: () => Math.max(1, processors - 1),
+    }),
+    "cpu-percent": setting({
+      value: "N",
+      help: "share of each of them, 1 to 100",
+      parse: wholeNumber(1, 100),
+      otherwise: 100,
+    }),
+    memory: setting({
+      value: "SIZE",
+      help: "memory of the machine, like 2GiB",
+      parse: size(64 * MIB, totalmem()),
+      otherwise: () => floorMib(totalmem() * MEMORY_SHARE),
+    }),
+    disk: setting({
+      value: "SIZE",
+      help: "what its disk may grow to",
+      parse: size(DISK_MIN_BYTES, 2 ** 50),
+      otherwise: ({ state }) => defaultDisk(state as string),
+    }),
+    "net-up": setting({
+      value: "RATE",
+      help: "bytes a second to the hub, like 500K",
+      parse: size(1_024, 2 ** 40),
+      otherwise: null,
+    }),
+    "net-down": setting({ value: "RATE", help: "and from it", parse: size(1_024, 2 ** 40), otherwise: null }),
+    "net-budget": setting({
+      value: "SIZE",
+      help: "bytes in 30 days, both ways together",
+      parse: size(MIB, 2 ** 50),
+      otherwise: null,
+    }),
+    "ca-file": setting({
+      value: "FILE",
+      help: "certificates to trust for the hub, PEM",
+      formerly: "ca",
+      parse: pemFile("CERTIFICATE"),
+      otherwise: null,
+    }),
+    hypervisor: setting({
+      value: "NAME",
+      help: "qemu, virtualbox or auto",
+      parse: oneOf("auto", "qemu", "virtualbox"),
+      otherwise: "auto",
+    }),
+    "allow-lan": setting({
+      help: "VirtualBox only: accept that the machine reaches your home network",
+      parse: truth,
+      otherwise: false,
+    }),
+  }
+}
 
 /** Fits a screen. */
 export const help = `vmlauncher: runs a hub's jobs in a virtual machine that reaches that hub and nothing else.
@@ -59,8 +145,7 @@ export const help = `vmlauncher: runs a hub's jobs in a virtual machine that rea
   vmlauncher verify DIR      whether an image is whole, and signed with the key inside
 
 Flags of run, and of probe as far as they say anything there:
-${flags.map(([name, value, text]) => `  ${`--${name} ${value}`.padEnd(21)} ${text}`).join("\n")}
-  --allow-lan           VirtualBox only: accept that the machine reaches your home network
+${helpLines(tableOf(1), 21).join("\n")}
 
 Examples:
   vmlauncher run --hub https://hub.example.org --enroll @token.txt --appliance appliance/base
@@ -69,137 +154,34 @@ Examples:
   vmlauncher probe --appliance dist/appliance/base`
 
 export function readConfig(argv: readonly string[], verb: "run" | "probe"): RunConfig {
-  const given = readFlags(argv)
-  const at = <T>(flag: Flag, parse: (text: string) => T, otherwise: () => T): T => {
-    const text = given[flag]
-    if (text === undefined) return otherwise()
-    try {
-      return parse(text)
-    } catch (error) {
-      throw error instanceof UsageError ? new UsageError(`--${flag}: ${error.message}`) : error
-    }
-  }
-  const must = (flag: Flag, why: string) => (): string => {
-    if (verb === "probe") return ""
-    throw new UsageError(`${why} Say --${flag}`)
-  }
-  const state = at("state", text => resolve(text), defaultState)
-  const processors = availableParallelism()
+  const all = tableOf(availableParallelism())
+  // A look at this computer needs neither; the image is looked at if it is named.
+  const table =
+    verb === "run"
+      ? all
+      : { ...all, hub: { ...all.hub, otherwise: "" }, appliance: { ...all.appliance, otherwise: "" } }
+  const flags = readFlags(argv, table, {}, `${verb} takes flags only`)
+  const { values } = readSettings(table, [flags])
+  const budget = values["net-budget"]
   return {
-    hub: at("hub", parseHub, must("hub", "which hub?")),
-    enrolToken: at("enroll", parseToken, () => ""),
-    name: at(
-      "name",
-      parseName,
-      () =>
-        hostname()
-          .replace(/[^\w.-]/g, "-")
-          .slice(0, 64) || "volunteer",
-    ),
-    caPem: at("ca-file", parsePem("-----BEGIN CERTIFICATE-----"), () => null as string | null),
-    appliance: at(
-      "appliance",
-      text => resolve(text) as string | null,
-      () => must("appliance", "which image?")() || null,
-    ),
-    releaseKeyPem: at("release-key", parsePem("-----BEGIN PUBLIC KEY-----"), () => null as string | null),
-    state,
+    hub: values.hub,
+    enrolToken: values.enroll,
+    name: values.name,
+    caPem: values["ca-file"],
+    appliance: values.appliance || null,
+    releaseKeyPem: values["release-key"],
+    state: values.state,
     allowance: {
-      processors: at("cpus", wholeNumber(1, Math.min(processors, PROCESSORS_MAX)), () => Math.max(1, processors - 1)),
-      processorPercent: at("cpu-percent", wholeNumber(1, 100), () => 100),
-      memoryBytes: at("memory", parseSize(64 * MIB, totalmem()), () => floorMib(totalmem() * MEMORY_SHARE)),
-      diskBytes: at("disk", parseSize(DISK_MIN_BYTES, 2 ** 50), () => defaultDisk(state)),
-      upBytesPerSecond: at("net-up", parseSize(1_024, 2 ** 40), () => null as number | null),
-      downBytesPerSecond: at("net-down", parseSize(1_024, 2 ** 40), () => null as number | null),
-      budget: at(
-        "net-budget",
-        text => ({ bytes: parseSize(MIB, 2 ** 50)(text), days: 30 }),
-        () => null as Allowance["budget"],
-      ),
+      processors: values.cpus,
+      processorPercent: values["cpu-percent"],
+      memoryBytes: values.memory,
+      diskBytes: values.disk,
+      upBytesPerSecond: values["net-up"],
+      downBytesPerSecond: values["net-down"],
+      budget: budget === null ? null : { bytes: budget, days: 30 },
     },
-    hypervisor: at("hypervisor", parseHypervisor, () => "auto"),
-    allowsLan: given["allow-lan"] !== undefined,
-  }
-}
-
-function readFlags(argv: readonly string[]): Partial<Record<Flag | "allow-lan", string>> {
-  const options = Object.fromEntries(flags.map(([name]) => [name, { type: "string" as const }]))
-  try {
-    const { values } = parseArgs({
-      // As earlier versions called it.
-      args: argv.map(word => word.replace(/^--ca(?==|$)/, "--ca-file")),
-      options: { ...options, "allow-lan": { type: "boolean" } },
-      strict: true,
-      allowPositionals: false,
-    })
-    return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]))
-  } catch (error) {
-    throw new UsageError(`${(error as Error).message.split(". To specify")[0]}; vmlauncher --help tells what there is`)
-  }
-}
-
-// ---- what values may be -----------------------------------------------------------------------------------------
-
-function wrong(wanted: string, got: string): never {
-  throw new UsageError(`must be ${wanted}, not "${got.length > 80 ? `${got.slice(0, 80)}…` : got}"`)
-}
-
-function parseHub(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : wrong("a URL like https://hub.example.org", text)
-  if (!/^https?:$/.test(url.protocol)) wrong("a URL that begins with https:// or http://", text)
-  if (url.username !== "" || url.password !== "") throw new UsageError("must not hold a name or a password")
-  if (url.search + url.hash !== "" || url.pathname !== "/") wrong("a hub's address alone, without a path", text)
-  return url.origin
-}
-
-function parseToken(text: string): string {
-  const token = text.startsWith("@") ? readText(text.slice(1)).trim() : text
-  return /^[\x21-\x7e]{1,512}$/.test(token) ? token : wrong("a token without spaces", "what it is")
-}
-
-function parseName(text: string): string {
-  return /^[\w.-]{1,64}$/.test(text) ? text : wrong("1 to 64 letters, digits, dots or dashes", text)
-}
-
-function parsePem(head: string): (path: string) => string {
-  return path => {
-    const pem = readText(path)
-    return pem.includes(head) ? pem : wrong(`a PEM file with ${head}`, path)
-  }
-}
-
-function parseHypervisor(text: string): RunConfig["hypervisor"] {
-  if (text === "auto" || text === "qemu" || text === "virtualbox") return text
-  return wrong("qemu, virtualbox or auto", text)
-}
-
-function wholeNumber(min: number, max: number): (text: string) => number {
-  return text => {
-    const number = Number(text)
-    return Number.isInteger(number) && number >= min && number <= max
-      ? number
-      : wrong(`a whole number from ${min} to ${max}`, text)
-  }
-}
-
-/** "4GiB", "500M", "1000": powers of 1024 with or without the i, as people mean them. */
-function parseSize(min: number, max: number): (text: string) => number {
-  return text => {
-    const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text.trim())
-    if (match === null) wrong('a size like "4GiB"', text)
-    const bytes = Math.floor(Number(match[1]) * 1024 ** ["", "k", "m", "g", "t"].indexOf(match[2]!.toLowerCase()))
-    if (bytes < min) wrong(`at least ${min} bytes`, text)
-    return bytes > max ? wrong(`at most ${max} bytes, which is all there is`, text) : bytes
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8")
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    const why = code === "ENOENT" ? "is not there" : code === "EACCES" ? "may not be read" : `cannot be read (${code})`
-    throw new UsageError(`${path} ${why}`)
+    hypervisor: values.hypervisor,
+    allowsLan: values["allow-lan"],
   }
 }
 
@@ -207,6 +189,11 @@ function readText(path: string): string {
 
 function defaultState(): string {
   return join(process.env.XDG_STATE_HOME || join(homedir(), ".local", "state"), "vmlauncher")
+}
+
+function defaultName(): string {
+  const name = hostname().replace(/[^\w.-]/g, "-")
+  return name.slice(0, 64) || "volunteer"
 }
 
 function defaultDisk(state: string): number {

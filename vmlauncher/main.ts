@@ -48,6 +48,10 @@ export async function main(argv: readonly string[]): Promise<number> {
     // The client may give a command line; a slot is a slot.
     if (existsSync(INIT_FILE) && verb !== "run" && verb !== "probe" && verb !== "verify")
       return await runInSlot(process.cwd())
+    if ((verb === "run" || verb === "probe") && rest.includes("--help")) {
+      process.stdout.write(`${help}\n`)
+      return exitCodes.fine
+    }
     if (verb === "run") return await runAtTerminal(rest)
     if (verb === "probe") return await probe(readConfig(rest, "probe"))
     if (verb === "verify") return await verify(rest)

@@ -1,6 +1,7 @@
 // What a launcher tells the guest that it boots: which hub, by which way, as whom, with how much room. One JSON object, carried by the tiny
 // ISO of iso.ts, which the agent reads straight from the block device. The guest's owner can read it, and so can whoever owns the machine:
 // it holds a token that is good for one enrolment, and never a volunteer's account key.
+import { NODE_SLOTS_MAX } from "../wire/bounds.ts"
 import type { Digest } from "../wire/digest.ts"
 import { checkFields, object, orNull, parseForm, type Rules, refuse, text, wholeNumber } from "./fields.ts"
 import { imageNames } from "./manifest.ts"
@@ -61,7 +62,7 @@ export const settingsRules: Rules<GuestSettings> = {
     return refuse(where, "up to 512 characters without spaces", "what it is")
   },
   name: text("1 to 64 letters, digits, dots or dashes", value => /^[\w.-]{1,64}$/.test(value)),
-  slots: wholeNumber(1, 4_096),
+  slots: wholeNumber(1, NODE_SLOTS_MAX),
   memoryBytes: wholeNumber(1),
   diskBytes: wholeNumber(1),
   image: object(imageNames),
