@@ -1,10 +1,12 @@
 // A database as a hub of schema 12 left it, brought to the schema of today: nothing is lost, whenever the hub is killed meanwhile.
+
 import assert from "node:assert/strict"
 import { readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { it, type TestContext } from "node:test"
+import { noLog } from "../../../proto/wire/log.ts"
 import type { CampaignId, NodeId } from "../../core/model.ts"
-import { campaignRow, commit, digestFor, jobRow, noLog, resultRow, WALL_MS } from "../store.suite.ts"
+import { campaignRow, commit, digestFor, jobRow, resultRow, WALL_MS } from "../store.suite.ts"
 import { scratch } from "./anew.ts"
 import { DirectStore } from "./direct.ts"
 import { migrate, readMigrations } from "./migrate.ts"
