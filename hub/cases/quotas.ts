@@ -1,12 +1,20 @@
 // How much one owner may have here at once: jobs of campaigns under way, stored bytes, watches; and how often they may submit. What is
 // beyond it is refused with the number, and never waited for. The core counts jobs, since only it can do so at the moment of the submit.
 import { CahError } from "../core/errors.ts"
-import type { Clock } from "../core/ports.ts"
+import type { Clock, Engine, StoreReader } from "../core/ports.ts"
 import { QUOTA_OWNERS_MAX, QUOTA_SUBMITS_S } from "../limits.ts"
 
 export interface QuotaLimits {
   readonly jobs: number
   readonly submitsPerSecond: number
+  readonly bytes: number
+  readonly watches: number
+}
+
+/** What an owner may have, and has. */
+export interface OwnQuota {
+  readonly most: QuotaLimits
+  readonly jobs: number
   readonly bytes: number
   readonly watches: number
 }
@@ -76,6 +84,19 @@ export class Quotas {
     const message = `${moreBytes} bytes more beside the ${storedBytes} that you have here are above your quota of ${bytes}: remove some (cah cache), or ask the hub's operator`
     throw refused(message)
   }
+}
+
+export function quotaOf(
+  parts: {
+    readonly engine: Pick<Engine, "jobsOf">
+    readonly store: Pick<StoreReader, "ownedBytes">
+    readonly quotas: Quotas
+  },
+  owner: string,
+): OwnQuota {
+  const { engine, store, quotas } = parts
+  const [jobs, bytes, watches] = [engine.jobsOf(owner), store.ownedBytes(owner), quotas.watched(owner)]
+  return { most: quotas.limits, jobs, bytes, watches }
 }
 
 /** Trying again by itself would not help. */

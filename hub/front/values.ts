@@ -1,6 +1,6 @@
 // Values of the contract in the hub's words: numbers, names of campaigns, jobs and blobs. Those that can be of nothing are refused here.
 import type { Blob as WireBlob, JobId as WireJobId } from "../../proto/gen/cah/v1/job_pb.ts"
-import { parseDigest } from "../../proto/wire/digest.ts"
+import { type Digest, parseDigest } from "../../proto/wire/digest.ts"
 import { CahError } from "../core/errors.ts"
 import type { BlobRef, CampaignId } from "../core/model.ts"
 
@@ -22,12 +22,14 @@ export function jobOf(wire: WireJobId | undefined): { campaign: CampaignId; inde
   return { campaign: campaignIdOf(wire.campaign), index: wire.index }
 }
 
+export function digestIn(text: string): Digest {
+  const digest = parseDigest(text)
+  if (digest !== null) return digest
+  throw new CahError("invalid_argument", 'a blob is named "sha256:" and 64 lower-case hexadecimal digits')
+}
+
 export function blobOf(wire: WireBlob | undefined): BlobRef {
-  const digest = parseDigest(wire?.digest ?? "")
-  if (wire === undefined || digest === null) {
-    throw new CahError("invalid_argument", 'a blob is named "sha256:" and 64 lower-case hexadecimal digits')
-  }
-  return { digest, sizeBytes: numberOf(wire.sizeBytes, "size_bytes") }
+  return { digest: digestIn(wire?.digest ?? ""), sizeBytes: numberOf(wire?.sizeBytes ?? 0n, "size_bytes") }
 }
 
 export function wireBlob(blob: BlobRef): { digest: string; sizeBytes: bigint } {

@@ -7,22 +7,27 @@ import {
   type ScientistService,
   Cause as WireCause,
 } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import type { Jobs } from "../../cases/jobs.ts"
 import type { Cause, Explanation } from "../../core/asking/explain.ts"
 import { failedJobs, hasFailedTooOften } from "../../core/change.ts"
 import type { CampaignRow } from "../../core/rows.ts"
+import { callerOf } from "../rpc/caller.ts"
 import { campaignIdOf } from "../values.ts"
-import { callerOf, campaignFor, checkIndex, type ScientistParts } from "./parts.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 
-export function explainMethods({ engine, store }: ScientistParts): Pick<Service, "explain"> {
+export function explainMethods(jobs: Jobs): Pick<Service, "explain"> {
   return {
     explain({ campaign, index }, context) {
-      const row = campaignFor(store, callerOf(context), campaignIdOf(campaign))
-      if (index !== undefined) checkIndex(row, index)
-      if (row.endedAt !== null) return ended(row, index)
-      const found = engine.explain(row.id, index ?? null)
-      return found === null ? endedJob(row, index!, store.job(row.id, index!)?.outcome ?? null) : wireExplanation(found)
+      const answer = jobs.explain(callerOf(context), campaignIdOf(campaign), index ?? null)
+      switch (answer.kind) {
+        case "waits":
+          return wireExplanation(answer.found)
+        case "campaign ended":
+          return ended(answer.campaign, index)
+        case "job ended":
+          return endedJob(campaign, index!, answer.outcome)
+      }
     },
   }
 }
@@ -41,7 +46,7 @@ function stopped(counts: CampaignRow["counts"], rules: CampaignRow["rules"]): st
   return `; ${failedJobs(counts)} failed, and after ${rules.failMax} the others were cancelled (--max-fails)`
 }
 
-function endedJob({ id }: CampaignRow, index: number, outcome: string | null) {
+function endedJob(id: bigint, index: number, outcome: string | null) {
   return { cause: WireCause.ENDED, sentence: `job ${id}.${index} has ended: ${outcome ?? "just now"}`, index }
 }
 

@@ -1,55 +1,57 @@
-// The scientist's service, whole: one file for each noun, put together here. Who may call was decided by the interceptor.
+// The scientist's service, whole: one file for each noun, put together here. Who may call was decided by the guard.
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import type { ServiceImpl } from "@connectrpc/connect"
 import type { QuotaSchema, ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
-import { Submits } from "../../cases/submit.ts"
+import type { Cases } from "../../cases/cases.ts"
+import type { OwnQuota } from "../../cases/quotas.ts"
+import { callerOf } from "../rpc/caller.ts"
 import { scopesByName } from "../rpc/scopes.ts"
-import { cacheMethods } from "./cache.ts"
 import { campaignMethods } from "./campaigns.ts"
-import { downloadMethods } from "./downloads.ts"
 import { explainMethods } from "./explain.ts"
+import { fileMethods } from "./files.ts"
 import { jobMethods } from "./jobs.ts"
-import { nodeMethods } from "./nodes.ts"
-import { callerOf, type ScientistParts } from "./parts.ts"
+import { outputMethods } from "./outputs.ts"
 import { submitMethods } from "./submit.ts"
-import { uploadMethods } from "./uploads.ts"
-import { watchMethods } from "./watch.ts"
+import { wireNode } from "./words.ts"
 
-export type { ScientistParts } from "./parts.ts"
+export interface ScientistParts {
+  readonly cases: Cases
+  readonly hubId: string
+  readonly version: string
+}
 
-export function scientistService(parts: ScientistParts): ServiceImpl<typeof ScientistService> {
+export function scientistService({ cases, hubId, version }: ScientistParts): ServiceImpl<typeof ScientistService> {
   return {
     whoAmI(_request, context) {
-      const { principal, scopes } = callerOf(context)
+      const caller = callerOf(context)
       return {
-        principal,
-        scopes: scopes.flatMap(name => scopesByName.get(name) ?? []),
-        hubId: parts.store.hubId(),
-        hubVersion: parts.version,
-        quota: quotaOf(parts, principal),
+        principal: caller.principal,
+        scopes: caller.scopes.flatMap(name => scopesByName.get(name) ?? []),
+        hubId,
+        hubVersion: version,
+        quota: wireQuota(cases.quota(caller)),
       }
     },
-    ...submitMethods(new Submits(parts)),
-    ...campaignMethods(parts),
-    ...jobMethods(parts),
-    ...watchMethods(parts),
-    ...explainMethods(parts),
-    ...cacheMethods(parts),
-    ...nodeMethods(parts),
-    ...uploadMethods(parts),
-    ...downloadMethods(parts),
+    listNodes({ limit, after }) {
+      return { nodes: cases.nodes.list(after, limit).map(({ node, lastSeenAt }) => wireNode(node, lastSeenAt)) }
+    },
+    ...submitMethods(cases.submits),
+    ...campaignMethods(cases),
+    ...jobMethods(cases.jobs),
+    ...explainMethods(cases.jobs),
+    ...fileMethods(cases.files),
+    ...outputMethods(cases.outputs),
   }
 }
 
-function quotaOf({ engine, store, quotas }: ScientistParts, owner: string): MessageInitShape<typeof QuotaSchema> {
-  const { jobs, bytes, watches, submitsPerSecond } = quotas.limits
+function wireQuota({ most, jobs, bytes, watches }: OwnQuota): MessageInitShape<typeof QuotaSchema> {
   return {
-    jobsMax: BigInt(jobs),
-    jobs: BigInt(engine.jobsOf(owner)),
-    bytesMax: BigInt(bytes),
-    bytes: BigInt(store.ownedBytes(owner)),
-    watchesMax: watches,
-    watches: quotas.watched(owner),
-    submitsPerSecondMax: submitsPerSecond,
+    jobsMax: BigInt(most.jobs),
+    jobs: BigInt(jobs),
+    bytesMax: BigInt(most.bytes),
+    bytes: BigInt(bytes),
+    watchesMax: most.watches,
+    watches,
+    submitsPerSecondMax: most.submitsPerSecond,
   }
 }

@@ -15,8 +15,8 @@ import type { Submits, Submitted } from "../../cases/submit.ts"
 import { CahError } from "../../core/errors.ts"
 import type { Notice, Occasion } from "../../core/model.ts"
 import type { Expectation } from "../../core/placing/reservations.ts"
+import { callerOf } from "../rpc/caller.ts"
 import { specOf } from "../spec.ts"
-import { callerOf } from "./parts.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 

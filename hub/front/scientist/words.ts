@@ -13,9 +13,10 @@ import {
   Phase as WirePhase,
   Verdict as WireVerdict,
 } from "../../../proto/gen/cah/v1/job_pb.ts"
+import type { JobView } from "../../cases/jobs.ts"
 import { CahError } from "../../core/errors.ts"
 import type { LogRef, Node, NodeId, Outcome, Phase, Quarantine, Verdict } from "../../core/model.ts"
-import type { CampaignRow, JobRow, ResultRow } from "../../core/rows.ts"
+import type { CampaignRow, ResultRow } from "../../core/rows.ts"
 import { linesOf } from "../../core/story.ts"
 import { busySlots, type NodeStateName, nodeState } from "../node-state.ts"
 import { wireBlob } from "../values.ts"
@@ -98,17 +99,6 @@ export function wireCampaign(
     ...(beside.expiresAt === null ? {} : { expiresAt: timestampFromMs(beside.expiresAt) }),
     ...(spec === null ? {} : { spec }),
   }
-}
-
-export interface JobView {
-  readonly job: JobRow
-  readonly result: ResultRow | null
-  /** Its line of the parameter list. */
-  readonly line: string | null
-  /** Where one job was asked for: with its story. */
-  readonly whole: boolean
-  /** Likewise: attempts that were tried again. */
-  readonly earlier?: readonly ResultRow[]
 }
 
 /** What people call a node; empty where it is known no more. */
