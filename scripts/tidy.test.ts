@@ -8,6 +8,7 @@ import { dirname, join, normalize } from "node:path"
 import { test } from "node:test"
 import { projectFiles, root, sourceFolders } from "./files.ts"
 import { allImports, circles } from "./imports.ts"
+import { breaches } from "./walls.ts"
 
 /** CONTRIBUTING: past this, look for the second noun inside. */
 const LINES_MAX = 600
@@ -32,41 +33,6 @@ interface Diagnostic {
 
 /** Each: the path of a file, what is in it, the rule that must complain, and words of the reason it must give. */
 const offences: readonly (readonly [path: string, source: string, rule: string, reason: string])[] = [
-  ["common/a.ts", 'export * from "../proto/wire/digest.ts"', "noRestrictedImports", "imports nothing of ours"],
-  ["proto/wire/a.ts", 'export * from "../../hub/limits.ts"', "noRestrictedImports", "imports nothing of ours"],
-  ["archive/a.ts", 'export * from "../agent/core/model.ts"', "noRestrictedImports", "knows tar files"],
-  ["client/a.ts", 'export * from "../hub/core/model.ts"', "noRestrictedImports", "by its contract only"],
-  ["client/verbs/a.ts", 'export * from "../../agent/core/model.ts"', "noRestrictedImports", "by its contract only"],
-  ["appliance/a.ts", 'export * from "../agent/main.ts"', "noRestrictedImports", "given the agent as a file"],
-  ["agent/z.ts", 'export * from "../appliance/build.ts"', "noRestrictedImports", "never import each other"],
-  ["hub/core/a.ts", 'export { readFile } from "node:fs"', "noRestrictedImports", "The core is pure"],
-  ["hub/core/b.ts", 'export { randomUUID } from "node:crypto"', "noRestrictedImports", "The core is pure"],
-  ["hub/core/c.ts", 'export { pino } from "pino"', "noRestrictedImports", "The core is pure"],
-  ["hub/core/d.ts", 'export * from "../../proto/gen/cah/v1/job_pb.ts"', "noRestrictedImports", "once, at the rim"],
-  ["hub/core/e.ts", 'export * from "../store/sqlite.ts"', "noRestrictedImports", "Imports run one way"],
-  ["hub/core/f.ts", 'export * from "../engine.ts"', "noRestrictedImports", "Imports run one way"],
-  ["hub/core/g.ts", 'export * from "../../agent/core/model.ts"', "noRestrictedImports", "never import each other"],
-  ["hub/engine.ts", 'export * from "./store/sqlite.ts"', "noRestrictedImports", "main.ts alone names concrete ones"],
-  ["hub/config.ts", 'export * from "../agent/config.ts"', "noRestrictedImports", "never import each other"],
-  ["hub/link/z.ts", 'export * from "../../archive/a.ts"', "noRestrictedImports", "never unpacks"],
-  ["hub/store/a.ts", 'export * from "../blobs/disk.ts"', "noRestrictedImports", "Adapters do not know each other"],
-  ["hub/blobs/a.ts", 'export * from "../store/sqlite.ts"', "noRestrictedImports", "Adapters do not know each other"],
-  ["hub/notify/a.ts", 'export * from "../store/sqlite.ts"', "noRestrictedImports", "Adapters do not know each other"],
-  ["hub/link/a.ts", 'export * from "../blobs/disk.ts"', "noRestrictedImports", "Adapters do not know each other"],
-  ["hub/front/status/a.ts", 'export * from "../../store/sqlite.ts"', "noRestrictedImports", "Adapters do not know"],
-  ["hub/front/status/b.ts", 'export * from "../../config.ts"', "noRestrictedImports", "as a value"],
-  ["hub/sim/a.ts", 'export * from "../../agent/runner/process.ts"', "noRestrictedImports", "core and nothing else"],
-  ["agent/engine.ts", 'export * from "./cache/disk.ts"', "noRestrictedImports", "main.ts alone names concrete ones"],
-  ["agent/config.ts", 'export * from "../hub/config.ts"', "noRestrictedImports", "never import each other"],
-  ["agent/core/a.ts", 'export * from "../runner/process.ts"', "noRestrictedImports", "Imports run one way"],
-  ["agent/core/b.ts", 'export { spawn } from "node:child_process"', "noRestrictedImports", "The core is pure"],
-  ["agent/runner/a.ts", 'export * from "../cache/disk.ts"', "noRestrictedImports", "Adapters do not know each other"],
-  ["vmlauncher/a.ts", 'export * from "../agent/core/model.ts"', "noRestrictedImports", "by their contract only"],
-  ["vmlauncher/boinc/b.ts", 'export * from "../../hub/limits.ts"', "noRestrictedImports", "by their contract only"],
-  ["vmlauncher/core/a.ts", 'export * from "../engine.ts"', "noRestrictedImports", "Imports run one way"],
-  ["vmlauncher/core/b.ts", 'export { spawn } from "node:child_process"', "noRestrictedImports", "The core is pure"],
-  ["vmlauncher/boinc/a.ts", 'export * from "../relay/server.ts"', "noRestrictedImports", "Adapters do not know"],
-  ["vmlauncher/relay/a.ts", 'export * from "../config.ts"', "noRestrictedImports", "as a value"],
   ...["hub/core", "agent/core", "vmlauncher/core"].flatMap(core =>
     [
       ["Date.now()", "has no clock"],
@@ -90,15 +56,10 @@ const offences: readonly (readonly [path: string, source: string, rule: string, 
 
 /** What must pass, so that the rules do not forbid the architecture itself. */
 const lawful: readonly (readonly [path: string, source: string])[] = [
-  ["appliance/ok.ts", 'export * from "../proto/guest/manifest.ts"'],
   ["hub/core/ok.ts", 'export * from "../../proto/wire/digest.ts"'],
   ["hub/core/ok.test.ts", 'export { test } from "node:test"\nexport const now = Date.now()'],
-  ["hub/link/ok.ts", 'export * from "../core/ports.ts"\nexport * from "../../proto/wire/link.ts"'],
-  ["hub/sim/ok.ts", 'export * from "../../agent/core/step.ts"\nexport * from "../core/model.ts"'],
-  ["hub/main.ts", 'export * from "./store/sqlite.ts"\nexport * from "./engine.ts"'],
-  ["agent/runner/ok.ts", 'export * from "../../archive/unpack.ts"\nexport * from "../core/model.ts"'],
-  ["vmlauncher/ok.ts", 'export * from "../proto/guest/settings.ts"\nexport * from "./relay/server.ts"'],
-  ["client/ok.ts", 'export * from "../archive/pack.ts"\nexport * from "../proto/gen/cah/v1/job_pb.ts"'],
+  ["hub/link/ok.ts", "export const now = Date.now()"],
+  ["hub/main.ts", 'export const x = process.env["HOME"]'],
 ]
 
 test("the linter refuses what the architecture forbids, with the reason, and nothing else", t => {
@@ -116,19 +77,14 @@ test("the linter refuses what the architecture forbids, with the reason, and not
   })
   assert.notEqual(stdout, "", `Biome said nothing: ${stderr}`)
   const said = (JSON.parse(stdout) as { diagnostics: Diagnostic[] }).diagnostics
-  for (const [path, source, rule, reason] of offences) {
+  for (const [path, source, rule] of offences) {
     const complaints = said.filter(one => one.location.path === path && one.category.endsWith(`/${rule}`))
     assert.ok(complaints.length > 0, `${path} with \`${source}\` passed ${rule}`)
-    if (rule.startsWith("noRestrictedImports")) {
-      assert.ok(
-        complaints.some(one => one.message.includes(reason)),
-        `${path}: the reason should say "${reason}", but says: ${complaints.map(one => one.message).join(" | ")}`,
-      )
-    }
   }
+  const rules = new Set(offences.map(([, , rule]) => rule))
   for (const [path] of lawful) {
     assert.deepEqual(
-      said.filter(one => one.location.path === path && one.category.includes("noRestricted")),
+      said.filter(one => one.location.path === path && rules.has(one.category.split("/").at(-1)!)),
       [],
       `${path} is lawful`,
     )
@@ -199,8 +155,13 @@ test("every file is used by something other than its own test", () => {
   assert.deepEqual(orphans, [])
 })
 
+const imports = allImports()
+
+test("no file imports what its room may not", () => {
+  assert.deepEqual(breaches(imports), [])
+})
+
 test("no files import each other in a circle, types included", () => {
-  const imports = allImports()
   const found = circles(imports).map(circle => {
     const inside = new Set(circle)
     const ties = imports.filter(({ from, to }) => inside.has(from) && inside.has(to))
