@@ -180,6 +180,7 @@ class World {
       drop: reason => {
         throw new Error(`the hub dropped all links: ${reason}`)
       },
+      resume() {},
       health: () => network.health(),
     }
     engine.start(links)

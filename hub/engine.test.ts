@@ -14,6 +14,8 @@ import { digestFor } from "./store/store.suite.ts"
 class Bench {
   readonly said: (LinkSpeech | ({ kind: "Offer"; link: LinkId } & FullOffer))[] = []
   readonly dropped: string[] = []
+  /** How often the links may have agents again. */
+  resumed = 0
   readonly disk: (() => void)[] = []
   readonly store = new MemoryStore({ defer: run => this.disk.push(run) })
   readonly engine: HubEngine
@@ -37,6 +39,7 @@ class Bench {
       offer: (link, offer) => this.said.push({ kind: "Offer", link, ...offer }),
       speak: speech => this.said.push(speech),
       drop: reason => this.dropped.push(reason),
+      resume: () => this.resumed++,
       health: () => ({ links: 0, streams: 0, bufferedBytes: 0 }),
     }
     this.engine.start(links)

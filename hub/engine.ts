@@ -414,6 +414,7 @@ export class HubEngine implements Engine {
       () => {
         this.load()
         this.trouble = null
+        this.links!.resume()
         this.parts.log.info({}, "the store is open again")
         this.wake()
         this.rest()

@@ -24,6 +24,7 @@ import type { Config } from "./config.ts"
 import { CahError } from "./core/errors.ts"
 import type { BlobStore, Clock, Log, Store, Timer } from "./core/ports.ts"
 import type { RowWrite } from "./core/rows.ts"
+import { HubDesk } from "./desk/desk.ts"
 import { HubEngine } from "./engine.ts"
 import { Expiry } from "./expiry.ts"
 import { Computers } from "./front/boinc/computers.ts"
@@ -156,9 +157,21 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       onLimited: () => metrics.rateLimited.inc({ rule: "login" }),
     })
     const traffic = new Traffic({ engine, log })
-    const links = new LinkServer({
+    const desk = new HubDesk({
       engine,
       reader: store,
+      blobs,
+      clock,
+      async enrol({ enrolToken, address, node, publicKey }) {
+        const spent = await enrolments.spend(enrolToken, { node, publicKey })
+        if (spent !== null) return spent
+        const why = "the enrolment token is unknown, expired or used up: ask the hub's operator for a new one"
+        return { refused: authenticator.failed(address, why).message }
+      },
+    })
+    const links = new LinkServer({
+      hubId: store.hubId(),
+      desk,
       blobs,
       clock,
       log,
@@ -166,12 +179,6 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       random: Math.random,
       moved: (node, direction, bytes) => traffic.moved(node, direction, bytes),
       ...(options.linkLimits === undefined ? {} : { limits: options.linkLimits }),
-      async authenticate({ enrolToken, address, node, publicKey }) {
-        const spent = await enrolments.spend(enrolToken, { node, publicKey })
-        if (spent !== null) return spent
-        const why = "the enrolment token is unknown, expired or used up: ask the hub's operator for a new one"
-        return { refused: authenticator.failed(address, why).message }
-      },
     })
     engine.start(links)
     const wallClock = new WallClock({ store, clock, timer, log, commit })
@@ -218,7 +225,8 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       engine,
       store,
       blobs,
-      logTap: links,
+      // On which link a node is, the core knows.
+      logTap: { follow: (node, ...rest) => links.follow(engine.node(node)?.link ?? null, ...rest) },
       links,
       tokens,
       enrolments,
@@ -243,7 +251,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       diskFloorBytes: config.diskFloorBytes,
       quotas: new Quotas(config.quotas, clock),
       damagedBlobs: () => damage.count,
-      strangers: () => links.strangers(),
+      strangers: () => desk.strangers(),
       madeAnew: isNew && !config.init ? resolve(config.data) : null,
       certificate: () => certificate?.state ?? null,
       clockDoubt: () => wallClock.doubt(),

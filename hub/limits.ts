@@ -272,6 +272,11 @@ export const STUCK_MS = 60_000
 export const LINKS_MAX = 18_500
 /** From one address, or one /64 of IPv6: a lab behind one router. Loopback is exempt: it is the operator or a proxy. */
 export const LINKS_PER_ADDRESS_MAX = 256
+/**
+ * Answers that the hub may owe one link, to reports that name blobs and to lists of what is gathered: with more nothing is read from it.
+ * A read from a socket holds some hundred such frames at most, so a hub in the same process never comes here for long.
+ */
+export const LINK_QUESTIONS_MAX = 256
 /** Links that have not said a proper hello yet: signatures being checked, and slow lorises. */
 export const PENDING_HELLOS_MAX = 500
 /** Of these from one address: as many as it may have links, so that a lab is back at once. */

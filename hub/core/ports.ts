@@ -280,8 +280,10 @@ export interface EngineHealth {
 export interface Links {
   offer(link: LinkId, offer: FullOffer): void
   speak(speech: LinkSpeech): void
-  /** Closes every link; the agents come back and reconcile. For when the engine starts anew from the store. */
+  /** Closes every link, and takes none until resume(): the store has trouble, and the engine will start anew from it. */
   drop(reason: string): void
+  /** All is well again: agents may come back and reconcile. */
+  resume(): void
   health(): { links: number; streams: number; bufferedBytes: number }
 }
 

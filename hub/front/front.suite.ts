@@ -96,6 +96,8 @@ export class TestNode implements Links, LogTap {
 
   drop(): void {}
 
+  resume(): void {}
+
   health() {
     return { links: this.epoch > 0 ? 1 : 0, streams: 0, bufferedBytes: 0 }
   }

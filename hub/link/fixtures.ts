@@ -21,11 +21,14 @@ import type { Event, NodeHello } from "../core/events.ts"
 import { type BlobRef, type Campaign, type CampaignId, jobId, type Node, type NodeId } from "../core/model.ts"
 import { noPresence } from "../core/placing/presence.ts"
 import { noUsage } from "../core/placing/usage.ts"
-import type { BlobStore, Engine, Links, Log } from "../core/ports.ts"
+import type { BlobStore, Engine, Links, Log, LogTap } from "../core/ports.ts"
 import type { CampaignRow, RowWrite } from "../core/rows.ts"
 import { noRules } from "../core/rules.ts"
+import { type DeskParts, HubDesk } from "../desk/desk.ts"
 import { createMetrics, type Metrics } from "../metrics.ts"
 import { Peers } from "../peers.ts"
+import { channel, type Late } from "./channel.fixtures.ts"
+import type { Desk } from "./desk.ts"
 import { LinkServer, type LinkServerOptions } from "./server.ts"
 
 export const HUB_ID = "hub-of-the-test"
@@ -59,9 +62,6 @@ export class Happenings<T> {
 
 /** An engine without decisions: welcomes every node, remembers every event. */
 export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign" | "commit"> {
-  /** What ails it. */
-  trouble: string | null = null
-
   readonly events = new Happenings<Event>()
   readonly nodeById = new Map<NodeId, Node>()
   readonly campaignById = new Map<CampaignId, Campaign>()
@@ -149,10 +149,6 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
     return this.campaignById.get(id) ?? null
   }
 
-  health() {
-    return { trouble: this.trouble }
-  }
-
   commit(writes: RowWrite[]): Promise<void> {
     for (const write of writes) if (write.kind === "blob") this.rows.set(write.digest, write.sizeBytes)
     return Promise.resolve()
@@ -161,6 +157,9 @@ export class ScriptedEngine implements Pick<Engine, "post" | "node" | "campaign"
 
 export interface Hub {
   readonly engine: ScriptedEngine
+  readonly desk: HubDesk
+  /** The output of nodes, as fronts follow it. */
+  readonly tap: LogTap
   readonly blobs: BlobStore
   readonly links: LinkServer
   readonly metrics: Metrics
@@ -170,9 +169,20 @@ export interface Hub {
   close(): Promise<void>
 }
 
-type HubOptions = Partial<LinkServerOptions> &
+/** Whether links ask by calls or by messages: the same tests must pass either way. */
+let way: "calls" | "messages" = "calls"
+
+export function byMessages(): void {
+  way = "messages"
+}
+
+type HubOptions = Partial<LinkServerOptions & Pick<DeskParts, "enrol">> &
   Pick<LinkServerOptions, "blobs"> & {
     readonly port?: number
+    /** The desk that links ask, given the one that answers by the engine. */
+    readonly between?: (desk: Desk) => Desk
+    /** Links ask by messages, and are answered as late as this says. */
+    readonly late?: Late
     /** As the one port has it: who is asking. */
     readonly peers?: Peers
   }
@@ -183,28 +193,39 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const logged = new Happenings<{ level: string; message: string }>()
   const say = (level: string) => (_: unknown, message: string) => logged.push({ level, message })
   const log: Log = { debug: say("debug"), info: say("info"), warn: say("warn"), error: say("error") }
-  const { port: wantedPort, blobs, peers = new Peers(), ...overrides } = options
-  const links = new LinkServer({
+  const { port: wantedPort, blobs, peers = new Peers(), between = one => one, late, enrol, ...overrides } = options
+  const clock = { nowMs: () => performance.now(), wallMs: () => Date.now() }
+  const desk = new HubDesk({
     engine: engine as unknown as Engine,
     reader: {
-      hubId: () => HUB_ID,
       hasBlob: digest => engine.rows.get(digest) ?? null,
       campaign: id => (engine.gathered.has(id) ? ({ id, total: 2_000 } as CampaignRow) : null),
       stageouts: (id, from, limit) => (engine.gathered.get(id) ?? []).filter(one => one.index >= from).slice(0, limit),
       hasStageout: (id, digest) => (engine.gathered.get(id) ?? []).some(one => one.blob.digest === digest),
       ownsBlob: digest => engine.rows.has(digest) && !engine.foreign.has(digest),
     },
-    clock: { nowMs: () => performance.now(), wallMs: () => Date.now() },
+    blobs,
+    clock,
+    enrol:
+      enrol ??
+      (async ({ enrolToken }) =>
+        enrolToken === "token" ? { account: "ada" } : { refused: "the enrolment token is not valid" }),
+  })
+  const ends = way === "messages" || late !== undefined ? channel(between(desk), late) : null
+  const links = new LinkServer({
+    hubId: HUB_ID,
+    desk: ends?.links ?? between(desk),
+    clock,
     log,
     metrics,
     random: Math.random,
     lagMs: () => 0,
-    authenticate: async ({ enrolToken }) =>
-      enrolToken === "token" ? { account: "ada" } : { refused: "the enrolment token is not valid" },
     ...overrides,
     blobs,
   })
-  engine.links = links
+  if (ends !== null) ends.links.links = links
+  engine.links = ends?.hub ?? links
+  const tap: LogTap = { follow: (node, ...rest) => links.follow(engine.node(node)?.link ?? null, ...rest) }
   const server = createServer()
   server.on("upgrade", (request, socket, head) => {
     peers.meet(request)
@@ -217,10 +238,11 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     const closed = once(server, "close")
     server.close()
     await links.drain()
+    ends?.close()
     metrics.close()
     await closed
   }
-  return { engine, blobs, links, metrics, port, url: `http://127.0.0.1:${port}`, logged, close }
+  return { engine, desk, tap, blobs, links, metrics, port, url: `http://127.0.0.1:${port}`, logged, close }
 }
 
 export interface Key {

@@ -112,9 +112,9 @@ describe("a hello", () => {
       await agent.hello({ enrolToken })
       await agent.closed
     }
-    assert.equal(hub.links.strangers(), 2)
+    assert.equal(hub.desk.strangers(), 2)
     await new ScriptedAgent(hub, first).join()
-    assert.equal(hub.links.strangers(), 1)
+    assert.equal(hub.desk.strangers(), 1)
   })
 
   it("signed with another key is refused", async () => {
@@ -200,7 +200,7 @@ describe("a hello", () => {
   })
 
   it("whose token cannot be looked up now is told to come back, and the operator hears why", async () => {
-    await startHub({ authenticate: () => Promise.reject(new Error("disk full")) })
+    await startHub({ enrol: () => Promise.reject(new Error("disk full")) })
     const agent = new ScriptedAgent(hub)
     await agent.hello()
     assert.equal((await agent.closed).code, 1013)
@@ -218,7 +218,8 @@ describe("a hello", () => {
     await agent.closed
     while (hub.links.health().links > 0) await new Promise(setImmediate)
     hub.engine.welcome(hello)
-    assert.deepEqual(hub.engine.events.all.at(-1), { kind: "NodeGone", node: agent.key.node, epoch: 1 })
+    const gone = await hub.engine.events.next(event => event.kind === "NodeGone")
+    assert.deepEqual(gone, { kind: "NodeGone", node: agent.key.node, epoch: 1 })
   })
 })
 
@@ -454,11 +455,14 @@ describe("an upgrade", () => {
 
   it("is put off while the engine has trouble, which would not hear its hello", async () => {
     await startHub()
-    hub.engine.trouble = "the disk is full"
+    const agent = await new ScriptedAgent(hub).join()
+    hub.links.drop("the disk is full")
+    assert.equal((await agent.next("goodbye")).final, false)
+    assert.equal((await agent.closed).code, 1001)
     const refusal = await new ScriptedAgent(hub).refusal()
     assert.equal(refusal.status, 503)
     assert.match(refusal.text, /trouble with its disk/)
-    hub.engine.trouble = null
+    hub.links.resume()
     await new ScriptedAgent(hub).join()
   })
 

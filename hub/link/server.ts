@@ -7,7 +7,7 @@ import { FRAME_MAX_BYTES, SUBPROTOCOL } from "../../proto/wire/frame.ts"
 import type { AttemptName, FullOffer, LinkSpeech } from "../core/effects.ts"
 import { CahError } from "../core/errors.ts"
 import type { LinkId, NodeId } from "../core/model.ts"
-import type { BlobStore, Clock, Engine, Links, Log, LogTap, StoreReader } from "../core/ports.ts"
+import type { BlobStore, Clock, Links, Log } from "../core/ports.ts"
 import {
   CLOSE_MS,
   DRAIN_RETRY_MAX_MS,
@@ -26,24 +26,19 @@ import { peerOf } from "../peers.ts"
 import { SparingLog } from "../sparing.ts"
 import { type AdmissionLimits, Admissions, admissionLimits, type Refusal, refusalResponse } from "./admission.ts"
 import { Budget } from "./budget.ts"
+import type { Desk } from "./desk.ts"
 import { LoopLag } from "./lag.ts"
 import { type LinkSession, LinkSocket } from "./pipe.ts"
-import { StageoutQuota } from "./quota.ts"
-import { type Admission, type LinkTimes, type Newcomer, Session, type SessionWorld } from "./session.ts"
-import { Strangers } from "./strangers.ts"
+import { type LinkTimes, Session, type SessionWorld } from "./session.ts"
 import type { Follower, Output } from "./taps.ts"
 
-export type { Admission, Newcomer } from "./session.ts"
-
 export interface LinkServerOptions {
-  readonly engine: Engine
-  readonly reader: Pick<StoreReader, "campaign" | "hasBlob" | "hasStageout" | "hubId" | "ownsBlob" | "stageouts">
+  readonly hubId: string
+  readonly desk: Desk
   readonly blobs: BlobStore
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
-  /** Spends the enrolment token of an agent that is not known yet. Throws only when it cannot tell: the agent comes back. */
-  authenticate(newcomer: Newcomer): Promise<Admission>
   /** Where jitter comes from: [0, 1). */
   readonly random: () => number
   /** Told of all bytes of streams, for whoever counts them by node. */
@@ -54,7 +49,7 @@ export interface LinkServerOptions {
   readonly limits?: Partial<AdmissionLimits & LinkTimes & { watchMs: number; stuckMs: number }>
 }
 
-export class LinkServer implements Links, LogTap {
+export class LinkServer implements Links {
   readonly #options: LinkServerOptions
   readonly #world: SessionWorld
   readonly #admissions: Admissions
@@ -64,35 +59,32 @@ export class LinkServer implements Links, LogTap {
   readonly #settling = new Map<NodeId, Set<{ readonly session: Session; readonly files: Promise<void> }>>()
   readonly #timer: NodeJS.Timeout
   readonly #lag: LoopLag
-  readonly #strangers = new Strangers()
   #lastLink = 0
   #draining = false
+  /** The hub dropped all links, and did not ask for more yet. */
+  #dropped = false
   #whenEmpty: (() => void)[] = []
   #sockets = 0
 
   constructor(options: LinkServerOptions) {
     this.#options = options
-    const { engine, reader, blobs, clock, log, metrics } = options
+    const { hubId, desk, blobs, clock, log, metrics } = options
     const times = { helloMs: HELLO_MS, welcomeMs: WELCOME_MS, pingMs: PING_MS, ...options.limits }
     this.#admissions = new Admissions({ ...admissionLimits, ...options.limits }, options.random, clock.nowMs())
     this.#world = {
-      engine,
-      reader,
+      hubId,
+      desk,
       blobs,
       clock,
       log,
       metrics,
       times,
-      hubId: reader.hubId(),
       strangers: new SparingLog(log),
       agents: new SparingLog(log, SPARING_AGENTS_MAX),
       budget: new Budget(LINKS_BUFFER_MAX_BYTES),
-      quota: new StageoutQuota(),
       open: { transfers: 0 },
       stuckMs: options.limits?.stuckMs ?? STUCK_MS,
       moved: (node, direction, bytes) => options.moved?.(node, direction, bytes),
-      authenticate: newcomer => options.authenticate(newcomer),
-      knocks: this.#strangers,
       settled: (node, except) => this.#settled(node, except),
       closed: () => this.#closed(),
       gone: (session, files) => this.#gone(session, files),
@@ -120,7 +112,7 @@ export class LinkServer implements Links, LogTap {
     const now = { nowMs: this.#options.clock.nowMs(), lagMs: this.#options.lagMs?.() ?? this.#lag.ms }
     const refusal = this.#draining
       ? this.#admissions.overloaded("the hub is going down")
-      : this.#options.engine.health().trouble !== null
+      : this.#dropped
         ? // Its hello would be dropped, and the agent wait for nothing.
           this.#admissions.overloaded("the hub has trouble with its disk")
         : this.#admissions.judge(request, from, now)
@@ -140,7 +132,7 @@ export class LinkServer implements Links, LogTap {
   /** Tells every agent to come back later, each at another time, and closes. Resolves when every link and file is closed. */
   async drain(reason = "the hub is going down"): Promise<void> {
     this.#draining = true
-    this.drop(reason)
+    this.#sendAway(reason)
     if (this.#sockets > 0) await new Promise<void>(resolve => this.#whenEmpty.push(resolve))
     await Promise.all([...this.#settling.values()].flatMap(left => [...left].map(({ files }) => files)))
     clearInterval(this.#timer)
@@ -157,15 +149,17 @@ export class LinkServer implements Links, LogTap {
     const isHeard = this.#sessions.get(speech.link)?.speak(speech) ?? false
     // The link closed between its hello and this welcome, and could not name the epoch then.
     if (speech.kind === "Welcome" && !isHeard) {
-      this.#options.engine.post({ kind: "NodeGone", node: speech.node, epoch: speech.epoch })
+      this.#options.desk.post({ kind: "NodeGone", node: speech.node, epoch: speech.epoch })
     }
   }
 
   drop(reason: string): void {
-    const { random } = this.#options
-    for (const session of [...this.#sessions.values()]) {
-      session.drain(reason, DRAIN_RETRY_MIN_MS + random() * (DRAIN_RETRY_MAX_MS / 2 - DRAIN_RETRY_MIN_MS))
-    }
+    this.#dropped = true
+    this.#sendAway(reason)
+  }
+
+  resume(): void {
+    this.#dropped = false
   }
 
   health(): { links: number; streams: number; bufferedBytes: number } {
@@ -174,15 +168,8 @@ export class LinkServer implements Links, LogTap {
     return { links: this.#sessions.size, streams, bufferedBytes: this.#world.budget.bytes }
   }
 
-  /** Nodes that knocked of late and that this hub does not know. */
-  strangers(): number {
-    return this.#strangers.count(this.#options.clock.nowMs())
-  }
-
-  // ---- LogTap ----
-
-  follow(node: NodeId, attempt: AttemptName, output: Output, on: Follower, offset: number): { stop(): void } {
-    const link = this.#options.engine.node(node)?.link ?? null
+  /** As LogTap.follow, of the node on this link; null: on none. */
+  follow(link: LinkId | null, attempt: AttemptName, output: Output, on: Follower, offset: number): { stop(): void } {
     const transfers = link === null ? null : (this.#sessions.get(link)?.transfers ?? null)
     if (transfers === null) {
       throw new CahError("unavailable", "the node is not connected now; its output can be followed when it is back")
@@ -191,6 +178,14 @@ export class LinkServer implements Links, LogTap {
   }
 
   // ---- inside ----
+
+  /** Each is to come back at another time. */
+  #sendAway(reason: string): void {
+    const { random } = this.#options
+    for (const session of [...this.#sessions.values()]) {
+      session.drain(reason, DRAIN_RETRY_MIN_MS + random() * (DRAIN_RETRY_MAX_MS / 2 - DRAIN_RETRY_MIN_MS))
+    }
+  }
 
   #watch(): void {
     const nowMs = this.#options.clock.nowMs()

@@ -29,19 +29,19 @@ import {
   CONTROL_BYTES_PER_SECOND,
   FRAMES_BURST,
   FRAMES_PER_SECOND,
+  LINK_QUESTIONS_MAX,
   NONCE_MS,
   PING_MISSES_MAX,
 } from "../limits.ts"
 import type { SparingLog } from "../sparing.ts"
 import { Bucket } from "./bucket.ts"
+import { blobsOf } from "./desk.ts"
 import { offerFrame, quickHeartbeat, quickReport, reportAnswerFrame } from "./hot.ts"
 import { LinkPipe, type LinkSession, listen, NodeLink, type SessionSocket } from "./pipe.ts"
-import type { Strangers } from "./strangers.ts"
 import { Transfers, type TransferWorld } from "./transfer.ts"
 import {
   answerBody,
   attemptOf,
-  blobsOf,
   gatherBody,
   helloOf,
   isSignedBy,
@@ -52,24 +52,10 @@ import {
   wireDuration,
 } from "./words.ts"
 
-/** An agent that the hub does not know yet, and that has proven to own its key. */
-export interface Newcomer {
-  readonly node: NodeId
-  readonly publicKey: Uint8Array
-  readonly enrolToken: string
-  /** Where it calls from, for the log. */
-  readonly address: string
-}
-
-/** Whose node it is from now on, or, in words for its owner, why it may not join. */
-export type Admission = { readonly account: string } | { readonly refused: string }
-
 export interface SessionWorld extends TransferWorld {
   readonly hubId: string
   /** For lines about nodes that come and go. */
   readonly agents: SparingLog
-  authenticate(newcomer: Newcomer): Promise<Admission>
-  readonly knocks: Pick<Strangers, "knocked" | "joined">
   /** Resolves when older links of this node have let go of their uploads. */
   settled(node: NodeId, except: LinkSession): Promise<void>
   /** A socket is closed. Called once for each. */
@@ -109,6 +95,8 @@ export class Session implements LinkSession {
   #helloMs = Number.POSITIVE_INFINITY
   #heardAtMs: number
   #pings = 0
+  /** Answers that the hub owes it, those of streams apart, which are bounded anyway. */
+  #asked = 0
   #writes = 0
   #writesAtMs: number
 
@@ -222,6 +210,8 @@ export class Session implements LinkSession {
       this.tooSlow()
       return
     }
+    // The hub does not listen: that the agent says nothing is no sign of it.
+    if (this.#asked >= LINK_QUESTIONS_MAX) this.#heardAtMs = nowMs
     const silentMs = nowMs - this.#heardAtMs
     if (silentMs >= times.pingMs * (this.#pings + 1)) {
       if (this.#pings >= PING_MISSES_MAX) {
@@ -296,12 +286,12 @@ export class Session implements LinkSession {
     const sequence = report === null ? quickHeartbeat(data) : null
     if (node === null || epoch === null || (report === null && sequence === null)) return false
     this.#charge(1, data.length)
-    const { engine } = this.#world
-    // Without outputs there is nothing to look for on disk. Name by name: a spread costs more than reading the frame.
+    const { desk } = this.#world
+    // Without outputs there is nothing to ask. Name by name: a spread costs more than reading the frame.
     if (report !== null) {
       const { campaign, index, attempt, phase, result } = report
-      engine.post({ kind: "AttemptReported", node, epoch, campaign, index, attempt, phase, result })
-    } else engine.post({ kind: "HeartbeatReceived", node, epoch, sequence: sequence! })
+      desk.post({ kind: "AttemptReported", node, epoch, campaign, index, attempt, phase, result })
+    } else desk.post({ kind: "HeartbeatReceived", node, epoch, sequence: sequence! })
     return true
   }
 
@@ -314,7 +304,7 @@ export class Session implements LinkSession {
     if (this.#node === null || this.#epoch === null) return
     switch (body.case) {
       case "heartbeat":
-        this.#world.engine.post({
+        this.#world.desk.post({
           kind: "HeartbeatReceived",
           node: this.#node,
           epoch: this.#epoch,
@@ -325,7 +315,7 @@ export class Session implements LinkSession {
         this.#onReport(body.value, this.#node, this.#epoch)
         return
       case "listGather":
-        this.#onListGather(body.value)
+        this.#onListGather(body.value, this.#node).catch(thrown => this.#failed(thrown))
         return
       case "streamOpen":
         this.#streams().open(body.value)
@@ -356,38 +346,45 @@ export class Session implements LinkSession {
   }
 
   /** Of an attempt that is not its own, or no more, it hears so: an agent that is written by others may wait for ever. */
-  #onListGather(frame: ListGather): void {
-    const name = attemptOf(frame.attempt)
+  async #onListGather({ attempt, fromIndex }: ListGather, node: NodeId): Promise<void> {
+    const name = attemptOf(attempt)
     try {
-      this.send(gatherBody(name, frame.fromIndex, this.#streams().gather(name, frame.fromIndex)))
+      this.send(gatherBody(name, fromIndex, await this.#ask(this.#world.desk.gather(node, name, fromIndex))))
     } catch (thrown) {
       if (!(thrown instanceof CahError)) throw thrown
-      this.send(noGatherBody(name, frame.fromIndex, thrown))
+      this.send(noGatherBody(name, fromIndex, thrown))
     }
   }
 
   #onReport(frame: Report, node: NodeId, epoch: number): void {
+    const { desk } = this.#world
     const report = reportOf(frame)
-    const { engine, reader } = this.#world
-    // Of a campaign that has ended the core wants no result: it answers stale.
-    const owner = engine.campaign(report.campaign)?.owner
-    const blobs = report.result === null ? [] : blobsOf(report.result)
-    for (const blob of owner === undefined ? [] : blobs) {
-      // Only what the campaign's owner has: a node cannot hand one scientist's bytes to another by their digest.
-      const stored = reader.ownsBlob(blob.digest, owner ?? "") ? reader.hasBlob(blob.digest) : null
-      if (stored === null) {
-        this.send(answerBody(report, report.phase, "blobMissing"))
-        return
-      }
-      if (stored !== blob.sizeBytes) {
-        throw new FrameError(`a result names ${blob.digest} with ${blob.sizeBytes} bytes; it has ${stored}`)
-      }
+    const event = { kind: "AttemptReported", node, epoch, ...report } as const
+    if (report.result === null || blobsOf(report.result).length === 0) {
+      desk.post(event)
+      return
     }
-    engine.post({ kind: "AttemptReported", node, epoch, ...report })
+    this.#ask(desk.report(event))
+      .then(answer => {
+        if (answer === "blobMissing") this.send(answerBody(report, report.phase, answer))
+        else if (answer !== "passed") throw new FrameError(answer.breach)
+      })
+      .catch(thrown => this.#failed(thrown))
+  }
+
+  /** While the hub owes this link many answers nothing more is read from it. */
+  async #ask<T>(question: Promise<T>): Promise<T> {
+    const { webSocket } = this.#socket
+    if (++this.#asked === LINK_QUESTIONS_MAX) webSocket.pause()
+    try {
+      return await question
+    } finally {
+      if (this.#asked-- === LINK_QUESTIONS_MAX) webSocket.resume()
+    }
   }
 
   async #onHello(hello: Hello): Promise<void> {
-    const { engine, clock, hubId } = this.#world
+    const { desk, clock, hubId } = this.#world
     this.#helloMs = clock.nowMs() - this.#openedAtMs
     const agreed = agreeOnVersion(
       { min: PROTOCOL_MIN, max: PROTOCOL_MAX },
@@ -410,50 +407,31 @@ export class Session implements LinkSession {
     }
     // A copy: the frame's memory is many times larger, and the key stays.
     const publicKey = Uint8Array.from(hello.publicKey)
-    const account = await this.#accountOf(node, publicKey, hello.enrolToken)
-    // Closed while we were waiting.
-    if (account === null || this.#phase !== "greeted") return
+    const { address } = this.#socket
+    const admission = await desk.admit({ node, publicKey, enrolToken: hello.enrolToken, address })
+    // Closed while we were waiting: the core must not hear of it, or it would end the session of a link that came since.
+    if (this.#phase !== "greeted") return
+    if (admission.kind === "revoked") {
+      this.#refuse("denied", STOPPED, closeCodes.denied, true)
+      return
+    }
+    if (admission.kind === "refused") {
+      this.#refuse("denied", admission.why)
+      return
+    }
+    const { account, isNew } = admission
     this.#node = node
-    this.#joining = { node, account, name: words.name, isNew: engine.node(node) === null }
-    engine.post({ kind: "NodeHello", link: this.link, node, account, publicKey, ...words })
-  }
-
-  /** Null: refused, and told so. */
-  async #accountOf(node: NodeId, publicKey: Uint8Array, enrolToken: string): Promise<string | null> {
-    const known = this.#world.engine.node(node)
-    if (known !== null) {
-      // 64 bits of a digest name a node: enough against chance, not against somebody with much time.
-      if (!Buffer.from(known.publicKey).equals(publicKey)) {
-        return this.#refuse("denied", "another key goes by this node's id; make a new key")
-      }
-      if (known.revoked) return this.#refuse("denied", STOPPED, closeCodes.denied, true)
-      return known.account
-    }
-    if (enrolToken === "") {
-      this.#world.knocks.knocked(node, this.#world.clock.nowMs())
-      return this.#refuse(
-        "denied",
-        "this hub does not know the node; start the agent with an enrolment token (--enroll)",
-      )
-    }
-    const address = this.#socket.address
-    const admission = await this.#world.authenticate({ node, publicKey, enrolToken, address })
-    if ("refused" in admission) {
-      this.#world.knocks.knocked(node, this.#world.clock.nowMs())
-      return this.#refuse("denied", admission.refused)
-    }
-    this.#world.knocks.joined(node)
-    return admission.account
+    this.#joining = { node, account, name: words.name, isNew }
+    desk.post({ kind: "NodeHello", link: this.link, node, account, publicKey, ...words })
   }
 
   // ---- endings ----
 
-  #refuse(result: "denied" | "version", reason: string, code: CloseCode = closeCodes.denied, revoked = false): null {
-    if (this.#phase === "closed") return null
+  #refuse(result: "denied" | "version", reason: string, code: CloseCode = closeCodes.denied, revoked = false): void {
+    if (this.#phase === "closed") return
     this.#greeted(result)
     this.#sayOf(this.#socket.address, "agent refused", { reason })
     this.#goodbye(reason, { final: true, revoked }, code)
-    return null
   }
 
   #closeBecause(why: "superseded" | "revoked" | "silent"): void {
@@ -525,6 +503,8 @@ export class Session implements LinkSession {
 
   #closeSocket(code: CloseCode, reason: string): void {
     this.outbox.close(new CahError("aborted", "the link was closed"))
+    // What it says is not heard any more; but its own close frame is.
+    if (this.#asked >= LINK_QUESTIONS_MAX) this.#socket.webSocket.resume()
     // A close frame has room for 123 bytes of UTF-8.
     this.#socket.webSocket.close(code, Buffer.from(reason.replace(/[^\x20-\x7e]/g, "?")).subarray(0, 123))
   }
@@ -537,7 +517,7 @@ export class Session implements LinkSession {
     this.#greeted("failed")
     this.#phase = "closed"
     if (this.#node !== null && this.#epoch !== null) {
-      this.#world.engine.post({ kind: "NodeGone", node: this.#node, epoch: this.#epoch })
+      this.#world.desk.post({ kind: "NodeGone", node: this.#node, epoch: this.#epoch })
       this.#world.agents.say("info", this.#node, "agent left", { node: this.#node, link: this.link })
     }
     this.#world.gone(this, files)

@@ -421,7 +421,7 @@ describe("a followed log", () => {
 
   it("is asked for once, passed on as it comes, and replayed to those who come later", async () => {
     const first = follower()
-    hub.links.follow(agent.key.node, attempt, "stdout", first, 0)
+    hub.tap.follow(agent.key.node, attempt, "stdout", first, 0)
     const asked = await agent.next("followLog")
     assert.equal(asked.on, true)
     agent.send({ case: "streamOpen", value: { stream: 1, kind: StreamKind.STDOUT, attempt: wireAttempt } })
@@ -429,7 +429,7 @@ describe("a followed log", () => {
     chunk(1, 0, Buffer.from("one "))
     await first.has("one ")
     const second = follower()
-    const { stop } = hub.links.follow(agent.key.node, attempt, "stdout", second, 0)
+    const { stop } = hub.tap.follow(agent.key.node, attempt, "stdout", second, 0)
     assert.equal(second.text(), "one ")
     chunk(1, 4, Buffer.from("two"))
     await second.has("one two")
@@ -452,7 +452,7 @@ describe("a followed log", () => {
           resolve()
         },
       }
-      hub.links.follow(agent.key.node, attempt, "stdout", on, 1_000)
+      hub.tap.follow(agent.key.node, attempt, "stdout", on, 1_000)
     })
     const asked = await agent.next("followLog")
     assert.deepEqual([asked.kind, asked.offset], [StreamKind.STDOUT, 1_000n])
@@ -469,7 +469,7 @@ describe("a followed log", () => {
     chunk(1, 4, Buffer.from("two"))
     await has(2)
     const late: number[] = []
-    hub.links.follow(agent.key.node, attempt, "stdout", { data: (_, at) => late.push(at), end: () => {} }, 0)
+    hub.tap.follow(agent.key.node, attempt, "stdout", { data: (_, at) => late.push(at), end: () => {} }, 0)
     agent.webSocket.terminate()
     await ended
     assert.deepEqual(
@@ -486,7 +486,7 @@ describe("a followed log", () => {
   })
 
   it("that nobody follows any more is called off", async () => {
-    const { stop } = hub.links.follow(agent.key.node, attempt, "stderr", follower(), 0)
+    const { stop } = hub.tap.follow(agent.key.node, attempt, "stderr", follower(), 0)
     await agent.next("followLog")
     agent.send({ case: "streamOpen", value: { stream: 1, kind: StreamKind.STDERR, attempt: wireAttempt } })
     await agent.next("streamOpened")
@@ -506,9 +506,9 @@ describe("a followed log", () => {
 
   it("ends with the link", async () => {
     const watcher = follower()
-    hub.links.follow(agent.key.node, attempt, "stdout", watcher, 0)
+    hub.tap.follow(agent.key.node, attempt, "stdout", watcher, 0)
     agent.webSocket.terminate()
     await watcher.ended
-    assert.throws(() => hub.links.follow(agent.key.node, attempt, "stdout", watcher, 0), /not connected/)
+    assert.throws(() => hub.tap.follow(agent.key.node, attempt, "stdout", watcher, 0), /not connected/)
   })
 })

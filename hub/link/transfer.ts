@@ -15,34 +15,30 @@ import {
 import type { AttemptName } from "../core/effects.ts"
 import { CahError } from "../core/errors.ts"
 import { type BlobRef, jobId, type NodeId } from "../core/model.ts"
-import type { BlobStore, Clock, Engine, Log, StoreReader } from "../core/ports.ts"
+import type { BlobStore, Clock, Log } from "../core/ports.ts"
 import {
   DISK_RESERVE_BYTES,
   FOLLOW_OPEN_MS,
-  GATHER_PAGE_ENTRIES,
   LINKS_STREAMS_MAX,
   LINKS_WINDOWS_BYTES,
   STAGEOUT_BYTES_MAX,
-  STAGEOUTS_PER_ATTEMPT_MAX,
 } from "../limits.ts"
 import type { Metrics } from "../metrics.ts"
 import type { SparingLog } from "../sparing.ts"
 import type { Budget } from "./budget.ts"
+import type { Desk } from "./desk.ts"
 import { Nearness } from "./near.ts"
-import type { StageoutQuota } from "./quota.ts"
 import { type Follower, type Output, Tap } from "./taps.ts"
-import { attemptOf, blobOf, type GatherPage, streamErrorOf, wireAttempt } from "./words.ts"
+import { attemptOf, blobOf, streamErrorOf, wireAttempt } from "./words.ts"
 
 /** What all links share. */
 export interface TransferWorld {
-  readonly engine: Engine
-  readonly reader: Pick<StoreReader, "campaign" | "hasBlob" | "hasStageout" | "ownsBlob" | "stageouts">
+  readonly desk: Desk
   readonly blobs: BlobStore
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
   readonly budget: Budget
-  readonly quota: StageoutQuota
   /** Transfers over all links. */
   readonly open: { transfers: number }
   /** For lines that agents can cause. */
@@ -221,11 +217,6 @@ export class Transfers {
   // ---- stagein ----
 
   #stagein(id: number, name: AttemptName, blob: BlobRef, offset: number): void {
-    this.#mustHold(name)
-    const campaign = this.#world.engine.campaign(name.campaign)
-    const gather = campaign?.rules.gather ?? null
-    const isGathered = gather !== null && this.#world.reader.hasStageout(gather, blob.digest)
-    if (campaign?.stagein?.digest !== blob.digest && !isGathered) throw denied()
     if (offset > blob.sizeBytes) throw new FrameError(`a stagein from ${offset} of ${blob.sizeBytes} bytes on`)
     const timer = this.#nearness.timer()
     const outlet = this.#link.outbox.open(id, offset, {
@@ -236,7 +227,8 @@ export class Transfers {
     })
     const stream: Stream = {
       kind: "stagein",
-      movedAtMs: this.#world.clock.nowMs(),
+      // Until the hub has answered it is our turn.
+      movedAtMs: null,
       awaited: "StreamOpened",
       opened: frame => {
         stream.awaited = null
@@ -257,47 +249,28 @@ export class Transfers {
       this.#link.sent(bytes)
     }
     this.#add(id, stream, async () => {
+      // What the agent says of the stream meanwhile is taken in: nothing of it leads to a byte.
+      await this.#world.desk.mayFetch(this.#link.node, name, blob.digest)
+      if (this.#streams.get(id) !== stream) return
+      stream.movedAtMs = this.#world.clock.nowMs()
       const bytes = promised(blob, this.#world.blobs.read(blob.digest, offset))
       try {
         await outlet.send(passing(bytes, move), () => this.#world.budget.room())
       } finally {
-        if (sent > 0) this.#world.engine.post({ kind: "StageinSent", campaign: name.campaign, bytes: sent })
+        if (sent > 0) this.#world.desk.post({ kind: "StageinSent", campaign: name.campaign, bytes: sent })
       }
       // The end is queued behind the last chunk: it needs no answer, so this side is done.
       this.#remove(id)
     })
   }
 
-  /** A page of what the attempt gathers. Denied like everything else that is not its own. */
-  gather(name: AttemptName, fromIndex: number): GatherPage {
-    this.#mustHold(name)
-    const { engine, reader } = this.#world
-    const gathered = engine.campaign(name.campaign)?.rules.gather ?? null
-    const row = gathered === null ? null : reader.campaign(gathered)
-    if (row === null) throw denied()
-    const found = reader.stageouts(row.id, fromIndex, GATHER_PAGE_ENTRIES + 1)
-    const next = found[GATHER_PAGE_ENTRIES]?.index ?? null
-    return { entries: found.slice(0, GATHER_PAGE_ENTRIES), next, total: row.total }
-  }
-
   // ---- stageout ----
 
   #stageout(id: number, name: AttemptName, blob: BlobRef): void {
-    this.#mustHold(name)
-    const owner = this.#world.engine.campaign(name.campaign)?.owner
-    if (owner === undefined) throw denied()
     if (blob.sizeBytes > STAGEOUT_BYTES_MAX) {
       const max = `${STAGEOUT_BYTES_MAX / 2 ** 30} GiB`
       throw new CahError("invalid_argument", `a stageout of ${blob.sizeBytes} bytes; at most ${max} are taken`)
     }
-    const node = this.#world.engine.node(this.#link.node)
-    if (node === null || !this.#world.quota.admit(node, name, blob.digest)) {
-      throw new CahError("permission_denied", `more than ${STAGEOUTS_PER_ATTEMPT_MAX} different blobs for one attempt`)
-    }
-    this.#receive(id, name, blob, owner)
-  }
-
-  #receive(id: number, name: AttemptName, blob: BlobRef, owner: string): void {
     // The inlet comes with the store's word on where to go on. Until then it is our turn, and frames are out of order.
     let inlet: Inlet | null = null
     let error: CahError | null = null
@@ -342,7 +315,7 @@ export class Transfers {
       return inlet
     }
     this.#add(id, stream, async () => {
-      await this.#store(name, blob, owner, begin, stream)
+      await this.#store(name, blob, begin, stream)
       // A stream that was dropped after its last byte has nobody to tell; the blob is safe all the same.
       if (this.#streams.get(id) !== stream) return
       this.#remove(id)
@@ -351,17 +324,11 @@ export class Transfers {
   }
 
   /** Bytes into the store, then the row, then (by the caller) the answer. */
-  async #store(
-    name: AttemptName,
-    blob: BlobRef,
-    owner: string,
-    begin: (offset: number) => Inlet,
-    stream: Stream,
-  ): Promise<void> {
-    const { blobs, engine, reader, metrics } = this.#world
-    // The owner has it: the agent says the end at once, and hears that it is stored. Of what others have, nobody learns. Both,
-    // because a blob found bad is moved aside and its row stays until good bytes come; and has() keeps it from being collected.
-    if (reader.ownsBlob(blob.digest, owner) && (await blobs.has(blob.digest))) {
+  async #store(name: AttemptName, blob: BlobRef, begin: (offset: number) => Inlet, stream: Stream): Promise<void> {
+    const { blobs, desk, metrics } = this.#world
+    const { owner, has } = await desk.mayGive(this.#link.node, name, blob)
+    // The owner has it: the agent says the end at once, and hears that it is stored.
+    if (has) {
       for await (const data of begin(blob.sizeBytes)) throw new FrameError(`${data.length} bytes that nobody asked for`)
       metrics.dedupSavedBytes.inc({ where: "hub" }, blob.sizeBytes)
       return
@@ -384,11 +351,7 @@ export class Transfers {
       await writer.suspend()
       throw error
     }
-    const { digest, sizeBytes } = blob
-    await engine.commit([
-      { kind: "blob", digest, sizeBytes },
-      { kind: "blobOwner", digest, owner, as: "returned" },
-    ])
+    await desk.stored(owner, blob)
   }
 
   // ---- logs ----
@@ -506,11 +469,6 @@ export class Transfers {
     return false
   }
 
-  #mustHold(name: AttemptName): void {
-    const held = this.#world.engine.node(this.#link.node)?.held.get(jobId(name.campaign, name.index))
-    if (held === undefined || held.attempt !== name.attempt || held.stopping !== null) throw denied()
-  }
-
   #sendOpened(stream: number, offset: number, creditOffset: number): void {
     const value = { stream, offset: BigInt(offset), creditOffset: BigInt(creditOffset) }
     this.#link.send({ case: "streamOpened", value })
@@ -532,11 +490,6 @@ function isLog(kind: Kind): kind is Output {
 
 function tapKey(name: AttemptName, output: Output): string {
   return `${name.campaign}.${name.index}#${name.attempt} ${output}`
-}
-
-/** For an attempt that is not this node's, a blob that is not the attempt's, and a blob that is not here: all alike. */
-function denied(): CahError {
-  return new CahError("permission_denied", "this node does not hold that attempt, or the attempt has no such blob")
 }
 
 function expected<T>(handler: T | undefined, frame: string, stream: Stream): T {

@@ -20,6 +20,7 @@ import type { CahError, ErrorCode } from "../core/errors.ts"
 import type { AttemptReported, NodeHello, ReportPhase } from "../core/events.ts"
 import type { BlobRef, CampaignId, LogRef, Result, Shape } from "../core/model.ts"
 import { NODE_BYTES_MAX, NODE_SLOTS_MAX, RESULT_TIME_MAX_MS, STAGEOUT_BYTES_MAX } from "../limits.ts"
+import type { GatherPage } from "./desk.ts"
 
 // ---- tables ----------------------------------------------------------------------------------------------------
 
@@ -123,11 +124,6 @@ export function reportOf(report: Report): AttemptName & Pick<AttemptReported, "p
   return { ...attemptOf(report.attempt), phase, result }
 }
 
-/** Everything the result names: what must be on disk before it counts. */
-export function blobsOf(result: Result): BlobRef[] {
-  return [result.stageout, result.stdout.blob, result.stderr.blob].filter(blob => blob !== null)
-}
-
 export function blobOf(blob: WireBlob | undefined): BlobRef {
   const digest = parseDigest(blob?.digest ?? "")
   if (blob === undefined || digest === null) throw new FrameError("a blob without a digest (sha256:<64 hex digits>)")
@@ -201,15 +197,6 @@ export function wireAttempt(name: AttemptName): { campaign: bigint; index: numbe
 export function wireDuration(ms: number): { seconds: bigint; nanos: number } {
   const whole = Math.max(0, Math.round(ms))
   return { seconds: BigInt(Math.floor(whole / 1_000)), nanos: (whole % 1_000) * 1_000_000 }
-}
-
-/** Of what an attempt gathers. */
-export interface GatherPage {
-  readonly entries: readonly { readonly index: number; readonly blob: BlobRef }[]
-  /** The next page's first index; null: this is the last. */
-  readonly next: number | null
-  /** Jobs of the campaign that is gathered. */
-  readonly total: number
 }
 
 export function gatherBody(name: AttemptName, fromIndex: number, page: GatherPage): HubBodyInit {

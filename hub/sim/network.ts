@@ -184,6 +184,9 @@ export class Network implements Links {
     for (const connection of [...this.connections.values()]) connection.closeAtHub()
   }
 
+  /** Agents try by themselves. */
+  resume(): void {}
+
   health() {
     return { links: this.connections.size, streams: 0, bufferedBytes: 0 }
   }
