@@ -46,7 +46,13 @@ export async function openCases({ quotas, prepare, ...change }: Options = {}): P
     error() {},
   }
   const engine = new HubEngine({ store, clock, timer, log })
-  engine.start({ offer() {}, speak() {}, drop() {}, health: () => ({ links: 0, streams: 0, bufferedBytes: 0 }) })
+  engine.start({
+    offer() {},
+    speak() {},
+    drop() {},
+    resume() {},
+    health: () => ({ links: 0, streams: 0, bufferedBytes: 0 }),
+  })
   const metrics = createMetrics("0.0.0-test")
   const most = { jobs: 1e9, submitsPerSecond: 1e6, bytes: 1e15, watches: 1e6, ...quotas }
   const cases = new Cases({
