@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { test } from "node:test"
 import { projectFiles, root } from "./files.ts"
 import { circles, importsOf } from "./imports.ts"
-import { breaches, listed, roomOf, rooms } from "./walls.ts"
+import { breaches, isTest, listed, roomOf, rooms } from "./walls.ts"
 
 /** Each: a file, what it would import, and words of the reason. At least one for each room. */
 const offences: readonly (readonly [path: string, target: string, reason: string])[] = [
@@ -37,6 +37,7 @@ const offences: readonly (readonly [path: string, target: string, reason: string
   ["hub/core/a.ts", "../../common/disk.ts", "no I/O"],
   ["hub/core/a.ts", "../../proto/wire/frame.ts", "A core is pure"],
   ["hub/core/a.ts", "../../proto/gen/cah/v1/job_pb.ts", "A core is pure"],
+  ["hub/core/ports.ts", "../store/sqlite/sqlite.ts", "nothing that comes after it"],
   ["hub/core/placing/a.ts", "../asking/explain.ts", "nothing that comes after it"],
   ["hub/core/asking/a.ts", "node:crypto", "A core is pure"],
   ["hub/engine.ts", "./store/sqlite/sqlite.ts", "alone names concrete ones"],
@@ -48,8 +49,16 @@ const offences: readonly (readonly [path: string, target: string, reason: string
   ["hub/store/memory/a.ts", "../../blobs/disk.ts", "knows no other adapter"],
   ["hub/blobs/a.ts", "../store/sqlite/sqlite.ts", "not each other"],
   ["hub/blobs/a.ts", "../config.ts", "let what starts the program wire them"],
-  ["hub/link/a.ts", "../blobs/disk.ts", "not each other"],
-  ["hub/link/a.ts", "../../archive/unpack.ts", "not each other"],
+  ["hub/link/a.ts", "../blobs/disk.ts", "no other adapter"],
+  ["hub/link/a.ts", "../../archive/unpack.ts", "by their desk alone"],
+  ["hub/link/a.ts", "../engine.ts", "by their desk alone"],
+  ["hub/link/a.ts", "../store/sqlite/sqlite.ts", "by their desk alone"],
+  ["hub/link/a.ts", "../core/step.ts", "by their desk alone"],
+  ["hub/link/a.ts", "../core/placing/queue.ts", "by their desk alone"],
+  ["hub/link/a.ts", "../desk/desk.ts", "by their desk alone"],
+  ["hub/link/desk.ts", "./session.ts", "It is a port"],
+  ["hub/desk/a.ts", "../link/session.ts", "it knows no socket"],
+  ["hub/desk/a.ts", "../engine.ts", "through ports"],
   ["hub/notify/a.ts", "../store/sqlite/sqlite.ts", "not each other"],
   ["hub/backup/a.ts", "../blobs/disk.ts", "not each other"],
   ["hub/auth/a.ts", "../store/sqlite/sqlite.ts", "no adapter"],
@@ -74,7 +83,7 @@ const offences: readonly (readonly [path: string, target: string, reason: string
   ["hub/sim/a.ts", "../link/server.ts", "break its determinism"],
   ["hub/hub.ts", "../agent/config.ts", "by their contract only"],
   ["hub/hub.ts", "../archive/unpack.ts", "by their contract only"],
-  ["hub/link/a.test.ts", "../../agent/core/model.ts", "not each other"],
+  ["hub/link/a.test.ts", "../../agent/core/model.ts", "by their desk alone"],
   ["agent/limits.ts", "./config.ts", "Limits are numbers"],
   ["agent/core/a.ts", "../runner/process.ts", "nothing that comes after it"],
   ["agent/core/a.ts", "node:child_process", "A core is pure"],
@@ -158,6 +167,20 @@ test("what the architecture is made of passes", () => {
   for (const [path, target] of lawful) assert.deepEqual(breaches(importsOf(path, forms[0]!(target))), [])
 })
 
+test("links take from the ports of the core none that leads to its state or to the store", () => {
+  for (const path of projectFiles()) {
+    if (!path.startsWith("hub/link/") || !path.endsWith(".ts") || isTest(path)) continue
+    const text = readFileSync(join(root, path), "utf8")
+    for (const [, names = ""] of text.matchAll(/import type \{([^}]*)\} from "\.\.\/core\/ports\.ts"/g)) {
+      const others = names
+        .split(",")
+        .map(name => name.trim())
+        .filter(name => !/^(BlobStore|Clock|Links|Log|)$/.test(name))
+      assert.deepEqual(others, [], `${path} asks past its desk`)
+    }
+  }
+})
+
 test("each file of ours has a room", () => {
   const files = projectFiles().filter(path => /\.(ts|mjs|js)$/.test(path))
   assert.deepEqual(
@@ -169,7 +192,7 @@ test("each file of ours has a room", () => {
 
 test("rooms lie above each other: no two may import each other, but for those of the hub's core", () => {
   const edges = Object.entries(rooms).flatMap(([from, { may }]) => listed(may).map(to => ({ from, to })))
-  assert.deepEqual(circles(edges), [["hub/core", "hub/core/asking", "hub/core/placing"]])
+  assert.deepEqual(circles(edges), [["hub/core", "hub/core/asking", "hub/core/placing", "hub/core/plain"]])
 })
 
 test("the table names rooms, files and packages that are there", () => {

@@ -19,9 +19,9 @@ export const groups: Readonly<Record<string, string>> = {
   values: "common/pure proto/values",
   shared: "common/pure proto/values common",
   wire: "proto/values proto/wire proto/gen",
-  core: "hub/core hub/core/placing hub/core/asking hub/limits",
+  core: "hub/core hub/core/plain hub/core/placing hub/core/asking hub/limits",
   dialect:
-    "hub/core hub/core/placing hub/core/asking hub/limits common/pure proto/values hub/auth hub/cases hub/front hub/metrics hub/rim",
+    "hub/core hub/core/plain hub/core/placing hub/core/asking hub/limits common/pure proto/values hub/auth hub/cases hub/front hub/metrics hub/rim",
   launching: "vmlauncher/core vmlauncher/limits vmlauncher/rim common/pure proto/values common proto/guest",
 }
 
@@ -67,7 +67,13 @@ export const rooms: Readonly<Record<string, Room>> = {
 
   "hub/limits": { at: "hub/limits.ts", may: "proto/values", uses: "", why: numbers },
   "hub/core": { at: "hub/core/*", may: "core values", uses: "", why: pure },
-  "hub/core/placing": { may: "hub/core hub/limits values", uses: "", why: pure },
+  "hub/core/plain": {
+    at: ["effects", "errors", "events", "model", "ports", "rows"].map(name => `hub/core/${name}.ts`).join(" "),
+    may: "core values",
+    uses: "",
+    why: pure,
+  },
+  "hub/core/placing": { may: "hub/core hub/core/plain hub/limits values", uses: "", why: pure },
   "hub/core/asking": { may: "core values", uses: "", why: pure },
   "hub/engine": {
     at: "hub/engine.ts hub/expiry.ts hub/retention.ts hub/traffic.ts hub/wallclock.ts",
@@ -95,7 +101,22 @@ export const rooms: Readonly<Record<string, Room>> = {
     why: "It refuses what SQLite would, by SQLite's own rows and schema, and knows no other adapter.",
   },
   "hub/blobs": { may: "core shared proto/wire", uses: "node:*", why: adapter },
-  "hub/link": { may: "core shared wire hub/metrics hub/rim", uses: "node:* ws @bufbuild/protobuf", why: adapter },
+  "hub/link": {
+    may: "hub/core/plain hub/limits shared wire hub/link/desk hub/metrics hub/rim",
+    uses: "node:* ws @bufbuild/protobuf",
+    why: "Links ask the hub by their desk alone, so that they can be served elsewhere: of the core plain data and the ports of clock, log and blobs, and no other adapter.",
+  },
+  "hub/link/desk": {
+    at: "hub/link/desk.ts",
+    may: "hub/core/plain values",
+    uses: "",
+    why: "It is a port: plain data passes it, and it does nothing.",
+  },
+  "hub/desk": {
+    may: "core values hub/link/desk",
+    uses: "",
+    why: "It answers links from the core's state, store and blobs, through ports: it knows no socket and no adapter.",
+  },
   "hub/notify": { may: "core shared", uses: "node:*", why: adapter },
   "hub/backup": { may: "core shared", uses: "node:* zod", why: adapter },
   "hub/auth": {
@@ -140,7 +161,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   hub: {
     at: "hub/* hub/bin/*",
-    may: "core shared release/launch hub/engine hub/metrics hub/rim hub/auth hub/backup hub/blobs hub/cases hub/front hub/front/all hub/front/boinc hub/front/status hub/link hub/notify hub/store/sqlite",
+    may: "core shared release/launch hub/engine hub/metrics hub/rim hub/auth hub/backup hub/blobs hub/cases hub/desk hub/front hub/front/all hub/front/boinc hub/front/status hub/link hub/notify hub/store/sqlite",
     uses: "node:* package.json @connectrpc/connect pino smol-toml zod",
     why: program,
   },
@@ -239,10 +260,10 @@ const testsMay: Readonly<Record<string, string>> = {
   hub: "wire",
   agent: "wire archive proto/guest",
   bench: "hub/link",
-  scripts: "harness hub/link hub/core hub/blobs agent/link values",
+  scripts: "harness hub/link hub/core hub/core/plain hub/blobs agent/link values",
 }
 
-const isTest = (path: string): boolean => /(\.(test|suite)|\/fixtures)\.ts$/.test(path)
+export const isTest = (path: string): boolean => /(\.(test|suite|fixtures)|\/fixtures)\.ts$/.test(path)
 const isFile = (path: string): boolean => /\.(ts|mjs)$/.test(path) && path.includes("/")
 /** The names in a list, groups resolved. */
 export const listed = (names: string): string[] =>
