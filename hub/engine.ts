@@ -269,8 +269,8 @@ export class HubEngine implements Engine {
 
   private tell(moves: readonly Move[]): void {
     if (this.parts.log.isLevelEnabled?.("debug") === false) return
-    for (const { campaign, index, attempt, node, event, from, to, tookMs } of moves) {
-      const fields = { campaign, job: `${campaign}.${index}`, attempt, node, event, from, to, tookMs }
+    for (const { campaign, index, attempt, node, why, event, from, to, tookMs } of moves) {
+      const fields = { campaign, job: `${campaign}.${index}`, attempt, node, why, event, from, to, tookMs }
       this.parts.log.debug(fields, `${campaign}.${index} ${event}`)
     }
   }

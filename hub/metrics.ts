@@ -150,11 +150,18 @@ export function createMetrics(version: string) {
       labelNames: ["from", "to"],
       registers,
     }),
-    /** cause: failure, loss, preemption, or hold when one is lifted. */
+    /** cause: failure, loss, preemption, owner, or hold when one is lifted. */
     jobRetries: new Counter({
       name: "cah_job_retries_total",
       help: "Jobs that came back to the queue, by what brought them there.",
       labelNames: ["cause"],
+      registers,
+    }),
+    /** why: lease_expired, node_restarted, refused, … : those of core/why.ts that are losses. */
+    attemptLosses: new Counter({
+      name: "cah_attempt_losses_total",
+      help: "Attempts that were lost, by why. Not every one brings its job back: another may go on, or the budget is spent.",
+      labelNames: ["why"],
       registers,
     }),
     jobQueueWait: new QuickHistogram({

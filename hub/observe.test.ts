@@ -20,6 +20,11 @@ class Observed extends TestCore {
     const { values } = await this.metrics.jobRetries.get()
     return Object.fromEntries(values.map(({ labels, value }) => [labels.cause, value]))
   }
+
+  async losses(): Promise<Record<string, number>> {
+    const { values } = await this.metrics.attemptLosses.get()
+    return Object.fromEntries(values.map(({ labels, value }) => [labels.why, value]))
+  }
 }
 
 test("S25: what comes back to the queue is counted by its cause", async () => {
@@ -47,6 +52,22 @@ test("S25: a failed attempt at a job that another still runs is no retry, and a 
   core.tick(core.report("n0", [id, 0, 1], "running"))
   core.tick({ kind: "NodeRevoked", request: core.request(), node: "n0" as NodeId })
   assert.deepEqual(await core.retries(), { loss: 1 })
+  core.metrics.close()
+})
+
+test("S25: attempts that are lost are counted by their why, those whose job is given up too, and failures are not among them", async () => {
+  const core = new Observed()
+  core.tick(core.hello("n0", { slots: 4 }))
+  const id = core.submit({ total: 4, rules: { ...noRules, retryMax: 1, lossMax: 1 } })
+  core.tick(core.report("n0", [id, 0, 1], "ended", { outcome: "refused" }))
+  core.tick(core.report("n0", [id, 1, 1], "ended", { outcome: "failed", exitCode: 1 }))
+  for (const index of [2, 3]) core.tick(core.report("n0", [id, index, 1], "running"))
+  core.tick(core.hello("n0", { slots: 4, bootId: "another" }))
+  assert.deepEqual(await core.losses(), { refused: 1, node_restarted: 2 })
+  core.live(60_000)
+  core.tick({ kind: "NodeRevoked", request: core.request(), node: "n0" as NodeId })
+  assert.deepEqual(await core.losses(), { refused: 1, node_restarted: 2, node_revoked: 4 })
+  assert.deepEqual(await core.retries(), { failure: 1, loss: 4 }, "three are given up for lost")
   core.metrics.close()
 })
 

@@ -11,6 +11,7 @@ import {
   Outcome,
   Phase,
   type Totals,
+  Why,
 } from "../../proto/gen/cah/v1/job_pb.ts"
 import {
   type ErrorSummary,
@@ -209,7 +210,7 @@ function showJob(job: Job, campaign: Campaign | undefined, colors: Colors): stri
   const { result } = job
   const ended = job.phase === Phase.ENDED
   // The hub tells such a stop in the story alone, and counts it for the campaign.
-  const displaced = job.story.filter(({ event }) => event.startsWith("stopped: ")).length
+  const displaced = job.story.filter(({ why }) => why === Why.PREEMPTED || why === Why.CONTAINER_GONE).length
   const next = `Next: ${isHeld ? `cah resume ${job.id?.campaign}` : nextOfJob(job)}`
   const head = fields(
     [

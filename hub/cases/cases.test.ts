@@ -93,7 +93,7 @@ describe("jobs", () => {
         { kind: "result", row: resultRow(1, 0) },
         { kind: "job", row: jobRow(1, 1, { phase: "queued", node: null, tries: [] }) },
         { kind: "job", row: jobRow(1, 3, { phase: "held", node: null, tries: [] }) },
-        { kind: "cancelledRange", campaign: first, range: { first: 5, last: 7 } },
+        { kind: "cancelledRange", campaign: first, range: { first: 5, last: 7 }, why: "cancelled" },
       )
     },
   }

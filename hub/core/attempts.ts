@@ -33,6 +33,7 @@ import { isRetried, shapeOf } from "./rules.ts"
 import type { Stage } from "./stage.ts"
 import { hasOther, onFailed, onTimedOut, onWell } from "./strikes.ts"
 import { isForward } from "./transitions.ts"
+import type { Why } from "./why.ts"
 
 /** The job at this index, which has not ended; a new one if nothing has happened to it yet. */
 export function jobAt(campaign: Campaign, index: number): Job {
@@ -46,7 +47,15 @@ function newJob(campaign: Campaign, index: number): Job {
 }
 
 /** A new attempt at the job, on this node; beside those under way, if there are any. */
-export function offer(stage: Stage, node: Node, campaign: Campaign, job: Job, shape: number, event = "offered"): void {
+export function offer(
+  stage: Stage,
+  node: Node,
+  campaign: Campaign,
+  job: Job,
+  shape: number,
+  why: Why = "offered",
+  event: string = why,
+): void {
   const attempt = job.attempt + 1
   const { tries } = job
   const { id } = node
@@ -56,7 +65,7 @@ export function offer(stage: Stage, node: Node, campaign: Campaign, job: Job, sh
   const { nowMs } = stage.now
   const one: Try = { attempt, node: id, phase: "offered", shape, sinceMs: nowMs, startedMs: null, startedAt: null }
   const held = begin(stage, node, campaign, job, one)
-  changed(stage, campaign, job, tries, event, one, "offer")
+  changed(stage, campaign, job, tries, why, event, one)
   speakOffer(stage, node, campaign, held, shape)
 }
 
@@ -146,7 +155,7 @@ function applyReport(stage: Stage, node: Node, event: AttemptReported): ReportAn
   if (event.phase === "running" && campaign.rules.container) state.freed.add(node.id)
   if (one === null) revive(stage, node, campaign, job, event.phase, event.phase)
   else if (!isForward(one.phase, event.phase)) return "already"
-  else advance(stage, campaign, job, one, event.phase, event.phase)
+  else advance(stage, campaign, job, one, event.phase, "progressed", event.phase)
   return "accepted"
 }
 
@@ -156,6 +165,7 @@ export function advance(
   job: Job,
   one: Try,
   phase: Try["phase"],
+  why: Why,
   event: string,
 ): void {
   one.phase = phase
@@ -163,7 +173,7 @@ export function advance(
     one.startedMs = stage.now.nowMs
     one.startedAt = stage.now.wallMs
   }
-  changed(stage, campaign, job, job.tries, event, one, "progress")
+  changed(stage, campaign, job, job.tries, why, event, one)
 }
 
 /** When it was offered; of one that an earlier life of the hub heard to run, when it began to. */
@@ -216,13 +226,14 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
   const { outcome } = result
   const isGivenUp = outcome === "lost" || outcome === "refused"
   if (node.quarantine !== null && !isGivenUp) onProbed(stage, node, node.quarantine, outcome === "finished")
-  const loss = isGivenUp
-    ? `${outcome}: ${result.message || "the node gave it up"}`
-    : node.quarantine !== null && outcome !== "finished"
-      ? `${eventOf(result)} on a node in quarantine, which is not held against the job`
-      : null
-  if (loss !== null) {
-    lose(stage, campaign, job, one, loss)
+  if (isGivenUp || (node.quarantine !== null && outcome !== "finished")) {
+    if (isGivenUp) {
+      const why = outcome === "refused" ? "refused" : "given_up"
+      lose(stage, campaign, job, one, why, `${outcome}: ${result.message || "the node gave it up"}`)
+    } else {
+      const event = `${eventOf(result)} on a node in quarantine, which is not held against the job`
+      lose(stage, campaign, job, one, "quarantine", event, result.runMs)
+    }
     // Given up by the node itself: it cannot come back.
     if (job.node === node.id) job.node = null
     return "accepted"
@@ -243,11 +254,12 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
       const { tries } = job
       job.tries = triesBut(job, one)
       job.node = job.tries[0]?.node ?? null
-      changed(stage, campaign, job, tries, event, about, "failure", result.runMs)
+      changed(stage, campaign, job, tries, whyOfResult(result), event, about, result.runMs)
       if (job.tries.length === 0) queueLater(stage, campaign, job, retryMs(job.failures))
       return "accepted"
     }
   }
+  const isRuled = result.outcome !== "finished" && job.failures <= campaign.rules.retryMax
   const others = triesBut(job, one)
   const { index, tries } = job
   campaign.totals.stageoutBytes += bytesOf(result)
@@ -257,7 +269,10 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
   job.outcome = result.outcome
   job.node = node.id
   job.tries = noTries
-  changed(stage, campaign, job, tries, eventOf(result), about, "result", result.runMs)
+  if (isRuled) {
+    const event = `${eventOf(result)}, after which it asks for no further try`
+    changed(stage, campaign, job, tries, "exit_code_rule", event, about, result.runMs)
+  } else changed(stage, campaign, job, tries, whyOfResult(result), eventOf(result), about, result.runMs)
   updateLane(stage.state, campaign)
   for (const other of others) stopOn(stage, campaign.id, index, other, "another node was first")
   return "accepted"
@@ -325,6 +340,10 @@ function eventOf(result: Result): string {
   return result.outcome === "timedout" ? "killed at its walltime" : "finished"
 }
 
+function whyOfResult({ outcome }: Result): Why {
+  return outcome === "failed" ? "failed" : outcome === "timedout" ? "walltime" : "finished"
+}
+
 /** A lost attempt that nobody else has got meanwhile comes back: its work still counts. */
 export function revive(
   stage: Stage,
@@ -341,7 +360,7 @@ export function revive(
   campaign.again.delete(job.index)
   const { tries } = job
   begin(stage, node, campaign, job, one)
-  changed(stage, campaign, job, tries, event, one, "progress")
+  changed(stage, campaign, job, tries, "came_back", event, one)
   updateLane(stage.state, campaign)
 }
 
@@ -367,7 +386,15 @@ function lends(node: Node): boolean {
  * A try is gone. If it was the only one the job waits and is queued again, or ends as lost when its budget is spent.
  * Null: it was gone already.
  */
-export function lose(stage: Stage, campaign: Campaign, job: Job, one: Try | null, event: string): void {
+export function lose(
+  stage: Stage,
+  campaign: Campaign,
+  job: Job,
+  one: Try | null,
+  why: Why,
+  event: string,
+  runMs: number | null = null,
+): void {
   if (one === null) return
   job.losses++
   campaign.totals.losses++
@@ -377,7 +404,7 @@ export function lose(stage: Stage, campaign: Campaign, job: Job, one: Try | null
   const { tries } = job
   job.tries = others
   if (spent) job.outcome = "lost"
-  changed(stage, campaign, job, tries, `${event}${more}`, one, "loss")
+  changed(stage, campaign, job, tries, why, `${event}${more}`, one, runMs)
   if (others.length === 0 && !spent) queueLater(stage, campaign, job, retryMs(job.losses))
   updateLane(stage.state, campaign)
 }
@@ -386,12 +413,12 @@ export function lose(stage: Stage, campaign: Campaign, job: Job, one: Try | null
  * A try is stopped so that others have its room: neither a failure nor a loss. If it was the only one the job is queued
  * again at once, and what the stopped one still says is stale.
  */
-export function displace(stage: Stage, campaign: Campaign, job: Job, one: Try, event: string): void {
+export function displace(stage: Stage, campaign: Campaign, job: Job, one: Try, why: Why, event: string): void {
   campaign.totals.preemptions++
   const { tries } = job
   job.tries = triesBut(job, one)
   if (job.node === one.node) job.node = job.tries[0]?.node ?? null
-  changed(stage, campaign, job, tries, event, one, "preemption")
+  changed(stage, campaign, job, tries, why, event, one)
   if (job.phase === "queued") queueAgain(stage.state, campaign, job.index)
 }
 
@@ -418,24 +445,30 @@ export function onAgainDue(stage: Stage, due: Extract<Deadline, { kind: "again" 
 
 /** Takes back what the node was offered and did not answer. Asked when it is heard, so that silence is left to its lease. */
 export function takeBackUnanswered(stage: Stage, node: Node): void {
-  takeBack(stage, node, "lost: the node did not answer the offer", one => {
+  takeBack(stage, node, "offer_unanswered", "lost: the node did not answer the offer", one => {
     return one.phase === "offered" && stage.now.nowMs - one.sinceMs >= OFFER_MS
   })
 }
 
 /** Takes back what has outlived its walltime and all slack, however well its node heartbeats. Asked once a lease. */
 export function takeBackOverdue(stage: Stage, node: Node): void {
-  takeBack(stage, node, "lost: older than its walltime and all slack", (one, campaign) => {
+  takeBack(stage, node, "overdue", "lost: older than its walltime and all slack", (one, campaign) => {
     return stage.now.nowMs - one.sinceMs >= shapeOf(campaign, one.shape).walltimeMs + ATTEMPT_SLACK_MS
   })
 }
 
-function takeBack(stage: Stage, node: Node, event: string, isDue: (one: Try, campaign: Campaign) => boolean): void {
+function takeBack(
+  stage: Stage,
+  node: Node,
+  why: Why,
+  event: string,
+  isDue: (one: Try, campaign: Campaign) => boolean,
+): void {
   for (const held of [...node.held.values()]) {
     const found = liveJob(stage.state, held.campaign, held.index)
     const one = found === null ? null : tryOf(found.job, held.attempt, node.id)
     if (found === null || one === null || !isDue(one, found.campaign)) continue
     stopOn(stage, held.campaign, held.index, one, event)
-    lose(stage, found.campaign, found.job, one, event)
+    lose(stage, found.campaign, found.job, one, why, event)
   }
 }

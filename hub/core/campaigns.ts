@@ -26,6 +26,7 @@ import { accountOf } from "./placing/usage.ts"
 import type { CampaignRow } from "./rows.ts"
 import { endedWell } from "./rules.ts"
 import type { Stage } from "./stage.ts"
+import type { Why } from "./why.ts"
 
 export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): void {
   const { state, effects, now } = stage
@@ -155,11 +156,8 @@ export function onDeadlineDue(stage: Stage, id: CampaignId): void {
   const { deadlineAt, reservation } = campaign.rules
   if (stage.now.wallMs < endOf(campaign)) return watchDeadline(stage, campaign)
   const isReservation = reservation?.endAt != null && reservation.endAt < (deadlineAt ?? Number.POSITIVE_INFINITY)
-  cancelAll(
-    stage,
-    campaign,
-    `cancelled: the campaign's ${isReservation ? "reservation is over" : "deadline has passed"}`,
-  )
+  if (isReservation) cancelAll(stage, campaign, "reservation_over", "cancelled: the campaign's reservation is over")
+  else cancelAll(stage, campaign, "deadline", "cancelled: the campaign's deadline has passed")
 }
 
 /** Its reservation is to come. Also after a start of the hub. */
@@ -201,20 +199,20 @@ export function onCampaignHeld(stage: Stage, event: CampaignHeld): void {
 
 export function onJobsCancelled(stage: Stage, event: JobsCancelled): void {
   const campaign = stage.state.campaigns.get(event.campaign)
-  const jobs = campaign === undefined ? 0 : cancel(stage, campaign, event.ranges, "cancelled by its owner")
+  const jobs = campaign === undefined ? 0 : cancel(stage, campaign, event.ranges, "cancelled", "cancelled by its owner")
   stage.effects.speech.push({ kind: "Reply", request: event.request, reply: { kind: "cancelled", jobs } })
 }
 
-function cancelAll(stage: Stage, campaign: Campaign, event: string): void {
-  cancel(stage, campaign, [{ first: 0, last: campaign.total - 1 }], event)
+function cancelAll(stage: Stage, campaign: Campaign, why: Why, event: string): void {
+  cancel(stage, campaign, [{ first: 0, last: campaign.total - 1 }], why, event)
 }
 
 /** Returns how many jobs it ended. */
-function cancel(stage: Stage, campaign: Campaign, ranges: readonly IndexRange[], event: string): number {
+function cancel(stage: Stage, campaign: Campaign, ranges: readonly IndexRange[], why: Why, event: string): number {
   const before = liveCount(campaign.counts)
   for (const { first, last } of ranges) {
-    cancelStarted(stage, campaign, first, last, event)
-    cancelUntouched(stage, campaign, Math.max(first, campaign.cursor), Math.min(last, campaign.total - 1))
+    cancelStarted(stage, campaign, first, last, why, event)
+    cancelUntouched(stage, campaign, Math.max(first, campaign.cursor), Math.min(last, campaign.total - 1), why)
   }
   updateLane(stage.state, campaign)
   touch(stage, campaign, null)
@@ -222,24 +220,24 @@ function cancel(stage: Stage, campaign: Campaign, ranges: readonly IndexRange[],
 }
 
 /** Those that have a row: begun, or held one by one. */
-function cancelStarted(stage: Stage, campaign: Campaign, first: number, last: number, event: string): void {
+function cancelStarted(stage: Stage, campaign: Campaign, first: number, last: number, why: Why, event: string): void {
   for (const job of [...campaign.jobs.values()]) {
     if (job.index < first || job.index > last) continue
     const { tries } = job
     job.outcome = "cancelled"
     job.tries = []
-    changed(stage, campaign, job, tries, event, job, "cancel")
+    changed(stage, campaign, job, tries, why, event, job)
     for (const one of tries) stopOn(stage, campaign.id, job.index, one, event)
   }
 }
 
-function cancelUntouched(stage: Stage, campaign: Campaign, first: number, last: number): void {
+function cancelUntouched(stage: Stage, campaign: Campaign, first: number, last: number, why: Why): void {
   for (const range of gaps(campaign.skipped, first, last)) {
     const count = range.last - range.first + 1
     campaign.counts.queued -= count
     campaign.counts.cancelled += count
     campaign.skipped.push(range)
-    stage.effects.writes.push({ kind: "cancelledRange", campaign: campaign.id, range })
+    stage.effects.writes.push({ kind: "cancelledRange", campaign: campaign.id, range, why })
   }
   campaign.skipped = merged(campaign.skipped)
 }
@@ -301,6 +299,7 @@ function stopFailing(stage: Stage, campaign: Campaign): void {
   cancelAll(
     stage,
     campaign,
+    "too_many_failures",
     `cancelled: ${failedJobs(counts)} jobs of the campaign failed, and it stops after ${rules.failMax}`,
   )
 }
@@ -309,7 +308,12 @@ function cancelInside(stage: Stage, container: Campaign): Campaign[] {
   if (!container.rules.container) return []
   const inside = [...stage.state.campaigns.values()].filter(({ rules }) => rules.inside === container.id)
   for (const campaign of inside) {
-    cancelAll(stage, campaign, `cancelled: container ${container.id}, which it was inside, has ended`)
+    cancelAll(
+      stage,
+      campaign,
+      "container_ended",
+      `cancelled: container ${container.id}, which it was inside, has ended`,
+    )
   }
   return inside
 }
@@ -328,7 +332,7 @@ function goOn(stage: Stage, waiter: Campaign, ended: Campaign): void {
   waiter.waitsFor = waiter.waitsFor.filter(({ campaign }) => campaign !== ended.id)
   touch(stage, waiter, null)
   if (needs.some(({ success }) => success) && !endedWell(ended.counts, ended.total)) {
-    cancelAll(stage, waiter, `cancelled: campaign ${ended.id}, which it needed, did not end well`)
+    cancelAll(stage, waiter, "dependency_failed", `cancelled: campaign ${ended.id}, which it needed, did not end well`)
   }
   updateLane(stage.state, waiter)
 }

@@ -1,7 +1,6 @@
 // The primitives of change: a job, its counts and its story change together; lanes of ready campaigns and the list of
 // nodes with room are kept true. Everything in core that changes a job says so to changed().
 import { HELD_MAX } from "../limits.ts"
-import type { Why } from "./effects.ts"
 import {
   type Campaign,
   type CampaignId,
@@ -24,6 +23,7 @@ import { shapeOf } from "./rules.ts"
 import type { Stage } from "./stage.ts"
 import { lastTold, tell } from "./story.ts"
 import { phaseOf } from "./transitions.ts"
+import type { Why } from "./why.ts"
 
 /** The attempt that something happened to, for the story. */
 export type About = Pick<StoryLine, "attempt" | "node">
@@ -60,9 +60,9 @@ export function changed(
   campaign: Campaign,
   job: Job,
   tries: readonly Try[],
+  why: Why,
   event: string,
   about: About,
-  why: Why,
   runMs: number | null = null,
 ): void {
   const from = job.phase
@@ -73,11 +73,11 @@ export function changed(
   const { wallMs } = stage.now
   const { story } = job
   const tookMs = wallMs - (lastTold(story) ?? campaign.submittedAt)
-  tell(story, wallMs, event, job.phase, about)
+  tell(story, wallMs, why, event, job.phase, about)
   const { attempt, node } = about
   const { id } = campaign
   const to = job.outcome ?? job.phase
-  stage.effects.moves.push({ campaign: id, index: job.index, attempt, node, event, why, from, to, tookMs, runMs })
+  stage.effects.moves.push({ campaign: id, index: job.index, attempt, node, why, event, from, to, tookMs, runMs })
   touch(stage, campaign, job)
   if (campaign.rules.atOnceMax !== null) updateLane(stage.state, campaign)
   if (job.phase === "running") tellOf(stage, campaign, "running")

@@ -4,6 +4,7 @@ import type { CahError } from "./errors.ts"
 import type { ReportPhase, RequestId } from "./events.ts"
 import type { Account, Campaign, CampaignId, Job, LinkId, Node, NodeId, Outcome, Phase, Shape } from "./model.ts"
 import type { Write } from "./rows.ts"
+import type { Why } from "./why.ts"
 
 export type ReconcileAnswer = "continue" | "kill" | "discard" | "accepted"
 export type ReportAnswer = "accepted" | "already" | "stale"
@@ -74,14 +75,12 @@ export type Reply =
   | { readonly kind: "done" }
   | { readonly kind: "error"; readonly error: CahError }
 
-/** What kind of change it is: what brings a job back to the queue must not be guessed from where it was. */
-export type Why = "offer" | "progress" | "result" | "failure" | "loss" | "preemption" | "hold" | "resume" | "cancel"
-
 /** One change of a job, for logs, metrics and the simulator's trace. */
 export interface Move extends AttemptName {
   readonly node: NodeId | null
-  readonly event: string
   readonly why: Why
+  /** One sentence for people. */
+  readonly event: string
   readonly from: Phase
   /** The phase, or the outcome of a job that ended. */
   readonly to: Phase | Outcome

@@ -49,9 +49,9 @@ function untouchedIn(campaign: Campaign, ranges: JobsHeld["ranges"]): number[] {
 }
 
 function turn(stage: Stage, campaign: Campaign, job: Job, held: boolean): 1 {
-  const event = held ? "held by its owner" : "resumed by its owner"
   job.held = held
-  changed(stage, campaign, job, job.tries, event, job, held ? "hold" : "resume")
+  if (held) changed(stage, campaign, job, job.tries, "held", "held by its owner", job)
+  else changed(stage, campaign, job, job.tries, "resumed", "resumed by its owner", job)
   if (held) campaign.again.delete(job.index)
   else queueAgain(stage.state, campaign, job.index)
   return 1

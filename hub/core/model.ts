@@ -5,6 +5,7 @@ import type { NodeProperties } from "../../proto/wire/property.ts"
 import type { Deadlines } from "./deadlines.ts"
 import type { Condition } from "./placing/condition.ts"
 import type { Sorted } from "./placing/sorted.ts"
+import type { Why } from "./why.ts"
 
 export type CampaignId = number & { readonly brand: "CampaignId" }
 /** "12.7": campaign 12, index 7. */
@@ -212,6 +213,8 @@ export interface Campaign {
 export interface StoryLine {
   /** Wall time, ms since 1970. For people; nothing is decided by it. */
   readonly at: number
+  readonly why: Why
+  /** One sentence for people. */
   readonly event: string
   readonly phase: Phase
   readonly attempt: number
@@ -418,7 +421,7 @@ export interface Presence {
   hour: number
 }
 
-/** At, event, phase, attempt, node of the first line, then of the next. */
+/** At, number of the why, event ("": the phase's own name), phase, attempt, node of the first line, then of the next. */
 export type Story = (string | number | null)[]
 
 /** A reservation to come. */

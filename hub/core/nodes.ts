@@ -25,6 +25,7 @@ import { forgetJudgements } from "./placing/queue.ts"
 import type { NodeRow } from "./rows.ts"
 import type { Stage } from "./stage.ts"
 import { isForward } from "./transitions.ts"
+import type { Why } from "./why.ts"
 
 export function onNodeHello(stage: Stage, event: NodeHello): void {
   const { state, effects, now } = stage
@@ -91,8 +92,9 @@ function settleHeld(stage: Stage, node: Node, event: NodeHello): Unanswered[] {
     }
     release(stage, node, id)
     if (found === null || one === null) continue
-    const why = node.bootId === event.bootId ? "lost: the node no longer has it" : "lost: the node started anew"
-    lose(stage, found.campaign, found.job, one, why)
+    if (node.bootId === event.bootId)
+      lose(stage, found.campaign, found.job, one, "node_forgot", "lost: the node no longer has it")
+    else lose(stage, found.campaign, found.job, one, "node_restarted", "lost: the node started anew")
   }
   return unanswered
 }
@@ -106,7 +108,7 @@ function reconcile(stage: Stage, node: Node, holding: NodeHello["holding"][numbe
     const at = phase === "ended" ? "returning" : phase
     const event = `${at}; the node came back with it`
     if (one === null) revive(stage, node, of, job, at, event)
-    else if (isForward(one.phase, at)) advance(stage, of, job, one, at, event)
+    else if (isForward(one.phase, at)) advance(stage, of, job, one, at, "came_back", event)
     return "continue"
   }
   if (phase === "staging" || phase === "running") {
@@ -193,17 +195,17 @@ export function onLeaseDue(stage: Stage, id: NodeId): void {
     arm(state, node)
     return
   }
-  loseAll(stage, node, "lost: the node fell silent and its lease ran out")
+  loseAll(stage, node, "lease_expired", "lost: the node fell silent and its lease ran out")
   if (node.link === null) return
   effects.speech.push({ kind: "CloseLink", link: node.link, why: "silent" })
   leave(stage, node)
 }
 
-function loseAll(stage: Stage, node: Node, event: string): void {
+function loseAll(stage: Stage, node: Node, why: Why, event: string): void {
   for (const [id, held] of [...node.held]) {
     release(stage, node, id)
     const found = currentAttempt(stage, node, held.campaign, held.index, held.attempt)
-    if (found !== null) lose(stage, found.campaign, found.job, found.one, event)
+    if (found !== null) lose(stage, found.campaign, found.job, found.one, why, event)
   }
 }
 
@@ -224,7 +226,7 @@ export function onNodeRevoked(stage: Stage, event: NodeRevoked): void {
   if (node === undefined) return notFound(stage, event)
   node.revoked = true
   node.epoch++
-  loseAll(stage, node, "lost: the node was revoked")
+  loseAll(stage, node, "node_revoked", "lost: the node was revoked")
   if (node.link !== null) effects.speech.push({ kind: "CloseLink", link: node.link, why: "revoked" })
   node.link = null
   updateRoom(state, node)

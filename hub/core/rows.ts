@@ -21,6 +21,7 @@ import type {
   Verdict,
 } from "./model.ts"
 import type { LaunchId, VolunteerWrite } from "./volunteers.ts"
+import type { Why } from "./why.ts"
 
 export interface CampaignRow {
   id: CampaignId
@@ -161,7 +162,7 @@ export type Write =
   /** Inserted or replaced whole. */
   | { kind: "job"; row: JobRow }
   /** Jobs none of which has a row, ended as cancelled before they began: stored as a range. */
-  | { kind: "cancelledRange"; campaign: CampaignId; range: IndexRange }
+  | { kind: "cancelledRange"; campaign: CampaignId; range: IndexRange; why: Why }
   /**
    * Inserted. Of a job one is accepted: a second one is our own bug and throws, as a second of the same attempt does. Of the others
    * the last few stay.

@@ -57,12 +57,12 @@ export class Checkers {
   /** Every decision, in order, with its virtual time: two runs of one seed have one hash. */
   record(nowMs: number, moves: readonly Move[]): void {
     for (const move of moves) {
-      const { campaign, index, attempt, node, event, from, to } = move
+      const { campaign, index, attempt, node, why, event, from, to } = move
       this.trace.update(`${nowMs} ${campaign}.${index}#${attempt} ${node} ${event} ${from} ${to}\n`)
       this.moves++
       const found = this.sickness.onMove(move)
       if (found !== null) this.say(found)
-      if (event.startsWith("offered once more")) this.rescues++
+      if (why === "speculated") this.rescues++
     }
   }
 

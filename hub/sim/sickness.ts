@@ -3,6 +3,7 @@
 import type { Move } from "../core/effects.ts"
 import type { CampaignId, NodeId } from "../core/model.ts"
 import type { Write } from "../core/rows.ts"
+import type { Why } from "../core/why.ts"
 
 /** So many failures in a row are no accident… */
 const rowMax = 16
@@ -23,6 +24,9 @@ interface Book {
   readonly rows: Map<NodeId, Row>
 }
 
+/** Whys of attempts that came to their end by themselves. */
+const results: ReadonlySet<Why> = new Set<Why>(["finished", "failed", "exit_code_rule", "walltime"])
+
 export class Sickness {
   private books = new Map<CampaignId, Book>()
   private quarantined = new Set<NodeId>()
@@ -37,7 +41,7 @@ export class Sickness {
 
   /** A violation as a sentence, or null. */
   onMove({ campaign, node, why, to }: Move): string | null {
-    if (node === null || (why !== "failure" && why !== "result")) return null
+    if (node === null || !results.has(why)) return null
     const book = this.books.get(campaign) ?? { well: 0, failed: 0, rows: new Map() }
     this.books.set(campaign, book)
     if (to === "finished") {

@@ -2,15 +2,29 @@
 import type { CampaignId } from "../core/model.ts"
 import type { JobRow } from "../core/rows.ts"
 import { storyOf } from "../core/story.ts"
+import { type Why, whyOf } from "../core/why.ts"
 
 export interface CancelledRange {
   readonly first: number
   readonly count: number
   /** Wall time, ms. */
   readonly at: number
+  /** As a number, which it has on disk. */
+  readonly why: number
 }
 
-export function cancelledJob(campaign: CampaignId, index: number, at: number): JobRow {
+const words: Partial<Record<Why, string>> = {
+  cancelled: "cancelled by its owner before it began",
+  deadline: "cancelled before it began: the campaign's deadline has passed",
+  reservation_over: "cancelled before it began: the campaign's reservation is over",
+  too_many_failures: "cancelled before it began: too many jobs of the campaign failed",
+  container_ended: "cancelled before it began: the container that it was inside has ended",
+  dependency_failed: "cancelled before it began: a campaign that it needed did not end well",
+}
+
+export function cancelledJob(campaign: CampaignId, index: number, range: Pick<CancelledRange, "at" | "why">): JobRow {
+  const why = whyOf(range.why)
+  const event = words[why] ?? "cancelled before it began"
   return {
     campaign,
     index,
@@ -22,7 +36,7 @@ export function cancelledJob(campaign: CampaignId, index: number, at: number): J
     tries: [],
     failures: 0,
     losses: 0,
-    story: storyOf([{ at, event: "cancelled before it began", phase: "ended", attempt: 0, node: null }]),
+    story: storyOf([{ at: range.at, why, event, phase: "ended", attempt: 0, node: null }]),
   }
 }
 
@@ -40,7 +54,7 @@ export function mergeByIndex(
     while (at < rows.length && rows[at]!.index < range.first) merged.push(rows[at++]!)
     const end = range.first + range.count
     for (let index = Math.max(range.first, fromIndex); index < end && merged.length < limit; index++) {
-      merged.push(cancelledJob(campaign, index, range.at))
+      merged.push(cancelledJob(campaign, index, range))
     }
     if (merged.length >= limit) return merged.slice(0, limit)
   }

@@ -5,12 +5,13 @@ import { afterEach, describe, it } from "node:test"
 import type { Digest } from "../../proto/wire/digest.ts"
 import { noLog } from "../../proto/wire/log.ts"
 import { noCounts, noTotals } from "../core/change.ts"
-import type { CampaignId, NodeId, StoryLine } from "../core/model.ts"
+import type { CampaignId, NodeId } from "../core/model.ts"
 import type { Store } from "../core/ports.ts"
 import type { CampaignRow, JobRow, NodeRow, ResultRow, RowWrite, TokenRow, Write } from "../core/rows.ts"
 import { noRules } from "../core/rules.ts"
-import { linesOf, storyOf } from "../core/story.ts"
+import { linesOf } from "../core/story.ts"
 import type { LaunchId } from "../core/volunteers.ts"
+import { whyNumber } from "../core/why.ts"
 import { PARAMETER_PAGE_LINES } from "../limits.ts"
 
 export const WALL_MS = 1_700_000_000_000
@@ -63,7 +64,6 @@ export function campaignRow(id: number, changes: Partial<CampaignRow> = {}): Cam
 }
 
 export function jobRow(campaign: number, index: number, changes: Partial<JobRow> = {}): JobRow {
-  const line: StoryLine = { at: WALL_MS, event: "offered to it", phase: "offered", attempt: 1, node: "n1" as NodeId }
   return {
     campaign: campaign as CampaignId,
     index,
@@ -75,7 +75,7 @@ export function jobRow(campaign: number, index: number, changes: Partial<JobRow>
     node: "n1" as NodeId,
     failures: 0,
     losses: 0,
-    story: storyOf([line]),
+    story: [WALL_MS, whyNumber("offered"), "offered to it", "offered", 1, "n1"],
     ...changes,
   }
 }
@@ -125,11 +125,8 @@ function nodeRow(id: string, changes: Partial<NodeRow> = {}): NodeRow {
 
 const one = 1 as CampaignId
 const indices = (rows: JobRow[]) => rows.map(row => row.index)
-const cancelRange = (first: number, last: number): Write => ({
-  kind: "cancelledRange",
-  campaign: one,
-  range: { first, last },
-})
+const late = { kind: "cancelledRange", why: "deadline" } as const
+const cancelRange = (first: number, last: number, campaign = one) => ({ ...late, campaign, range: { first, last } })
 
 export function storeSuite(name: string, make: () => Promise<StoreFixture>): void {
   describe(`${name} as a store`, () => {
@@ -367,7 +364,8 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
       assert.deepEqual(store.cancelledRanges(one), [{ first: 10, last: 999_999 }])
       assert.equal(store.job(one, 9), null)
       assert.equal(store.job(one, 10)?.outcome, "cancelled")
-      assert.equal(linesOf(store.job(one, 999_999)?.story ?? [])[0]?.at, WALL_MS)
+      const [line] = linesOf(store.job(one, 999_999)?.story ?? [])
+      assert.deepEqual([line?.at, line?.why], [WALL_MS, "deadline"])
       assert.equal(store.job(one, 1_000_000), null)
       assert.deepEqual(store.liveJobs(), [])
       assert.deepEqual(indices(store.jobs(one, { fromIndex: 500_000, limit: 3 })), [500_000, 500_001, 500_002])
@@ -494,7 +492,7 @@ export function storeSuite(name: string, make: () => Promise<StoreFixture>): voi
         ["a second page of parameters", { kind: "parameters", campaign: one, first: 0, lines: ["b"] }],
         ["parameters of no campaign", { kind: "parameters", campaign: nine, first: 0, lines: ["b"] }],
         ["a second range from one index on", cancelRange(4, 9)],
-        ["a range of no campaign", { kind: "cancelledRange", campaign: nine, range: { first: 0, last: 1 } }],
+        ["a range of no campaign", cancelRange(0, 1, nine)],
         ["a result of no campaign", { kind: "result", row: resultRow(9, 0) }],
         ["a live job of no campaign", { kind: "job", row: jobRow(9, 0) }],
         [

@@ -36,7 +36,7 @@ export function emptyContainers(stage: Stage): void {
       const event = `stopped: its place in container ${held.inside} is gone`
       if (found === null || one === null) continue
       stopOn(stage, held.campaign, held.index, one, event)
-      displace(stage, found.campaign, found.job, one, event)
+      displace(stage, found.campaign, found.job, one, "container_gone", event)
     }
   }
   state.shrunk.clear()

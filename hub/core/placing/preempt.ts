@@ -70,5 +70,5 @@ function stop(stage: Stage, node: Node, { campaign, index, attempt }: Held): voi
   const one = found === null ? null : tryOf(found.job, attempt, node.id)
   if (found === null || one === null) return
   stopOn(stage, campaign, index, one, event)
-  displace(stage, found.campaign, found.job, one, event)
+  displace(stage, found.campaign, found.job, one, "preempted", event)
 }

@@ -15,6 +15,7 @@ import type { CampaignId, NodeId } from "../model.ts"
 import { restore } from "../restore.ts"
 import type { Write } from "../rows.ts"
 import { noRules } from "../rules.ts"
+import { linesOf } from "../story.ts"
 
 const idOf = (campaign: number) => campaign as CampaignId
 
@@ -147,6 +148,8 @@ test("when both nodes of a doubled job are missed, a third gets it and the one m
   assert.deepEqual(offersIn(core.wait(MISSED_MS - 1)), [])
   assert.deepEqual(offersIn(core.wait(1)), [3])
   assert.deepEqual(nodesOf(core), ["second", "third"])
+  const whys = linesOf(core.job(1, 0)!.story).map(({ why, attempt }) => `${why} ${attempt}`)
+  assert.deepEqual(whys.slice(-2), ["speculated 3", "superseded 1"])
   const holding = [{ campaign: idOf(1), index: 0, attempt: 1, phase: "running" as const }]
   const { speech } = core.tick(core.hello("leaving", { holding }))
   assert.deepEqual(

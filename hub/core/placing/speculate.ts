@@ -91,11 +91,12 @@ function double(stage: Stage, campaign: Campaign, job: Job, node: Node, shape: n
   const { nodes } = stage.state
   const isAway = ({ node }: Try) => nodes.get(node)!.link === null
   const away = job.tries.filter(isAway)
-  const why = away.length === job.tries.length ? "away" : "slow"
-  offer(stage, node, campaign, job, shape, `offered once more: whoever has it is ${why}, and this node is idle`)
+  const other = away.length === job.tries.length ? "away" : "slow"
+  const event = `offered once more: whoever has it is ${other}, and this node is idle`
+  offer(stage, node, campaign, job, shape, "speculated", event)
   if (job.tries.length <= 2) return
   const [lost] = away.sort((a, b) => nodes.get(a.node)!.missedFromMs - nodes.get(b.node)!.missedFromMs)
-  const event = "lost: its node is away, and others have the job"
-  stopOn(stage, campaign.id, job.index, lost!, event)
-  lose(stage, campaign, job, lost!, event)
+  const loss = "lost: its node is away, and others have the job"
+  stopOn(stage, campaign.id, job.index, lost!, loss)
+  lose(stage, campaign, job, lost!, "superseded", loss)
 }

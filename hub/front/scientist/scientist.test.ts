@@ -3,7 +3,7 @@ import { setMaxListeners } from "node:events"
 import { after, before, describe, it } from "node:test"
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { type Client, Code, ConnectError } from "@connectrpc/connect"
-import { type CampaignSpecSchema, Outcome, Phase } from "../../../proto/gen/cah/v1/job_pb.ts"
+import { type CampaignSpecSchema, Outcome, Phase, Why } from "../../../proto/gen/cah/v1/job_pb.ts"
 import { Output, type ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import {
   ARRAY_MAX,
@@ -348,10 +348,9 @@ describe("with a node that works", () => {
       [job?.phase, job?.outcome, job?.node, job?.attempt, job?.result?.exitCode, job?.result?.stdout?.droppedBytes],
       [Phase.ENDED, Outcome.FINISHED, front.node.id, 1, 0, 3n],
     )
-    assert.deepEqual(
-      job?.story.map(line => line.phase),
-      [Phase.OFFERED, Phase.STAGING, Phase.RUNNING, Phase.ENDED],
-    )
+    const phases = job?.story.map(line => line.phase)
+    assert.deepEqual(phases, [Phase.OFFERED, Phase.STAGING, Phase.RUNNING, Phase.ENDED])
+    assert.equal(job?.story.at(-1)?.why, Why.FINISHED)
     const name = { job: { campaign, index: 0 } }
     const whole = await all(ada.download({ ...name, output: Output.STAGEOUT }))
     assert.equal(whole[0]?.blob?.digest, stageout.digest)

@@ -12,12 +12,14 @@ import {
   Outcome as WireOutcome,
   Phase as WirePhase,
   Verdict as WireVerdict,
+  Why as WireWhy,
 } from "../../../proto/gen/cah/v1/job_pb.ts"
 import type { JobView } from "../../cases/jobs.ts"
 import { CahError } from "../../core/errors.ts"
 import type { LogRef, Node, NodeId, Outcome, Phase, Quarantine, Verdict } from "../../core/model.ts"
 import type { CampaignRow, ResultRow } from "../../core/rows.ts"
 import { linesOf } from "../../core/story.ts"
+import type { Why } from "../../core/why.ts"
 import { busySlots, type NodeStateName, nodeState } from "../node-state.ts"
 import { wireBlob } from "../values.ts"
 
@@ -45,6 +47,39 @@ const wireVerdicts: Record<Verdict, WireVerdict> = {
   agreed: WireVerdict.AGREED,
   disputed: WireVerdict.DISPUTED,
   rejected: WireVerdict.REJECTED,
+}
+
+const wireWhys: Record<Why, WireWhy> = {
+  unknown: WireWhy.UNSPECIFIED,
+  offered: WireWhy.OFFERED,
+  speculated: WireWhy.SPECULATED,
+  progressed: WireWhy.PROGRESSED,
+  came_back: WireWhy.CAME_BACK,
+  finished: WireWhy.FINISHED,
+  failed: WireWhy.FAILED,
+  exit_code_rule: WireWhy.EXIT_CODE_RULE,
+  walltime: WireWhy.WALLTIME,
+  quarantine: WireWhy.QUARANTINE,
+  given_up: WireWhy.GIVEN_UP,
+  refused: WireWhy.REFUSED,
+  lease_expired: WireWhy.LEASE_EXPIRED,
+  node_restarted: WireWhy.NODE_RESTARTED,
+  node_forgot: WireWhy.NODE_FORGOT,
+  node_revoked: WireWhy.NODE_REVOKED,
+  offer_unanswered: WireWhy.OFFER_UNANSWERED,
+  overdue: WireWhy.OVERDUE,
+  superseded: WireWhy.SUPERSEDED,
+  preempted: WireWhy.PREEMPTED,
+  container_gone: WireWhy.CONTAINER_GONE,
+  held: WireWhy.HELD,
+  resumed: WireWhy.RESUMED,
+  cancelled: WireWhy.CANCELLED,
+  deadline: WireWhy.DEADLINE,
+  reservation_over: WireWhy.RESERVATION_OVER,
+  too_many_failures: WireWhy.TOO_MANY_FAILURES,
+  container_ended: WireWhy.CONTAINER_ENDED,
+  dependency_failed: WireWhy.DEPENDENCY_FAILED,
+  retried_by_owner: WireWhy.RETRIED_BY_OWNER,
 }
 
 /** Undefined: any. A number that this hub does not know is refused, for its answer would be a wrong one. */
@@ -122,8 +157,9 @@ export function wireJob(
     ...(line === null ? {} : { parameters: { line } }),
     earlier: earlier.map(row => ({ attempt: row.attempt, node: row.node, result: wireResult(row) })),
     story: whole
-      ? linesOf(job.story).map(({ at, event, phase, attempt, node }) => ({
+      ? linesOf(job.story).map(({ at, why, event, phase, attempt, node }) => ({
           at: timestampFromMs(at),
+          why: wireWhys[why],
           event,
           phase: wirePhases[phase],
           attempt,

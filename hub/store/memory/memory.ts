@@ -21,6 +21,7 @@ import type {
   WarningSummaryRow,
   Write,
 } from "../../core/rows.ts"
+import { whyNumber } from "../../core/why.ts"
 import { ATTEMPTS_KEPT } from "../../limits.ts"
 import { type CancelledRange, cancelledJob, mergeByIndex } from "../cancelled.ts"
 import { BatchQueue, refusedOf } from "../queue.ts"
@@ -158,7 +159,7 @@ export class MemoryStore implements Store {
         const at = cancelled.findIndex(range => range.first > first)
         const place = at < 0 ? cancelled.length : at
         undo.push(() => cancelled.splice(place, 1))
-        cancelled.splice(place, 0, { first, count: last - first + 1, at: wallMs })
+        cancelled.splice(place, 0, { first, count: last - first + 1, at: wallMs, why: whyNumber(write.why) })
         return
       }
       case "result":
@@ -445,7 +446,7 @@ export class MemoryStore implements Store {
     const row = tables?.jobs.get(index)
     if (row !== undefined) return { ...row }
     const range = tables?.cancelled.find(({ first, count }) => index >= first && index < first + count)
-    return range === undefined ? null : cancelledJob(campaign, index, range.at)
+    return range === undefined ? null : cancelledJob(campaign, index, range)
   }
 
   jobs(campaign: CampaignId, filter: JobFilter): JobRow[] {

@@ -5,6 +5,7 @@ import type { Digest } from "../../../proto/wire/digest.ts"
 import { hexOf } from "../../../proto/wire/digest.ts"
 import type { BlobRef, Result } from "../../core/model.ts"
 import type { CampaignRow, Holding, JobRow, NodeRow, ResultRow, RowWrite, Write } from "../../core/rows.ts"
+import { whyNumber } from "../../core/why.ts"
 import { ATTEMPTS_KEPT, PARAMETER_PAGE_BYTES, PARAMETER_PAGE_LINES } from "../../limits.ts"
 import { encodeVolunteer, volunteerStatements } from "./encode-volunteers.ts"
 import { storyText, triesText } from "./journal.ts"
@@ -39,7 +40,7 @@ export const statements = {
     jobColumns,
     replaced("campaign, idx", "phase, outcome, verdict, attempt, node, failures, losses, story, tries"),
   ),
-  cancelled: insert("cancelled", "campaign, first, count, at"),
+  cancelled: insert("cancelled", "campaign, first, count, at, why"),
   result: insert("results", `${plainColumns}, ${otherColumns}, accepted`),
   // A job that ended, and its result: one row.
   ended: insertWith({ accepted: "1" }, "results", `${plainColumns}, ${jobsOwnColumns}, ${otherColumns}`),
@@ -149,7 +150,7 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
       return [["job", jobValues(write.row)]]
     case "cancelledRange": {
       const { first, last } = write.range
-      return [["cancelled", [write.campaign, first, last - first + 1, wallMs]]]
+      return [["cancelled", [write.campaign, first, last - first + 1, wallMs, whyNumber(write.why)]]]
     }
     case "result":
       return resultSteps(write.row, wallMs)

@@ -3,11 +3,16 @@
 
 import type { CampaignId, NodeId, Phase, Story, Try, Verdict } from "../../core/model.ts"
 import type { JobRow, TryRow } from "../../core/rows.ts"
+import { whyNumber } from "../../core/why.ts"
+
+/** Values of a line of before. */
+const OLD_WIDTH = 5
 
 type TryLine = [attempt: number, node: NodeId, phase: Try["phase"], shape: number, startedAt: number | null]
 type Line = [CampaignId, number, Phase, Verdict, number, NodeId | null, number, number, TryLine[], WrittenStory]
-/** Before stories were one array, each line was one. */
-type WrittenStory = Story | [at: number, event: string, phase: Phase, attempt: number, node: NodeId | null][]
+/** Before stories were one array, each line was one; and before lines had a why, the event came second. */
+type WrittenStory = Story | OldLine[]
+type OldLine = [at: number, event: string, phase: Phase, attempt: number, node: NodeId | null]
 
 /** Jobs of one batch as JSON, one after the other. Arrays: half as many bytes as objects, and half the time. */
 export function journalText(rows: readonly JobRow[]): string {
@@ -49,7 +54,13 @@ export function storyIn(text: string): Story {
 }
 
 function writtenStory(story: WrittenStory): Story {
-  return Array.isArray(story[0]) ? (story as Story[]).flat() : (story as Story)
+  if (Array.isArray(story[0])) return withoutWhy((story as OldLine[]).flat())
+  return typeof story[1] === "string" ? withoutWhy(story as Story) : (story as Story)
+}
+
+function withoutWhy(old: Story): Story {
+  const unknown = whyNumber("unknown")
+  return old.flatMap((value, at) => (at % OLD_WIDTH === 0 ? [value, unknown] : [value]))
 }
 
 /** Jobs by campaign and index, with something to each. */

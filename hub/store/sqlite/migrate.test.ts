@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { it, type TestContext } from "node:test"
 import { noLog } from "../../../proto/wire/log.ts"
 import type { CampaignId, NodeId } from "../../core/model.ts"
+import { whyNumber } from "../../core/why.ts"
 import { campaignRow, commit, digestFor, jobRow, resultRow, WALL_MS } from "../store.suite.ts"
 import { scratch } from "./anew.ts"
 import { DirectStore } from "./direct.ts"
@@ -51,9 +52,10 @@ it("keeps all that a database of schema 12 knows of campaigns, jobs and their re
     store.jobs(two, { fromIndex: 0, limit: 9 }).map(({ index, outcome }) => `${index} ${outcome}`),
     ["0 finished", "1 failed", "2 null", "3 lost", "4 finished", "5 null", "6 cancelled", "7 cancelled"],
   )
+  const story = [WALL_MS, whyNumber("unknown"), "offered to it", "offered", 1, "n1"]
   assert.deepEqual(
     store.job(two, 1),
-    jobRow(2, 1, { phase: "ended", outcome: "failed", attempt: 3, failures: 3, tries: [] }),
+    jobRow(2, 1, { phase: "ended", outcome: "failed", attempt: 3, failures: 3, tries: [], story }),
   )
   assert.deepEqual(
     store.result(two, 0),

@@ -2,12 +2,10 @@
 // of jobs that live or ended without a result, and results. What is live here wins over its row.
 import type { CampaignId, NodeId, Outcome, Phase, Verdict } from "../../core/model.ts"
 import type { JobFilter, JobRow } from "../../core/rows.ts"
-import { cancelledJob, mergeByIndex } from "../cancelled.ts"
+import { type CancelledRange, cancelledJob, mergeByIndex } from "../cancelled.ts"
 import { type ByJob, storyIn, triesOf } from "./journal.ts"
 import type { Db } from "./open.ts"
 import type { Columns } from "./row.ts"
-
-type Range = { first: number; count: number; at: number }
 
 const ofResult = "campaign, idx, outcome, verdict, last_attempt, node, failures, losses, story"
 
@@ -28,11 +26,11 @@ function prepare(db: Db) {
          UNION SELECT idx FROM results WHERE campaign = @campaign AND idx >= @from AND accepted = 1 ORDER BY idx`,
       )
       .pluck(),
-    cancelledFrom: db.prepare<[number, number, number], Range>(
-      "SELECT first, count, at FROM cancelled WHERE campaign = ? AND first + count > ? ORDER BY first LIMIT ?",
+    cancelledFrom: db.prepare<[number, number, number], CancelledRange>(
+      "SELECT first, count, at, why FROM cancelled WHERE campaign = ? AND first + count > ? ORDER BY first LIMIT ?",
     ),
-    cancelledOver: db.prepare<[number, number], Range>(
-      "SELECT first, count, at FROM cancelled WHERE campaign = ? AND first <= ? ORDER BY first DESC LIMIT 1",
+    cancelledOver: db.prepare<[number, number], CancelledRange>(
+      "SELECT first, count, at, why FROM cancelled WHERE campaign = ? AND first <= ? ORDER BY first DESC LIMIT 1",
     ),
   }
 }
@@ -73,7 +71,7 @@ export class JobsReader {
     return live.length === 0 ? stored : [...new Set([...stored, ...live])].sort((a, b) => a - b)
   }
 
-  cancelledRanges(campaign: CampaignId): Range[] {
+  cancelledRanges(campaign: CampaignId): CancelledRange[] {
     return this.ask.cancelledFrom.all(campaign, 0, -1)
   }
 
@@ -85,7 +83,7 @@ export class JobsReader {
     const ended = this.ask.ended.get(campaign, index)
     if (ended !== undefined) return endedRow(ended)
     const range = this.ask.cancelledOver.get(campaign, index)
-    return range !== undefined && index < range.first + range.count ? cancelledJob(campaign, index, range.at) : null
+    return range !== undefined && index < range.first + range.count ? cancelledJob(campaign, index, range) : null
   }
 
   jobs(campaign: CampaignId, filter: JobFilter): JobRow[] {

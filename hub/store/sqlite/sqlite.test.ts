@@ -24,11 +24,12 @@ import { noLog } from "../../../proto/wire/log.ts"
 import type { CampaignId, NodeId } from "../../core/model.ts"
 import type { Store } from "../../core/ports.ts"
 import type { Write } from "../../core/rows.ts"
+import { linesOf } from "../../core/story.ts"
 import { keepingSuite } from "../keeping.suite.ts"
 import { campaignRow, commit, jobRow, resultRow, storeSuite, WALL_MS } from "../store.suite.ts"
 import { volunteersSuite } from "../volunteers.suite.ts"
 import { journalText } from "./journal.ts"
-import { readMigrations } from "./migrate.ts"
+import { migrate, readMigrations } from "./migrate.ts"
 import { checkDriver, closeDb, openDb } from "./open.ts"
 import { openSqliteStore } from "./sqlite.ts"
 
@@ -151,6 +152,36 @@ it("O1: starts on a database that an older hub left with jobs of campaigns that 
   assert.deepEqual(again.liveJobs(), [jobRow(1, 5)])
   await commit(again, { kind: "sweepForgotten", rows: 10 })
   assert.equal(again.hasForgotten(), false)
+})
+
+it("reads stories and cancelled jobs of before they had a why", async t => {
+  const { file, open } = place(t)
+  const all = readMigrations()
+  const db = openDb(file, "writer")
+  migrate(
+    db,
+    all.slice(
+      0,
+      all.findIndex(({ name }) => name.endsWith("_whys.sql")),
+    ),
+    WALL_MS,
+  )
+  closeDb(file, db)
+  alter(
+    file,
+    `PRAGMA foreign_keys = OFF;
+     INSERT INTO cancelled (campaign, first, count, at) VALUES (1, 5, 2, 9);
+     INSERT INTO jobs (campaign, idx, phase, verdict, attempt, failures, losses, story)
+       VALUES (1, 0, 'ended', 'unchecked', 1, 0, 0, '[7,"offered","offered",1,"n1",8,"finished","ended",1,"n1"]')`,
+  )
+  const store = await open()
+  const told = (index: number) =>
+    linesOf(store.job(one, index)!.story).map(({ at, why, event }) => `${at} ${why} ${event}`)
+  assert.deepEqual(told(0), ["7 unknown offered", "8 unknown finished"])
+  assert.deepEqual(told(6), ["9 unknown cancelled before it began"])
+  await commit(store, { kind: "campaign", row: campaignRow(1) })
+  await commit(store, { kind: "cancelledRange", campaign: one, range: { first: 7, last: 8 }, why: "dependency_failed" })
+  assert.match(told(8)[0]!, /dependency_failed cancelled before it began: a campaign that it needed/)
 })
 
 it("refuses a database of a newer version, saying which it is and what to do", async t => {
