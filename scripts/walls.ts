@@ -17,12 +17,13 @@ export interface Room {
 
 export const groups: Readonly<Record<string, string>> = {
   values: "common/pure proto/values",
-  shared: "common/pure proto/values common",
+  shared: "common/pure proto/values common common/settings",
   wire: "proto/values proto/wire proto/gen",
   core: "hub/core hub/core/plain hub/core/placing hub/core/asking hub/limits",
   dialect:
     "hub/core hub/core/plain hub/core/placing hub/core/asking hub/limits common/pure proto/values hub/auth hub/cases hub/front hub/metrics hub/rim",
-  launching: "vmlauncher/core vmlauncher/limits vmlauncher/rim common/pure proto/values common proto/guest",
+  launching:
+    "vmlauncher/core vmlauncher/limits vmlauncher/rim common/pure proto/values common common/settings proto/guest",
 }
 
 const pure = "A core is pure: no I/O, clock, chance, logger or library, and nothing that comes after it."
@@ -42,6 +43,11 @@ export const rooms: Readonly<Record<string, Room>> = {
     uses: "node:*",
     why: "What every program needs imports nothing of ours, and no package.",
   },
+  "common/settings": {
+    may: "common common/pure",
+    uses: "node:* smol-toml",
+    why: "Programs read their settings by it: it knows none of them.",
+  },
   "common/pure": {
     at: "common/backoff.ts common/spelling.ts common/turns.ts",
     may: "",
@@ -51,7 +57,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   "proto/gen": { may: "", uses: "@bufbuild/protobuf", why: "It is made from the .proto files." },
   "proto/wire": { may: "values proto/gen", uses: "@bufbuild/protobuf node:crypto", why: contract },
   "proto/values": {
-    at: ["bounds", "command", "digest", "folder", "literal", "parameters", "property", "where"]
+    at: ["bounds", "codes", "command", "digest", "folder", "literal", "log", "parameters", "property", "where"]
       .map(name => `proto/wire/${name}.ts`)
       .join(" "),
     may: "common/pure",
@@ -150,7 +156,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   "hub/front/volunteer": { may: "dialect hub/front/boinc", uses: "node:crypto", why: front },
   "hub/front/all": {
     at: "hub/front/front.ts",
-    may: "dialect wire hub/front/boinc hub/front/operator hub/front/rpc hub/front/scientist hub/front/status hub/front/volunteer",
+    may: "dialect wire hub/backup hub/front/boinc hub/front/operator hub/front/rpc hub/front/scientist hub/front/status hub/front/volunteer",
     uses: "",
     why: "It puts the fronts behind one handler, and says nothing itself.",
   },
@@ -166,7 +172,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     why: program,
   },
 
-  "agent/limits": { at: "agent/limits.ts", may: "", uses: "", why: numbers },
+  "agent/limits": { at: "agent/limits.ts", may: "proto/values", uses: "", why: numbers },
   "agent/core": { may: "agent/limits values", uses: "", why: pure },
   "agent/engine": {
     at: "agent/engine.ts agent/journal.ts agent/workplace.ts",
@@ -248,7 +254,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   demo: { may: "harness", uses: "node:*", why: "It does what anybody can do with the programs." },
   "scripts/files": { at: "scripts/files.ts", may: "", uses: "node:*", why: rim },
   scripts: {
-    may: "scripts/files release/launch agent client",
+    may: "common/settings scripts/files release/launch agent client",
     uses: "node:* commander typescript",
     why: "Chores look at the programs; none of them knows a chore.",
   },
@@ -286,17 +292,20 @@ export function roomOf(path: string): string | null {
   return null
 }
 
-/** Of each import that no wall lets through: who imports what, and why that is not allowed. */
+/** Of each import that no wall lets through: who imports what, and why that is not allowed. Of each file without a room: that it has none. */
 export function breaches(imports: readonly Import[]): string[] {
-  return imports.flatMap(one => {
+  const found = imports.flatMap(one => {
+    const [homeless] = [one.from, one.to].filter(path => isFile(path) && roomOf(path) === null)
+    if (homeless !== undefined)
+      return `${homeless} is in no room: say in scripts/walls.ts what ${dirname(homeless)} may import, and why.`
     const problem = problemOf(one)
-    return problem === null ? [] : [`${one.from} imports ${one.to}: ${problem}`]
+    return problem === null ? [] : `${one.from} imports ${one.to}: ${problem}`
   })
+  return [...new Set(found)]
 }
 
 function problemOf({ from, to }: Import): string | null {
-  const name = roomOf(from)
-  if (name === null) return homeless(from)
+  const name = roomOf(from)!
   const { may, uses, why } = rooms[name]!
   if (!isFile(to)) {
     const module = moduleOf(to)
@@ -304,8 +313,7 @@ function problemOf({ from, to }: Import): string | null {
       isTest(from) || listed(uses).some(one => one === module || (one === "node:*" && module.startsWith("node:")))
     return isFree ? null : `${name} may not use ${module}. ${why}`
   }
-  const target = roomOf(to)
-  if (target === null) return homeless(to)
+  const target = roomOf(to)!
   const [folder = ""] = from.split("/")
   if (isTest(from)) {
     if (to.startsWith(`${folder}/`) || listed(`${may} ${testsMay[folder] ?? ""}`).includes(target)) return null
@@ -313,10 +321,6 @@ function problemOf({ from, to }: Import): string | null {
   }
   if (isTest(to) && name !== "e2e") return "that is a test's, and this is not."
   return target === name || listed(may).includes(target) ? null : `${name} may not import ${target}. ${why}`
-}
-
-function homeless(path: string): string {
-  return `${path} is in no room: say in scripts/walls.ts what ${dirname(path)} may import, and why.`
 }
 
 /** "node:fs" of "fs", "tsx" of "tsx/esm/api", "@a/b" of "@a/b/c". */
