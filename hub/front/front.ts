@@ -4,29 +4,28 @@
 import { OperatorService } from "../../proto/gen/cah/v1/operator_pb.ts"
 import { ScientistService } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts"
-import type { Backups } from "../backup/backups.ts"
 import type { AccessParts } from "../cases/access.ts"
 import { Cases } from "../cases/cases.ts"
 import type { CaseParts } from "../cases/parts.ts"
 import type { OnRequest } from "../port.ts"
 import { SparingLog } from "../sparing.ts"
 import { type BoincParts, boincHandler, schedulerUrl } from "./boinc/handler.ts"
-import { operatorService } from "./operator/service.ts"
+import { type OperatorParts, operatorService } from "./operator/service.ts"
 import { rpcHandler } from "./rpc/adapter.ts"
 import { answerErrors, countRefused } from "./rpc/errors.ts"
 import { guard } from "./rpc/guard.ts"
 import { healthService } from "./rpc/health.ts"
 import { reflectionServices, serveReflection } from "./rpc/reflection.ts"
-import { scientistService } from "./scientist/service.ts"
+import { type ScientistParts, scientistService } from "./scientist/service.ts"
 import { readiness } from "./status/gather.ts"
 import { type StatusHandlerParts, statusHandler } from "./status/handler.ts"
 import { volunteerPages } from "./volunteer/handler.ts"
 
 export type FrontParts = CaseParts &
-  AccessParts & {
-    readonly backups: Backups
-    readonly version: string
-  } & Omit<StatusHandlerParts, "schedulerUrl" | "faults"> &
+  AccessParts &
+  Pick<OperatorParts, "backups"> &
+  Pick<ScientistParts, "version"> &
+  Omit<StatusHandlerParts, "schedulerUrl" | "faults"> &
   Omit<BoincParts, "faults" | "pages"> & {
     /** Ends all open calls. */
     readonly shutdown: AbortSignal

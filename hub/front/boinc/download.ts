@@ -2,12 +2,12 @@
 // download. Files of a release never change under a name, so anybody between may keep them.
 import { createReadStream } from "node:fs"
 import { pipeline } from "node:stream/promises"
+import type { Computers } from "../../cases/computers.ts"
 import type { Log, StoreReader } from "../../core/ports.ts"
 import type { LaunchId } from "../../core/volunteers.ts"
 import type { Metrics } from "../../metrics.ts"
 import type { Request, Response } from "../../port.ts"
 import { type Answer, send, text } from "../http.ts"
-import type { Computers } from "./computers.ts"
 import { inputName } from "./launch.ts"
 import type { Download, Release } from "./release.ts"
 

@@ -4,6 +4,7 @@ import type { Accounts } from "../../auth/accounts.ts"
 import type { Authenticator } from "../../auth/authenticate.ts"
 import type { Failures } from "../../auth/failures.ts"
 import type { HubKey } from "../../auth/key.ts"
+import type { Computers } from "../../cases/computers.ts"
 import { CahError } from "../../core/errors.ts"
 import type { Clock, Engine, Log, StoreReader } from "../../core/ports.ts"
 import {
@@ -20,7 +21,6 @@ import type { SparingLog } from "../../sparing.ts"
 import { type Answer, addressOf, baseUrlOf, readBody, send, text, xml } from "../http.ts"
 import { pageHeaders } from "../layout.ts"
 import { createAccount, failure, lookUpAccount, projectConfig, unavailable } from "./accounts.ts"
-import type { Computers } from "./computers.ts"
 import { download } from "./download.ts"
 import { masterPage } from "./master.ts"
 import type { Release } from "./release.ts"
@@ -31,7 +31,7 @@ import { visitorOf } from "./visitor.ts"
 
 export interface BoincParts {
   readonly store: Pick<StoreReader, "volunteers">
-  readonly engine: Pick<Engine, "commit" | "node" | "campaign" | "job" | "health">
+  readonly engine: Pick<Engine, "node" | "campaign" | "job" | "health">
   readonly accounts: Accounts
   readonly computers: Computers
   readonly uploads: Uploads

@@ -1,13 +1,13 @@
 // The scheduler RPC: a client's request in, an answer out, and everything the answer says on disk before it leaves. What is decided
-// is decided in schedule.ts; this reads the rows for it and writes those that it returns.
+// is decided in schedule.ts; this reads the rows for it, and cases/computers.ts writes those that it returns.
 import type { Accounts } from "../../auth/accounts.ts"
 import type { HubKey } from "../../auth/key.ts"
+import type { Computers, Told } from "../../cases/computers.ts"
 import { CahError } from "../../core/errors.ts"
 import type { Clock, Engine, Log, StoreReader } from "../../core/ports.ts"
-import type { RowWrite } from "../../core/rows.ts"
 import { accountOf, type HostId, type HostRow, type LaunchRow, type VolunteerRow } from "../../core/volunteers.ts"
 import { BOINC_MEND_DELAY_S, BOINC_NOTHING_DELAY_S, LAUNCH_LOG_BYTES_MAX } from "../../limits.ts"
-import type { Computers } from "./computers.ts"
+import { groundFacts } from "./ground.ts"
 import { logName, shareOf } from "./launch.ts"
 import type { AppVersion, Release } from "./release.ts"
 import { type ReplyParts, refusalReply, type Sent, schedulerReply } from "./reply.ts"
@@ -16,7 +16,7 @@ import { type Decision, decide, hostFor } from "./schedule.ts"
 
 export interface SchedulerParts {
   readonly store: Pick<StoreReader, "volunteers">
-  readonly engine: Pick<Engine, "commit" | "node" | "health">
+  readonly engine: Pick<Engine, "node" | "health">
   readonly accounts: Accounts
   readonly computers: Computers
   readonly key: HubKey
@@ -66,7 +66,8 @@ async function scheduleFor(
   const { volunteers } = store
   const nowMs = clock.wallMs()
   const known = findHost(parts, volunteer, request, nowMs)
-  const before = known === null ? computers.newHost(volunteer.id, request) : computers.heard(known, request)
+  const before =
+    known === null ? computers.newHost(volunteer.id, told(request, null)) : computers.heard(known, told(request, known))
   const launchBefore = volunteers.liveLaunch(before.id)
   const tally =
     launchBefore === null ? { node: null, bytesIn: 0, bytesOut: 0 } : volunteers.launchTally(launchBefore.id)
@@ -84,21 +85,10 @@ async function scheduleFor(
     random: Math.random(),
   })
 
-  const writes: RowWrite[] = [{ kind: "host", row: decision.host }]
-  if (decision.launch !== null && decision.launch !== launchBefore) {
-    writes.push({ kind: "launch", row: decision.launch })
-    if (isOver(decision)) writes.push(...computers.withdraw(decision.launch))
-  }
   const made = makeLaunch(parts, volunteer, decision, reply)
-  if (made !== null) writes.push(...made.writes)
-  await engine.commit(writes)
-  if (decision.launch !== null && decision.launch !== launchBefore && isOver(decision)) {
-    await computers.revokeNodeOf(decision.launch)
-    const { id, host, ending, exitStatus, stopping } = decision.launch
+  if (await computers.settle({ ...decision, launchBefore, made })) {
+    const { id, host, ending, exitStatus, stopping } = decision.launch!
     log.info({ launch: id, host, ending, exitStatus, stopping }, "a launch on a volunteer's computer ends")
-  }
-  if (decision.drain !== null && decision.launch !== null) {
-    await computers.drainNodeOf(decision.launch, decision.drain)
   }
   if (made !== null)
     log.info({ launch: made.launch.id, host: before.id, planClass: made.launch.planClass }, "a launch was made")
@@ -121,13 +111,17 @@ async function scheduleFor(
   )
 }
 
-function lastEnded({ store }: SchedulerParts, host: HostId): LaunchRow | null {
-  return store.volunteers.launchesOf(host, 2).find(launch => launch.endedAt !== null) ?? null
+/** In the hub's words. A client that is told another id than its own counts from 0 again. */
+function told(request: SchedulerRequest, known: HostRow | null): Told {
+  const { hostId, clientStarted } = request
+  const { cpid, name, facts } = request.host
+  const ground = groundFacts(known?.facts ?? {}, request)
+  const sequence = known?.id === hostId ? request.sequence : 0
+  return { cpid, name, facts: { ...facts, ...ground }, sequence, clientStarted }
 }
 
-/** It has ended, or its node should hear at once that it shall. */
-function isOver({ launch }: Decision): boolean {
-  return launch !== null && (launch.endedAt !== null || launch.stopping !== null)
+function lastEnded({ store }: SchedulerParts, host: HostId): LaunchRow | null {
+  return store.volunteers.launchesOf(host, 2).find(launch => launch.endedAt !== null) ?? null
 }
 
 function findHost(
@@ -155,8 +149,9 @@ function makeLaunch(
 ) {
   if (decision.send?.kind !== "new" || release === null) return null
   const { versionNumber } = release
+  const { planClass } = decision.send.version
   const hubUrl = reply.masterUrl.replace(/\/$/, "")
-  return computers.newLaunch(volunteer.id, decision.host.id, { version: decision.send.version, versionNumber, hubUrl })
+  return computers.newLaunch(volunteer.id, decision.host.id, { planClass, versionNumber, hubUrl })
 }
 
 function sentOf(

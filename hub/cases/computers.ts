@@ -1,14 +1,14 @@
 // Volunteers' computers and what was handed to them, as they change: made, ended, stopped, started again, forgotten. Whatever a
 // front tells a computer or its volunteer is on disk before. Changes of one volunteer's computers take turns.
 import { randomBytes } from "node:crypto"
-import { Turns } from "../../../common/turns.ts"
-import type { Enrolments } from "../../auth/enrolments.ts"
-import type { HubKey } from "../../auth/key.ts"
-import { secretOf } from "../../auth/secret.ts"
-import { CahError } from "../../core/errors.ts"
-import type { NodeId } from "../../core/model.ts"
-import type { Clock, Engine, StoreReader } from "../../core/ports.ts"
-import type { RowWrite } from "../../core/rows.ts"
+import { Turns } from "../../common/turns.ts"
+import type { Enrolments } from "../auth/enrolments.ts"
+import type { HubKey } from "../auth/key.ts"
+import { secretOf } from "../auth/secret.ts"
+import { CahError } from "../core/errors.ts"
+import type { NodeId } from "../core/model.ts"
+import type { Clock, Engine, StoreReader } from "../core/ports.ts"
+import type { RowWrite } from "../core/rows.ts"
 import {
   accountOf,
   type HostId,
@@ -17,11 +17,8 @@ import {
   type LaunchRow,
   type VolunteerId,
   type VolunteerRow,
-} from "../../core/volunteers.ts"
-import { HOST_QUIET_MS, HOSTS_PER_VOLUNTEER_MAX, LAUNCH_DEADLINE_MS, LAUNCH_ENROLMENT_MS } from "../../limits.ts"
-import { groundFacts } from "./ground.ts"
-import type { AppVersion } from "./release.ts"
-import type { SchedulerRequest } from "./request.ts"
+} from "../core/volunteers.ts"
+import { HOST_QUIET_MS, HOSTS_PER_VOLUNTEER_MAX, LAUNCH_DEADLINE_MS, LAUNCH_ENROLMENT_MS } from "../limits.ts"
 
 export interface ComputerParts {
   readonly store: Pick<StoreReader, "volunteers">
@@ -29,6 +26,34 @@ export interface ComputerParts {
   readonly enrolments: Pick<Enrolments, "forLaunch" | "withdraw">
   readonly clock: Clock
   readonly key: HubKey
+}
+
+/** What a computer's client tells of it. */
+export interface Told {
+  /** By which the client knows the computer. */
+  readonly cpid: string
+  readonly name: string
+  readonly facts: Readonly<Record<string, string>>
+  /** Calls so far, since it began to count. */
+  readonly sequence: number
+  readonly clientStarted: number
+}
+
+/** What becomes of a computer that called. */
+export interface Settlement {
+  readonly host: HostRow
+  /** Its launch, if it has one, and as it was before. */
+  readonly launch: LaunchRow | null
+  readonly launchBefore: LaunchRow | null
+  /** Another launch, made just now. */
+  readonly made: MadeLaunch | null
+  /** Whether its node takes further jobs; null: as it is. */
+  readonly drain: boolean | null
+}
+
+export interface MadeLaunch {
+  readonly launch: LaunchRow
+  readonly writes: readonly RowWrite[]
 }
 
 export class Computers {
@@ -50,7 +75,7 @@ export class Computers {
   }
 
   /** A new record. CahError resource_exhausted when the account has too many. */
-  newHost(volunteer: VolunteerId, request: SchedulerRequest): HostRow {
+  newHost(volunteer: VolunteerId, told: Told): HostRow {
     if (this.#parts.store.volunteers.hostsOf(volunteer).length >= HOSTS_PER_VOLUNTEER_MAX) {
       const message = `this account has ${HOSTS_PER_VOLUNTEER_MAX} computers already: please make another account`
       throw new CahError("resource_exhausted", message, { retry: "never" })
@@ -68,31 +93,30 @@ export class Computers {
       notBefore: 0,
       createdAt: nowMs,
     }
-    return this.heard({ ...row, cpid: "", sequence: 0, clientStarted: 0, name: "", facts: {}, heardAt: nowMs }, request)
+    return this.heard(
+      { ...row, cpid: "", sequence: 0, clientStarted: 0, name: "", facts: {}, heardAt: nowMs },
+      { ...told, sequence: 0 },
+    )
   }
 
-  /** The record with what the request tells. A client that is told a new id counts from 0 again. */
-  heard(row: HostRow, request: SchedulerRequest): HostRow {
-    const { cpid, name } = request.host
-    const { clientStarted } = request
-    const facts = { ...request.host.facts, ...groundFacts(row.facts, request) }
-    const sequence = row.id === request.hostId ? request.sequence : 0
-    const removed = false
-    return { ...row, cpid, name, facts, sequence, clientStarted, removed, heardAt: this.#parts.clock.wallMs() }
+  /** The record with what its client tells. */
+  heard(row: HostRow, { cpid, name, facts, sequence, clientStarted }: Told): HostRow {
+    const heardAt = this.#parts.clock.wallMs()
+    return { ...row, cpid, name, facts: { ...facts }, sequence, clientStarted, removed: false, heardAt }
   }
 
   /** A launch for the host, and what else has to be committed with it. */
   newLaunch(
     volunteer: VolunteerId,
     host: HostId,
-    chosen: { version: AppVersion; versionNumber: number; hubUrl: string },
-  ) {
+    chosen: { planClass: string; versionNumber: number; hubUrl: string },
+  ): MadeLaunch {
     const nowMs = this.#parts.clock.wallMs()
     const launch: LaunchRow = {
       id: ++this.#lastLaunch as LaunchId,
       host,
       secretName: randomBytes(16).toString("hex"),
-      planClass: chosen.version.planClass,
+      planClass: chosen.planClass,
       versionNumber: chosen.versionNumber,
       enrolment: randomBytes(8).toString("hex"),
       hubUrl: chosen.hubUrl,
@@ -108,7 +132,22 @@ export class Computers {
     const secret = this.#secretOf(launch)
     const { enrolments } = this.#parts
     const enrolment = enrolments.forLaunch(secret, accountOf(volunteer), launch.id, LAUNCH_ENROLMENT_MS)
-    return { launch, writes: [{ kind: "launch", row: launch }, enrolment] satisfies RowWrite[] }
+    return { launch, writes: [{ kind: "launch", row: launch }, enrolment] }
+  }
+
+  /** All of it in one transaction, then what its node hears of it. Says whether the launch is over: it has ended, or shall end. */
+  async settle({ host, launch, launchBefore, made, drain }: Settlement): Promise<boolean> {
+    const changed = launch === launchBefore ? null : launch
+    const isOver = changed !== null && (changed.endedAt !== null || changed.stopping !== null)
+    await this.#parts.engine.commit([
+      { kind: "host", row: host },
+      ...(changed === null ? [] : [{ kind: "launch", row: changed } as const]),
+      ...(isOver ? this.#withdraw(changed) : []),
+      ...(made?.writes ?? []),
+    ])
+    if (isOver) await this.#revokeNodeOf(changed)
+    if (drain !== null && launch !== null) await this.#drainNodeOf(launch, drain)
+    return isOver
   }
 
   /** The launch's input file, the same bytes each time: where the hub is, and how the virtual machine joins it, once. */
@@ -123,7 +162,7 @@ export class Computers {
   }
 
   /** To be committed with a launch that ends or shall end: nobody joins by it any more. */
-  withdraw(launch: LaunchRow): RowWrite[] {
+  #withdraw(launch: LaunchRow): RowWrite[] {
     return this.#parts.enrolments.withdraw(launch.enrolment)
   }
 
@@ -132,13 +171,13 @@ export class Computers {
   }
 
   /** The launch's node works no more from this moment on, and what it had goes to others. After the launch's row is on disk. */
-  async revokeNodeOf(launch: LaunchRow): Promise<void> {
+  async #revokeNodeOf(launch: LaunchRow): Promise<void> {
     const node = this.nodeOf(launch)
     if (node !== null && this.#parts.engine.node(node)?.revoked === false) await this.#parts.engine.revokeNode(node)
   }
 
   /** It takes no further jobs, or takes them again. */
-  async drainNodeOf(launch: LaunchRow, drained: boolean): Promise<void> {
+  async #drainNodeOf(launch: LaunchRow, drained: boolean): Promise<void> {
     const node = this.nodeOf(launch)
     const known = node === null ? null : this.#parts.engine.node(node)
     if (known !== null && known.drained !== drained && !known.revoked) {
@@ -162,10 +201,10 @@ export class Computers {
                 kind: "launch",
                 row: { ...launch, stopping: launch.stopping ?? "You pressed stop on the hub's page." },
               },
-              ...this.withdraw(launch),
+              ...this.#withdraw(launch),
             ]
       await this.#parts.engine.commit([{ kind: "host", row: { ...row, stopped: true } }, ...ending])
-      if (launch !== null) await this.revokeNodeOf(launch)
+      if (launch !== null) await this.#revokeNodeOf(launch)
     })
   }
 
@@ -234,8 +273,8 @@ export class Computers {
       endedAt: nowMs,
       message: "Its volunteer took the computer off the list.",
     }
-    await this.#parts.engine.commit([...also, { kind: "launch", row: over }, ...this.withdraw(launch)])
-    await this.revokeNodeOf(launch)
+    await this.#parts.engine.commit([...also, { kind: "launch", row: over }, ...this.#withdraw(launch)])
+    await this.#revokeNodeOf(launch)
   }
 
   /** What must go, and be committed together with the account's own row; then the nodes. */
@@ -251,14 +290,14 @@ export class Computers {
         for (const launch of volunteers.launchesOf(host.id, Number.MAX_SAFE_INTEGER)) {
           if (launch.endedAt === null) {
             live.push(launch)
-            writes.push(...this.withdraw(launch))
+            writes.push(...this.#withdraw(launch))
             const over = { stopping: "The account was deleted.", ending: "aborted", endedAt: nowMs } as const
             writes.push({ kind: "launch", row: { ...launch, ...over, message: "" } })
           } else if (launch.message !== "") writes.push({ kind: "launch", row: { ...launch, message: "" } })
         }
       }
       await commit(writes)
-      for (const launch of live) await this.revokeNodeOf(launch)
+      for (const launch of live) await this.#revokeNodeOf(launch)
     })
   }
 
