@@ -36,6 +36,7 @@ describe("the hub's configuration", () => {
       nodeRetentionMs: 90 * 86_400_000,
       backups: null,
       sendmail: null,
+      smtp: null,
       mailFrom: "clouds-at-home@localhost",
       webhooks: "public",
       release: null,
@@ -77,6 +78,9 @@ describe("the hub's configuration", () => {
       "node-retention = 90 # default",
       "# backups is not set",
       "# sendmail is not set",
+      "# smtp is not set",
+      "# smtp-password-file is not set",
+      "# smtp-ca-file is not set",
       'mail-from = "clouds-at-home@localhost" # default',
       'webhooks = "public" # default',
       "# release is not set",
@@ -142,6 +146,18 @@ describe("the hub's configuration", () => {
     [["--public-url", "hub.example.org"], /--public-url: must be a URL like https/],
     [["--public-url", "https://hub.example.org/path"], /--public-url: must be a URL like https/],
     [["--project-name", " "], /--project-name: must not be empty/],
+    [["--smtp", "mail.example.org"], /--smtp: must be a URL like smtp:\/\/ada@mail\.example\.org:587 or smtps/],
+    [["--smtp", "http://mail.example.org"], /--smtp: must be a URL like smtp:/],
+    [["--smtp", "smtp://mail.example.org/path"], /--smtp: must be a URL like smtp:/],
+    [
+      ["--smtp", "smtp://ada@mail.example.org"],
+      /--smtp names the user ada: give the password with --smtp-password-file/,
+    ],
+    [["--smtp", "smtp://m", "--smtp-password-file", "p"], /--smtp-password-file is for a user: name one in --smtp/],
+    [["--smtp", "smtp://a@m", "--smtp-password-file", "/none/p"], /--smtp-password-file: \/none\/p is not there/],
+    [["--smtp", "smtps://m", "--smtp-ca-file", "/none/ca"], /--smtp-ca-file: \/none\/ca is not there/],
+    [["--smtp-password-file", "p"], /--smtp-password-file needs --smtp beside it/],
+    [["--smtp", "smtp://m", "--sendmail", "/usr/sbin/sendmail"], /--sendmail or by --smtp: give one of them/],
     [["--listen", "8080"], /--listen must be ADDRESS:PORT/],
     [["--tls-cert", "c.pem"], /--tls-cert needs --tls-key/],
     [["--tls-key", "k.pem"], /--tls-key needs --tls-cert/],
@@ -153,6 +169,35 @@ describe("the hub's configuration", () => {
       assert.throws(() => run([...argv]), message)
     })
   }
+
+  it("takes a mail server with its user, whose password is in a file and is never shown", () => {
+    const secret = join(directory, "password")
+    writeFileSync(secret, "p w: hunter2\n")
+    const argv = ["--smtp", "smtp://ada%40lab@mail.example.org", "--smtp-password-file", secret]
+    assert.deepEqual(run(argv).smtp, {
+      host: "mail.example.org",
+      port: 587,
+      isTls: false,
+      login: { user: "ada@lab", password: "p w: hunter2" },
+      ca: null,
+    })
+    const told = readConfig([...argv, "--print-config"], {}, [])
+    assert.ok(told.kind === "print-config" && !told.text.includes("hunter2"))
+    const { host, port, isTls, login } = run(["--smtp", "smtps://[::1]"]).smtp!
+    assert.deepEqual([host, port, isTls, login], ["[::1]", 465, true, null])
+    writeFileSync(secret, "\n")
+    assert.throws(() => run(argv), /--smtp-password-file: .* must hold the password on one line/)
+    assert.throws(
+      () => run(["--smtp", "smtp://ada:hunter2@mail.example.org"]),
+      (error: Error) =>
+        /--smtp: must not hold a password: .*--smtp-password-file/.test(error.message) &&
+        !error.message.includes("hunter2"),
+    )
+    assert.throws(
+      () => run(["--smtp", "smtp//ada:hunter2@mail.example.org"]),
+      (error: Error) => /--smtp: must be a URL like smtp:/.test(error.message) && !error.message.includes("hunter2"),
+    )
+  })
 
   it("names the file and the key that are wrong", () => {
     const [key, value, syntax] = [file("prot = 1\n"), file('port = "x"\n'), file("port = \n")]

@@ -11,9 +11,22 @@ import {
   setting,
   type ValuesOf,
 } from "../common/settings/table.ts"
-import { hubUrl, oneOf, path, size, truth, UsageError, wholeNumber, words, wrong } from "../common/settings/values.ts"
+import {
+  hubUrl,
+  oneOf,
+  path,
+  pemFile,
+  readText,
+  size,
+  truth,
+  UsageError,
+  wholeNumber,
+  words,
+  wrong,
+} from "../common/settings/values.ts"
 import { CahError } from "./core/errors.ts"
 import { DISK_FLOOR_BYTES, QUOTA_BYTES, QUOTA_JOBS, QUOTA_SUBMITS_PER_SECOND, QUOTA_WATCHES } from "./limits.ts"
+import type { MailServer } from "./notify/smtp.ts"
 import { checkNetwork } from "./peers.ts"
 
 export interface Config {
@@ -36,8 +49,10 @@ export interface Config {
   }
   /** How long campaigns that have ended are kept; null: until their owner forgets them. */
   readonly retentionMs: number | null
-  /** The program that takes mail; null: none is sent. */
+  /** The program that takes mail; null: none is sent that way. */
   readonly sendmail: string | null
+  /** The server that takes mail; null: none is sent that way. */
+  readonly smtp: MailServer | null
   readonly mailFrom: string
   readonly webhooks: (typeof webhookKinds)[number]
   /** How long nodes that are not connected are known; null: until somebody forgets them. */
@@ -63,6 +78,18 @@ function days(text: string): number | "forever" {
   if (text === "forever") return text
   const number = text.trim() === "" ? Number.NaN : Number(text)
   return number > 0 && Number.isFinite(number) ? number : wrong('be a number of days above 0, or "forever"', text)
+}
+
+/** smtp://[user@]host[:port] or smtps://…: nothing else, and above all no password. */
+function smtpUrl(text: string): string {
+  const example = "be a URL like smtp://ada@mail.example.org:587 or smtps://mail.example.org"
+  // What is typed may hold a password, which must not be repeated.
+  const shown = text.replace(/:[^:@/]*@/, ":…@")
+  const url = URL.canParse(text) ? new URL(text) : wrong(example, shown)
+  if (url.password !== "") throw new UsageError("must not hold a password: put it into a file for --smtp-password-file")
+  const isPlain = /^smtps?:$/.test(url.protocol) && url.hostname !== "" && /^\/?$/.test(url.pathname)
+  if (!isPlain || url.search + url.hash !== "" || url.port === "0") wrong(example, shown)
+  return url.href
 }
 
 function networks(text: string): readonly string[] {
@@ -166,7 +193,25 @@ const table = {
     parse: path("a file"),
     otherwise: null,
     value: "FILE",
-    help: "program that takes mail, as /usr/sbin/sendmail does; without it no notice is mailed",
+    help: "program that takes mail, as /usr/sbin/sendmail does; without it or --smtp no notice is mailed",
+  }),
+  smtp: setting({
+    parse: smtpUrl,
+    otherwise: null,
+    value: "URL",
+    help: "mail server instead: smtp://ada@mail.example.org (with STARTTLS, port 587) or smtps:// (port 465)",
+  }),
+  "smtp-password-file": setting({
+    parse: path("a file"),
+    otherwise: null,
+    value: "FILE",
+    help: "with the password of the user in --smtp",
+  }),
+  "smtp-ca-file": setting({
+    parse: path("a file"),
+    otherwise: null,
+    value: "FILE",
+    help: "certificates to trust for --smtp instead of the system's, PEM",
   }),
   "mail-from": setting({
     parse: text => (/^[^\s<>@]+@[^\s<>@]+$/.test(text) ? text : wrong("be a mail address", text)),
@@ -277,6 +322,53 @@ function check({ "tls-cert": cert, "tls-key": key, host, insecure }: ValuesOf<ty
   }
 }
 
+function mailServerOf({
+  sendmail,
+  smtp,
+  "smtp-password-file": passwordFile,
+  "smtp-ca-file": caFile,
+}: ValuesOf<typeof table>): MailServer | null {
+  if (smtp === null) {
+    const alone = passwordFile !== null ? "--smtp-password-file" : caFile !== null ? "--smtp-ca-file" : null
+    if (alone !== null) throw new UsageError(`${alone} needs --smtp beside it`)
+    return null
+  }
+  if (sendmail !== null) throw new UsageError("mail leaves by --sendmail or by --smtp: give one of them")
+  const url = new URL(smtp)
+  const user = decodeURIComponent(url.username)
+  if (user !== "" && passwordFile === null) {
+    throw new UsageError(`--smtp names the user ${user}: give the password with --smtp-password-file`)
+  }
+  if (user === "" && passwordFile !== null) {
+    throw new UsageError("--smtp-password-file is for a user: name one in --smtp, as smtp://ada@mail.example.org")
+  }
+  const isTls = url.protocol === "smtps:"
+  return Object.freeze({
+    host: url.hostname,
+    port: url.port === "" ? (isTls ? 465 : 587) : Number(url.port),
+    isTls,
+    login: passwordFile === null ? null : Object.freeze({ user, password: passwordIn(passwordFile) }),
+    ca: caFile === null ? null : told("--smtp-ca-file", () => pemFile("CERTIFICATE")(caFile)),
+  })
+}
+
+function passwordIn(file: string): string {
+  const password = told("--smtp-password-file", () => readText(file)).replace(/\r?\n$/, "")
+  if (password === "" || /[\r\n\0]/.test(password)) {
+    throw new UsageError(`--smtp-password-file: ${file} must hold the password on one line, and nothing else`)
+  }
+  return password
+}
+
+function told<T>(flag: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof UsageError) throw new UsageError(`${flag}: ${error.message}`)
+    throw error
+  }
+}
+
 function freeze(values: ValuesOf<typeof table>): Config {
   check(values)
   const { "tls-cert": cert, "tls-key": key } = values
@@ -299,6 +391,7 @@ function freeze(values: ValuesOf<typeof table>): Config {
     nodeRetentionMs: millisecondsOf(values["node-retention"]),
     backups: values.backups,
     sendmail: values.sendmail,
+    smtp: mailServerOf(values),
     mailFrom: values["mail-from"],
     webhooks: values.webhooks,
     release: values.release,

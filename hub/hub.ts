@@ -37,7 +37,9 @@ import { COLLECT_EVERY_MS, DRAIN_MS, LOGIN_REFILL_MS, LOGINS_MAX, SIGNUP_REFILL_
 import { LinkServer, type LinkServerOptions } from "./link/server.ts"
 import { createMetrics } from "./metrics.ts"
 import { Delivery } from "./notify/deliver.ts"
-import { mailCarrier } from "./notify/mail.ts"
+import { mailCarrier, type Post } from "./notify/mail.ts"
+import { sendmailPost } from "./notify/sendmail.ts"
+import { smtpPost } from "./notify/smtp.ts"
 import { webhookCarrier } from "./notify/webhook.ts"
 import { observeTick } from "./observe.ts"
 import { Peers } from "./peers.ts"
@@ -126,7 +128,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
       log,
       commit,
       carriers: {
-        mail: mailCarrier({ ...config, from: config.mailFrom }),
+        mail: mailCarrier({ post: postOf(config), from: config.mailFrom }),
         webhook: webhookCarrier(config.webhooks, clock.wallMs),
       },
     })
@@ -350,6 +352,12 @@ interface CollectParts {
 
 /** The turn of what reads all blobs, or removes some. */
 const UPKEEP = "blobs"
+
+/** How mail leaves this hub; null: it does not. */
+function postOf({ sendmail, smtp }: Config): Post | null {
+  if (smtp !== null) return smtpPost(smtp)
+  return sendmail === null ? null : sendmailPost(sendmail)
+}
 
 function collectNowAndThen(parts: CollectParts, upkeep: Turns): () => Promise<void> {
   const { store, blobs, engine, wallClock, log } = parts

@@ -1,47 +1,30 @@
-// Notices as mail, handed to the machine's own sendmail, which knows how mail leaves this place and queues what it can't deliver
-// at once. The message is made here, header by header, so that nothing in a campaign's name can become one.
-import { spawn } from "node:child_process"
+// Notices as mail. The message is made here, header by header, so that nothing in a campaign's name can become one; how it leaves this place
+// is the post's: the machine's own sendmail, or a mail server that the operator named.
 import type { Notice } from "../core/model.ts"
 import type { Carrier, News } from "./deliver.ts"
 import { headline, text } from "./words.ts"
 
-export interface MailParts {
-  /** The program; null: this hub sends no mail. */
-  readonly sendmail: string | null
+/** Takes one message to one address. Rejects with what went wrong, in words, and then nothing of it goes on. */
+export type Post = (envelope: Envelope, message: string, signal: AbortSignal) => Promise<void>
+
+export interface Envelope {
   readonly from: string
+  readonly to: string
 }
 
-/** What sendmail says of itself, at most. */
-const SAID_MAX = 500
-
-export function mailCarrier({ sendmail, from }: MailParts): Carrier {
+/** Without a post this hub sends no mail. */
+export function mailCarrier({ post, from }: { readonly post: Post | null; readonly from: string }): Carrier {
   return {
     async carry(target: Notice["target"], news, signal) {
       if (target.kind !== "mail") throw new Error("not an address of mail")
-      if (sendmail === null) throw new Error("this hub sends no mail: its operator has named no sendmail")
-      // Recipients on the command line and behind "--": an address is never an option, whatever it looks like.
-      const child = spawn(sendmail, ["-i", "-f", from, "--", target.address], {
-        stdio: ["pipe", "ignore", "pipe"],
-        signal,
-      })
-      let said = ""
-      child.stderr.setEncoding("utf8").on("data", (part: string) => {
-        said = `${said}${part}`.slice(0, SAID_MAX)
-      })
-      // It may end before it has read all: its exit code says why.
-      child.stdin.on("error", () => {})
-      child.stdin.end(message(from, target.address, news))
-      const code = await new Promise<number | null>((resolve, reject) => {
-        child.once("error", reject)
-        child.once("close", resolve)
-      })
-      if (code !== 0)
-        throw new Error(`${sendmail} ended with ${code ?? "a signal"}: ${said.trim() || "it said nothing"}`)
+      if (post === null)
+        throw new Error("this hub sends no mail: its operator has named no sendmail and no mail server")
+      await post({ from, to: target.address }, message(from, target.address, news), signal)
     },
   }
 }
 
-/** RFC 5322. Lines end as sendmail wants them, with a newline. */
+/** RFC 5322. Lines end with a newline alone, as sendmail wants them; SMTP has its own ends. */
 export function message(from: string, to: string, news: News): string {
   return [
     `From: ${from}`,

@@ -14,7 +14,8 @@ import { NOTICE_RETRY_MS } from "../limits.ts"
 import { MemoryStore } from "../store/memory/memory.ts"
 import { campaignRow, commit, WALL_MS } from "../store/store.suite.ts"
 import { Delivery, type News } from "./deliver.ts"
-import { mailCarrier, message } from "./mail.ts"
+import { mailCarrier, message, type Post } from "./mail.ts"
+import { sendmailPost } from "./sendmail.ts"
 import { isPrivate, signature, type Webhooks, webhookCarrier } from "./webhook.ts"
 
 const one = 1 as CampaignId
@@ -29,7 +30,7 @@ function news(change: Partial<News> = {}): News {
 }
 
 /** A store with a notice that is due, and what delivers it. `told()` waits for the next transaction. */
-async function due(notices: readonly Notice[], parts: { sendmail?: string | null; webhooks?: Webhooks }) {
+async function due(notices: readonly Notice[], parts: { post?: Post; webhooks?: Webhooks }) {
   const store = new MemoryStore()
   const row: NoticeRow = {
     campaign: one,
@@ -57,7 +58,7 @@ async function due(notices: readonly Notice[], parts: { sendmail?: string | null
       told()
     },
     carriers: {
-      mail: mailCarrier({ sendmail: parts.sendmail ?? null, from: "hub@example.org" }),
+      mail: mailCarrier({ post: parts.post ?? null, from: "hub@example.org" }),
       webhook: webhookCarrier(parts.webhooks ?? "any", clock.wallMs),
     },
   })
@@ -90,7 +91,7 @@ function mailer(t: { after(run: () => void): void }, exit: number) {
 
 test("a notice by mail is handed to sendmail, once", async t => {
   const { sendmail, argv, mail: sent } = mailer(t, 0)
-  const { next, store, delivery } = await due([mail], { sendmail })
+  const { next, store, delivery } = await due([mail], { post: sendmailPost(sendmail) })
   const row = await next()
   assert.deepEqual([row.tries, row.trouble, row.doneAt], [1, "", WALL_MS])
   assert.deepEqual(argv().split("\n"), ["-i", "-f", "hub@example.org", "--", "ada@example.org", ""])
@@ -126,7 +127,7 @@ test("a name in any script fits into the header of a mail, and nothing of it is 
 
 test("a mailer that refuses is asked again later, less and less often, and in the end no more", async t => {
   const { sendmail } = mailer(t, 75)
-  const { next, clock, delivery } = await due([mail], { sendmail })
+  const { next, clock, delivery } = await due([mail], { post: sendmailPost(sendmail) })
   for (const [tries, waitMs] of NOTICE_RETRY_MS.entries()) {
     const row = await next()
     assert.deepEqual([row.tries, row.nextAt, row.doneAt], [tries + 1, clock.wall + waitMs, null])
