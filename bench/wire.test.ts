@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { reportBody } from "../agent/link/words.ts"
-import { answerBody, offerBody } from "../hub/link/words.ts"
+import { reportBody } from "../agent/link/convert.ts"
+import { answerBody, offerBody } from "../hub/link/convert.ts"
 import { decodeAgentFrame, encodeAgentFrame, encodeHubFrame } from "../proto/wire/frame.ts"
 import { noLog } from "../proto/wire/log.ts"
 import {

@@ -8,7 +8,7 @@ import { makeFolder } from "./folders.ts"
 import type { Hub } from "./library.ts"
 import { COMPLETE_CACHE_MS, COMPLETE_MAX_MS, COMPLETE_WORDS_MAX } from "./limits.ts"
 import { clean } from "./output.ts"
-import { campaignState, tally } from "./words.ts"
+import { campaignState, tally } from "./text.ts"
 
 export const kinds = ["campaigns", "nodes", "digests", "contexts"] as const
 export type Kind = (typeof kinds)[number]

@@ -11,7 +11,7 @@ import { makeFolder } from "./folders.ts"
 import type { Hub } from "./library.ts"
 import { namedParameters } from "./parametersof.ts"
 import type { Target } from "./targets.ts"
-import { jobState, tally } from "./words.ts"
+import { jobState, tally } from "./text.ts"
 
 export function checkManifest(file: string): string {
   if (/\.(csv|json)$/i.test(file)) return file

@@ -6,7 +6,7 @@ import { Occasion } from "../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "./context.ts"
 import { plural } from "./quantities.ts"
 import { type NotifyWish, occasionWords } from "./submit/notify.ts"
-import { hasEnded, outcomeWords, tally } from "./words.ts"
+import { hasEnded, outcomeWords, tally } from "./text.ts"
 
 export class Notifying {
   readonly #context: Context

@@ -4,7 +4,7 @@
 import { usage } from "./errors.ts"
 import { ARRAY_MAX, PARAMETER_BYTES_MAX } from "./limits.ts"
 import { textOf } from "./submit/input.ts"
-import { quoteWords, splitWords, WordError } from "./submit/words.ts"
+import { quoteWords, splitWords, WordError } from "./submit/shellwords.ts"
 
 /** `name` is for messages. */
 export function parseParameters(name: string, bytes: Buffer): string[] {

@@ -1,6 +1,6 @@
 // A job's parameters as people read them: "seed=3 colour=red" where they have names, otherwise the line as it was written. Pure.
 import type { CampaignSpec, Job } from "../proto/gen/cah/v1/job_pb.ts"
-import { quoteWord } from "./submit/words.ts"
+import { quoteWord } from "./submit/shellwords.ts"
 
 /** By name, in the order of the names. Null: they have none, or the line is not what it should be. */
 export function namedParameters(names: readonly string[], line: string): [string, string][] | null {

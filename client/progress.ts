@@ -2,7 +2,7 @@
 // nought are left out. Pure.
 import type { Campaign, Totals } from "../proto/gen/cah/v1/job_pb.ts"
 import { showBytes } from "./quantities.ts"
-import type { Tally } from "./words.ts"
+import type { Tally } from "./text.ts"
 
 export interface Figures {
   readonly retries: number

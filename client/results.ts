@@ -17,7 +17,7 @@ import { type Brought, CORNER, Place, type Standing } from "./place.ts"
 import { showBytes } from "./quantities.ts"
 import { sameContent } from "./same.ts"
 import { checkRanges, eachParallel, type Target } from "./targets.ts"
-import { tally } from "./words.ts"
+import { tally } from "./text.ts"
 
 export interface GetOptions {
   readonly directory: string

@@ -22,7 +22,7 @@ import { bytesInWords, figuresOf, jobsInWords, nodesOf, sumOf } from "./progress
 import { plural, showDuration } from "./quantities.ts"
 import type { Range } from "./selector.ts"
 import { checkRanges, eachParallel, type Target } from "./targets.ts"
-import { codeInWords, outcomeWords, type Tally, tally } from "./words.ts"
+import { codeInWords, outcomeWords, type Tally, tally } from "./text.ts"
 
 export interface WaitOptions {
   readonly timeoutSeconds: number | null

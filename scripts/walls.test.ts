@@ -79,7 +79,7 @@ const offences: readonly (readonly [path: string, target: string, reason: string
   ["hub/front/status/a.ts", "../../store/sqlite/sqlite.ts", "nor adapters"],
   ["hub/front/status/a.ts", "../../config.ts", "nor adapters"],
   ["hub/front/boinc/a.ts", "../volunteer/pages.ts", "fronts do not know each other"],
-  ["hub/front/volunteer/a.ts", "../scientist/words.ts", "fronts do not know each other"],
+  ["hub/front/volunteer/a.ts", "../scientist/convert.ts", "fronts do not know each other"],
   ["hub/sim/a.ts", "../../agent/runner/process.ts", "break its determinism"],
   ["hub/sim/a.ts", "../link/server.ts", "break its determinism"],
   ["hub/hub.ts", "../agent/config.ts", "by their contract only"],

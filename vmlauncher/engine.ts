@@ -15,7 +15,7 @@ import {
   type MachinePlan,
 } from "./core/ports.ts"
 import { emptyState, nextDeadlineMs, step } from "./core/step.ts"
-import { sizeInWords } from "./core/words.ts"
+import { sizeInWords } from "./core/text.ts"
 import type { Guest } from "./guest.ts"
 import { FROZE_MS, SLEPT_MS, STATUS_MS } from "./limits.ts"
 

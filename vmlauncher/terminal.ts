@@ -1,7 +1,7 @@
 // A person at a terminal instead of the BOINC client: sentences to standard error, Ctrl-C or TERM to save and stop, twice to stop at once.
 import type { Ending } from "./core/model.ts"
 import type { Client, ClientEars, Clock, Usage } from "./core/ports.ts"
-import { inWords, sizeInWords } from "./core/words.ts"
+import { inWords, sizeInWords } from "./core/text.ts"
 
 /** As a person's scripts see them: 0 as told, 1 for good, 75 (EX_TEMPFAIL) later. */
 export const exitCodes = { fine: 0, broken: 1, later: 75 } as const

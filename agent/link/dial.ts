@@ -26,10 +26,10 @@ import {
   SUPERSEDED_RETRY_MS,
 } from "../limits.ts"
 import { Backoff } from "./backoff.ts"
+import { reportBody } from "./convert.ts"
 import type { Identity } from "./identity.ts"
 import { type Membership, passingMembership } from "./membership.ts"
 import { type Holding, type NodeOffer, Session, type SessionEnd } from "./session.ts"
-import { reportBody } from "./words.ts"
 
 export type { Holding, NodeOffer } from "./session.ts"
 

@@ -25,8 +25,6 @@ import type { Event, ReportPhase } from "../core/events.ts"
 import { type AttemptName, attemptId } from "../core/model.ts"
 import { type Clock, Failure, type GatherPage, type Log, type LogSource } from "../core/ports.ts"
 import { LAPSE_ANSWER_MS, PING_MISSES_MAX, PING_MS, STUCK_MS, WELCOME_MS } from "../limits.ts"
-import type { Identity } from "./identity.ts"
-import { Transfers } from "./transfer.ts"
 import {
   attemptOf,
   gatherPageOf,
@@ -38,7 +36,9 @@ import {
   welcomedOf,
   wireAttempt,
   wirePhases,
-} from "./words.ts"
+} from "./convert.ts"
+import type { Identity } from "./identity.ts"
+import { Transfers } from "./transfer.ts"
 
 function gatherKey(name: AttemptName, fromIndex: number): string {
   return `${attemptId(name)} ${fromIndex}`

@@ -16,7 +16,7 @@ import {
 import type { AttemptName, BlobRef } from "../core/model.ts"
 import { type Clock, Failure, type LogSource, type OutputName } from "../core/ports.ts"
 import { STUCK_MS, WINDOWS_BYTES } from "../limits.ts"
-import { failureOf, wireAttempt, wireBlob } from "./words.ts"
+import { failureOf, wireAttempt, wireBlob } from "./convert.ts"
 
 export interface TransferLink {
   readonly outbox: Outbox

@@ -8,8 +8,8 @@ import type { Context } from "../context.ts"
 import { ClientError, usage } from "../errors.ts"
 import { table } from "../output.ts"
 import { parseDuration, plural, showBytes } from "../quantities.ts"
+import { showMoment } from "../text.ts"
 import { examples, type Group, type Verb } from "../verb.ts"
-import { showMoment } from "../words.ts"
 
 const ls: Verb = {
   define(command: Command): void {

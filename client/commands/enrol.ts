@@ -4,8 +4,8 @@ import { CreateEnrolmentResponseSchema } from "../../proto/gen/cah/v1/operator_p
 import type { Context } from "../context.ts"
 import { ENROLMENT_USES_MAX } from "../limits.ts"
 import { parseCount, parseDuration, plural } from "../quantities.ts"
+import { showMoment } from "../text.ts"
 import { examples, type Verb } from "../verb.ts"
-import { showMoment } from "../words.ts"
 
 export const enrol: Verb = {
   define(command: Command): void {

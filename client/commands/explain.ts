@@ -11,8 +11,8 @@ import { clean, table } from "../output.ts"
 import { plural, showDuration } from "../quantities.ts"
 import { mergeRanges, type Range } from "../selector.ts"
 import { findOne, nameOfTarget, type Target } from "../targets.ts"
+import { showMoment, tally } from "../text.ts"
 import { examples, type Verb } from "../verb.ts"
-import { showMoment, tally } from "../words.ts"
 
 export const explain: Verb = {
   define(command: Command): void {

@@ -8,8 +8,8 @@ import { plural } from "../quantities.ts"
 import { parseSelector } from "../selector.ts"
 import { findTargets, nameOfTarget } from "../targets.ts"
 import { askYesNo } from "../terminal.ts"
+import { hasEnded } from "../text.ts"
 import { examples, type Verb } from "../verb.ts"
-import { hasEnded } from "../words.ts"
 
 export const forget: Verb = {
   define(command: Command): void {

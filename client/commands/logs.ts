@@ -10,8 +10,8 @@ import { clean } from "../output.ts"
 import { parseCount, plural } from "../quantities.ts"
 import { indexOf, parseSelector } from "../selector.ts"
 import { checkRanges, findOne, findTargets, type Target } from "../targets.ts"
+import { jobState } from "../text.ts"
 import { examples, type Verb } from "../verb.ts"
-import { jobState } from "../words.ts"
 
 interface Options {
   readonly follow?: boolean

@@ -19,8 +19,8 @@ import { cut, statePaint, table, width } from "../output.ts"
 import { parametersInWords } from "../parametersof.ts"
 import { parseCount, showDuration } from "../quantities.ts"
 import { findTargets, type Target } from "../targets.ts"
+import { campaignState, jobState, outcomeWords, parseState, phaseWords, tally } from "../text.ts"
 import { examples, type Verb } from "../verb.ts"
-import { campaignState, jobState, outcomeWords, parseState, phaseWords, tally } from "../words.ts"
 
 interface Options {
   readonly all?: boolean

@@ -11,8 +11,8 @@ import type { Hub } from "../library.ts"
 import { fields, statePaint, table } from "../output.ts"
 import { plural, showBytes, showDuration } from "../quantities.ts"
 import { askYesNo } from "../terminal.ts"
+import { nodeStateWords } from "../text.ts"
 import { examples, type Group, type Verb } from "../verb.ts"
-import { nodeStateWords } from "../words.ts"
 
 const ls: Verb = {
   define(command: Command): void {

@@ -9,8 +9,8 @@ import { usage } from "../errors.ts"
 import { clean } from "../output.ts"
 import { bytesInWords, figuresOf, jobsInWords, nodesOf } from "../progress.ts"
 import { findTargets, nameOfTarget } from "../targets.ts"
+import { campaignState, tally } from "../text.ts"
 import { examples, type Verb } from "../verb.ts"
-import { campaignState, tally } from "../words.ts"
 
 export const progress: Verb = {
   define(command: Command): void {

@@ -24,10 +24,8 @@ import { ClientError } from "../errors.ts"
 import { type Colors, clean, fields, statePaint, table } from "../output.ts"
 import { parametersInWords } from "../parametersof.ts"
 import { plural, showBytes, showDuration } from "../quantities.ts"
-import { quoteWords } from "../submit/words.ts"
+import { quoteWords } from "../submit/shellwords.ts"
 import { findOne } from "../targets.ts"
-import { examples, type Verb } from "../verb.ts"
-import { inWords, isOfFiles, warningInWords } from "../waiting.ts"
 import {
   campaignState,
   hasEnded,
@@ -37,7 +35,9 @@ import {
   reservationInWords,
   showMoment,
   tally,
-} from "../words.ts"
+} from "../text.ts"
+import { examples, type Verb } from "../verb.ts"
+import { inWords, isOfFiles, warningInWords } from "../waiting.ts"
 
 export const show: Verb = {
   define(command: Command): void {

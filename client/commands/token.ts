@@ -13,8 +13,8 @@ import type { Context } from "../context.ts"
 import { ClientError, usage } from "../errors.ts"
 import { table } from "../output.ts"
 import { parseDuration } from "../quantities.ts"
+import { scopeWords, showMoment } from "../text.ts"
 import { examples, type Group, type Verb } from "../verb.ts"
-import { scopeWords, showMoment } from "../words.ts"
 
 const SCOPES_DEFAULT = "read,submit,cancel"
 

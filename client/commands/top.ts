@@ -10,8 +10,8 @@ import { TOP_CAMPAIGNS_MAX, TOP_LINE_MS, TOP_REDRAW_MS, TOP_WINDOW_MS } from "..
 import { type Colors, clean, cut, statePaint, table } from "../output.ts"
 import { figuresOf, sumOf } from "../progress.ts"
 import { plural, showBytes, showDuration } from "../quantities.ts"
+import { campaignState, hasEnded, tally } from "../text.ts"
 import { examples, type Verb } from "../verb.ts"
-import { campaignState, hasEnded, tally } from "../words.ts"
 
 export interface Snapshot {
   readonly atMs: number

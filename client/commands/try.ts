@@ -21,9 +21,9 @@ import { isDigest } from "../submit/input.ts"
 import { type Order, ordersOf } from "../submit/orders.ts"
 import { refuseSet } from "../submit/refused.ts"
 import { wishesAlone } from "../submit/send.ts"
+import { codeInWords, propagated } from "../text.ts"
 import { type Tried, tryHere } from "../trying.ts"
 import { examples, type Verb } from "../verb.ts"
-import { codeInWords, propagated } from "../words.ts"
 
 interface Act {
   readonly scanscript?: boolean

@@ -3,8 +3,8 @@ import type { Command } from "commander"
 import { WhoAmIResponseSchema } from "../../proto/gen/cah/v1/scientist_pb.ts"
 import type { Context } from "../context.ts"
 import { fields } from "../output.ts"
+import { scopeWords } from "../text.ts"
 import { examples, type Verb } from "../verb.ts"
-import { scopeWords } from "../words.ts"
 
 export const whoami: Verb = {
   define(command: Command): void {

@@ -12,7 +12,7 @@ import { status as Status } from "@grpc/grpc-js"
 import { NodeSchema, NodeState, Outcome, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
 import { FakeHub } from "../fakehub.ts"
 import { inside, type Place, place } from "../spawning.ts"
-import { oarExit, oarState, oarWalltime } from "./words.ts"
+import { oarExit, oarState, oarWalltime } from "./convert.ts"
 
 describe("under the names of OAR", () => {
   let hub: FakeHub

@@ -9,11 +9,11 @@ import { ClientError, usage } from "../errors.ts"
 import type { Hub } from "../library.ts"
 import { OAR_ROWS_MAX, WALLTIME_DEFAULT_MS } from "../limits.ts"
 import { clean, cut, width } from "../output.ts"
-import { quoteWords } from "../submit/words.ts"
+import { quoteWords } from "../submit/shellwords.ts"
 import { findTargets, type Target } from "../targets.ts"
 import { examples, gather, type Verb } from "../verb.ts"
+import { oarExit, oarId, oarLetter, oarState, oarTime, oarWalltime } from "./convert.ts"
 import { noSql, refuse } from "./refused.ts"
-import { oarExit, oarId, oarLetter, oarState, oarTime, oarWalltime } from "./words.ts"
 
 interface Options {
   readonly job?: readonly string[]

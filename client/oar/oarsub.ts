@@ -7,7 +7,7 @@ import type { Context } from "../context.ts"
 import { ClientError } from "../errors.ts"
 import { type Announce, announce, noteTimes, okInWords } from "../submit/announce.ts"
 import type { Verb } from "../verb.ts"
-import { oarId } from "./words.ts"
+import { oarId } from "./convert.ts"
 
 export const oarsub: Verb = {
   define(command: Command): void {

@@ -17,7 +17,7 @@ import { at, ClientError, usage } from "../errors.ts"
 import { GRAPH_JOBS_MAX } from "../limits.ts"
 import { campaignFlags, override, type Wishes, wishesOf } from "./flags.ts"
 import { isRefused } from "./refused.ts"
-import { quoteWord } from "./words.ts"
+import { quoteWord } from "./shellwords.ts"
 
 export interface FileJob {
   readonly wishes: Wishes

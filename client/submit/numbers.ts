@@ -2,7 +2,7 @@
 // hold it are set before the command begins. For everything else, `cah get` and selectors, they are numbered from 0 all the same.
 import { usage } from "../errors.ts"
 import { ARRAY_MAX, NUMBERED_MAX } from "../limits.ts"
-import { quoteWords } from "./words.ts"
+import { quoteWords } from "./shellwords.ts"
 
 export interface Numbers {
   readonly first: number

@@ -9,8 +9,8 @@ import { override, type Wishes } from "./flags.ts"
 import { type Edge, inOrder } from "./graph.ts"
 import { readInput, textOf } from "./input.ts"
 import { parseScript } from "./script.ts"
+import { splitWords, WordError } from "./shellwords.ts"
 import { spelled } from "./spec.ts"
-import { splitWords, WordError } from "./words.ts"
 
 export interface Order {
   readonly draft: Draft

@@ -6,10 +6,10 @@ import { ClientError } from "../errors.ts"
 import { deadlineMs, parseDeadline, parseReservation } from "./moments.ts"
 import { parseNotify } from "./notify.ts"
 import { parseShape } from "./resources.ts"
+import { quoteWords, splitWords, WordError } from "./shellwords.ts"
 import { parseSweep, product } from "./sweep.ts"
 import { parseCsv, parseJson, parseLines } from "./tables.ts"
 import { parseType } from "./types.ts"
-import { quoteWords, splitWords, WordError } from "./words.ts"
 
 const GIB = 1n << 30n
 

@@ -8,13 +8,13 @@ import { json } from "../json.ts"
 import { fields } from "../output.ts"
 import { plural, showBytes, showDuration } from "../quantities.ts"
 import { measureStagein } from "../stagein.ts"
-import { needsInWords, reservationInWords } from "../words.ts"
+import { needsInWords, reservationInWords } from "../text.ts"
 import type { Draft } from "./draft.ts"
 import { expectationInWords } from "./expectation.ts"
 import { isDigest } from "./input.ts"
 import { named, storedBlob } from "./send.ts"
+import { quoteWords } from "./shellwords.ts"
 import { momentInWords, spanInWords } from "./timewords.ts"
-import { quoteWords } from "./words.ts"
 
 export interface Plan {
   readonly name: string

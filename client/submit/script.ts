@@ -7,7 +7,7 @@ import { SCRIPT_MAX_BYTES } from "../limits.ts"
 import { campaignFlags, type Wishes, wishesOf } from "./flags.ts"
 import { textOf } from "./input.ts"
 import { refuseSet } from "./refused.ts"
-import { splitWords, WordError } from "./words.ts"
+import { splitWords, WordError } from "./shellwords.ts"
 
 export interface Script {
   readonly wishes: Wishes

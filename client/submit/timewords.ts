@@ -1,7 +1,7 @@
 // The times of a specification in words: spans with units, moments in local time with how far ahead they lie. Pure but for the time zone.
 import { type Duration, durationMs, type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt"
 import { showDuration } from "../quantities.ts"
-import { reservationInWords, showMoment } from "../words.ts"
+import { reservationInWords, showMoment } from "../text.ts"
 import type { Spec } from "./spec.ts"
 
 /** "Walltime 1h 30m, deadline 2026-12-01 18:00:00+01:00 (in 7h 48m)". Empty where no time was said. */

@@ -7,8 +7,8 @@ import { type AgentBodyInit, decodeAgentFrame, encodeAgentFrame, encodeHubFrame 
 import type { AttemptName } from "../core/effects.ts"
 import type { ReportPhase } from "../core/events.ts"
 import type { CampaignId } from "../core/model.ts"
+import { answerBody, offerBody, reportOf } from "./convert.ts"
 import { offerFrame, quickHeartbeat, quickReport, reportAnswerFrame } from "./hot.ts"
-import { answerBody, offerBody, reportOf } from "./words.ts"
 
 const name = fc.record(
   {

@@ -35,10 +35,6 @@ import {
 } from "../limits.ts"
 import type { SparingLog } from "../sparing.ts"
 import { Bucket } from "./bucket.ts"
-import { blobsOf } from "./desk.ts"
-import { offerFrame, quickHeartbeat, quickReport, reportAnswerFrame } from "./hot.ts"
-import { LinkPipe, type LinkSession, listen, NodeLink, type SessionSocket } from "./pipe.ts"
-import { Transfers, type TransferWorld } from "./transfer.ts"
 import {
   answerBody,
   attemptOf,
@@ -50,7 +46,11 @@ import {
   reportOf,
   speechBody,
   wireDuration,
-} from "./words.ts"
+} from "./convert.ts"
+import { blobsOf } from "./desk.ts"
+import { offerFrame, quickHeartbeat, quickReport, reportAnswerFrame } from "./hot.ts"
+import { LinkPipe, type LinkSession, listen, NodeLink, type SessionSocket } from "./pipe.ts"
+import { Transfers, type TransferWorld } from "./transfer.ts"
 
 export interface SessionWorld extends TransferWorld {
   readonly hubId: string

@@ -26,10 +26,10 @@ import {
 import type { Metrics } from "../metrics.ts"
 import type { SparingLog } from "../sparing.ts"
 import type { Budget } from "./budget.ts"
+import { attemptOf, blobOf, streamErrorOf, wireAttempt } from "./convert.ts"
 import type { Desk } from "./desk.ts"
 import { Nearness } from "./near.ts"
 import { type Follower, type Output, Tap } from "./taps.ts"
-import { attemptOf, blobOf, streamErrorOf, wireAttempt } from "./words.ts"
 
 /** What all links share. */
 export interface TransferWorld {

@@ -2,7 +2,7 @@
 // is the post's: the machine's own sendmail, or a mail server that the operator named.
 import type { Notice } from "../core/model.ts"
 import type { Carrier, News } from "./deliver.ts"
-import { headline, text } from "./words.ts"
+import { headline, text } from "./text.ts"
 
 /** Takes one message to one address. Rejects with what went wrong, in words, and then nothing of it goes on. */
 export type Post = (envelope: Envelope, message: string, signal: AbortSignal) => Promise<void>

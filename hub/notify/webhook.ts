@@ -10,7 +10,7 @@ import { BlockList, isIP } from "node:net"
 import type { Notice } from "../core/model.ts"
 import { WEBHOOK_ANSWER_BYTES_MAX } from "../limits.ts"
 import type { Carrier, News } from "./deliver.ts"
-import { headline, text } from "./words.ts"
+import { headline, text } from "./text.ts"
 
 /** "public": https to public addresses. "any": also http, and to private addresses: for hubs within one's own walls. */
 export type Webhooks = "none" | "public" | "any"

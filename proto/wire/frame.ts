@@ -1,7 +1,7 @@
 // Frames as bytes: one binary WebSocket message is one envelope, HubFrame or AgentFrame. Everything that can be wrong
 // with bytes from a stranger is found here and becomes a FrameError, which carries the code to close the link with.
 // Sizes and counts are capped before the decoder runs, lengths right after it. No I/O, and no meaning: what a well-formed
-// frame says is judged by each side's words.ts, and whether it may come now by link.ts.
+// frame says is judged by each side's convert.ts, and whether it may come now by link.ts.
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf"
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire"
 import { type AgentFrame, AgentFrameSchema, type HubFrame, HubFrameSchema } from "../gen/cah/v1/link_pb.ts"

@@ -13,7 +13,7 @@ import {
 } from "../limits.ts"
 import type { Effect } from "./effects.ts"
 import type { Ending, State } from "./model.ts"
-import { inWords } from "./words.ts"
+import { inWords } from "./text.ts"
 
 export interface Turn {
   readonly state: State

@@ -35,7 +35,7 @@ import {
   tryAgain,
   unwatch,
 } from "./moves.ts"
-import { inWords } from "./words.ts"
+import { inWords } from "./text.ts"
 
 /** `idleMaxMs`: after so long without a job the launcher ends, and its work is done; null: never. */
 export function emptyState(idleMaxMs: number | null = null): State {

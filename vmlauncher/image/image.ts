@@ -17,7 +17,7 @@ import {
 } from "../../proto/guest/manifest.ts"
 import type { Digest } from "../../proto/wire/digest.ts"
 import { Failure, type ImagePaths } from "../core/ports.ts"
-import { sizeInWords } from "../core/words.ts"
+import { sizeInWords } from "../core/text.ts"
 
 export interface Image {
   readonly manifest: ImageManifest

@@ -8,7 +8,7 @@ import type { Cases } from "../../cases/cases.ts"
 import { callerOf } from "../rpc/caller.ts"
 import { decodeSpec } from "../spec.ts"
 import { campaignIdOf } from "../values.ts"
-import { type NodeNames, wireCampaign, wireJob, wireOutcomes } from "./words.ts"
+import { type NodeNames, wireCampaign, wireJob, wireOutcomes } from "./convert.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 type Methods = "listCampaigns" | "getCampaign" | "watchCampaign" | "cancel" | "setHold" | "forget"

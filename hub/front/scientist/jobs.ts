@@ -4,7 +4,7 @@ import type { ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts
 import type { Jobs } from "../../cases/jobs.ts"
 import { callerOf } from "../rpc/caller.ts"
 import { campaignIdOf, jobOf } from "../values.ts"
-import { type NodeNames, outcomeOf, phaseOf, wireJob } from "./words.ts"
+import { type NodeNames, outcomeOf, phaseOf, wireJob } from "./convert.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
 

@@ -7,12 +7,12 @@ import type { OwnQuota } from "../../cases/quotas.ts"
 import { callerOf } from "../rpc/caller.ts"
 import { scopesByName } from "../rpc/scopes.ts"
 import { campaignMethods } from "./campaigns.ts"
+import { wireNode } from "./convert.ts"
 import { explainMethods } from "./explain.ts"
 import { fileMethods } from "./files.ts"
 import { jobMethods } from "./jobs.ts"
 import { outputMethods } from "./outputs.ts"
 import { submitMethods } from "./submit.ts"
-import { wireNode } from "./words.ts"
 
 export interface ScientistParts {
   readonly cases: Cases
