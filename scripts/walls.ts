@@ -123,7 +123,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     uses: "",
     why: "It answers links from the core's state, store and blobs, through ports: it knows no socket and no adapter.",
   },
-  "hub/notify": { may: "core shared", uses: "node:*", why: adapter },
+  "hub/notify": { may: "core shared", uses: "node:* nodemailer", why: adapter },
   "hub/backup": { may: "core shared", uses: "node:* zod", why: adapter },
   "hub/auth": {
     may: "core shared hub/rim",
