@@ -112,7 +112,16 @@ class World {
     this.#running.set(node, [])
     return {
       kind: "NodeHello",
-      ...{ link, node, account: "volunteers", publicKey: new Uint8Array(32), agentVersion: "1", bootId: "boot" },
+      ...{
+        link,
+        node,
+        account: "volunteers",
+        host: null,
+        network: "",
+        publicKey: new Uint8Array(32),
+        agentVersion: "1",
+        bootId: "boot",
+      },
       ...{ name: `node-${number}`, slots, memoryBytes: memoryGib * GIB, diskBytes: 100 * GIB, holding: [] },
       properties: {
         os: systems[random.whole(0, 2)]!,

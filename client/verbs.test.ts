@@ -30,7 +30,12 @@ describe("one run, one line of this table, in this order", () => {
     hub.keep(Buffer.from("an input"))
     hub.keep(Buffer.from("more"))
     for (const id of ["n2", "n3"]) {
-      hub.nodes.push(create(NodeSchema, { id, name: "attic", state: NodeState.AWAY, properties: { arch: "x86_64" } }))
+      hub.nodes.push(
+        create(NodeSchema, {
+          ...{ id, name: "attic", state: NodeState.AWAY, properties: { arch: "x86_64" } },
+          ...(id === "n2" ? { account: "volunteer:1", host: 7n, network: "192.0.2.0/24" } : {}),
+        }),
+      )
     }
     hub.explanation = {
       sentence: "all are busy.",
@@ -81,6 +86,7 @@ describe("one run, one line of this table, in this order", () => {
     ["cache frob", 2, /^$/, /Unknown command 'frob' of cah cache[\s\S]*ls, rm/],
     ["nodes show attic", 2, /^$/, /2 nodes are called "attic"[\s\S]*n2, n3/],
     ["nodes show n2", 0, /Node +n2[\s\S]*arch +x86_64/, /^$/],
+    ["nodes show n2", 0, /Account +volunteer:1\nComputer +7 of that volunteer\nNetwork +192\.0\.2\.0\/24\n/, /^$/],
     ["nodes show nobody", 3, /^$/, /There is no node "nobody"[\s\S]*cah nodes/],
     ["nodes drain n2", 0, /^attic \(n2\) is drained\.\n$/, /^$/],
     ["nodes release n2", 0, /^attic \(n2\) is released\.\n$/, /^$/],

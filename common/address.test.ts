@@ -1,6 +1,6 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { blockOf, isLoopback, plainAddress } from "./address.ts"
+import { blockOf, isLoopback, networkOf, plainAddress } from "./address.ts"
 
 test("S8: this machine is 127/8, ::1 and localhost, however they are written, and nothing else", () => {
   for (const host of [
@@ -43,5 +43,15 @@ test("an address is written one way, and is one subscriber's", () => {
     assert.equal(plainAddress(given), plain)
     assert.equal(blockOf(given), block)
   }
+  for (const [given, network] of [
+    ["192.0.2.7", "192.0.2.0/24"],
+    ["::ffff:192.0.2.7", "192.0.2.0/24"],
+    ["127.0.0.1", "127.0.0.0/24"],
+    ["2001:db8::1:2:3:4", "2001:db8:0::/48"],
+    ["2001:db8:1:2:3::", "2001:db8:1::/48"],
+    ["fe80::1%eth0", "fe80:0:0::/48"],
+    ["unknown", ""],
+  ] as const)
+    assert.equal(networkOf(given), network)
   for (const wrong of ["", "unknown", "1.2.3", "_hidden", "1.2.3.4.5", "::g"]) assert.equal(plainAddress(wrong), null)
 })

@@ -31,10 +31,25 @@ export function familyOf(address: string): "ipv4" | "ipv6" {
 /** What bounds are kept for: one address of IPv4, or the /64 of IPv6 that one subscriber has to choose from. */
 export function blockOf(address: string): string {
   const plain = plainAddress(address) ?? address
-  if (!isIPv6(plain)) return plain
-  const [head = "", tail = ""] = plain.split("::", 2)
+  return isIPv6(plain) ? prefixOf(plain, 4) : plain
+}
+
+/**
+ * Where two computers probably stand under one roof, or one person's hand: 256 addresses of IPv4, which is the least that is routed by
+ * itself, and the /48 of IPv6, which is the most that providers hand to one site (a home gets a /56 or a /64 of it: a /64 would count one
+ * subscriber's networks as 65,536). Too wide costs another node, too narrow a wrong answer. "": it is no address.
+ */
+export function networkOf(address: string): string {
+  const plain = plainAddress(address)
+  if (plain === null) return ""
+  return isIPv6(plain) ? prefixOf(plain, 3) : `${plain.slice(0, plain.lastIndexOf("."))}.0/24`
+}
+
+/** So many of an IPv6 address's eight groups. */
+function prefixOf(address: string, groups: number): string {
+  const [head = "", tail = ""] = address.split("::", 2)
   const left = head === "" ? [] : head.split(":")
   const right = tail === "" ? [] : tail.split(":")
   const middle = new Array<string>(Math.max(0, 8 - left.length - right.length)).fill("0")
-  return `${[...left, ...middle, ...right].slice(0, 4).join(":")}::/64`
+  return `${[...left, ...middle, ...right].slice(0, groups).join(":")}::/${groups * 16}`
 }

@@ -68,6 +68,8 @@ class Bench {
       link: 1 as LinkId,
       node: name as NodeId,
       account: "volunteer",
+      host: null,
+      network: "192.0.2.0/24",
       publicKey: new Uint8Array(32),
       agentVersion: "1",
       bootId: "b",

@@ -87,6 +87,7 @@ const show: Verb = {
             ["Agent", node.agentVersion],
             ["Seen", seen(node, Date.now())],
             ...quarantineOf(node),
+            ...whereaboutsOf(node),
           ],
           colors,
         )}\n\n${fields(Object.entries(node.properties).sort(), colors)}`,
@@ -212,6 +213,16 @@ function quarantineOf({ quarantine }: Node): [string, string][] {
     ["Quarantine", `${why}${ago === "" ? "" : `;${ago}`}`],
     ["Tried since", `${plural(failed, "job")} failed, ${clean} in a row went well`],
   ]
+}
+
+/** Operators are told, and others not. */
+function whereaboutsOf({ account, host, network }: Node): [string, string][] {
+  const known: [string, string][] = [
+    ["Account", account],
+    ["Computer", host === 0n ? "" : `${host} of that volunteer`],
+    ["Network", network],
+  ]
+  return known.filter(([, value]) => value !== "")
 }
 
 function nameOf(node: Node): string {

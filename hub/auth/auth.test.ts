@@ -6,6 +6,7 @@ import { describe, it } from "node:test"
 import type { NodeId } from "../core/model.ts"
 import type { Log } from "../core/ports.ts"
 import type { EnrolmentRow, ScopeName, TokenRow, Write } from "../core/rows.ts"
+import type { LaunchId, LaunchRow } from "../core/volunteers.ts"
 import {
   AUTH_FAILURE_REFILL_MS,
   AUTH_FAILURES_MAX,
@@ -48,6 +49,7 @@ class World {
   readonly store = {
     tokens: () => [...this.tokenRows.values()],
     enrolment: (id: string) => this.enrolmentRows.get(id) ?? null,
+    volunteers: { launch: (id: LaunchId) => ({ id, host: 5 }) as LaunchRow },
   }
   tokens() {
     return new Tokens({ store: this.store, engine: this.engine, clock: this.clock, log })
@@ -246,7 +248,7 @@ describe("an enrolment token", () => {
     const world = new World()
     const enrolments = world.enrolments()
     const { secret } = await enrolments.create("ada")
-    assert.deepEqual(await enrolments.spend(secret, newcomer(101)), { account: "ada" })
+    assert.deepEqual(await enrolments.spend(secret, newcomer(101)), { account: "ada", host: null })
     assert.equal(await enrolments.spend(secret, newcomer(102)), null)
     assert.equal(await world.enrolments().spend(secret, newcomer(103)), null)
   })
@@ -267,7 +269,7 @@ describe("an enrolment token", () => {
     world.broken = new Error("disk full")
     await assert.rejects(enrolments.spend(secret, newcomer(104)), /disk full/)
     world.broken = null
-    assert.deepEqual(await enrolments.spend(secret, newcomer(105)), { account: "ada" })
+    assert.deepEqual(await enrolments.spend(secret, newcomer(105)), { account: "ada", host: null })
     assert.equal(await enrolments.spend(secret, newcomer(106)), null)
   })
 
@@ -275,10 +277,20 @@ describe("an enrolment token", () => {
     const world = new World()
     const enrolments = world.enrolments()
     const { secret } = await enrolments.create("ada")
-    assert.deepEqual(await enrolments.spend(secret, newcomer(1)), { account: "ada" })
+    assert.deepEqual(await enrolments.spend(secret, newcomer(1)), { account: "ada", host: null })
     assert.deepEqual(world.nodes, [newcomer(1).node])
-    assert.deepEqual(await enrolments.spend(secret, newcomer(1)), { account: "ada" })
+    assert.deepEqual(await enrolments.spend(secret, newcomer(1)), { account: "ada", host: null })
     assert.equal(await enrolments.spend(secret, newcomer(2)), null)
+  })
+
+  it("that is for a launch makes its node known as one of the volunteer's computer", async () => {
+    const world = new World()
+    const enrolments = world.enrolments()
+    const minted = mintSecret("cahjoin")
+    const made = enrolments.forLaunch(minted, "volunteer:1", 7 as LaunchId, 60_000)
+    await world.engine.commit([made])
+    const spent = await enrolments.spend(minted.secret, newcomer(1))
+    assert.deepEqual(spent, { account: "volunteer:1", host: 5 })
   })
 
   it("expires, by default after a quarter of an hour", async () => {

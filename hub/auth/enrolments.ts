@@ -5,12 +5,12 @@ import { CahError } from "../core/errors.ts"
 import type { NodeId } from "../core/model.ts"
 import type { Clock, Engine, StoreReader } from "../core/ports.ts"
 import type { EnrolmentRow, NodeRow, RowWrite } from "../core/rows.ts"
-import type { LaunchId } from "../core/volunteers.ts"
+import type { HostId, LaunchId, VolunteerReader } from "../core/volunteers.ts"
 import { ENROLMENT_DEFAULT_MS, ENROLMENT_MAX_MS, ENROLMENT_USES_MAX } from "../limits.ts"
 import { idOfSecret, type Minted, mintSecret, secretMatches } from "./secret.ts"
 
 export interface EnrolmentParts {
-  readonly store: Pick<StoreReader, "enrolment">
+  readonly store: Pick<StoreReader, "enrolment"> & { readonly volunteers: Pick<VolunteerReader, "launch"> }
   readonly engine: Pick<Engine, "commit">
   readonly clock: Clock
 }
@@ -19,6 +19,12 @@ export interface EnrolmentParts {
 export interface Newcomer {
   readonly node: NodeId
   readonly publicKey: Uint8Array
+}
+
+/** Whose node it is, and on which of their computers. */
+export interface Enrolled {
+  readonly account: string
+  readonly host: HostId | null
 }
 
 export class Enrolments {
@@ -76,18 +82,20 @@ export class Enrolments {
    * whose node it is once that is on disk, or to null: unknown, expired, or used up, which a stranger has no need to tell
    * apart.
    */
-  async spend(secret: string, newcomer: Newcomer): Promise<{ account: string } | null> {
+  async spend(secret: string, newcomer: Newcomer): Promise<Enrolled | null> {
     const id = idOfSecret("cahjoin", secret)
     if (id === null) return null
     const row = this.rows.get(id) ?? this.parts.store.enrolment(id)
     if (row === null || !secretMatches(secret, row.hash)) return null
-    if (this.joined.get(newcomer.node) === id) return { account: row.account }
+    const host = row.launch === null ? null : (this.parts.store.volunteers.launch(row.launch)?.host ?? null)
+    const enrolled = { account: row.account, host }
+    if (this.joined.get(newcomer.node) === id) return enrolled
     if (row.usesLeft < 1 || row.expiresAt <= this.parts.clock.wallMs()) return null
     this.change(row, -1)
     try {
       await this.parts.engine.commit([
         { kind: "enrolment", row: { ...row, usesLeft: row.usesLeft - 1 } },
-        { kind: "node", row: this.newNode(newcomer, row.account) },
+        { kind: "node", row: this.newNode(newcomer, enrolled) },
         ...(row.launch === null ? [] : [{ kind: "launchNode", launch: row.launch, node: newcomer.node } as const]),
       ])
     } catch (error) {
@@ -96,14 +104,16 @@ export class Enrolments {
     }
     // The row's own id: the one above is a part of the secret, and would keep all of it in memory.
     this.joined.set(newcomer.node, row.id)
-    return { account: row.account }
+    return enrolled
   }
 
   /** Its hello, which follows, says the rest. */
-  private newNode({ node, publicKey }: Newcomer, account: string): NodeRow {
+  private newNode({ node, publicKey }: Newcomer, { account, host }: Enrolled): NodeRow {
     return {
       id: node,
       account,
+      host,
+      network: "",
       name: node,
       publicKey,
       agentVersion: "",

@@ -313,7 +313,7 @@ describe("access and nodes", () => {
       ["token created", "token revoked", "enrolment created", "share set"],
     )
     assert.ok(infos.every(({ fields }) => (fields as { by?: string }).by === "root"))
-    assert.deepEqual(nodes.list("", 0), [])
+    assert.deepEqual(nodes.list(root, "", 0), [])
     await assert.rejects(nodes.drain(root, "no-node", true), { code: "not_found" })
   })
 })

@@ -3,12 +3,14 @@ import type { Caller } from "../auth/tokens.ts"
 import { CahError } from "../core/errors.ts"
 import type { Node, NodeId } from "../core/model.ts"
 import { firstAfter } from "./page.ts"
-import { type CaseParts, pageOf } from "./parts.ts"
+import { type CaseParts, isAdmin, pageOf } from "./parts.ts"
 
 export interface NodeView {
   readonly node: Readonly<Node>
   /** Wall time, ms; null: never. */
   readonly lastSeenAt: number | null
+  /** Whose it is and where: for operators alone. */
+  readonly whereabouts: Pick<Node, "account" | "host" | "network"> | null
 }
 
 type Parts = Pick<CaseParts, "engine" | "store" | "clock" | "log">
@@ -21,13 +23,14 @@ export class Nodes {
   }
 
   /** In the order of their ids, from after this one on. */
-  list(after: string, limit: number): NodeView[] {
+  list(caller: Caller, after: string, limit: number): NodeView[] {
     const { engine, store, clock } = this.#parts
     const now = clock.wallMs()
     // Of a connected node the hub hears now; when an absent one was heard last stands in its row.
     return firstAfter(engine.nodes(), after, pageOf(limit)).map(node => ({
       node,
       lastSeenAt: node.link === null ? store.lastSeenAt(node.id) : now,
+      whereabouts: isAdmin(caller) ? node : null,
     }))
   }
 

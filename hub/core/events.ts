@@ -1,6 +1,17 @@
 // All that may happen to the hub. Named in the past; made by links, fronts and the engine's own timer.
 import type { Digest } from "../../proto/wire/digest.ts"
-import type { BlobRef, CampaignId, Dependency, IndexRange, LinkId, Needs, NodeId, Result, Rules } from "./model.ts"
+import type {
+  BlobRef,
+  CampaignId,
+  Dependency,
+  HostId,
+  IndexRange,
+  LinkId,
+  Needs,
+  NodeId,
+  Result,
+  Rules,
+} from "./model.ts"
 import type { CampaignRow } from "./rows.ts"
 
 /** Where an agent can say that an attempt is. */
@@ -48,6 +59,10 @@ export interface NodeHello {
   readonly link: LinkId
   readonly node: NodeId
   readonly account: string
+  /** The volunteer's computer that its virtual machine is on; of a node that the core knows, it stands there. */
+  readonly host: HostId | null
+  /** From where it came, as networkOf() of common/address.ts writes it; "": that is not known. */
+  readonly network: string
   readonly publicKey: Uint8Array
   readonly agentVersion: string
   readonly bootId: string

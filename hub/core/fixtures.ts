@@ -121,6 +121,8 @@ export class TestCore {
       link: ++this.lastLink as LinkId,
       node: name as NodeId,
       account: "volunteer:1",
+      host: null,
+      network: "192.0.2.0/24",
       publicKey: new Uint8Array(32),
       agentVersion: "1",
       bootId: "boot",

@@ -11,6 +11,8 @@ export type CampaignId = number & { readonly brand: "CampaignId" }
 /** "12.7": campaign 12, index 7. */
 export type JobId = string & { readonly brand: "JobId" }
 export type NodeId = string & { readonly brand: "NodeId" }
+/** A volunteer's computer. */
+export type HostId = number & { readonly brand: "HostId" }
 /** One WebSocket, numbered by the link server while the process lives. */
 export type LinkId = number & { readonly brand: "LinkId" }
 
@@ -307,6 +309,10 @@ export interface Node {
   /** From 0, in the order in which the hub came to know them. */
   readonly number: number
   readonly account: string
+  /** The volunteer's computer that its virtual machine is on, if it is one. */
+  readonly host: HostId | null
+  /** From where its last hello came: what two nodes of one network say of a job is worth less than of two. "": not known. */
+  network: string
   name: string
   /** Raw ed25519 key. */
   readonly publicKey: Uint8Array

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { only, TestCore } from "./fixtures.ts"
-import type { NodeId } from "./model.ts"
+import type { HostId, NodeId } from "./model.ts"
 import { noRules } from "./rules.ts"
 
 function forget(core: TestCore, name: string) {
@@ -37,6 +37,18 @@ test("O9: a node that joins after one was forgotten is judged by its own propert
   core.tick(core.hello("n4"))
   const numbers = [...core.state.nodes.values()].map(({ number }) => number)
   assert.equal(new Set(numbers).size, numbers.length)
+})
+
+test("a node's network is that of its last hello, and its computer that with which it joined, over a start too", () => {
+  const core = new TestCore()
+  const written = (change: Parameters<TestCore["hello"]>[1]) =>
+    core
+      .tick(core.hello("n1", change))
+      .writes.flatMap(write => (write.kind === "node" ? [[write.row.network, write.row.host]] : []))
+  assert.deepEqual(written({ network: "192.0.2.0/24", host: 5 as HostId }), [["192.0.2.0/24", 5]])
+  assert.deepEqual(written({ network: "2001:db8:1::/48", host: null }), [["2001:db8:1::/48", 5]])
+  core.tick({ kind: "NodeRevoked", request: core.request(), node: "n1" as NodeId })
+  assert.equal(core.state.nodes.get("n1" as NodeId)?.network, "")
 })
 
 test("O9: a node that was forgotten is a new one when it comes again", () => {

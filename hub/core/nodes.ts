@@ -39,6 +39,7 @@ export function onNodeHello(stage: Stage, event: NodeHello): void {
   // Until now it was there or not; from here on it is.
   notePresence(node.presence, now.wallMs, node.link !== null)
   node.link = event.link
+  node.network = event.network
   node.name = event.name
   node.agentVersion = event.agentVersion
   node.slots = event.slots
@@ -124,6 +125,8 @@ function newNode({ state, now }: Stage, event: NodeHello): Node {
     id: event.node,
     number: state.freeNumbers.pop() ?? state.nodes.size,
     account: event.account,
+    host: event.host,
+    network: event.network,
     name: event.name,
     publicKey: event.publicKey,
     agentVersion: event.agentVersion,
@@ -225,6 +228,8 @@ export function onNodeRevoked(stage: Stage, event: NodeRevoked): void {
   const node = state.nodes.get(event.node)
   if (node === undefined) return notFound(stage, event)
   node.revoked = true
+  // It comes no more, and may be a volunteer's who wants to be forgotten.
+  node.network = ""
   node.epoch++
   loseAll(stage, node, "node_revoked", "lost: the node was revoked")
   if (node.link !== null) effects.speech.push({ kind: "CloseLink", link: node.link, why: "revoked" })

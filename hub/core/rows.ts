@@ -7,6 +7,7 @@ import type {
   CampaignId,
   Counts,
   Dependency,
+  HostId,
   IndexRange,
   NodeId,
   Occasion,
@@ -111,6 +112,8 @@ export type Holding = "uploaded" | "returned"
 export interface NodeRow {
   id: NodeId
   account: string
+  host: HostId | null
+  network: string
   name: string
   publicKey: Uint8Array
   agentVersion: string

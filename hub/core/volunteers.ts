@@ -1,9 +1,9 @@
 // Volunteers as the store keeps them: who they are, their computers, what was handed to each computer, and the ledger of
 // credit. Plain rows; no decision about jobs depends on them. BOINC's own words for these things end in hub/front/boinc.
-import type { CampaignId, NodeId } from "./model.ts"
+import type { CampaignId, HostId, NodeId } from "./model.ts"
 
 export type VolunteerId = number & { readonly brand: "VolunteerId" }
-export type HostId = number & { readonly brand: "HostId" }
+export type { HostId }
 export type LaunchId = number & { readonly brand: "LaunchId" }
 
 /** The account of a volunteer's nodes: what the ledger of credit names. Holds no more of the person than a number. */

@@ -4,7 +4,7 @@
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { AttemptName } from "../core/effects.ts"
 import { CahError } from "../core/errors.ts"
-import type { AttemptReported } from "../core/events.ts"
+import type { AttemptReported, NodeHello } from "../core/events.ts"
 import { type BlobRef, jobId, type Node, type NodeId } from "../core/model.ts"
 import type { BlobStore, Clock, Engine, StoreReader } from "../core/ports.ts"
 import { GATHER_PAGE_ENTRIES, STAGEOUTS_PER_ATTEMPT_MAX } from "../limits.ts"
@@ -27,7 +27,7 @@ export interface DeskParts {
   readonly blobs: Pick<BlobStore, "has">
   readonly clock: Pick<Clock, "nowMs">
   /** Spends an enrolment token: whose node it is, or, in words for its owner, why it may not join. Throws when it cannot tell. */
-  enrol(newcomer: Newcomer): Promise<{ readonly account: string } | { readonly refused: string }>
+  enrol(newcomer: Newcomer): Promise<Pick<NodeHello, "account" | "host"> | { readonly refused: string }>
 }
 
 export class HubDesk implements Desk {
@@ -51,7 +51,8 @@ export class HubDesk implements Desk {
     if (!Buffer.from(known.publicKey).equals(newcomer.publicKey)) {
       return { kind: "refused", why: "another key goes by this node's id; make a new key" }
     }
-    return known.revoked ? { kind: "revoked" } : { kind: "admitted", account: known.account, isNew: false }
+    const { account, host, revoked } = known
+    return revoked ? { kind: "revoked" } : { kind: "admitted", account, host, isNew: false }
   }
 
   async #enrol(newcomer: Newcomer): Promise<Admission> {
@@ -64,7 +65,7 @@ export class HubDesk implements Desk {
       return { kind: "refused", why: answer.refused }
     }
     this.#strangers.joined(newcomer.node)
-    return { kind: "admitted", account: answer.account, isNew: true }
+    return { kind: "admitted", account: answer.account, host: answer.host, isNew: true }
   }
 
   post(event: LinkEvent): void {

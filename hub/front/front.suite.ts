@@ -126,6 +126,8 @@ export class TestNode implements Links, LogTap {
       link: 1 as LinkId,
       node: this.id,
       account: "volunteer",
+      host: null,
+      network: "192.0.2.0/24",
       publicKey: new Uint8Array(32),
       agentVersion: "0.1.0",
       bootId: "boot",

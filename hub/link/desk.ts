@@ -12,7 +12,7 @@
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { AttemptName } from "../core/effects.ts"
 import type { AttemptReported, HeartbeatReceived, NodeGone, NodeHello, StageinSent } from "../core/events.ts"
-import type { BlobRef, NodeId, Result } from "../core/model.ts"
+import type { BlobRef, HostId, NodeId, Result } from "../core/model.ts"
 
 /** What a link has to tell the core. */
 export type LinkEvent = NodeHello | NodeGone | HeartbeatReceived | AttemptReported | StageinSent
@@ -28,8 +28,8 @@ export interface Newcomer {
 }
 
 export type Admission =
-  /** Whose node it is from now on. `isNew`: the hub has never seen it. */
-  | { readonly kind: "admitted"; readonly account: string; readonly isNew: boolean }
+  /** Whose node it is from now on, and on which of their computers. `isNew`: the hub has never seen it. */
+  | { readonly kind: "admitted"; readonly account: string; readonly host: HostId | null; readonly isNew: boolean }
   /** In words for its owner. */
   | { readonly kind: "refused"; readonly why: string }
   | { readonly kind: "revoked" }

@@ -209,7 +209,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     enrol:
       enrol ??
       (async ({ enrolToken }) =>
-        enrolToken === "token" ? { account: "ada" } : { refused: "the enrolment token is not valid" }),
+        enrolToken === "token" ? { account: "ada", host: null } : { refused: "the enrolment token is not valid" }),
   })
   const ends = way === "messages" || late !== undefined ? channel(between(desk), late) : null
   const links = new LinkServer({

@@ -43,6 +43,8 @@ describe("a hello", () => {
       link: 1,
       node: agent.key.node,
       account: "ada",
+      host: null,
+      network: "127.0.0.0/24",
       agentVersion: "0.1.0",
       bootId: "boot-1",
       name: "attic",
@@ -479,6 +481,14 @@ describe("an upgrade", () => {
     await pending.hello()
     await pending.next("welcome")
     await new ScriptedAgent(hub).join()
+  })
+
+  it("is in the network from which it calls, also behind a trusted proxy", async () => {
+    await startHub({ peers: new Peers({ trusted: ["127.0.0.1"] }) })
+    const address = "2001:db8:1:2::3"
+    await new ScriptedAgent(hub, newKey(), { headers: { "x-forwarded-for": address } }).join()
+    const hello = await hub.engine.events.next(event => event.kind === "NodeHello")
+    assert.equal(hello.kind === "NodeHello" && hello.network, "2001:db8:1::/48")
   })
 
   it("S6: is taken for honest agents while two addresses take all they can and say nothing", async () => {

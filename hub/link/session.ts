@@ -3,6 +3,7 @@
 // why; never in an assertion. Bytes of streams go to transfer.ts. Decides nothing about jobs.
 import { randomBytes } from "node:crypto"
 import type { RawData } from "ws"
+import { networkOf } from "../../common/address.ts"
 import type { Hello, ListGather, Report } from "../../proto/gen/cah/v1/link_pb.ts"
 import { Outbox } from "../../proto/wire/flow.ts"
 import {
@@ -419,10 +420,11 @@ export class Session implements LinkSession {
       this.#refuse("denied", admission.why)
       return
     }
-    const { account, isNew } = admission
+    const { account, host, isNew } = admission
+    const network = networkOf(address)
     this.#node = node
     this.#joining = { node, account, name: words.name, isNew }
-    desk.post({ kind: "NodeHello", link: this.link, node, account, publicKey, ...words })
+    desk.post({ kind: "NodeHello", link: this.link, node, account, host, network, publicKey, ...words })
   }
 
   // ---- endings ----

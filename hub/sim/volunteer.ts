@@ -175,6 +175,8 @@ export class Volunteer implements Peer {
       link,
       node: this.node,
       account: `volunteer:${this.node}`,
+      host: null,
+      network: "192.0.2.0/24",
       publicKey: new Uint8Array(32),
       agentVersion: "simulated",
       bootId: `boot${this.bootId}`,

@@ -10,7 +10,7 @@ import type { Store } from "../core/ports.ts"
 import type { CampaignRow, JobRow, NodeRow, ResultRow, RowWrite, TokenRow, Write } from "../core/rows.ts"
 import { noRules } from "../core/rules.ts"
 import { linesOf } from "../core/story.ts"
-import type { LaunchId } from "../core/volunteers.ts"
+import type { HostId, LaunchId } from "../core/volunteers.ts"
 import { whyNumber } from "../core/why.ts"
 import { PARAMETER_PAGE_LINES } from "../limits.ts"
 
@@ -105,6 +105,8 @@ function nodeRow(id: string, changes: Partial<NodeRow> = {}): NodeRow {
   return {
     id: id as NodeId,
     account: "vera",
+    host: 3 as HostId,
+    network: "2001:db8:1::/48",
     name: "attic",
     publicKey: new Uint8Array(32).fill(7),
     agentVersion: "0.1.0",

@@ -105,6 +105,8 @@ export async function online(front: TestFront, node: string, account: string): P
     link: 2 as LinkId,
     node: node as NodeId,
     account,
+    host: null,
+    network: "192.0.2.0/24",
     publicKey: new Uint8Array(32),
     agentVersion: "0.1.0",
     bootId: "boot",

@@ -15,8 +15,9 @@ import {
   Why as WireWhy,
 } from "../../../proto/gen/cah/v1/job_pb.ts"
 import type { JobView } from "../../cases/jobs.ts"
+import type { NodeView } from "../../cases/nodes.ts"
 import { CahError } from "../../core/errors.ts"
-import type { LogRef, Node, NodeId, Outcome, Phase, Quarantine, Verdict } from "../../core/model.ts"
+import type { LogRef, NodeId, Outcome, Phase, Quarantine, Verdict } from "../../core/model.ts"
 import type { CampaignRow, ResultRow } from "../../core/rows.ts"
 import { linesOf } from "../../core/story.ts"
 import type { Why } from "../../core/why.ts"
@@ -193,7 +194,7 @@ function wireLog({ inline, blob, droppedBytes }: LogRef) {
   }
 }
 
-export function wireNode(node: Readonly<Node>, lastSeenAt: number | null): MessageInitShape<typeof NodeSchema> {
+export function wireNode({ node, lastSeenAt, whereabouts }: NodeView): MessageInitShape<typeof NodeSchema> {
   return {
     id: node.id,
     name: node.name,
@@ -206,7 +207,12 @@ export function wireNode(node: Readonly<Node>, lastSeenAt: number | null): Messa
     agentVersion: node.agentVersion,
     ...(lastSeenAt === null ? {} : { lastSeenAt: timestampFromMs(lastSeenAt) }),
     ...(node.quarantine === null ? {} : { quarantine: wireQuarantine(node.quarantine) }),
+    ...(whereabouts === null ? {} : wireWhereabouts(whereabouts)),
   }
+}
+
+function wireWhereabouts({ account, host, network }: NonNullable<NodeView["whereabouts"]>) {
+  return { account, network, ...(host === null ? {} : { host: BigInt(host) }) }
 }
 
 function wireQuarantine({ sinceAt, why, failed, clean }: Quarantine): MessageInitShape<typeof QuarantineSchema> {

@@ -571,6 +571,11 @@ describe("with a node that works", () => {
       [[front.node.id, 16, 1]],
     )
     assert.deepEqual((await ada.listNodes({ after: front.node.id })).nodes, [])
+    // Whose they are and where, only operators are told.
+    const root = front.scientist((await front.tokens.create("root", ["read", "admin"], null)).secret)
+    const of = async (caller: typeof ada) =>
+      (await caller.listNodes({})).nodes.map(node => [node.account, node.network])
+    assert.deepEqual([await of(ada), await of(root)], [[["", ""]], [["volunteer", "192.0.2.0/24"]]])
   })
 
   it("an error of our own reaches the log with its cause and the caller without", async () => {

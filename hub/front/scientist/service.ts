@@ -32,8 +32,8 @@ export function scientistService({ cases, hubId, version }: ScientistParts): Ser
         quota: wireQuota(cases.quota(caller)),
       }
     },
-    listNodes({ limit, after }) {
-      return { nodes: cases.nodes.list(after, limit).map(({ node, lastSeenAt }) => wireNode(node, lastSeenAt)) }
+    listNodes({ limit, after }, context) {
+      return { nodes: cases.nodes.list(callerOf(context), after, limit).map(wireNode) }
     },
     ...submitMethods(cases.submits),
     ...campaignMethods(cases),

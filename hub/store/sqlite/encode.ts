@@ -59,11 +59,11 @@ export const statements = {
   node: insert(
     "nodes",
     `id, account, name, public_key, agent_version, boot_id, epoch, slots, memory_bytes, disk_bytes, properties,
-     drained, revoked, last_seen_at, presence, quarantine`,
+     drained, revoked, last_seen_at, presence, quarantine, host, network`,
     replaced(
       "id",
       `account, name, public_key, agent_version, boot_id, epoch, slots, memory_bytes, disk_bytes, properties,
-       drained, revoked, last_seen_at, presence, quarantine`,
+       drained, revoked, last_seen_at, presence, quarantine, host, network`,
     ),
   ),
   usage: insert(
@@ -374,6 +374,8 @@ function nodeValues(row: NodeRow): Value[] {
     row.lastSeenAt,
     row.presence === null ? null : own(row.presence),
     row.quarantine === null ? null : JSON.stringify(row.quarantine),
+    row.host,
+    row.network,
   ]
 }
 

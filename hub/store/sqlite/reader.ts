@@ -31,7 +31,7 @@ import type {
   WarningSummaryRow,
 } from "../../core/rows.ts"
 import { noRules } from "../../core/rules.ts"
-import type { LaunchId } from "../../core/volunteers.ts"
+import type { HostId, LaunchId } from "../../core/volunteers.ts"
 import { BLOB_ROWS_PAGE, ERROR_GROUPS_READ, PARAMETER_PAGES_KEPT } from "../../limits.ts"
 import { digestBytes } from "./encode.ts"
 import type { ByJob } from "./journal.ts"
@@ -490,6 +490,8 @@ function nodeRow(c: Columns): NodeRow {
   return {
     id: c.id as NodeId,
     account: c.account as string,
+    host: c.host as HostId | null,
+    network: c.network as string,
     name: c.name as string,
     publicKey: bytes(c.public_key),
     agentVersion: c.agent_version as string,
