@@ -7,6 +7,7 @@ import { after, before, describe, test } from "node:test"
 import { create } from "@bufbuild/protobuf"
 import type { Command } from "commander"
 import { NodeSchema, NodeState, Outcome } from "../proto/gen/cah/v1/job_pb.ts"
+import { Without } from "../proto/gen/cah/v1/scientist_pb.ts"
 import { FakeHub } from "./fakehub.ts"
 import { inside, type Place, place } from "./spawning.ts"
 import { wholeTree } from "./tree.ts"
@@ -42,8 +43,9 @@ describe("one run, one line of this table, in this order", () => {
       jobsAhead: 4n,
       obstacles: [{ lacks: "4 slots free", nodes: 3 }],
       remedies: [
-        { change: "-l mem=6G", nodes: 3 },
-        { change: "without -t besteffort", nodes: 0 },
+        { change: "-l mem=6G", nodes: 3, what: { case: "needs", value: { memoryBytes: 6n * 1024n ** 3n } } },
+        { change: "without -t besteffort", what: { case: "without", value: Without.BEST_EFFORT } },
+        { change: "-p 'as an older hub says it'" },
       ],
     }
   })
@@ -64,7 +66,7 @@ describe("one run, one line of this table, in this order", () => {
     [
       "explain 2",
       0,
-      /^2: all are busy\.\n4 ready jobs go first[\s\S]*NODES {2}LACK\n {4}3 {2}4 slots free[\s\S]*cah del 2 && cah resub 2 -l mem=6G +# 3 nodes\n {2}cah del 2 && cah resub 2 --without besteffort\n$/,
+      /^2: all are busy\.\n4 ready jobs go first[\s\S]*NODES {2}LACK\n {4}3 {2}4 slots free[\s\S]*cah del 2 && cah resub 2 -l mem=6G +# 3 nodes\n {2}cah del 2 && cah resub 2 --without besteffort\n {2}-p 'as an older hub says it'\n$/,
       /^$/,
     ],
     ["explain 2.7", 3, /^$/, /no job 2\.7/],

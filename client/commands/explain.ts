@@ -2,8 +2,14 @@
 // answer becomes words, and each remedy a command.
 import { timestampMs } from "@bufbuild/protobuf/wkt"
 import type { Command } from "commander"
-import { type Campaign, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
-import { type ExplainResponse, ExplainResponseSchema, type Remedy } from "../../proto/gen/cah/v1/scientist_pb.ts"
+import { type Campaign, type Needs, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
+import {
+  type ExplainResponse,
+  ExplainResponseSchema,
+  type Remedy,
+  Without,
+} from "../../proto/gen/cah/v1/scientist_pb.ts"
+import { printValue } from "../../proto/wire/property.ts"
 import type { Context } from "../context.ts"
 import type { Hub } from "../library.ts"
 import { EXPLAIN_RANGES_MAX, RESUBMIT_LINES_MAX } from "../limits.ts"
@@ -42,8 +48,7 @@ export const explain: Verb = {
 function head(campaign: bigint, { index, sentence, jobsAhead, notBefore }: ExplainResponse): string {
   // Nodes are called what their owners like.
   const lines = [`${index === undefined ? campaign : `${campaign}.${index}`}: ${clean(sentence)}`]
-  // Where they are the cause, the sentence counts them already.
-  if (jobsAhead > 0n && !sentence.includes("go first"))
+  if (jobsAhead > 0n)
     lines.push(`${plural(jobsAhead, "ready job")} ${jobsAhead === 1n ? "goes" : "go"} first as things stand.`)
   if (notBefore !== undefined) {
     const seconds = (timestampMs(notBefore) - Date.now()) / 1000
@@ -68,7 +73,7 @@ function obstacles({ obstacles: all }: ExplainResponse, { output }: Context): st
 
 function remedies(all: readonly Remedy[], waiting: Target | null): string {
   if (all.length === 0 || waiting === null) return ""
-  const commands = all.map(({ change }) => commandFor(clean(change), waiting))
+  const commands = all.map(remedy => commandFor(remedy, waiting))
   const widest = Math.max(...commands.map(({ length }) => length))
   const lines = all.map(({ nodes }, at) =>
     `  ${(commands[at] ?? "").padEnd(widest)}${nodes === 0 ? "" : `  # ${plural(nodes, "node")}`}`.trimEnd(),
@@ -76,19 +81,38 @@ function remedies(all: readonly Remedy[], waiting: Target | null): string {
   return ["It would run now after any of these:", ...lines].join("\n")
 }
 
-/** What a campaign asks for is fixed: with other flags it is another one, which takes the place of what still waits. */
-function commandFor(change: string, waiting: Target): string {
-  const flags = flagsOf(change)
-  if (flags === null) return change
+/** Of one that this client does not know, or that a hub of before kept as words alone: its words. */
+function commandFor({ change, what }: Remedy, waiting: Target): string {
+  const { case: kind, value } = what
+  if (kind === "resume") return `cah resume ${value.campaign}${value.index === undefined ? "" : `.${value.index}`}`
+  if (kind === "resubmitFailed") return `cah resub ${value} --failed`
+  if (kind === "explain") return `cah explain ${value}`
+  const flags =
+    kind === "needs"
+      ? `-l ${sizesInWords(value)}`
+      : kind === "property"
+        ? `-p "${clean(value)}"`
+        : kind === "without"
+          ? withoutFlag[value]
+          : undefined
+  if (flags === undefined) return clean(change)
+  // What a campaign asks for is fixed: with other flags it is another one, which takes the place of what still waits.
   const jobs = nameOfTarget(waiting)
   return `cah del ${jobs} && cah resub ${jobs} ${flags}`
 }
 
-/** The hub speaks of sub's flags, and of leaving some out. */
-function flagsOf(change: string): string | null {
-  if (change.startsWith("-")) return change
-  const left = /^without (?:-p|-t (\w+))/.exec(change)
-  return left === null ? null : `--without ${left[1] ?? "property"}`
+function sizesInWords({ slots, memoryBytes, diskBytes }: Needs): string {
+  const sizes = [
+    slots === 0 ? "" : `core=${slots}`,
+    memoryBytes === 0n ? "" : `mem=${printValue("mem", Number(memoryBytes))}`,
+    diskBytes === 0n ? "" : `disk=${printValue("disk", Number(diskBytes))}`,
+  ]
+  return sizes.filter(size => size !== "").join(",")
+}
+
+const withoutFlag: Readonly<Record<number, string>> = {
+  [Without.PROPERTY]: "--without property",
+  [Without.BEST_EFFORT]: "--without besteffort",
 }
 
 /** The jobs that wait as the explained one does: they ask for the same. */

@@ -32,7 +32,10 @@ test("what is under way, held, awaited, early or backing off is said before anyt
   assert.match(ask(core, 1, 0)?.sentence ?? "", /it is under way: offered on attic/)
   assert.match(ask(core, 1)?.sentence ?? "", /every job of campaign 1 that has not ended is under way/)
   assert.match(ask(core, 2)?.sentence ?? "", /waits for campaign 1 to end well; 2 of its 2 jobs have still to finish/)
-  assert.deepEqual([ask(core, 3)?.cause, ask(core, 3)?.remedies[0]?.change], ["campaignHeld", "cah resume 3"])
+  assert.deepEqual(
+    [ask(core, 3)?.cause, ask(core, 3)?.remedies[0]?.change],
+    ["campaignHeld", { kind: "resume", campaign: 3, index: null }],
+  )
   assert.match(ask(core, 4)?.sentence ?? "", /its reservation begins in 2 h 5 min/)
   core.tick(core.report("n1", [1, 0, 1], "ended", { outcome: "failed", exitCode: 7 }))
   assert.match(ask(core, 1, 0)?.sentence ?? "", /after 1 failures and 0 losses \(last: failed with exit code 7/)
@@ -57,8 +60,8 @@ test("nodes are counted by what they lack first, and each change that would run 
     { lacks: "a connection", nodes: 1 },
   ])
   assert.deepEqual(found?.remedies, [
-    { change: "-l mem=4G", nodes: 1 },
-    { change: '-p "slots > 1"', nodes: 1 },
+    { change: { kind: "needs", size: "memoryBytes", value: 4 * giga }, nodes: 1 },
+    { change: { kind: "property", property: "slots > 1" }, nodes: 1 },
   ])
 })
 
@@ -70,7 +73,8 @@ test("a job for a node that nobody has, or that is large beyond all nodes, is to
   assert.match(ask(core, 2)?.sentence ?? "", /1 node could run it, and all are busy; it is next/)
   core.submit({ owner: "ada", key: "2", total: 1 })
   core.nowMs += 60_000
-  assert.match(ask(core, 3)?.sentence ?? "", /1 jobs go first as things stand/)
+  assert.match(ask(core, 3)?.sentence ?? "", /1 node could run it, and all are busy$/)
+  assert.equal(ask(core, 3)?.jobsAhead, 1)
   core.submit({ key: "3", total: 1, ...sizes(5) })
   assert.deepEqual(
     [ask(core, 4)?.cause, ask(core, 4)?.obstacles],

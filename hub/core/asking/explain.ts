@@ -3,7 +3,7 @@
 
 import { failing, matches, type Property, printProperty, printValue } from "../../../proto/wire/property.ts"
 import { mayBeginMore, underWay as underWayNow } from "../change.ts"
-import type { Campaign, Job, Needs, Node, Now, State } from "../model.ts"
+import type { Campaign, CampaignId, Job, Needs, Node, Now, State } from "../model.ts"
 import { roomInside } from "../placing/containers.ts"
 import { keptFor } from "../placing/reservations.ts"
 import { fits, fittingShape, freeRoom, isKeptFrom, isPaused, readyJobs, takesWork } from "../placing/room.ts"
@@ -36,12 +36,23 @@ export interface Explanation {
   readonly index: number | null
   /** What nodes lack, each node for what it lacks first; the most nodes first. */
   readonly obstacles: readonly { readonly lacks: string; readonly nodes: number }[]
-  /** Changes in words of the command line, and how many nodes would then run the job now; the smallest change first. */
-  readonly remedies: readonly { readonly change: string; readonly nodes: number }[]
+  /** And how many nodes would then run the job now; the smallest change first. */
+  readonly remedies: readonly { readonly change: Change; readonly nodes: number }[]
   readonly jobsAhead: number
   /** Wall time, ms; null: nothing is due by itself. */
   readonly notBefore: number | null
 }
+
+/** What would run the job now, each alone. */
+export type Change =
+  /** So much of one size instead. */
+  | { readonly kind: "needs"; readonly size: keyof Needs; readonly value: number }
+  | { readonly kind: "property"; readonly property: string }
+  | { readonly kind: "without"; readonly what: "property" | "bestEffort" }
+  /** `index` null: the whole campaign. */
+  | { readonly kind: "resume"; readonly campaign: CampaignId; readonly index: number | null }
+  /** To look why its container waits. */
+  | { readonly kind: "explain"; readonly campaign: CampaignId }
 
 const REMEDIES_MAX = 5
 
@@ -84,10 +95,12 @@ function underWay(state: State, job: Job, index: number): Explanation {
 
 function heldBack(state: State, campaign: Campaign, job: Job | null, index: number, now: Now): Explanation | null {
   const { id } = campaign
-  const runNow = (change: string) => ({ remedies: [{ change, nodes: nodesNow(state, campaign) }] })
-  if (campaign.held) return say("campaignHeld", `campaign ${id} is held`, index, runNow(`cah resume ${id}`))
-  if (job?.held === true)
-    return say("jobHeld", `job ${id}.${index} is held`, index, runNow(`cah resume ${id}.${index}`))
+  const resume = (held: number | null) => {
+    const change = { kind: "resume", campaign: id, index: held } as const
+    return { remedies: [{ change, nodes: nodesNow(state, campaign) }] }
+  }
+  if (campaign.held) return say("campaignHeld", `campaign ${id} is held`, index, resume(null))
+  if (job?.held === true) return say("jobHeld", `job ${id}.${index} is held`, index, resume(index))
   const [awaited] = campaign.waitsFor
   if (awaited !== undefined) {
     const other = state.campaigns.get(awaited.campaign)
@@ -197,10 +210,12 @@ function causeOf(
     return ["roomKeptBack", "there is room, and it is kept for a reservation that begins before this job must be over"]
   if (of("none") > 0) return ["nodesBusy", `there is room on ${count(of("none"))}: it is offered at once`]
   if (of("busy") > 0) {
-    const ahead = jobsAhead === 0 ? "it is next" : `${jobsAhead} jobs go first as things stand`
     const failed =
       of("failedHere") === 0 ? "" : `; for a while it is kept from ${count(of("failedHere"))}, where it failed`
-    return ["nodesBusy", `${count(of("busy"))} could run it, and all are busy; ${ahead}${failed}`]
+    return [
+      "nodesBusy",
+      `${count(of("busy"))} could run it, and all are busy${jobsAhead === 0 ? "; it is next" : ""}${failed}`,
+    ]
   }
   if (of("failedHere") > 0)
     return [
@@ -231,7 +246,9 @@ function insideFull(state: State, campaign: Campaign, index: number): Explanatio
   const running = [...(container?.jobs.values() ?? [])].flatMap(job => job.tries).filter(one => one.phase === "running")
   if (running.length === 0) {
     const sentence = `it runs inside container ${id}, of which nothing runs yet`
-    return say("containerNotRunning", sentence, index, { remedies: [{ change: `cah explain ${id}`, nodes: 0 }] })
+    return say("containerNotRunning", sentence, index, {
+      remedies: [{ change: { kind: "explain", campaign: id }, nodes: 0 }],
+    })
   }
   const nodes = [...new Set(running.map(one => one.node))].map(node => state.nodes.get(node)!)
   const largest = Math.max(...nodes.map(node => roomInside(state, node, id).slots))
@@ -245,12 +262,8 @@ function remedies(state: State, campaign: Campaign, nodes: readonly Node[]) {
   const { demand } = campaign
   const wouldRun = (shapes: readonly Needs[], wants: Property | null) =>
     nodes.filter(node => standing(state, node, campaign, shapes, wants) === null).length
-  const found: { change: string; nodes: number; step: number }[] = []
-  for (const [key, name] of [
-    ["slots", "core"],
-    ["memoryBytes", "mem"],
-    ["diskBytes", "disk"],
-  ] as const) {
+  const found: { change: Change; nodes: number; step: number }[] = []
+  for (const key of ["slots", "memoryBytes", "diskBytes"] as const) {
     const need = campaign.needs[key]
     const open = nodes.filter(node => isOpen(state, node, campaign)).map(node => freeRoom(node))
     // The most that is free where nothing else is missing: the smallest step down.
@@ -258,9 +271,8 @@ function remedies(state: State, campaign: Campaign, nodes: readonly Node[]) {
     const most = Math.max(0, ...open.filter(free => fits(rest, free)).map(free => free[key]))
     const value = key === "slots" ? most : Math.floor(most / 1024 ** 2) * 1024 ** 2
     if (value <= 0 || value >= need) continue
-    const change = `-l ${name}=${key === "slots" ? value : printValue(name, value)}`
     found.push({
-      change,
+      change: { kind: "needs", size: key, value },
       nodes: wouldRun([{ ...campaign.needs, [key]: value }], demand.condition.wants),
       step: 1 - value / need,
     })
@@ -269,7 +281,7 @@ function remedies(state: State, campaign: Campaign, nodes: readonly Node[]) {
     found.push({ change, nodes: wouldRun(demand.shapes, wants), step: 2 })
   }
   if (campaign.rules.bestEffort && readyJobs(campaign) > 0) {
-    found.push({ change: "without -t besteffort", nodes: campaign.onNodes.size, step: 3 })
+    found.push({ change: { kind: "without", what: "bestEffort" }, nodes: campaign.onNodes.size, step: 3 })
   }
   return found
     .filter(one => one.nodes > 0)
@@ -283,12 +295,12 @@ function isOpen(state: State, node: Node, { demand }: Campaign): boolean {
 }
 
 /** The property without one of its parts. */
-function weaker(wants: Property | null): { change: string; wants: Property | null }[] {
+function weaker(wants: Property | null): { change: Change; wants: Property | null }[] {
   if (wants === null) return []
-  if (wants.kind !== "and") return [{ change: "without -p", wants: null }]
+  if (wants.kind !== "and") return [{ change: { kind: "without", what: "property" }, wants: null }]
   return wants.of.map((_part, left) => {
     const of = wants.of.filter((_other, at) => at !== left)
     const rest: Property = of.length === 1 ? of[0]! : { kind: "and", of }
-    return { change: `-p "${printProperty(rest)}"`, wants: rest }
+    return { change: { kind: "property", property: printProperty(rest) }, wants: rest }
   })
 }

@@ -4,9 +4,12 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt"
 import type { ServiceImpl } from "@connectrpc/connect"
 import {
   type ExplainResponseSchema,
+  type RemedySchema,
   type ScientistService,
   Cause as WireCause,
+  Without,
 } from "../../../proto/gen/cah/v1/scientist_pb.ts"
+import { printValue } from "../../../proto/wire/property.ts"
 import type { Jobs } from "../../cases/jobs.ts"
 import type { Cause, Explanation } from "../../core/asking/explain.ts"
 import { failedJobs, hasFailedTooOften } from "../../core/change.ts"
@@ -37,7 +40,8 @@ function ended({ id, counts, total, rules }: CampaignRow, index: number | undefi
   const sentence = well
     ? `campaign ${id} has ended: all ${total} jobs finished`
     : `campaign ${id} has ended: ${counts.finished} of ${total} jobs finished${stopped(counts, rules)}`
-  const remedies = well ? [] : [{ change: `cah resub ${id} --failed`, nodes: 0 }]
+  const what = { case: "resubmitFailed", value: BigInt(id) } as const
+  const remedies = well ? [] : [{ change: `cah resub ${id} --failed`, nodes: 0, what }]
   return { cause: WireCause.ENDED, sentence, remedies, ...(index === undefined ? {} : { index }) }
 }
 
@@ -68,12 +72,44 @@ const causes: Record<Cause, WireCause> = {
   atOnce: WireCause.AT_ONCE,
 }
 
+/** In words of the command line too, for clients that know nothing else. */
+function wireRemedy({ change, nodes }: Explanation["remedies"][number]): MessageInitShape<typeof RemedySchema> {
+  switch (change.kind) {
+    case "needs": {
+      const { size, value } = change
+      const needs = { [size]: size === "slots" ? value : BigInt(value) }
+      const [name, text] = size === "slots" ? ["core", `${value}`] : [sizeNames[size], printValue("mem", value)]
+      return { change: `-l ${name}=${text}`, nodes, what: { case: "needs", value: needs } }
+    }
+    case "property":
+      return { change: `-p "${change.property}"`, nodes, what: { case: "property", value: change.property } }
+    case "without":
+      return change.what === "property"
+        ? { change: "without -p", nodes, what: { case: "without", value: Without.PROPERTY } }
+        : { change: "without -t besteffort", nodes, what: { case: "without", value: Without.BEST_EFFORT } }
+    case "resume": {
+      const { campaign, index } = change
+      const held = { campaign: BigInt(campaign), ...(index === null ? {} : { index }) }
+      const name = index === null ? `${campaign}` : `${campaign}.${index}`
+      return { change: `cah resume ${name}`, nodes, what: { case: "resume", value: held } }
+    }
+    case "explain":
+      return {
+        change: `cah explain ${change.campaign}`,
+        nodes,
+        what: { case: "explain", value: BigInt(change.campaign) },
+      }
+  }
+}
+
+const sizeNames = { memoryBytes: "mem", diskBytes: "disk" } as const
+
 function wireExplanation(found: Explanation): MessageInitShape<typeof ExplainResponseSchema> {
   return {
     cause: causes[found.cause],
     sentence: found.sentence,
     obstacles: found.obstacles.map(({ lacks, nodes }) => ({ lacks, nodes })),
-    remedies: found.remedies.map(({ change, nodes }) => ({ change, nodes })),
+    remedies: found.remedies.map(wireRemedy),
     jobsAhead: BigInt(found.jobsAhead),
     ...(found.index === null ? {} : { index: found.index }),
     ...(found.notBefore === null ? {} : { notBefore: timestampFromMs(found.notBefore) }),

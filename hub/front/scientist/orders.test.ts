@@ -196,6 +196,8 @@ describe("an order", () => {
     await ada.setHold({ campaign, held: false })
     const why = await ada.explain({ campaign, index: 4 })
     assert.deepEqual([why.cause, why.remedies[0]?.change], [Cause.JOB_HELD, `cah resume ${campaign}.4`])
+    const what = why.remedies[0]?.what
+    assert.deepEqual(what?.case === "resume" && [what.value.campaign, what.value.index], [campaign, 4])
     await quit(campaign)
   })
 
@@ -212,8 +214,8 @@ describe("an order", () => {
       [["mem 4G free", 1]],
     )
     assert.deepEqual(
-      why.remedies.map(({ change, nodes }) => [change, nodes]),
-      [["-l mem=2G", 1]],
+      why.remedies.map(({ change, nodes, what }) => [change, nodes, what.case === "needs" && what.value.memoryBytes]),
+      [["-l mem=2G", 1, 2n * giga]],
     )
     const ended = await ada.explain({ campaign: running, index: 0 })
     assert.match(ended.sentence, /it is under way: running on/)

@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Blob, Campaign, CampaignSpec, Job, JobId, JobParameters, Node, Outcome, Phase } from "./job_pb.ts";
+import type { Blob, Campaign, CampaignSpec, Job, JobId, JobParameters, Needs, Node, Outcome, Phase } from "./job_pb.ts";
 import { file_cah_v1_job } from "./job_pb.ts";
 import type { Scope } from "./scope_pb.ts";
 import { file_cah_v1_scope } from "./scope_pb.ts";
@@ -18,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file cah/v1/scientist.proto.
  */
 export const file_cah_v1_scientist: GenFile = /*@__PURE__*/
-  fileDesc("ChZjYWgvdjEvc2NpZW50aXN0LnByb3RvEgZjYWgudjEiDwoNV2hvQW1JUmVxdWVzdCKFAQoOV2hvQW1JUmVzcG9uc2USEQoJcHJpbmNpcGFsGAEgASgJEh0KBnNjb3BlcxgCIAMoDjINLmNhaC52MS5TY29wZRIOCgZodWJfaWQYAyABKAkSEwoLaHViX3ZlcnNpb24YBCABKAkSHAoFcXVvdGEYBSABKAsyDS5jYWgudjEuUXVvdGEijwEKBVF1b3RhEhAKCGpvYnNfbWF4GAEgASgEEgwKBGpvYnMYAiABKAQSEQoJYnl0ZXNfbWF4GAMgASgEEg0KBWJ5dGVzGAQgASgEEhMKC3dhdGNoZXNfbWF4GAUgASgNEg8KB3dhdGNoZXMYBiABKA0SHgoWc3VibWl0c19wZXJfc2Vjb25kX21heBgHIAEoDSKYAQoNU3VibWl0UmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIn0KDlN1Ym1pdFJlc3BvbnNlEhAKCGNhbXBhaWduGAEgASgEEgwKBGpvYnMYAiABKA0SDwoHZXhpc3RlZBgDIAEoCBIQCgh3YXJuaW5ncxgEIAMoCRIoCgtleHBlY3RhdGlvbhgFIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiJrCgZOb3RpY2USIwoJb2NjYXNpb25zGAEgAygOMhAuY2FoLnYxLk9jY2FzaW9uEg4KBG1haWwYAiABKAlIABIiCgd3ZWJob29rGAMgASgLMg8uY2FoLnYxLldlYmhvb2tIAEIICgZ0YXJnZXQiJgoHV2ViaG9vaxILCgN1cmwYASABKAkSDgoGc2VjcmV0GAIgASgJIj4KC0V4cGVjdGF0aW9uEgwKBGpvYnMYASABKAESEgoKY29uZmlkZW5jZRgCIAEoARINCgVub2RlcxgDIAEoDSI/CgtQbGFuUmVxdWVzdBIiCgRzcGVjGAEgASgLMhQuY2FoLnYxLkNhbXBhaWduU3BlYxIMCgRqb2JzGAIgASgNIpICCgxQbGFuUmVzcG9uc2USEAoId2FybmluZ3MYASADKAkSDwoHcmVmdXNhbBgCIAEoCRIMCgRqb2JzGAMgASgNEhQKDG5vZGVzX29ubGluZRgEIAEoDRISCgpub2Rlc19hd2F5GAUgASgNEhAKCGpvYnNfbm93GAYgASgNEhQKDGpvYnNfYXRfb25jZRgHIAEoDRIVCg1zdGFnZWluX2J5dGVzGAggASgEEhIKCmpvYnNfYWhlYWQYCSABKAQSKgoHYXRfbW9zdBgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCgtleHBlY3RhdGlvbhgLIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiKeAQoTU3VibWl0U3RyZWFtUmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIoMBChRTdWJtaXRTdHJlYW1SZXNwb25zZRIQCghjYW1wYWlnbhgBIAEoBBIMCgRqb2JzGAIgASgNEg8KB2V4aXN0ZWQYAyABKAgSEAoId2FybmluZ3MYBCADKAkSKAoLZXhwZWN0YXRpb24YBSABKAsyEy5jYWgudjEuRXhwZWN0YXRpb24iVgoUTGlzdENhbXBhaWduc1JlcXVlc3QSDQoFbGltaXQYASABKA0SDgoGYmVmb3JlGAIgASgEEgwKBGxpdmUYAyABKAgSEQoJZXZlcnlib2R5GAQgASgIIjwKFUxpc3RDYW1wYWlnbnNSZXNwb25zZRIjCgljYW1wYWlnbnMYASADKAsyEC5jYWgudjEuQ2FtcGFpZ24iJgoSR2V0Q2FtcGFpZ25SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEIokBChNHZXRDYW1wYWlnblJlc3BvbnNlEiIKCGNhbXBhaWduGAEgASgLMhAuY2FoLnYxLkNhbXBhaWduEiQKBmVycm9ycxgCIAMoCzIULmNhaC52MS5FcnJvclN1bW1hcnkSKAoId2FybmluZ3MYBSADKAsyFi5jYWgudjEuV2FybmluZ1N1bW1hcnkiTQoOV2FybmluZ1N1bW1hcnkSDAoEdGV4dBgBIAEoCRINCgVjb3VudBgCIAEoDRIeCgdleGFtcGxlGAMgASgLMg0uY2FoLnYxLkpvYklkIoMBCgxFcnJvclN1bW1hcnkSIAoHb3V0Y29tZRgBIAEoDjIPLmNhaC52MS5PdXRjb21lEhEKCWV4aXRfY29kZRgCIAEoBRIPCgdtZXNzYWdlGAMgASgJEg0KBWNvdW50GAQgASgNEh4KB2V4YW1wbGUYBSABKAsyDS5jYWgudjEuSm9iSWQimgEKD0xpc3RKb2JzUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBINCgVsaW1pdBgCIAEoDRISCgpmcm9tX2luZGV4GAMgASgNEhwKBXBoYXNlGAQgASgOMg0uY2FoLnYxLlBoYXNlEiAKB291dGNvbWUYBSABKA4yDy5jYWgudjEuT3V0Y29tZRISCgpwYXJhbWV0ZXJzGAYgASgIIi0KEExpc3RKb2JzUmVzcG9uc2USGQoEam9icxgBIAMoCzILLmNhaC52MS5Kb2IiKgoNR2V0Sm9iUmVxdWVzdBIZCgJpZBgBIAEoCzINLmNhaC52MS5Kb2JJZCIqCg5HZXRKb2JSZXNwb25zZRIYCgNqb2IYASABKAsyCy5jYWgudjEuSm9iIkAKDkV4cGxhaW5SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEEhIKBWluZGV4GAIgASgNSACIAQFCCAoGX2luZGV4IuoBCg9FeHBsYWluUmVzcG9uc2USHAoFY2F1c2UYASABKA4yDS5jYWgudjEuQ2F1c2USEAoIc2VudGVuY2UYAiABKAkSEgoFaW5kZXgYAyABKA1IAIgBARIjCglvYnN0YWNsZXMYBCADKAsyEC5jYWgudjEuT2JzdGFjbGUSIAoIcmVtZWRpZXMYBSADKAsyDi5jYWgudjEuUmVtZWR5EhIKCmpvYnNfYWhlYWQYBiABKAQSLgoKbm90X2JlZm9yZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCCAoGX2luZGV4IigKCE9ic3RhY2xlEg0KBWxhY2tzGAEgASgJEg0KBW5vZGVzGAIgASgNIicKBlJlbWVkeRIOCgZjaGFuZ2UYASABKAkSDQoFbm9kZXMYAiABKA0iNgoUV2F0Y2hDYW1wYWlnblJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSDAoEam9icxgCIAEoCCJXChVXYXRjaENhbXBhaWduUmVzcG9uc2USIgoIY2FtcGFpZ24YASABKAsyEC5jYWgudjEuQ2FtcGFpZ24SGgoFZW5kZWQYAiADKAsyCy5jYWgudjEuSm9iIkUKDUNhbmNlbFJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSIgoGcmFuZ2VzGAIgAygLMhIuY2FoLnYxLkluZGV4UmFuZ2UiKQoKSW5kZXhSYW5nZRINCgVmaXJzdBgBIAEoDRIMCgRsYXN0GAIgASgNIiMKDkNhbmNlbFJlc3BvbnNlEhEKCWNhbmNlbGxlZBgBIAEoDSJUCg5TZXRIb2xkUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBIMCgRoZWxkGAIgASgIEiIKBnJhbmdlcxgDIAMoCzISLmNhaC52MS5JbmRleFJhbmdlIh8KD1NldEhvbGRSZXNwb25zZRIMCgRqb2JzGAEgASgNIk0KEExpc3RCbG9ic1JlcXVlc3QSDQoFbGltaXQYASABKA0SKgoGYmVmb3JlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI1ChFMaXN0QmxvYnNSZXNwb25zZRIgCgVibG9icxgBIAMoCzIRLmNhaC52MS5Pd25lZEJsb2IiZwoJT3duZWRCbG9iEhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIrCgd1c2VkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljYW1wYWlnbnMYAyADKAQiIwoRUmVtb3ZlQmxvYlJlcXVlc3QSDgoGZGlnZXN0GAEgASgJIhQKElJlbW92ZUJsb2JSZXNwb25zZSIhCg1Gb3JnZXRSZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEIhAKDkZvcmdldFJlc3BvbnNlIjAKEExpc3ROb2Rlc1JlcXVlc3QSDQoFbGltaXQYASABKA0SDQoFYWZ0ZXIYAiABKAkiMAoRTGlzdE5vZGVzUmVzcG9uc2USGwoFbm9kZXMYASADKAsyDC5jYWgudjEuTm9kZSIuChBHZXRVcGxvYWRSZXF1ZXN0EhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYiIzChFHZXRVcGxvYWRSZXNwb25zZRIOCgZvZmZzZXQYASABKAQSDgoGc3RvcmVkGAIgASgIIkkKDVVwbG9hZFJlcXVlc3QSGgoEYmxvYhgBIAEoCzIMLmNhaC52MS5CbG9iEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMIiwKDlVwbG9hZFJlc3BvbnNlEhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYiJuCg9Eb3dubG9hZFJlcXVlc3QSGgoDam9iGAEgASgLMg0uY2FoLnYxLkpvYklkEh4KBm91dHB1dBgCIAEoDjIOLmNhaC52MS5PdXRwdXQSDgoGb2Zmc2V0GAMgASgEEg8KB2F0dGVtcHQYBCABKA0iTAoQRG93bmxvYWRSZXNwb25zZRIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2ISDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwibwoQRm9sbG93TG9nUmVxdWVzdBIaCgNqb2IYASABKAsyDS5jYWgudjEuSm9iSWQSHgoGb3V0cHV0GAIgASgOMg4uY2FoLnYxLk91dHB1dBIOCgZvZmZzZXQYAyABKAQSDwoHYXR0ZW1wdBgEIAEoDSJqChFGb2xsb3dMb2dSZXNwb25zZRIMCgRkYXRhGAEgASgMEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZvZmZzZXQYAyABKAQSDwoHYXR0ZW1wdBgEIAEoDSpgCghPY2Nhc2lvbhIYChRPQ0NBU0lPTl9VTlNQRUNJRklFRBAAEhQKEE9DQ0FTSU9OX1JVTk5JTkcQARISCg5PQ0NBU0lPTl9FUlJPUhACEhAKDE9DQ0FTSU9OX0VORBADKpcDCgVDYXVzZRIVChFDQVVTRV9VTlNQRUNJRklFRBAAEg8KC0NBVVNFX0VOREVEEAESEwoPQ0FVU0VfVU5ERVJfV0FZEAISFwoTQ0FVU0VfQ0FNUEFJR05fSEVMRBADEhIKDkNBVVNFX0pPQl9IRUxEEAQSHAoYQ0FVU0VfV0FJVFNfRk9SX0NBTVBBSUdOEAUSHAoYQ0FVU0VfUkVTRVJWRURfRk9SX0xBVEVSEAYSEwoPQ0FVU0VfQkFDS1NfT0ZGEAcSEgoOQ0FVU0VfTk9fTk9ERVMQCBIWChJDQVVTRV9OT19TVUNIX05PREUQCRIUChBDQVVTRV9OT0RFU19BV0FZEAoSEwoPQ0FVU0VfVE9PX0xBUkdFEAsSFAoQQ0FVU0VfTk9ERVNfQlVTWRAMEh8KG0NBVVNFX0NPTlRBSU5FUl9OT1RfUlVOTklORxANEhgKFENBVVNFX0NPTlRBSU5FUl9GVUxMEA4SGAoUQ0FVU0VfUk9PTV9LRVBUX0JBQ0sQDxIRCg1DQVVTRV9BVF9PTkNFEBAqWwoGT3V0cHV0EhYKEk9VVFBVVF9VTlNQRUNJRklFRBAAEhMKD09VVFBVVF9TVEFHRU9VVBABEhEKDU9VVFBVVF9TVERPVVQQAhIRCg1PVVRQVVRfU1RERVJSEAMyrQsKEFNjaWVudGlzdFNlcnZpY2USQAoGV2hvQW1JEhUuY2FoLnYxLldob0FtSVJlcXVlc3QaFi5jYWgudjEuV2hvQW1JUmVzcG9uc2UiB5ACAYi1GAESPQoGU3VibWl0EhUuY2FoLnYxLlN1Ym1pdFJlcXVlc3QaFi5jYWgudjEuU3VibWl0UmVzcG9uc2UiBIi1GAISUQoMU3VibWl0U3RyZWFtEhsuY2FoLnYxLlN1Ym1pdFN0cmVhbVJlcXVlc3QaHC5jYWgudjEuU3VibWl0U3RyZWFtUmVzcG9uc2UiBIi1GAIoARI6CgRQbGFuEhMuY2FoLnYxLlBsYW5SZXF1ZXN0GhQuY2FoLnYxLlBsYW5SZXNwb25zZSIHkAIBiLUYARJVCg1MaXN0Q2FtcGFpZ25zEhwuY2FoLnYxLkxpc3RDYW1wYWlnbnNSZXF1ZXN0Gh0uY2FoLnYxLkxpc3RDYW1wYWlnbnNSZXNwb25zZSIHkAIBiLUYARJPCgtHZXRDYW1wYWlnbhIaLmNhaC52MS5HZXRDYW1wYWlnblJlcXVlc3QaGy5jYWgudjEuR2V0Q2FtcGFpZ25SZXNwb25zZSIHkAIBiLUYARJGCghMaXN0Sm9icxIXLmNhaC52MS5MaXN0Sm9ic1JlcXVlc3QaGC5jYWgudjEuTGlzdEpvYnNSZXNwb25zZSIHkAIBiLUYARJACgZHZXRKb2ISFS5jYWgudjEuR2V0Sm9iUmVxdWVzdBoWLmNhaC52MS5HZXRKb2JSZXNwb25zZSIHkAIBiLUYARJDCgdFeHBsYWluEhYuY2FoLnYxLkV4cGxhaW5SZXF1ZXN0GhcuY2FoLnYxLkV4cGxhaW5SZXNwb25zZSIHkAIBiLUYARJUCg1XYXRjaENhbXBhaWduEhwuY2FoLnYxLldhdGNoQ2FtcGFpZ25SZXF1ZXN0Gh0uY2FoLnYxLldhdGNoQ2FtcGFpZ25SZXNwb25zZSIEiLUYATABEj0KBkNhbmNlbBIVLmNhaC52MS5DYW5jZWxSZXF1ZXN0GhYuY2FoLnYxLkNhbmNlbFJlc3BvbnNlIgSItRgDEkAKB1NldEhvbGQSFi5jYWgudjEuU2V0SG9sZFJlcXVlc3QaFy5jYWgudjEuU2V0SG9sZFJlc3BvbnNlIgSItRgCEkkKCUxpc3ROb2RlcxIYLmNhaC52MS5MaXN0Tm9kZXNSZXF1ZXN0GhkuY2FoLnYxLkxpc3ROb2Rlc1Jlc3BvbnNlIgeQAgGItRgBEkkKCUdldFVwbG9hZBIYLmNhaC52MS5HZXRVcGxvYWRSZXF1ZXN0GhkuY2FoLnYxLkdldFVwbG9hZFJlc3BvbnNlIgeQAgGItRgCEj8KBlVwbG9hZBIVLmNhaC52MS5VcGxvYWRSZXF1ZXN0GhYuY2FoLnYxLlVwbG9hZFJlc3BvbnNlIgSItRgCKAESSQoJTGlzdEJsb2JzEhguY2FoLnYxLkxpc3RCbG9ic1JlcXVlc3QaGS5jYWgudjEuTGlzdEJsb2JzUmVzcG9uc2UiB5ACAYi1GAESSQoKUmVtb3ZlQmxvYhIZLmNhaC52MS5SZW1vdmVCbG9iUmVxdWVzdBoaLmNhaC52MS5SZW1vdmVCbG9iUmVzcG9uc2UiBIi1GAMSPQoGRm9yZ2V0EhUuY2FoLnYxLkZvcmdldFJlcXVlc3QaFi5jYWgudjEuRm9yZ2V0UmVzcG9uc2UiBIi1GAMSRQoIRG93bmxvYWQSFy5jYWgudjEuRG93bmxvYWRSZXF1ZXN0GhguY2FoLnYxLkRvd25sb2FkUmVzcG9uc2UiBIi1GAEwARJICglGb2xsb3dMb2cSGC5jYWgudjEuRm9sbG93TG9nUmVxdWVzdBoZLmNhaC52MS5Gb2xsb3dMb2dSZXNwb25zZSIEiLUYATABYgZwcm90bzM", [file_cah_v1_job, file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChZjYWgvdjEvc2NpZW50aXN0LnByb3RvEgZjYWgudjEiDwoNV2hvQW1JUmVxdWVzdCKFAQoOV2hvQW1JUmVzcG9uc2USEQoJcHJpbmNpcGFsGAEgASgJEh0KBnNjb3BlcxgCIAMoDjINLmNhaC52MS5TY29wZRIOCgZodWJfaWQYAyABKAkSEwoLaHViX3ZlcnNpb24YBCABKAkSHAoFcXVvdGEYBSABKAsyDS5jYWgudjEuUXVvdGEijwEKBVF1b3RhEhAKCGpvYnNfbWF4GAEgASgEEgwKBGpvYnMYAiABKAQSEQoJYnl0ZXNfbWF4GAMgASgEEg0KBWJ5dGVzGAQgASgEEhMKC3dhdGNoZXNfbWF4GAUgASgNEg8KB3dhdGNoZXMYBiABKA0SHgoWc3VibWl0c19wZXJfc2Vjb25kX21heBgHIAEoDSKYAQoNU3VibWl0UmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIn0KDlN1Ym1pdFJlc3BvbnNlEhAKCGNhbXBhaWduGAEgASgEEgwKBGpvYnMYAiABKA0SDwoHZXhpc3RlZBgDIAEoCBIQCgh3YXJuaW5ncxgEIAMoCRIoCgtleHBlY3RhdGlvbhgFIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiJrCgZOb3RpY2USIwoJb2NjYXNpb25zGAEgAygOMhAuY2FoLnYxLk9jY2FzaW9uEg4KBG1haWwYAiABKAlIABIiCgd3ZWJob29rGAMgASgLMg8uY2FoLnYxLldlYmhvb2tIAEIICgZ0YXJnZXQiJgoHV2ViaG9vaxILCgN1cmwYASABKAkSDgoGc2VjcmV0GAIgASgJIj4KC0V4cGVjdGF0aW9uEgwKBGpvYnMYASABKAESEgoKY29uZmlkZW5jZRgCIAEoARINCgVub2RlcxgDIAEoDSI/CgtQbGFuUmVxdWVzdBIiCgRzcGVjGAEgASgLMhQuY2FoLnYxLkNhbXBhaWduU3BlYxIMCgRqb2JzGAIgASgNIpICCgxQbGFuUmVzcG9uc2USEAoId2FybmluZ3MYASADKAkSDwoHcmVmdXNhbBgCIAEoCRIMCgRqb2JzGAMgASgNEhQKDG5vZGVzX29ubGluZRgEIAEoDRISCgpub2Rlc19hd2F5GAUgASgNEhAKCGpvYnNfbm93GAYgASgNEhQKDGpvYnNfYXRfb25jZRgHIAEoDRIVCg1zdGFnZWluX2J5dGVzGAggASgEEhIKCmpvYnNfYWhlYWQYCSABKAQSKgoHYXRfbW9zdBgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCgtleHBlY3RhdGlvbhgLIAEoCzITLmNhaC52MS5FeHBlY3RhdGlvbiKeAQoTU3VibWl0U3RyZWFtUmVxdWVzdBIXCg9pZGVtcG90ZW5jeV9rZXkYASABKAkSIgoEc3BlYxgCIAEoCzIULmNhaC52MS5DYW1wYWlnblNwZWMSKQoKcGFyYW1ldGVycxgDIAMoCzIVLmNhaC52MS5Kb2JQYXJhbWV0ZXJzEh8KB25vdGljZXMYBCADKAsyDi5jYWgudjEuTm90aWNlIoMBChRTdWJtaXRTdHJlYW1SZXNwb25zZRIQCghjYW1wYWlnbhgBIAEoBBIMCgRqb2JzGAIgASgNEg8KB2V4aXN0ZWQYAyABKAgSEAoId2FybmluZ3MYBCADKAkSKAoLZXhwZWN0YXRpb24YBSABKAsyEy5jYWgudjEuRXhwZWN0YXRpb24iVgoUTGlzdENhbXBhaWduc1JlcXVlc3QSDQoFbGltaXQYASABKA0SDgoGYmVmb3JlGAIgASgEEgwKBGxpdmUYAyABKAgSEQoJZXZlcnlib2R5GAQgASgIIjwKFUxpc3RDYW1wYWlnbnNSZXNwb25zZRIjCgljYW1wYWlnbnMYASADKAsyEC5jYWgudjEuQ2FtcGFpZ24iJgoSR2V0Q2FtcGFpZ25SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEIokBChNHZXRDYW1wYWlnblJlc3BvbnNlEiIKCGNhbXBhaWduGAEgASgLMhAuY2FoLnYxLkNhbXBhaWduEiQKBmVycm9ycxgCIAMoCzIULmNhaC52MS5FcnJvclN1bW1hcnkSKAoId2FybmluZ3MYBSADKAsyFi5jYWgudjEuV2FybmluZ1N1bW1hcnkiTQoOV2FybmluZ1N1bW1hcnkSDAoEdGV4dBgBIAEoCRINCgVjb3VudBgCIAEoDRIeCgdleGFtcGxlGAMgASgLMg0uY2FoLnYxLkpvYklkIoMBCgxFcnJvclN1bW1hcnkSIAoHb3V0Y29tZRgBIAEoDjIPLmNhaC52MS5PdXRjb21lEhEKCWV4aXRfY29kZRgCIAEoBRIPCgdtZXNzYWdlGAMgASgJEg0KBWNvdW50GAQgASgNEh4KB2V4YW1wbGUYBSABKAsyDS5jYWgudjEuSm9iSWQimgEKD0xpc3RKb2JzUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBINCgVsaW1pdBgCIAEoDRISCgpmcm9tX2luZGV4GAMgASgNEhwKBXBoYXNlGAQgASgOMg0uY2FoLnYxLlBoYXNlEiAKB291dGNvbWUYBSABKA4yDy5jYWgudjEuT3V0Y29tZRISCgpwYXJhbWV0ZXJzGAYgASgIIi0KEExpc3RKb2JzUmVzcG9uc2USGQoEam9icxgBIAMoCzILLmNhaC52MS5Kb2IiKgoNR2V0Sm9iUmVxdWVzdBIZCgJpZBgBIAEoCzINLmNhaC52MS5Kb2JJZCIqCg5HZXRKb2JSZXNwb25zZRIYCgNqb2IYASABKAsyCy5jYWgudjEuSm9iIkAKDkV4cGxhaW5SZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEEhIKBWluZGV4GAIgASgNSACIAQFCCAoGX2luZGV4IuoBCg9FeHBsYWluUmVzcG9uc2USHAoFY2F1c2UYASABKA4yDS5jYWgudjEuQ2F1c2USEAoIc2VudGVuY2UYAiABKAkSEgoFaW5kZXgYAyABKA1IAIgBARIjCglvYnN0YWNsZXMYBCADKAsyEC5jYWgudjEuT2JzdGFjbGUSIAoIcmVtZWRpZXMYBSADKAsyDi5jYWgudjEuUmVtZWR5EhIKCmpvYnNfYWhlYWQYBiABKAQSLgoKbm90X2JlZm9yZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCCAoGX2luZGV4IigKCE9ic3RhY2xlEg0KBWxhY2tzGAEgASgJEg0KBW5vZGVzGAIgASgNItUBCgZSZW1lZHkSDgoGY2hhbmdlGAEgASgJEg0KBW5vZGVzGAIgASgNEh4KBW5lZWRzGAMgASgLMg0uY2FoLnYxLk5lZWRzSAASEgoIcHJvcGVydHkYBCABKAlIABIiCgd3aXRob3V0GAUgASgOMg8uY2FoLnYxLldpdGhvdXRIABIeCgZyZXN1bWUYBiABKAsyDC5jYWgudjEuSGVsZEgAEhkKD3Jlc3VibWl0X2ZhaWxlZBgHIAEoBEgAEhEKB2V4cGxhaW4YCCABKARIAEIGCgR3aGF0IjYKBEhlbGQSEAoIY2FtcGFpZ24YASABKAQSEgoFaW5kZXgYAiABKA1IAIgBAUIICgZfaW5kZXgiNgoUV2F0Y2hDYW1wYWlnblJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSDAoEam9icxgCIAEoCCJXChVXYXRjaENhbXBhaWduUmVzcG9uc2USIgoIY2FtcGFpZ24YASABKAsyEC5jYWgudjEuQ2FtcGFpZ24SGgoFZW5kZWQYAiADKAsyCy5jYWgudjEuSm9iIkUKDUNhbmNlbFJlcXVlc3QSEAoIY2FtcGFpZ24YASABKAQSIgoGcmFuZ2VzGAIgAygLMhIuY2FoLnYxLkluZGV4UmFuZ2UiKQoKSW5kZXhSYW5nZRINCgVmaXJzdBgBIAEoDRIMCgRsYXN0GAIgASgNIiMKDkNhbmNlbFJlc3BvbnNlEhEKCWNhbmNlbGxlZBgBIAEoDSJUCg5TZXRIb2xkUmVxdWVzdBIQCghjYW1wYWlnbhgBIAEoBBIMCgRoZWxkGAIgASgIEiIKBnJhbmdlcxgDIAMoCzISLmNhaC52MS5JbmRleFJhbmdlIh8KD1NldEhvbGRSZXNwb25zZRIMCgRqb2JzGAEgASgNIk0KEExpc3RCbG9ic1JlcXVlc3QSDQoFbGltaXQYASABKA0SKgoGYmVmb3JlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI1ChFMaXN0QmxvYnNSZXNwb25zZRIgCgVibG9icxgBIAMoCzIRLmNhaC52MS5Pd25lZEJsb2IiZwoJT3duZWRCbG9iEhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYhIrCgd1c2VkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgljYW1wYWlnbnMYAyADKAQiIwoRUmVtb3ZlQmxvYlJlcXVlc3QSDgoGZGlnZXN0GAEgASgJIhQKElJlbW92ZUJsb2JSZXNwb25zZSIhCg1Gb3JnZXRSZXF1ZXN0EhAKCGNhbXBhaWduGAEgASgEIhAKDkZvcmdldFJlc3BvbnNlIjAKEExpc3ROb2Rlc1JlcXVlc3QSDQoFbGltaXQYASABKA0SDQoFYWZ0ZXIYAiABKAkiMAoRTGlzdE5vZGVzUmVzcG9uc2USGwoFbm9kZXMYASADKAsyDC5jYWgudjEuTm9kZSIuChBHZXRVcGxvYWRSZXF1ZXN0EhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYiIzChFHZXRVcGxvYWRSZXNwb25zZRIOCgZvZmZzZXQYASABKAQSDgoGc3RvcmVkGAIgASgIIkkKDVVwbG9hZFJlcXVlc3QSGgoEYmxvYhgBIAEoCzIMLmNhaC52MS5CbG9iEg4KBm9mZnNldBgCIAEoBBIMCgRkYXRhGAMgASgMIiwKDlVwbG9hZFJlc3BvbnNlEhoKBGJsb2IYASABKAsyDC5jYWgudjEuQmxvYiJuCg9Eb3dubG9hZFJlcXVlc3QSGgoDam9iGAEgASgLMg0uY2FoLnYxLkpvYklkEh4KBm91dHB1dBgCIAEoDjIOLmNhaC52MS5PdXRwdXQSDgoGb2Zmc2V0GAMgASgEEg8KB2F0dGVtcHQYBCABKA0iTAoQRG93bmxvYWRSZXNwb25zZRIaCgRibG9iGAEgASgLMgwuY2FoLnYxLkJsb2ISDgoGb2Zmc2V0GAIgASgEEgwKBGRhdGEYAyABKAwibwoQRm9sbG93TG9nUmVxdWVzdBIaCgNqb2IYASABKAsyDS5jYWgudjEuSm9iSWQSHgoGb3V0cHV0GAIgASgOMg4uY2FoLnYxLk91dHB1dBIOCgZvZmZzZXQYAyABKAQSDwoHYXR0ZW1wdBgEIAEoDSJqChFGb2xsb3dMb2dSZXNwb25zZRIMCgRkYXRhGAEgASgMEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZvZmZzZXQYAyABKAQSDwoHYXR0ZW1wdBgEIAEoDSpgCghPY2Nhc2lvbhIYChRPQ0NBU0lPTl9VTlNQRUNJRklFRBAAEhQKEE9DQ0FTSU9OX1JVTk5JTkcQARISCg5PQ0NBU0lPTl9FUlJPUhACEhAKDE9DQ0FTSU9OX0VORBADKpcDCgVDYXVzZRIVChFDQVVTRV9VTlNQRUNJRklFRBAAEg8KC0NBVVNFX0VOREVEEAESEwoPQ0FVU0VfVU5ERVJfV0FZEAISFwoTQ0FVU0VfQ0FNUEFJR05fSEVMRBADEhIKDkNBVVNFX0pPQl9IRUxEEAQSHAoYQ0FVU0VfV0FJVFNfRk9SX0NBTVBBSUdOEAUSHAoYQ0FVU0VfUkVTRVJWRURfRk9SX0xBVEVSEAYSEwoPQ0FVU0VfQkFDS1NfT0ZGEAcSEgoOQ0FVU0VfTk9fTk9ERVMQCBIWChJDQVVTRV9OT19TVUNIX05PREUQCRIUChBDQVVTRV9OT0RFU19BV0FZEAoSEwoPQ0FVU0VfVE9PX0xBUkdFEAsSFAoQQ0FVU0VfTk9ERVNfQlVTWRAMEh8KG0NBVVNFX0NPTlRBSU5FUl9OT1RfUlVOTklORxANEhgKFENBVVNFX0NPTlRBSU5FUl9GVUxMEA4SGAoUQ0FVU0VfUk9PTV9LRVBUX0JBQ0sQDxIRCg1DQVVTRV9BVF9PTkNFEBAqUQoHV2l0aG91dBIXChNXSVRIT1VUX1VOU1BFQ0lGSUVEEAASFAoQV0lUSE9VVF9QUk9QRVJUWRABEhcKE1dJVEhPVVRfQkVTVF9FRkZPUlQQAipbCgZPdXRwdXQSFgoST1VUUFVUX1VOU1BFQ0lGSUVEEAASEwoPT1VUUFVUX1NUQUdFT1VUEAESEQoNT1VUUFVUX1NURE9VVBACEhEKDU9VVFBVVF9TVERFUlIQAzKtCwoQU2NpZW50aXN0U2VydmljZRJACgZXaG9BbUkSFS5jYWgudjEuV2hvQW1JUmVxdWVzdBoWLmNhaC52MS5XaG9BbUlSZXNwb25zZSIHkAIBiLUYARI9CgZTdWJtaXQSFS5jYWgudjEuU3VibWl0UmVxdWVzdBoWLmNhaC52MS5TdWJtaXRSZXNwb25zZSIEiLUYAhJRCgxTdWJtaXRTdHJlYW0SGy5jYWgudjEuU3VibWl0U3RyZWFtUmVxdWVzdBocLmNhaC52MS5TdWJtaXRTdHJlYW1SZXNwb25zZSIEiLUYAigBEjoKBFBsYW4SEy5jYWgudjEuUGxhblJlcXVlc3QaFC5jYWgudjEuUGxhblJlc3BvbnNlIgeQAgGItRgBElUKDUxpc3RDYW1wYWlnbnMSHC5jYWgudjEuTGlzdENhbXBhaWduc1JlcXVlc3QaHS5jYWgudjEuTGlzdENhbXBhaWduc1Jlc3BvbnNlIgeQAgGItRgBEk8KC0dldENhbXBhaWduEhouY2FoLnYxLkdldENhbXBhaWduUmVxdWVzdBobLmNhaC52MS5HZXRDYW1wYWlnblJlc3BvbnNlIgeQAgGItRgBEkYKCExpc3RKb2JzEhcuY2FoLnYxLkxpc3RKb2JzUmVxdWVzdBoYLmNhaC52MS5MaXN0Sm9ic1Jlc3BvbnNlIgeQAgGItRgBEkAKBkdldEpvYhIVLmNhaC52MS5HZXRKb2JSZXF1ZXN0GhYuY2FoLnYxLkdldEpvYlJlc3BvbnNlIgeQAgGItRgBEkMKB0V4cGxhaW4SFi5jYWgudjEuRXhwbGFpblJlcXVlc3QaFy5jYWgudjEuRXhwbGFpblJlc3BvbnNlIgeQAgGItRgBElQKDVdhdGNoQ2FtcGFpZ24SHC5jYWgudjEuV2F0Y2hDYW1wYWlnblJlcXVlc3QaHS5jYWgudjEuV2F0Y2hDYW1wYWlnblJlc3BvbnNlIgSItRgBMAESPQoGQ2FuY2VsEhUuY2FoLnYxLkNhbmNlbFJlcXVlc3QaFi5jYWgudjEuQ2FuY2VsUmVzcG9uc2UiBIi1GAMSQAoHU2V0SG9sZBIWLmNhaC52MS5TZXRIb2xkUmVxdWVzdBoXLmNhaC52MS5TZXRIb2xkUmVzcG9uc2UiBIi1GAISSQoJTGlzdE5vZGVzEhguY2FoLnYxLkxpc3ROb2Rlc1JlcXVlc3QaGS5jYWgudjEuTGlzdE5vZGVzUmVzcG9uc2UiB5ACAYi1GAESSQoJR2V0VXBsb2FkEhguY2FoLnYxLkdldFVwbG9hZFJlcXVlc3QaGS5jYWgudjEuR2V0VXBsb2FkUmVzcG9uc2UiB5ACAYi1GAISPwoGVXBsb2FkEhUuY2FoLnYxLlVwbG9hZFJlcXVlc3QaFi5jYWgudjEuVXBsb2FkUmVzcG9uc2UiBIi1GAIoARJJCglMaXN0QmxvYnMSGC5jYWgudjEuTGlzdEJsb2JzUmVxdWVzdBoZLmNhaC52MS5MaXN0QmxvYnNSZXNwb25zZSIHkAIBiLUYARJJCgpSZW1vdmVCbG9iEhkuY2FoLnYxLlJlbW92ZUJsb2JSZXF1ZXN0GhouY2FoLnYxLlJlbW92ZUJsb2JSZXNwb25zZSIEiLUYAxI9CgZGb3JnZXQSFS5jYWgudjEuRm9yZ2V0UmVxdWVzdBoWLmNhaC52MS5Gb3JnZXRSZXNwb25zZSIEiLUYAxJFCghEb3dubG9hZBIXLmNhaC52MS5Eb3dubG9hZFJlcXVlc3QaGC5jYWgudjEuRG93bmxvYWRSZXNwb25zZSIEiLUYATABEkgKCUZvbGxvd0xvZxIYLmNhaC52MS5Gb2xsb3dMb2dSZXF1ZXN0GhkuY2FoLnYxLkZvbGxvd0xvZ1Jlc3BvbnNlIgSItRgBMAFiBnByb3RvMw", [file_cah_v1_job, file_cah_v1_scope, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message cah.v1.WhoAmIRequest
@@ -871,7 +871,7 @@ export const ObstacleSchema: GenMessage<Obstacle> = /*@__PURE__*/
  */
 export type Remedy = Message<"cah.v1.Remedy"> & {
   /**
-   * What to say differently, as words of the command line: "-l mem=6G", "-p \"arch = 'x86_64'\"", "cah resume 12".
+   * For people: what to say differently, as words of the command line: "-l mem=6G", "-p \"arch = 'x86_64'\"", "cah resume 12".
    *
    * @generated from field: string change = 1;
    */
@@ -883,6 +883,61 @@ export type Remedy = Message<"cah.v1.Remedy"> & {
    * @generated from field: uint32 nodes = 2;
    */
   nodes: number;
+
+  /**
+   * The same for programs. Unset: said by a hub that kept the words alone, or one that clients of this release do not know.
+   *
+   * @generated from oneof cah.v1.Remedy.what
+   */
+  what: {
+    /**
+     * To ask for so much instead, of what is not 0 here.
+     *
+     * @generated from field: cah.v1.Needs needs = 3;
+     */
+    value: Needs;
+    case: "needs";
+  } | {
+    /**
+     * To ask for nodes with this property instead.
+     *
+     * @generated from field: string property = 4;
+     */
+    value: string;
+    case: "property";
+  } | {
+    /**
+     * To leave it out.
+     *
+     * @generated from field: cah.v1.Without without = 5;
+     */
+    value: Without;
+    case: "without";
+  } | {
+    /**
+     * To resume what is held.
+     *
+     * @generated from field: cah.v1.Held resume = 6;
+     */
+    value: Held;
+    case: "resume";
+  } | {
+    /**
+     * To submit those jobs of this campaign again that did not finish.
+     *
+     * @generated from field: uint64 resubmit_failed = 7;
+     */
+    value: bigint;
+    case: "resubmitFailed";
+  } | {
+    /**
+     * The container campaign inside which it runs: to look why that one waits.
+     *
+     * @generated from field: uint64 explain = 8;
+     */
+    value: bigint;
+    case: "explain";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -891,6 +946,30 @@ export type Remedy = Message<"cah.v1.Remedy"> & {
  */
 export const RemedySchema: GenMessage<Remedy> = /*@__PURE__*/
   messageDesc(file_cah_v1_scientist, 25);
+
+/**
+ * What is held: a campaign, or one job of it.
+ *
+ * @generated from message cah.v1.Held
+ */
+export type Held = Message<"cah.v1.Held"> & {
+  /**
+   * @generated from field: uint64 campaign = 1;
+   */
+  campaign: bigint;
+
+  /**
+   * @generated from field: optional uint32 index = 2;
+   */
+  index?: number | undefined;
+};
+
+/**
+ * Describes the message cah.v1.Held.
+ * Use `create(HeldSchema)` to create a new message.
+ */
+export const HeldSchema: GenMessage<Held> = /*@__PURE__*/
+  messageDesc(file_cah_v1_scientist, 26);
 
 /**
  * @generated from message cah.v1.WatchCampaignRequest
@@ -914,7 +993,7 @@ export type WatchCampaignRequest = Message<"cah.v1.WatchCampaignRequest"> & {
  * Use `create(WatchCampaignRequestSchema)` to create a new message.
  */
 export const WatchCampaignRequestSchema: GenMessage<WatchCampaignRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 26);
+  messageDesc(file_cah_v1_scientist, 27);
 
 /**
  * @generated from message cah.v1.WatchCampaignResponse
@@ -936,7 +1015,7 @@ export type WatchCampaignResponse = Message<"cah.v1.WatchCampaignResponse"> & {
  * Use `create(WatchCampaignResponseSchema)` to create a new message.
  */
 export const WatchCampaignResponseSchema: GenMessage<WatchCampaignResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 27);
+  messageDesc(file_cah_v1_scientist, 28);
 
 /**
  * @generated from message cah.v1.CancelRequest
@@ -960,7 +1039,7 @@ export type CancelRequest = Message<"cah.v1.CancelRequest"> & {
  * Use `create(CancelRequestSchema)` to create a new message.
  */
 export const CancelRequestSchema: GenMessage<CancelRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 28);
+  messageDesc(file_cah_v1_scientist, 29);
 
 /**
  * Both ends included.
@@ -984,7 +1063,7 @@ export type IndexRange = Message<"cah.v1.IndexRange"> & {
  * Use `create(IndexRangeSchema)` to create a new message.
  */
 export const IndexRangeSchema: GenMessage<IndexRange> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 29);
+  messageDesc(file_cah_v1_scientist, 30);
 
 /**
  * @generated from message cah.v1.CancelResponse
@@ -1001,7 +1080,7 @@ export type CancelResponse = Message<"cah.v1.CancelResponse"> & {
  * Use `create(CancelResponseSchema)` to create a new message.
  */
 export const CancelResponseSchema: GenMessage<CancelResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 30);
+  messageDesc(file_cah_v1_scientist, 31);
 
 /**
  * @generated from message cah.v1.SetHoldRequest
@@ -1030,7 +1109,7 @@ export type SetHoldRequest = Message<"cah.v1.SetHoldRequest"> & {
  * Use `create(SetHoldRequestSchema)` to create a new message.
  */
 export const SetHoldRequestSchema: GenMessage<SetHoldRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 31);
+  messageDesc(file_cah_v1_scientist, 32);
 
 /**
  * @generated from message cah.v1.SetHoldResponse
@@ -1049,7 +1128,7 @@ export type SetHoldResponse = Message<"cah.v1.SetHoldResponse"> & {
  * Use `create(SetHoldResponseSchema)` to create a new message.
  */
 export const SetHoldResponseSchema: GenMessage<SetHoldResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 32);
+  messageDesc(file_cah_v1_scientist, 33);
 
 /**
  * @generated from message cah.v1.ListBlobsRequest
@@ -1075,7 +1154,7 @@ export type ListBlobsRequest = Message<"cah.v1.ListBlobsRequest"> & {
  * Use `create(ListBlobsRequestSchema)` to create a new message.
  */
 export const ListBlobsRequestSchema: GenMessage<ListBlobsRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 33);
+  messageDesc(file_cah_v1_scientist, 34);
 
 /**
  * @generated from message cah.v1.ListBlobsResponse
@@ -1092,7 +1171,7 @@ export type ListBlobsResponse = Message<"cah.v1.ListBlobsResponse"> & {
  * Use `create(ListBlobsResponseSchema)` to create a new message.
  */
 export const ListBlobsResponseSchema: GenMessage<ListBlobsResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 34);
+  messageDesc(file_cah_v1_scientist, 35);
 
 /**
  * @generated from message cah.v1.OwnedBlob
@@ -1121,7 +1200,7 @@ export type OwnedBlob = Message<"cah.v1.OwnedBlob"> & {
  * Use `create(OwnedBlobSchema)` to create a new message.
  */
 export const OwnedBlobSchema: GenMessage<OwnedBlob> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 35);
+  messageDesc(file_cah_v1_scientist, 36);
 
 /**
  * @generated from message cah.v1.RemoveBlobRequest
@@ -1138,7 +1217,7 @@ export type RemoveBlobRequest = Message<"cah.v1.RemoveBlobRequest"> & {
  * Use `create(RemoveBlobRequestSchema)` to create a new message.
  */
 export const RemoveBlobRequestSchema: GenMessage<RemoveBlobRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 36);
+  messageDesc(file_cah_v1_scientist, 37);
 
 /**
  * @generated from message cah.v1.RemoveBlobResponse
@@ -1151,7 +1230,7 @@ export type RemoveBlobResponse = Message<"cah.v1.RemoveBlobResponse"> & {
  * Use `create(RemoveBlobResponseSchema)` to create a new message.
  */
 export const RemoveBlobResponseSchema: GenMessage<RemoveBlobResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 37);
+  messageDesc(file_cah_v1_scientist, 38);
 
 /**
  * @generated from message cah.v1.ForgetRequest
@@ -1168,7 +1247,7 @@ export type ForgetRequest = Message<"cah.v1.ForgetRequest"> & {
  * Use `create(ForgetRequestSchema)` to create a new message.
  */
 export const ForgetRequestSchema: GenMessage<ForgetRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 38);
+  messageDesc(file_cah_v1_scientist, 39);
 
 /**
  * @generated from message cah.v1.ForgetResponse
@@ -1181,7 +1260,7 @@ export type ForgetResponse = Message<"cah.v1.ForgetResponse"> & {
  * Use `create(ForgetResponseSchema)` to create a new message.
  */
 export const ForgetResponseSchema: GenMessage<ForgetResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 39);
+  messageDesc(file_cah_v1_scientist, 40);
 
 /**
  * @generated from message cah.v1.ListNodesRequest
@@ -1205,7 +1284,7 @@ export type ListNodesRequest = Message<"cah.v1.ListNodesRequest"> & {
  * Use `create(ListNodesRequestSchema)` to create a new message.
  */
 export const ListNodesRequestSchema: GenMessage<ListNodesRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 40);
+  messageDesc(file_cah_v1_scientist, 41);
 
 /**
  * @generated from message cah.v1.ListNodesResponse
@@ -1222,7 +1301,7 @@ export type ListNodesResponse = Message<"cah.v1.ListNodesResponse"> & {
  * Use `create(ListNodesResponseSchema)` to create a new message.
  */
 export const ListNodesResponseSchema: GenMessage<ListNodesResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 41);
+  messageDesc(file_cah_v1_scientist, 42);
 
 /**
  * @generated from message cah.v1.GetUploadRequest
@@ -1239,7 +1318,7 @@ export type GetUploadRequest = Message<"cah.v1.GetUploadRequest"> & {
  * Use `create(GetUploadRequestSchema)` to create a new message.
  */
 export const GetUploadRequestSchema: GenMessage<GetUploadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 42);
+  messageDesc(file_cah_v1_scientist, 43);
 
 /**
  * @generated from message cah.v1.GetUploadResponse
@@ -1263,7 +1342,7 @@ export type GetUploadResponse = Message<"cah.v1.GetUploadResponse"> & {
  * Use `create(GetUploadResponseSchema)` to create a new message.
  */
 export const GetUploadResponseSchema: GenMessage<GetUploadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 43);
+  messageDesc(file_cah_v1_scientist, 44);
 
 /**
  * @generated from message cah.v1.UploadRequest
@@ -1294,7 +1373,7 @@ export type UploadRequest = Message<"cah.v1.UploadRequest"> & {
  * Use `create(UploadRequestSchema)` to create a new message.
  */
 export const UploadRequestSchema: GenMessage<UploadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 44);
+  messageDesc(file_cah_v1_scientist, 45);
 
 /**
  * @generated from message cah.v1.UploadResponse
@@ -1311,7 +1390,7 @@ export type UploadResponse = Message<"cah.v1.UploadResponse"> & {
  * Use `create(UploadResponseSchema)` to create a new message.
  */
 export const UploadResponseSchema: GenMessage<UploadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 45);
+  messageDesc(file_cah_v1_scientist, 46);
 
 /**
  * @generated from message cah.v1.DownloadRequest
@@ -1345,7 +1424,7 @@ export type DownloadRequest = Message<"cah.v1.DownloadRequest"> & {
  * Use `create(DownloadRequestSchema)` to create a new message.
  */
 export const DownloadRequestSchema: GenMessage<DownloadRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 46);
+  messageDesc(file_cah_v1_scientist, 47);
 
 /**
  * @generated from message cah.v1.DownloadResponse
@@ -1374,7 +1453,7 @@ export type DownloadResponse = Message<"cah.v1.DownloadResponse"> & {
  * Use `create(DownloadResponseSchema)` to create a new message.
  */
 export const DownloadResponseSchema: GenMessage<DownloadResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 47);
+  messageDesc(file_cah_v1_scientist, 48);
 
 /**
  * @generated from message cah.v1.FollowLogRequest
@@ -1408,7 +1487,7 @@ export type FollowLogRequest = Message<"cah.v1.FollowLogRequest"> & {
  * Use `create(FollowLogRequestSchema)` to create a new message.
  */
 export const FollowLogRequestSchema: GenMessage<FollowLogRequest> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 48);
+  messageDesc(file_cah_v1_scientist, 49);
 
 /**
  * @generated from message cah.v1.FollowLogResponse
@@ -1444,7 +1523,7 @@ export type FollowLogResponse = Message<"cah.v1.FollowLogResponse"> & {
  * Use `create(FollowLogResponseSchema)` to create a new message.
  */
 export const FollowLogResponseSchema: GenMessage<FollowLogResponse> = /*@__PURE__*/
-  messageDesc(file_cah_v1_scientist, 49);
+  messageDesc(file_cah_v1_scientist, 50);
 
 /**
  * @generated from enum cah.v1.Occasion
@@ -1602,6 +1681,37 @@ export const CauseSchema: GenEnum<Cause> = /*@__PURE__*/
   enumDesc(file_cah_v1_scientist, 1);
 
 /**
+ * @generated from enum cah.v1.Without
+ */
+export const Without = {
+  /**
+   * @generated from enum value: WITHOUT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: WITHOUT_PROPERTY = 1;
+   */
+  PROPERTY: 1,
+
+  /**
+   * @generated from enum value: WITHOUT_BEST_EFFORT = 2;
+   */
+  BEST_EFFORT: 2,
+} as const;
+
+/**
+ * @generated from enum cah.v1.Without
+ */
+export type Without = (typeof Without)[keyof typeof Without] | UnknownEnum;
+
+/**
+ * Describes the enum cah.v1.Without.
+ */
+export const WithoutSchema: GenEnum<Without> = /*@__PURE__*/
+  enumDesc(file_cah_v1_scientist, 2);
+
+/**
  * @generated from enum cah.v1.Output
  */
 export const Output = {
@@ -1635,7 +1745,7 @@ export type Output = (typeof Output)[keyof typeof Output] | UnknownEnum;
  * Describes the enum cah.v1.Output.
  */
 export const OutputSchema: GenEnum<Output> = /*@__PURE__*/
-  enumDesc(file_cah_v1_scientist, 2);
+  enumDesc(file_cah_v1_scientist, 3);
 
 /**
  * @generated from service cah.v1.ScientistService
