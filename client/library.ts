@@ -37,9 +37,11 @@ import { packStagein, type StageinOptions } from "./stagein.ts"
 import { hasEnded } from "./text.ts"
 import { downloadFile, patient, type TransferOptions, uploadFile, type Wanted } from "./transfer.ts"
 
+export type { Blob, Campaign, Job, Node } from "../proto/gen/cah/v1/job_pb.ts"
+export { Outcome, Phase } from "../proto/gen/cah/v1/job_pb.ts"
 export { Cause, Occasion, Output } from "../proto/gen/cah/v1/scientist_pb.ts"
 export { ClientError, type ErrorCode } from "./errors.ts"
-export type { Operator } from "./operator.ts"
+export { Operator } from "./operator.ts"
 export type { Range } from "./selector.ts"
 
 export interface HubOptions {

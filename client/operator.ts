@@ -18,6 +18,7 @@ export class Operator {
   readonly #rpc: Rpc
   readonly #call: () => CallOptions
 
+  /** @internal A part of Hub: see Hub.operator. */
   constructor(rpc: Rpc, call: () => CallOptions) {
     this.#rpc = rpc
     this.#call = call

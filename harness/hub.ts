@@ -40,6 +40,8 @@ export interface Where {
   readonly environment?: Record<string, string>
   /** As for start() of processes.ts: what runs the hub. */
   readonly within?: readonly string[]
+  /** Which hub is started; this clone's unless said. */
+  readonly program?: string
   /** The host by which we reach it, where that is not the one it listens on. */
   readonly reach?: string
 }
@@ -177,7 +179,7 @@ export class Hub {
 class HubSaidNo extends Error {}
 
 function launch(data: string, log: string, where: Where, port: number): Program {
-  const { host, more, environment = {}, within = [] } = where
+  const { host, more, environment = {}, within = [], program = "hub/bin/cah-hub.mjs" } = where
   const flags = ["--data", data, "--listen", `${host}:${port}`, ...more]
-  return start("hub", ["hub/bin/cah-hub.mjs", ...flags], environment, log, within)
+  return start("hub", [program, ...flags], environment, log, within)
 }

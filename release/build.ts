@@ -1,5 +1,5 @@
 // `npm run build`: our programs and the client's library as JavaScript in dist/, which files in bin/ run instead of the sources as long as it is of
-// these very sources (launch.mjs). `npm run build -- cah-agent` builds one. Whoever runs a program meanwhile keeps what it has.
+// these very sources (launch.mjs), and the library's types. `npm run build -- cah-agent` builds one program. What runs meanwhile keeps what it has.
 import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Plugin } from "esbuild"
@@ -35,6 +35,9 @@ export const programs = {
   "cah-agent": { entries: { "cah-agent": "agent/main.ts" } },
   vmlauncher: { entries: { vmlauncher: "vmlauncher/main.ts" } },
 } as const satisfies Record<string, Program>
+
+/** Of dist/client.mjs. */
+export const TYPES = "client.d.mts"
 
 export type ProgramName = keyof typeof programs
 
@@ -125,9 +128,20 @@ async function main(names: readonly string[]): Promise<number> {
   for (const name of wanted) {
     const startedMs = performance.now()
     await buildProgram(name)
-    console.log(`dist/${name}.mjs: ${((performance.now() - startedMs) / 1_000).toFixed(1)} s`)
+    tell(`${name}.mjs`, startedMs)
+  }
+  if (names.length === 0) {
+    const startedMs = performance.now()
+    // Loaded only here: it brings all of TypeScript.
+    const { writeTypes } = await import("./types.ts")
+    await writeTypes(join(dist, TYPES))
+    tell(TYPES, startedMs)
   }
   return 0
+}
+
+function tell(file: string, startedMs: number): void {
+  console.log(`dist/${file}: ${((performance.now() - startedMs) / 1_000).toFixed(1)} s`)
 }
 
 if (import.meta.filename === process.argv[1]) process.exitCode = await main(process.argv.slice(2))

@@ -7,12 +7,14 @@ import { root } from "../scripts/files.ts"
 import { packageAppliance } from "./package/appliance.ts"
 import { packageDeb } from "./package/deb.ts"
 import { PackageError } from "./package/errors.ts"
+import { packageNpm } from "./package/npm.ts"
 import { packageLauncher } from "./package/vmlauncher.ts"
 
 /** Each makes its files in the directory, and says what it made. Flags are its own. */
 const parts: Readonly<Record<string, (directory: string, flags: readonly string[]) => Promise<void>>> = {
   appliance: packageAppliance,
   deb: packageDeb,
+  npm: packageNpm,
   vmlauncher: packageLauncher,
 }
 
