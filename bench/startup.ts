@@ -6,7 +6,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
-import { buildProgram } from "../release/build.ts"
 import { root } from "../scripts/files.ts"
 
 const RATIO_MAX = 2.5
@@ -15,8 +14,12 @@ const { values } = parseArgs({ options: { runs: { type: "string", default: "9" }
 const place = mkdtempSync(join(tmpdir(), "cah-startup-"))
 const built = "cah --version, built"
 try {
-  await buildProgram("cah", place)
-  writeFileSync(join(place, "start.mjs"), 'import { main } from "./cah.mjs"\nawait main("cah", () => {})\n')
+  const make = spawnSync(process.execPath, ["--import", "tsx", "release/build.ts", "cah"], {
+    cwd: root,
+    encoding: "utf8",
+  })
+  if (make.status !== 0) throw new Error(make.stderr)
+  const cah = join(root, "client/bin/cah.mjs")
   const told = join(place, "told")
   const exit = `process.on("exit", () => require("node:fs").writeFileSync(${JSON.stringify(told)}, JSON.stringify(process.cpuUsage())))`
   writeFileSync(join(place, "tell.cjs"), exit)
@@ -24,8 +27,8 @@ try {
   writeFileSync(join(place, "sources.mjs"), `import { main } from ${sources}\nawait main("cah", () => {})\n`)
   const starts: Readonly<Record<string, readonly string[]>> = {
     "bare Node": ["--eval", "0"],
-    [built]: [join(place, "start.mjs"), "--version"],
-    "cah sub --help, built": [join(place, "start.mjs"), "sub", "--help"],
+    [built]: [cah, "--version"],
+    "cah sub --help, built": [cah, "sub", "--help"],
     "cah --version, sources": ["--import", "tsx", join(place, "sources.mjs"), "--version"],
   }
   const seconds = new Map<string, number[]>(Object.keys(starts).map(name => [name, []]))

@@ -227,7 +227,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   release: {
     may: "values proto/guest appliance hub hub/front/boinc vmlauncher harness release/launch scripts scripts/files",
-    uses: "node:* package.json commander esbuild",
+    uses: "node:* package.json commander esbuild rollup rollup-plugin-dts",
     why: "A release asks the programs for what they need and are; none of them knows how it is packed.",
   },
   "release/launch": {
