@@ -1,7 +1,7 @@
 // Every reader of strangers' text on the hub, given texts that are made to be slow: the work may grow with the text, and not faster.
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { parseProperty } from "../proto/wire/where.ts"
+import { parseRequirement } from "../proto/wire/where.ts"
 import { emailOf, nameOf } from "./auth/accounts.ts"
 import { HubKey } from "./auth/key.ts"
 import { idOfSecret } from "./auth/secret.ts"
@@ -98,7 +98,7 @@ test("V1: no text of a stranger's costs its reader on the hub more than in propo
     ["leave to upload", text => key.isUploadLeave("a", 1, text), [""]],
     ["HTML", escapeHtml, [""]],
     ["address of a webhook", isPrivate, ["", "::ffff:", "2002:"]],
-    ["condition", parseProperty, ["", "a = '", "a LIKE '", "a = ", "(", "a IN (1,"]],
+    ["condition", parseRequirement, ["", "a = '", "a LIKE '", "a = ", "(", "a IN (1,"]],
   ]
   for (const [name, read, begins] of readers) {
     assert.deepEqual(disproportionate(read, texts(begins, [...plain, ...tags])), [], name)

@@ -8,7 +8,7 @@ import { dirname, join } from "node:path"
 import { after, before, describe, it } from "node:test"
 import { Desk } from "../harness/desk.ts"
 import { matches } from "../proto/wire/property.ts"
-import { PropertyError, parseProperty } from "../proto/wire/where.ts"
+import { parseRequirement, RequirementError } from "../proto/wire/where.ts"
 import { root } from "./files.ts"
 
 /** One block of commands. */
@@ -172,7 +172,7 @@ describe("docs/properties.md", async () => {
     if (language === "sql") {
       it(`line ${line}: every example ${name === "" ? "is taken" : name}`, () => {
         for (const example of text.trim().split("\n")) {
-          const isMatch = matches(parseProperty(example), node)
+          const isMatch = matches(parseRequirement(example), node)
           if (name !== "") assert.equal(isMatch, name === "matches", example)
         }
       })
@@ -181,8 +181,8 @@ describe("docs/properties.md", async () => {
       it(`line ${line}: is refused in these words`, () => {
         for (const [, typed, says] of text.matchAll(/^\$ cah sub -p "(.*)" .*\n(.*)$/gm)) {
           assert.throws(
-            () => parseProperty(typed!),
-            (error: unknown) => error instanceof PropertyError && says!.endsWith(error.message),
+            () => parseRequirement(typed!),
+            (error: unknown) => error instanceof RequirementError && says!.endsWith(error.message),
             `${typed} → ${says}`,
           )
         }

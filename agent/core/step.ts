@@ -5,7 +5,7 @@
 import { backoffMs } from "../../common/backoff.ts"
 import { noLog } from "../../proto/wire/log.ts"
 import { matches, type NodeProperties, namesOf } from "../../proto/wire/property.ts"
-import { PropertyError, parseProperty } from "../../proto/wire/where.ts"
+import { parseRequirement, RequirementError } from "../../proto/wire/where.ts"
 import { CANCEL_GRACE_MS, REPORT_REPEAT_MS, RETRY_MAX_MS, RETRY_MIN_MS, STAGE_TRIES_MAX } from "../limits.ts"
 import type { Effect } from "./effects.ts"
 import type { Event, Packed, ReportPhase } from "./events.ts"
@@ -152,10 +152,10 @@ function lacking(state: State, spec: RunSpec): string | null {
 function foreign({ facts }: State, { property }: RunSpec): string | null {
   if (facts === null || property === "") return null
   try {
-    const wanted = parseProperty(property)
+    const wanted = parseRequirement(property)
     if (!namesOf(wanted).some(name => imageProperties.includes(name)) || matches(wanted, facts)) return null
   } catch (error) {
-    if (error instanceof PropertyError) return null
+    if (error instanceof RequirementError) return null
     throw error
   }
   return `this node runs the appliance ${facts.image_name} ${facts.image_version}, and the job wants ${property}`

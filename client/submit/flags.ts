@@ -5,7 +5,7 @@ import { Option } from "commander"
 import { GlobError } from "../../archive/glob.ts"
 import { Selection } from "../../archive/selection.ts"
 import { GRACE_MAX_MS } from "../../proto/wire/command.ts"
-import { PropertyError, parseProperty } from "../../proto/wire/where.ts"
+import { parseRequirement, RequirementError } from "../../proto/wire/where.ts"
 import { usage } from "../errors.ts"
 import {
   ARRAY_MAX,
@@ -209,10 +209,10 @@ function addVariable(pair: string, before: Readonly<Record<string, string>> | un
 function checkProperty(text: string): string {
   if (text.trim() === "") throw usage("-p: the condition is empty.", 'Write it like -p "mem > 64".')
   try {
-    parseProperty(text)
+    parseRequirement(text)
     return text
   } catch (thrown) {
-    if (thrown instanceof PropertyError) throw usage(thrown.message)
+    if (thrown instanceof RequirementError) throw usage(thrown.message)
     throw thrown
   }
 }

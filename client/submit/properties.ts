@@ -1,7 +1,7 @@
 // A hint for a condition that no node meets: names in it that no node reports, each with the one that was perhaps meant. The hub cannot refuse
 // such a name by itself, since volunteers report what they like.
-import type { Property } from "../../proto/wire/property.ts"
-import { isNear, parseProperty } from "../../proto/wire/where.ts"
+import type { Requirement } from "../../proto/wire/property.ts"
+import { isNear, parseRequirement } from "../../proto/wire/where.ts"
 import type { Hub } from "../library.ts"
 import { PROPERTY_NODES_MAX } from "../limits.ts"
 
@@ -29,7 +29,7 @@ export async function unreportedHint(hub: Hub, condition: string): Promise<strin
     for (const name of Object.keys(properties)) reported.add(name.toLowerCase())
     if (++looked === PROPERTY_NODES_MAX) break
   }
-  const unknown = [...new Set(namesOf(parseProperty(condition)))].filter(name => !reported.has(name))
+  const unknown = [...new Set(namesOf(parseRequirement(condition)))].filter(name => !reported.has(name))
   if (unknown.length === 0) return ""
   const sentences = unknown.map(name => {
     const other = meant[name] ?? [...reported].find(word => isNear(name, word))
@@ -38,7 +38,7 @@ export async function unreportedHint(hub: Hub, condition: string): Promise<strin
   return `${sentences.join("\n")}\nWhat one reports: cah nodes show NODE`
 }
 
-function namesOf(property: Property): readonly string[] {
+function namesOf(property: Requirement): readonly string[] {
   switch (property.kind) {
     case "and":
     case "or":

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto"
 import { CommandSize, GRACE_MAX_MS } from "../../proto/wire/command.ts"
 import { digestOf } from "../../proto/wire/digest.ts"
 import { readValues } from "../../proto/wire/parameters.ts"
-import { PropertyError, parseProperty } from "../../proto/wire/where.ts"
+import { parseRequirement, RequirementError } from "../../proto/wire/where.ts"
 import { CahError } from "../core/errors.ts"
 import type { Dependency, Needs, Notice, Reservation, Rules } from "../core/model.ts"
 import type { Order } from "../core/ports.ts"
@@ -322,9 +322,9 @@ function digestOfOrder(spec: Uint8Array, lines: readonly string[] | null): Order
 function checkProperty(property: string): void {
   if (property === "") return
   try {
-    parseProperty(property)
+    parseRequirement(property)
   } catch (error) {
-    throw error instanceof PropertyError ? invalid(error.message) : error
+    throw error instanceof RequirementError ? invalid(error.message) : error
   }
 }
 

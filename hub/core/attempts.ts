@@ -13,6 +13,7 @@ import type { AttemptName, ReportAnswer } from "./effects.ts"
 import type { AttemptReported } from "./events.ts"
 import { arm, renew, retryMs } from "./lease.ts"
 import {
+  type Attempt,
   type Campaign,
   type CampaignId,
   type Deadline,
@@ -24,7 +25,6 @@ import {
   type Node,
   type NodeId,
   type Result,
-  type Try,
 } from "./model.ts"
 import { useSlots } from "./placing/usage.ts"
 import { onProbed } from "./quarantine.ts"
@@ -63,14 +63,14 @@ export function offer(
   job.node = id
   if (job.elsewhere) job.elsewhere = false
   const { nowMs } = stage.now
-  const one: Try = { attempt, node: id, phase: "offered", shape, sinceMs: nowMs, startedMs: null, startedAt: null }
+  const one: Attempt = { attempt, node: id, phase: "offered", shape, sinceMs: nowMs, startedMs: null, startedAt: null }
   const held = begin(stage, node, campaign, job, one)
   changed(stage, campaign, job, tries, why, event, one)
   speakOffer(stage, node, campaign, held, shape)
 }
 
 /** The try is under way on the node, and everybody who counts knows. */
-function begin(stage: Stage, node: Node, campaign: Campaign, job: Job, one: Try): Held {
+function begin(stage: Stage, node: Node, campaign: Campaign, job: Job, one: Attempt): Held {
   job.tries = job.tries.length === 0 ? [one] : [...job.tries, one]
   const held = heldOf(campaign, job.index, one)
   hold(stage, node, held)
@@ -80,7 +80,11 @@ function begin(stage: Stage, node: Node, campaign: Campaign, job: Job, one: Try)
 }
 
 /** What a node holds of a job while this try of it is under way. */
-export function heldOf(campaign: Campaign, index: number, { attempt, shape }: Pick<Try, "attempt" | "shape">): Held {
+export function heldOf(
+  campaign: Campaign,
+  index: number,
+  { attempt, shape }: Pick<Attempt, "attempt" | "shape">,
+): Held {
   const { id, rules, account } = campaign
   const { container, inside } = rules
   const { needs } = shapeOf(campaign, shape)
@@ -163,8 +167,8 @@ export function advance(
   stage: Stage,
   campaign: Campaign,
   job: Job,
-  one: Try,
-  phase: Try["phase"],
+  one: Attempt,
+  phase: Attempt["phase"],
   why: Why,
   event: string,
 ): void {
@@ -177,11 +181,11 @@ export function advance(
 }
 
 /** When it was offered; of one that an earlier life of the hub heard to run, when it began to. */
-export function beganMs({ sinceMs, startedMs }: Try): number {
+export function beganMs({ sinceMs, startedMs }: Attempt): number {
   return Math.min(sinceMs, startedMs ?? sinceMs)
 }
 
-function hasStarted(phase: Try["phase"]): boolean {
+function hasStarted(phase: Attempt["phase"]): boolean {
   return phase === "running" || phase === "returning"
 }
 
@@ -202,7 +206,7 @@ export interface Found {
   readonly campaign: Campaign
   readonly job: Job
   /** Null: it was lost, but nobody else has got the job since. It may come back. */
-  readonly one: Try | null
+  readonly one: Attempt | null
 }
 
 /** The attempt, if it is under way on this node or may come back to it. */
@@ -279,7 +283,7 @@ function applyResult(stage: Stage, node: Node, { campaign, job, one }: Found, re
 }
 
 /** Mostly there is one try, and none but it. */
-function triesBut({ tries }: Job, one: Try | null): readonly Try[] {
+function triesBut({ tries }: Job, one: Attempt | null): readonly Attempt[] {
   if (tries.length === 1 && tries[0] === one) return noTries
   return tries.filter(other => other !== one)
 }
@@ -350,13 +354,13 @@ export function revive(
   node: Node,
   campaign: Campaign,
   job: Job,
-  phase: Try["phase"],
+  phase: Attempt["phase"],
   event: string,
 ): void {
   // Its time begins anew: what it did while it was given up for lost, the hub has not measured.
   const { nowMs, wallMs } = stage.now
   const started = hasStarted(phase) ? { startedMs: nowMs, startedAt: wallMs } : { startedMs: null, startedAt: null }
-  const one: Try = { attempt: job.attempt, node: node.id, phase, shape: 0, sinceMs: nowMs, ...started }
+  const one: Attempt = { attempt: job.attempt, node: node.id, phase, shape: 0, sinceMs: nowMs, ...started }
   campaign.again.delete(job.index)
   const { tries } = job
   begin(stage, node, campaign, job, one)
@@ -390,7 +394,7 @@ export function lose(
   stage: Stage,
   campaign: Campaign,
   job: Job,
-  one: Try | null,
+  one: Attempt | null,
   why: Why,
   event: string,
   runMs: number | null = null,
@@ -413,7 +417,7 @@ export function lose(
  * A try is stopped so that others have its room: neither a failure nor a loss. If it was the only one the job is queued
  * again at once, and what the stopped one still says is stale.
  */
-export function displace(stage: Stage, campaign: Campaign, job: Job, one: Try, why: Why, event: string): void {
+export function displace(stage: Stage, campaign: Campaign, job: Job, one: Attempt, why: Why, event: string): void {
   campaign.totals.preemptions++
   const { tries } = job
   job.tries = triesBut(job, one)
@@ -462,7 +466,7 @@ function takeBack(
   node: Node,
   why: Why,
   event: string,
-  isDue: (one: Try, campaign: Campaign) => boolean,
+  isDue: (one: Attempt, campaign: Campaign) => boolean,
 ): void {
   for (const held of [...node.held.values()]) {
     const found = liveJob(stage.state, held.campaign, held.index)

@@ -2,6 +2,7 @@
 // nodes with room are kept true. Everything in core that changes a job says so to changed().
 import { HELD_MAX } from "../limits.ts"
 import {
+  type Attempt,
   type Campaign,
   type CampaignId,
   type Counts,
@@ -15,7 +16,6 @@ import {
   type State,
   type StoryLine,
   type Totals,
-  type Try,
 } from "./model.ts"
 import { dequeue, enqueue } from "./placing/queue.ts"
 import { hasFreeSlot, readyJobs, takesWork } from "./placing/room.ts"
@@ -28,7 +28,7 @@ import type { Why } from "./why.ts"
 /** The attempt that something happened to, for the story. */
 export type About = Pick<StoryLine, "attempt" | "node">
 
-export const noTries: readonly Try[] = []
+export const noTries: readonly Attempt[] = []
 const noNodes: readonly NodeId[] = []
 
 /** A job to which nothing has happened yet. */
@@ -59,7 +59,7 @@ export function changed(
   stage: Stage,
   campaign: Campaign,
   job: Job,
-  tries: readonly Try[],
+  tries: readonly Attempt[],
   why: Why,
   event: string,
   about: About,
@@ -89,7 +89,7 @@ export function changed(
 }
 
 /** Which nodes have attempts of it, and what those used that are over. */
-function countTries(stage: Stage, campaign: Campaign, before: readonly Try[], after: readonly Try[]): void {
+function countTries(stage: Stage, campaign: Campaign, before: readonly Attempt[], after: readonly Attempt[]): void {
   const { onNodes, totals } = campaign
   for (const one of before) {
     if (after.includes(one)) continue
@@ -208,7 +208,7 @@ export function liveJob(state: State, campaign: CampaignId, index: number): { ca
   return found !== undefined && job !== undefined ? { campaign: found, job } : null
 }
 
-export function tryOf(job: Job, attempt: number, node: NodeId): Try | null {
+export function tryOf(job: Job, attempt: number, node: NodeId): Attempt | null {
   for (const one of job.tries) if (one.attempt === attempt && one.node === node) return one
   return null
 }
@@ -225,7 +225,7 @@ export function stopOn(
   stage: Stage,
   campaign: CampaignId,
   index: number,
-  { attempt, node: holder }: Pick<Try, "attempt" | "node">,
+  { attempt, node: holder }: Pick<Attempt, "attempt" | "node">,
   reason: string,
 ): void {
   const node = stage.state.nodes.get(holder)

@@ -2,7 +2,7 @@
 // slots times the time between the news that the attempt runs and its end, by the hub's clock, at most the walltime. What an
 // agent or a client claims (processor time, benchmarks) counts for nothing.
 
-import type { Campaign, Try } from "./model.ts"
+import type { Attempt, Campaign } from "./model.ts"
 import type { ResultRow } from "./rows.ts"
 import { shapeOf } from "./rules.ts"
 import type { Stage } from "./stage.ts"
@@ -42,7 +42,7 @@ export const noCredit: CreditTotal = { slotMs: 0, results: 0, average: 0, averag
  * Writes the result's line into the ledger, in the same transaction, if the node is a volunteer's: a laboratory's own machines
  * collect nothing. Null: the try was lost, so nobody measured it.
  */
-export function giveCredit(stage: Stage, campaign: Campaign, one: Try | null, result: ResultRow): void {
+export function giveCredit(stage: Stage, campaign: Campaign, one: Attempt | null, result: ResultRow): void {
   if (result.outcome !== "finished") return
   const account = stage.state.nodes.get(result.node)?.account
   if (account === undefined || !isVolunteerAccount(account)) return
@@ -52,7 +52,7 @@ export function giveCredit(stage: Stage, campaign: Campaign, one: Try | null, re
   stage.effects.writes.push({ kind: "credit", row })
 }
 
-function slotMsOf(campaign: Campaign, one: Try, nowMs: number): number {
+function slotMsOf(campaign: Campaign, one: Attempt, nowMs: number): number {
   if (one.startedMs === null) return 0
   const { needs, walltimeMs } = shapeOf(campaign, one.shape)
   return Math.round(needs.slots * Math.min(Math.max(0, nowMs - one.startedMs), walltimeMs))

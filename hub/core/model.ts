@@ -224,7 +224,7 @@ export interface StoryLine {
 }
 
 /** An attempt under way. Mostly a job has one; a slow one of a campaign's tail may have a second, on another node. */
-export interface Try {
+export interface Attempt {
   readonly attempt: number
   readonly node: NodeId
   phase: "offered" | "staging" | "running" | "returning"
@@ -251,7 +251,7 @@ export interface Job {
   attempt: number
   /** Who has or had that attempt; at the end, whose result it is. */
   node: NodeId | null
-  tries: readonly Try[]
+  tries: readonly Attempt[]
   failures: number
   losses: number
   /** Nodes on which it failed, and whether it is kept from them for a while, since there are others. */

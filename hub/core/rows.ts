@@ -3,6 +3,7 @@
 import type { Digest } from "../../proto/wire/digest.ts"
 import type {
   Account,
+  Attempt,
   BlobRef,
   CampaignId,
   Counts,
@@ -18,7 +19,6 @@ import type {
   Rules,
   Story,
   Totals,
-  Try,
   Verdict,
 } from "./model.ts"
 import type { LaunchId, VolunteerWrite } from "./volunteers.ts"
@@ -61,13 +61,13 @@ export interface JobRow {
   verdict: Verdict
   attempt: number
   node: NodeId | null
-  tries: readonly TryRow[]
+  tries: readonly AttemptRow[]
   failures: number
   losses: number
   story: Story
 }
 
-export type TryRow = Omit<Try, "sinceMs" | "startedMs">
+export type AttemptRow = Omit<Attempt, "sinceMs" | "startedMs">
 
 export interface UsageRow extends Pick<Account, "owner" | "project" | "bestEffort"> {
   coreSeconds: number

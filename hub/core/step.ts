@@ -15,7 +15,7 @@ import { noTries } from "./change.ts"
 import type { Effects } from "./effects.ts"
 import type { Event } from "./events.ts"
 import { onJobsHeld } from "./hold.ts"
-import type { Deadline, Job, Now, State, Try } from "./model.ts"
+import type { Attempt, Deadline, Job, Now, State } from "./model.ts"
 import {
   nodeRow,
   onHeartbeat,
@@ -33,7 +33,7 @@ import { onTailDue } from "./placing/speculate.ts"
 import { onLookDue } from "./placing/starvation.ts"
 import { usageRow } from "./placing/usage.ts"
 import { onProbeDue } from "./quarantine.ts"
-import type { JobRow, TryRow, Write } from "./rows.ts"
+import type { AttemptRow, JobRow, Write } from "./rows.ts"
 import type { Stage } from "./stage.ts"
 import { onNodeReleased, onPauseDue } from "./strikes.ts"
 
@@ -120,7 +120,7 @@ export function writesOf(effects: Effects, now: Now): Write[] {
   return writes
 }
 
-function tryRow({ attempt, node, phase, shape, startedAt }: Try): TryRow {
+function tryRow({ attempt, node, phase, shape, startedAt }: Attempt): AttemptRow {
   return { attempt, node, phase, shape, startedAt }
 }
 

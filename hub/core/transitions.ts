@@ -22,18 +22,18 @@
 //
 // A try only goes forward. An agent may report a later phase without the ones between (a stagein that fails goes from
 // staging to ended). An earlier one is a repetition: harmless. Nothing an agent says is ever an assertion.
-import type { Job, Phase, Try } from "./model.ts"
+import type { Attempt, Job, Phase } from "./model.ts"
 
-const order: Record<Try["phase"], number> = { offered: 0, staging: 1, running: 2, returning: 3 }
+const order: Record<Attempt["phase"], number> = { offered: 0, staging: 1, running: 2, returning: 3 }
 
 /** Whether a report of this phase is news about the try. */
-export function isForward(from: Try["phase"], to: Try["phase"]): boolean {
+export function isForward(from: Attempt["phase"], to: Attempt["phase"]): boolean {
   return order[to] > order[from]
 }
 
 export function phaseOf(job: Pick<Job, "outcome" | "tries" | "held">): Phase {
   if (job.outcome !== null) return "ended"
-  let furthest: Try["phase"] | null = null
+  let furthest: Attempt["phase"] | null = null
   for (const { phase } of job.tries) if (furthest === null || order[phase] > order[furthest]) furthest = phase
   return furthest ?? (job.held ? "held" : "queued")
 }

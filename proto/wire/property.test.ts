@@ -7,17 +7,17 @@ import {
   matches,
   namesOf,
   type Operator,
-  type Property,
-  printProperty,
+  printRequirement,
   printValue,
+  type Requirement,
 } from "./property.ts"
 import {
   isNear,
   PATTERN_MAX_CHARACTERS,
   PROPERTY_MAX_CHARACTERS,
   PROPERTY_MAX_DEPTH,
-  PropertyError,
-  parseProperty,
+  parseRequirement,
+  RequirementError,
 } from "./where.ts"
 
 const node = {
@@ -34,11 +34,11 @@ const node = {
   unit: "💻x",
 }
 
-function refused(text: string): PropertyError {
+function refused(text: string): RequirementError {
   try {
-    parseProperty(text)
+    parseRequirement(text)
   } catch (error) {
-    assert(error instanceof PropertyError, `not a PropertyError: ${String(error)}`)
+    assert(error instanceof RequirementError, `not a RequirementError: ${String(error)}`)
     return error
   }
   return assert.fail(`was taken: ${text}`)
@@ -120,7 +120,7 @@ describe("a property", () => {
   ]
   for (const [text, expected] of good) {
     it(`${text} ${expected ? "matches" : "does not match"}`, () => {
-      assert.equal(matches(parseProperty(text), node), expected)
+      assert.equal(matches(parseRequirement(text), node), expected)
     })
   }
 
@@ -189,12 +189,12 @@ describe("a property", () => {
 
   it("may be as deep and as long as the limits say", () => {
     const deep = `${"(".repeat(PROPERTY_MAX_DEPTH)}os = 'linux'${")".repeat(PROPERTY_MAX_DEPTH)}`
-    assert(matches(parseProperty(deep), node))
-    assert(matches(parseProperty("os = 'linux'".padEnd(PROPERTY_MAX_CHARACTERS)), node))
+    assert(matches(parseRequirement(deep), node))
+    assert(matches(parseRequirement("os = 'linux'".padEnd(PROPERTY_MAX_CHARACTERS)), node))
   })
 
   it("names what it asks for, each once, in lower case", () => {
-    assert.deepEqual(namesOf(parseProperty("Mem > 1 AND (os = 'a' OR NOT gpu IS NULL) AND mem < 9")), [
+    assert.deepEqual(namesOf(parseRequirement("Mem > 1 AND (os = 'a' OR NOT gpu IS NULL) AND mem < 9")), [
       "mem",
       "os",
       "gpu",
@@ -202,11 +202,11 @@ describe("a property", () => {
   })
 
   it("is matched against names in any case once they are lowered, the first of two alike winning", () => {
-    assert(matches(parseProperty("GPU = 'yes'"), lowerCased({ Gpu: "yes", gpu: "no" })))
+    assert(matches(parseRequirement("GPU = 'yes'"), lowerCased({ Gpu: "yes", gpu: "no" })))
   })
 
   it("takes no longer for a pattern that would ruin a backtracking matcher", () => {
-    const hostile = parseProperty(`os LIKE '${"%a".repeat(100)}%b'`)
+    const hostile = parseRequirement(`os LIKE '${"%a".repeat(100)}%b'`)
     const begun = process.hrtime.bigint()
     assert(!matches(hostile, { os: "a".repeat(4_096) }))
     assert(process.hrtime.bigint() - begun < 1_000_000_000n)
@@ -219,7 +219,7 @@ describe("a property", () => {
 })
 
 describe("what a node lacks", () => {
-  const lacks = (text: string): string[] => failing(parseProperty(text), node)
+  const lacks = (text: string): string[] => failing(parseRequirement(text), node)
 
   it("is nothing when it matches", () => {
     assert.deepEqual(lacks("os = 'linux' AND cores >= 8"), [])
@@ -267,7 +267,7 @@ const literal = fc.oneof(
 const operator = fc.constantFrom<Operator>("=", "<>", "<", "<=", ">", ">=")
 /** As literals in code are, so that they compare as equal. */
 const plain = { noNullPrototype: true } as const
-const predicate: fc.Arbitrary<Property> = fc.oneof(
+const predicate: fc.Arbitrary<Requirement> = fc.oneof(
   fc.record({ kind: fc.constant("compare" as const), name, operator, literal }, plain),
   fc.record({ kind: fc.constant("in" as const), name, list: fc.array(literal, { minLength: 1, maxLength: 3 }) }, plain),
   fc.record(
@@ -282,11 +282,11 @@ const predicate: fc.Arbitrary<Property> = fc.oneof(
   fc.record({ kind: fc.constant("null" as const), name }, plain),
 )
 /** Chains within chains of the same kind are flat in what parsing gives. */
-const chained = (kind: "and" | "or", of: readonly Property[]): Property => ({
+const chained = (kind: "and" | "or", of: readonly Requirement[]): Requirement => ({
   kind,
   of: of.flatMap(one => (one.kind === kind ? one.of : [one])),
 })
-const { property } = fc.letrec<{ property: Property }>(tie => ({
+const { property } = fc.letrec<{ property: Requirement }>(tie => ({
   property: fc.oneof(
     { depthSize: "small", withCrossShrink: true },
     predicate,
@@ -301,7 +301,7 @@ const reports = fc.dictionary(name, fc.oneof(text, fc.integer(), fc.constantFrom
 describe("of any property", () => {
   it("printing and parsing gives the same again", () => {
     fc.assert(
-      fc.property(property, one => assert.deepEqual(parseProperty(printProperty(one)), one)),
+      fc.property(property, one => assert.deepEqual(parseRequirement(printRequirement(one)), one)),
       { numRuns: 1_500 },
     )
   })
@@ -310,7 +310,7 @@ describe("of any property", () => {
     fc.assert(
       fc.property(property, reports, (one, given) => {
         const here = lowerCased(given)
-        const turned: Property = { kind: "not", of: one }
+        const turned: Requirement = { kind: "not", of: one }
         assert(!(matches(one, here) && matches(turned, here)))
         assert.equal(matches({ kind: "not", of: turned }, here), matches(one, here))
       }),
@@ -324,7 +324,7 @@ describe("of any property", () => {
         const here = lowerCased(given)
         const lacking = failing(one, here)
         assert.equal(lacking.length === 0, matches(one, here))
-        for (const part of lacking) assert(!matches(parseProperty(part), here), part)
+        for (const part of lacking) assert(!matches(parseRequirement(part), here), part)
       }),
       { numRuns: 1_500 },
     )
@@ -346,9 +346,9 @@ describe("of any property", () => {
 describe("of any text", () => {
   const survives = (given: string): void => {
     try {
-      assert.deepEqual(parseProperty(printProperty(parseProperty(given))), parseProperty(given))
+      assert.deepEqual(parseRequirement(printRequirement(parseRequirement(given))), parseRequirement(given))
     } catch (error) {
-      assert(error instanceof PropertyError, String(error))
+      assert(error instanceof RequirementError, String(error))
       assert.match(error.message, /^(property, column \d+: |the property has )/)
     }
   }

@@ -1,4 +1,4 @@
-// What a scientist asks of nodes, `mem > 64G AND cpu_flags LIKE '%avx2%'`, as a value: whether a node matches it, by SQL's
+// A requirement: what a scientist asks of nodes, `mem > 64G AND cpu_flags LIKE '%avx2%'`, as a value: whether a node matches it, by SQL's
 // three-valued logic (a property that a node does not report is NULL, and what is not known to hold does not match), what
 // a node lacks of it, and how it is printed. The hub judges by it, and an agent in an appliance once more. where.ts reads it from text. Nothing of it ever reaches a database.
 import { readNumber, SIZE_PROPERTIES } from "./literal.ts"
@@ -11,10 +11,10 @@ export type Literal =
   | { readonly kind: "number"; readonly text: string; readonly value: number }
 
 /** `name` is in lower case everywhere. Negated predicates are a "not" around them. */
-export type Property =
-  | { readonly kind: "and"; readonly of: readonly Property[] }
-  | { readonly kind: "or"; readonly of: readonly Property[] }
-  | { readonly kind: "not"; readonly of: Property }
+export type Requirement =
+  | { readonly kind: "and"; readonly of: readonly Requirement[] }
+  | { readonly kind: "or"; readonly of: readonly Requirement[] }
+  | { readonly kind: "not"; readonly of: Requirement }
   | { readonly kind: "compare"; readonly name: string; readonly operator: Operator; readonly literal: Literal }
   | { readonly kind: "in"; readonly name: string; readonly list: readonly Literal[] }
   | { readonly kind: "like"; readonly name: string; readonly pattern: string }
@@ -51,11 +51,11 @@ export function factsOf(node: {
 /** SQL's third value: it is not known. */
 type Truth = boolean | null
 
-export function matches(property: Property, node: NodeProperties): boolean {
+export function matches(property: Requirement, node: NodeProperties): boolean {
   return truth(property, node) === true
 }
 
-function truth(property: Property, node: NodeProperties): Truth {
+function truth(property: Requirement, node: NodeProperties): Truth {
   switch (property.kind) {
     case "and":
       return together(property.of, node, true)
@@ -83,7 +83,7 @@ function truth(property: Property, node: NodeProperties): Truth {
 }
 
 /** AND when `neutral` is true, OR when it is false: the other value decides, NULL spoils. */
-function together(parts: readonly Property[], node: NodeProperties, neutral: boolean): Truth {
+function together(parts: readonly Requirement[], node: NodeProperties, neutral: boolean): Truth {
   let result: Truth = neutral
   for (const part of parts) {
     const one = truth(part, node)
@@ -195,9 +195,9 @@ function patternOf(pattern: string): readonly Mark[] {
 // ---- for people --------------------------------------------------------------------------------------------------
 
 /** The properties that it asks for, in lower case, each once, in the order of their mention. */
-export function namesOf(property: Property): string[] {
+export function namesOf(property: Requirement): string[] {
   const names = new Set<string>()
-  const visit = (one: Property): void => {
+  const visit = (one: Requirement): void => {
     if (one.kind === "and" || one.kind === "or") for (const part of one.of) visit(part)
     else if (one.kind === "not") visit(one.of)
     else names.add(one.name)
@@ -207,12 +207,14 @@ export function namesOf(property: Property): string[] {
 }
 
 /** The one spelling of it: parsing that gives the same property again. May be longer than what was typed. */
-export function printProperty(property: Property): string {
+export function printRequirement(property: Requirement): string {
   switch (property.kind) {
     case "and":
-      return property.of.map(one => (one.kind === "or" ? `(${printProperty(one)})` : printProperty(one))).join(" AND ")
+      return property.of
+        .map(one => (one.kind === "or" ? `(${printRequirement(one)})` : printRequirement(one)))
+        .join(" AND ")
     case "or":
-      return property.of.map(printProperty).join(" OR ")
+      return property.of.map(printRequirement).join(" OR ")
     case "not":
       return printNot(property.of)
     default:
@@ -220,16 +222,16 @@ export function printProperty(property: Property): string {
   }
 }
 
-type Predicate = Exclude<Property, { readonly kind: "and" | "or" | "not" }>
+type Predicate = Exclude<Requirement, { readonly kind: "and" | "or" | "not" }>
 
-function printNot(property: Property): string {
+function printNot(property: Requirement): string {
   switch (property.kind) {
     case "and":
     case "or":
-      return `NOT (${printProperty(property)})`
+      return `NOT (${printRequirement(property)})`
     case "not":
     case "compare":
-      return `NOT ${printProperty(property)}`
+      return `NOT ${printRequirement(property)}`
     default:
       return printPredicate(property, "NOT ")
   }
@@ -273,18 +275,18 @@ function quoted(text: string): string {
  * What of the property this node lacks: every part of it that must still come true, without what holds already. None: it
  * matches. Of alternatives the lacking rests together are one part, since any of them would do.
  */
-export function unmet(property: Property, node: NodeProperties): Property[] {
+export function unmet(property: Requirement, node: NodeProperties): Requirement[] {
   const rest = lacking(property, true, node)
   return rest === null ? [] : rest.kind === "and" ? [...rest.of] : [rest]
 }
 
 /** The same as texts, to be counted over nodes and shown: "mem > 64G". */
-export function failing(property: Property, node: NodeProperties): string[] {
-  return unmet(property, node).map(printProperty)
+export function failing(property: Requirement, node: NodeProperties): string[] {
+  return unmet(property, node).map(printRequirement)
 }
 
 /** `wanted` is what must come out; NOT turns it, and by De Morgan AND into OR below it. */
-function lacking(property: Property, wanted: boolean, node: NodeProperties): Property | null {
+function lacking(property: Requirement, wanted: boolean, node: NodeProperties): Requirement | null {
   if (truth(property, node) === wanted) return null
   if (property.kind === "not") return lacking(property.of, !wanted, node)
   if (property.kind !== "and" && property.kind !== "or") {

@@ -1,13 +1,13 @@
 // Reads what a scientist asks of nodes: OAR's -p, which is the inside of an SQL WHERE, or the part of it that can be judged
 // node by node. Every value stands against one property, so that `has_ffmpeg = yes` is an error that says how to write it
-// and not a comparison with a property called yes. Whatever the text, it ends in a property or in a PropertyError with a column.
+// and not a comparison with a property called yes. Whatever the text, it ends in a requirement or in a RequirementError with a column.
 import { slips } from "../../common/spelling.ts"
 import { readNumber, SIZE_PROPERTIES } from "./literal.ts"
-import type { Literal, Operator, Property } from "./property.ts"
+import type { Literal, Operator, Requirement } from "./property.ts"
 
-/** What was written is no property. The message is for people: the column, from 1, and what was expected there. */
-export class PropertyError extends Error {
-  override readonly name = "PropertyError"
+/** What was written is no requirement. The message is for people: the column, from 1, and what was expected there. */
+export class RequirementError extends Error {
+  override readonly name = "RequirementError"
 }
 
 /** Characters. A sentence that names a hundred models still fits. */
@@ -47,7 +47,7 @@ const lexemes =
 
 function tokens(text: string): Token[] {
   if (text.length > PROPERTY_MAX_CHARACTERS) {
-    throw new PropertyError(`the property has ${text.length} characters, and may have ${PROPERTY_MAX_CHARACTERS}`)
+    throw new RequirementError(`the property has ${text.length} characters, and may have ${PROPERTY_MAX_CHARACTERS}`)
   }
   const all: Token[] = []
   for (let at = 0; at < text.length; ) {
@@ -82,8 +82,8 @@ function numberOf(source: string, written: string, at: number): Literal {
 
 // ---- sentences ---------------------------------------------------------------------------------------------------
 
-/** Throws PropertyError, which names the column, from 1, and what was expected there. */
-export function parseProperty(text: string): Property {
+/** Throws RequirementError, which names the column, from 1, and what was expected there. */
+export function parseRequirement(text: string): Requirement {
   const all = tokens(text)
   let next = 0
   let depth = 0
@@ -96,7 +96,7 @@ export function parseProperty(text: string): Property {
     next++
     return true
   }
-  const expected = (what: string, candidates: readonly string[] = []): PropertyError => {
+  const expected = (what: string, candidates: readonly string[] = []): RequirementError => {
     const token = peek()
     return wrong(text, token.at, `expected ${what}, found ${foundText(token)}${hint(token, candidates)}`)
   }
@@ -112,8 +112,8 @@ export function parseProperty(text: string): Property {
     return result
   }
 
-  const chain = (kind: "and" | "or", part: () => Property): Property => {
-    const of: Property[] = []
+  const chain = (kind: "and" | "or", part: () => Requirement): Requirement => {
+    const of: Requirement[] = []
     do {
       const one = part()
       // "(a AND b) AND c" says what "a AND b AND c" says.
@@ -122,18 +122,18 @@ export function parseProperty(text: string): Property {
     } while (take(kind.toUpperCase()))
     return of.length === 1 ? of[0]! : { kind, of }
   }
-  const disjunction = (): Property => chain("or", conjunction)
-  const conjunction = (): Property => chain("and", negation)
-  const negation = (): Property => (take("NOT") ? { kind: "not", of: deeper(negation) } : primary())
+  const disjunction = (): Requirement => chain("or", conjunction)
+  const conjunction = (): Requirement => chain("and", negation)
+  const negation = (): Requirement => (take("NOT") ? { kind: "not", of: deeper(negation) } : primary())
 
-  const primary = (): Property => {
+  const primary = (): Requirement => {
     if (!take("(")) return predicate()
     const inner = deeper(disjunction)
     if (!take(")")) throw expected('AND, OR or ")"', ["AND", "OR"])
     return inner
   }
 
-  const predicate = (): Property => {
+  const predicate = (): Requirement => {
     const first = peek()
     if (first.kind === "literal") return mirrored()
     const name = propertyName()
@@ -160,7 +160,7 @@ export function parseProperty(text: string): Property {
   }
 
   /** "64 < mem" is "mem > 64". */
-  const mirrored = (): Property => {
+  const mirrored = (): Requirement => {
     const left = literal("")
     const operator = comparison()
     if (operator === null) throw expected("=, <>, <, <=, > or >= after a value")
@@ -251,15 +251,15 @@ function measured(name: string, literal: Literal): Literal {
   return { kind: "number", text: `${literal.text}G`, value: literal.value * 1024 ** 3 }
 }
 
-function negatedIf(isNegated: boolean, of: Property): Property {
+function negatedIf(isNegated: boolean, of: Requirement): Requirement {
   return isNegated ? { kind: "not", of } : of
 }
 
 // ---- what is wrong -----------------------------------------------------------------------------------------------
 
-function wrong(text: string, at: number, what: string): PropertyError {
+function wrong(text: string, at: number, what: string): RequirementError {
   const column = [...text.slice(0, at)].length + 1
-  return new PropertyError(`property, column ${column}: ${what}`)
+  return new RequirementError(`property, column ${column}: ${what}`)
 }
 
 function clipped(text: string): string {

@@ -1,7 +1,7 @@
 // Why a job is where it is: the nearest cause in one sentence, what stands between it and the nodes, and the smallest changes
 // each of which alone would run it now. Looks at the state only. What has ended is not here: the store knows.
 
-import { failing, matches, type Property, printProperty, printValue } from "../../../proto/wire/property.ts"
+import { failing, matches, printRequirement, printValue, type Requirement } from "../../../proto/wire/property.ts"
 import { mayBeginMore, underWay as underWayNow } from "../change.ts"
 import type { Campaign, CampaignId, Job, Needs, Node, Now, State } from "../model.ts"
 import { roomInside } from "../placing/containers.ts"
@@ -260,7 +260,7 @@ function insideFull(state: State, campaign: Campaign, index: number): Explanatio
 
 function remedies(state: State, campaign: Campaign, nodes: readonly Node[]) {
   const { demand } = campaign
-  const wouldRun = (shapes: readonly Needs[], wants: Property | null) =>
+  const wouldRun = (shapes: readonly Needs[], wants: Requirement | null) =>
     nodes.filter(node => standing(state, node, campaign, shapes, wants) === null).length
   const found: { change: Change; nodes: number; step: number }[] = []
   for (const key of ["slots", "memoryBytes", "diskBytes"] as const) {
@@ -295,12 +295,12 @@ function isOpen(state: State, node: Node, { demand }: Campaign): boolean {
 }
 
 /** The property without one of its parts. */
-function weaker(wants: Property | null): { change: Change; wants: Property | null }[] {
+function weaker(wants: Requirement | null): { change: Change; wants: Requirement | null }[] {
   if (wants === null) return []
   if (wants.kind !== "and") return [{ change: { kind: "without", what: "property" }, wants: null }]
   return wants.of.map((_part, left) => {
     const of = wants.of.filter((_other, at) => at !== left)
-    const rest: Property = of.length === 1 ? of[0]! : { kind: "and", of }
-    return { change: { kind: "property", property: printProperty(rest) }, wants: rest }
+    const rest: Requirement = of.length === 1 ? of[0]! : { kind: "and", of }
+    return { change: { kind: "property", property: printRequirement(rest) }, wants: rest }
   })
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { matches } from "../../../proto/wire/property.ts"
-import { parseProperty } from "../../../proto/wire/where.ts"
+import { parseRequirement } from "../../../proto/wire/where.ts"
 import { TestCore } from "../fixtures.ts"
 import type { Node } from "../model.ts"
 import { Condition } from "./condition.ts"
@@ -14,7 +14,7 @@ function manyNodes(): Node[] {
 
 test("a condition finds the same of each of many nodes, asked in any order and again, as one that remembers nothing", () => {
   const nodes = manyNodes()
-  const wanted = nodes.map(({ facts }) => matches(parseProperty("cores > 1 OR slots >= 4"), facts))
+  const wanted = nodes.map(({ facts }) => matches(parseRequirement("cores > 1 OR slots >= 4"), facts))
   for (const remembers of [true, false]) {
     const condition = new Condition("cores > 1 OR slots >= 4", { remembers })
     // The last first: what is remembered grows to it at once.

@@ -1,7 +1,7 @@
 // What jobs ask of a node's properties. Judging a node by it costs a microsecond or two and is asked for whenever something is
 // placed, so what was found stays here, at two bits a node: with many nodes far less than if each node had it.
-import { matches, type NodeProperties, type Property } from "../../../proto/wire/property.ts"
-import { parseProperty } from "../../../proto/wire/where.ts"
+import { matches, type NodeProperties, type Requirement } from "../../../proto/wire/property.ts"
+import { parseRequirement } from "../../../proto/wire/where.ts"
 
 const UNKNOWN = 0
 const MET = 1
@@ -17,7 +17,7 @@ export class Condition {
   /** As its scientist wrote it; "": any node. */
   readonly text: string
   /** The same, read; null: any node. */
-  readonly wants: Property | null
+  readonly wants: Requirement | null
   /** That have it. */
   demands = 0
   /** Of node n in bits 2(n mod 4) and above of byte n div 4; null: each node is judged anew each time. */
@@ -25,7 +25,7 @@ export class Condition {
 
   constructor(text: string, { remembers }: { readonly remembers: boolean }) {
     this.text = text
-    this.wants = text === "" ? null : parseProperty(text)
+    this.wants = text === "" ? null : parseRequirement(text)
     this.judgements = remembers && this.wants !== null ? new Uint8Array(64) : null
   }
 

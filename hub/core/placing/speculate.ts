@@ -5,7 +5,7 @@ import { TAIL_EVERY_MS, TAIL_SLOW_FACTOR, TAIL_SLOW_MIN_MS, TAIL_SOON_MS, TAIL_S
 import { beganMs, lose, offer } from "../attempts.ts"
 import { stopOn } from "../change.ts"
 import { watchTail } from "../lease.ts"
-import { type Campaign, type CampaignId, type Job, jobId, type Node, type State, type Try } from "../model.ts"
+import { type Attempt, type Campaign, type CampaignId, type Job, jobId, type Node, type State } from "../model.ts"
 import { suits } from "../rules.ts"
 import type { Stage } from "../stage.ts"
 import { isEmpty } from "./queue.ts"
@@ -89,7 +89,7 @@ function give(stage: Stage, campaign: Campaign, wanting: readonly Job[]): number
 /** A job has two attempts at most: of two whose nodes are missed, the one that is missed for longer is given up. */
 function double(stage: Stage, campaign: Campaign, job: Job, node: Node, shape: number): void {
   const { nodes } = stage.state
-  const isAway = ({ node }: Try) => nodes.get(node)!.link === null
+  const isAway = ({ node }: Attempt) => nodes.get(node)!.link === null
   const away = job.tries.filter(isAway)
   const other = away.length === job.tries.length ? "away" : "slow"
   const event = `offered once more: whoever has it is ${other}, and this node is idle`

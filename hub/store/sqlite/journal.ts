@@ -1,14 +1,14 @@
 // Live jobs between two checkpoints: each batch writes those that changed as one row of the journal, and keeps them here for
 // readers. A job's row of its own is written when it ends, or when the journal has grown enough to be put away.
 
-import type { CampaignId, NodeId, Phase, Story, Try, Verdict } from "../../core/model.ts"
-import type { JobRow, TryRow } from "../../core/rows.ts"
+import type { Attempt, CampaignId, NodeId, Phase, Story, Verdict } from "../../core/model.ts"
+import type { AttemptRow, JobRow } from "../../core/rows.ts"
 import { whyNumber } from "../../core/why.ts"
 
 /** Values of a line of before. */
 const OLD_WIDTH = 5
 
-type TryLine = [attempt: number, node: NodeId, phase: Try["phase"], shape: number, startedAt: number | null]
+type TryLine = [attempt: number, node: NodeId, phase: Attempt["phase"], shape: number, startedAt: number | null]
 type Line = [CampaignId, number, Phase, Verdict, number, NodeId | null, number, number, TryLine[], WrittenStory]
 /** Before stories were one array, each line was one; and before lines had a why, the event came second. */
 type WrittenStory = Story | OldLine[]
@@ -23,7 +23,7 @@ function lineOf({ campaign, index, phase, verdict, attempt, node, failures, loss
   return [campaign, index, phase, verdict, attempt, node, failures, losses, tries.map(lineOfTry), story]
 }
 
-export function triesText(tries: readonly TryRow[]): string {
+export function triesText(tries: readonly AttemptRow[]): string {
   return JSON.stringify(tries.map(lineOfTry))
 }
 
@@ -31,7 +31,7 @@ export function storyText(story: Story): string {
   return JSON.stringify(story)
 }
 
-function lineOfTry({ attempt, node, phase, shape, startedAt }: TryRow): TryLine {
+function lineOfTry({ attempt, node, phase, shape, startedAt }: AttemptRow): TryLine {
   return [attempt, node, phase, shape, startedAt]
 }
 
@@ -45,7 +45,7 @@ export function journalRows(text: string): JobRow[] {
 }
 
 /** Tries of before hubs kept the start have four parts. */
-export function triesOf(tries: readonly ([number, NodeId, Try["phase"], number] | TryLine)[]): TryRow[] {
+export function triesOf(tries: readonly ([number, NodeId, Attempt["phase"], number] | TryLine)[]): AttemptRow[] {
   return tries.map(([attempt, node, phase, shape, startedAt = null]) => ({ attempt, node, phase, shape, startedAt }))
 }
 
