@@ -27,7 +27,7 @@ import type { Metrics } from "../metrics.ts"
 import type { SparingLog } from "../sparing.ts"
 import type { Budget } from "./budget.ts"
 import { attemptOf, blobOf, streamErrorOf, wireAttempt } from "./convert.ts"
-import type { Desk } from "./desk.ts"
+import type { Berth, Desk } from "./desk.ts"
 import { Nearness } from "./near.ts"
 import { type Follower, type Output, Tap } from "./taps.ts"
 
@@ -315,7 +315,9 @@ export class Transfers {
       return inlet
     }
     this.#add(id, stream, async () => {
-      await this.#store(name, blob, begin, stream)
+      const berth = await this.#world.desk.mayGive(this.#link.node, name, blob)
+      if (this.#streams.get(id) !== stream) return
+      await this.#store(name, blob, berth, begin, stream)
       // A stream that was dropped after its last byte has nobody to tell; the blob is safe all the same.
       if (this.#streams.get(id) !== stream) return
       this.#remove(id)
@@ -324,9 +326,14 @@ export class Transfers {
   }
 
   /** Bytes into the store, then the row, then (by the caller) the answer. */
-  async #store(name: AttemptName, blob: BlobRef, begin: (offset: number) => Inlet, stream: Stream): Promise<void> {
+  async #store(
+    name: AttemptName,
+    blob: BlobRef,
+    { owner, has }: Berth,
+    begin: (offset: number) => Inlet,
+    stream: Stream,
+  ): Promise<void> {
     const { blobs, desk, metrics } = this.#world
-    const { owner, has } = await desk.mayGive(this.#link.node, name, blob)
     // The owner has it: the agent says the end at once, and hears that it is stored.
     if (has) {
       for await (const data of begin(blob.sizeBytes)) throw new FrameError(`${data.length} bytes that nobody asked for`)
