@@ -20,22 +20,22 @@ const publicKey = new Uint8Array(32)
 const blobOf = (letter: string): BlobRef => ({ digest: `sha256:${letter.repeat(64)}` as Digest, sizeBytes: 5 })
 const [stagein, gathered, foreign] = [blobOf("a"), blobOf("b"), blobOf("c")]
 
-let node: { id: NodeId; account: string; publicKey: Uint8Array; revoked: boolean; held: Node["held"] }
+let node: { id: NodeId; account: string; host: Node["host"]; publicKey: Uint8Array; revoked: boolean; held: Node["held"] }
 let campaigns: Map<CampaignId, Campaign>
 let events: Event[]
 let writes: RowWrite[]
 let desk: HubDesk
-let enrol: (token: string) => { account: string } | { refused: string }
+let enrol: (token: string) => { account: string; host: Node["host"] } | { refused: string }
 const owned = new Map([[gathered.digest, gathered.sizeBytes]])
 
 beforeEach(() => {
   const held = { attempt: name.attempt, stopping: null } as never
-  node = { id, account: "ada", publicKey, revoked: false, held: new Map([[jobId(name.campaign, name.index), held]]) }
+  node = { id, account: "ada", host: null, publicKey, revoked: false, held: new Map([[jobId(name.campaign, name.index), held]]) }
   const campaign = { id: name.campaign, owner: "ada", stagein, rules: { gather: 2 as CampaignId } } as Campaign
   campaigns = new Map([[name.campaign, campaign]])
   events = []
   writes = []
-  enrol = token => (token === "token" ? { account: "eve" } : { refused: "no such token" })
+  enrol = token => (token === "token" ? { account: "eve", host: null } : { refused: "no such token" })
   desk = new HubDesk({
     engine: {
       node: one => (one === id ? (node as unknown as Node) : null),
@@ -63,7 +63,7 @@ describe("an admission", () => {
     desk.admit({ node: id, publicKey, enrolToken: "", address: "192.0.2.1", ...change })
 
   it("is for who is known by their key, and is told as it stands now", async () => {
-    assert.deepEqual(await knocks(), { kind: "admitted", account: "ada", isNew: false })
+    assert.deepEqual(await knocks(), { kind: "admitted", account: "ada", host: null, isNew: false })
     const refused = await knocks({ publicKey: new Uint8Array(32).fill(1) })
     assert.ok(refused.kind === "refused" && /another key goes by this node's id/.test(refused.why))
     node.revoked = true
@@ -77,7 +77,7 @@ describe("an admission", () => {
     assert.deepEqual(await knocks({ ...stranger, enrolToken: "wrong" }), { kind: "refused", why: "no such token" })
     assert.equal(desk.strangers(), 1)
     const admitted = await knocks({ ...stranger, enrolToken: "token" })
-    assert.deepEqual(admitted, { kind: "admitted", account: "eve", isNew: true })
+    assert.deepEqual(admitted, { kind: "admitted", account: "eve", host: null, isNew: true })
     assert.equal(desk.strangers(), 0)
   })
 
