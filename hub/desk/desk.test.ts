@@ -20,7 +20,14 @@ const publicKey = new Uint8Array(32)
 const blobOf = (letter: string): BlobRef => ({ digest: `sha256:${letter.repeat(64)}` as Digest, sizeBytes: 5 })
 const [stagein, gathered, foreign] = [blobOf("a"), blobOf("b"), blobOf("c")]
 
-let node: { id: NodeId; account: string; host: Node["host"]; publicKey: Uint8Array; revoked: boolean; held: Node["held"] }
+let node: {
+  id: NodeId
+  account: string
+  host: Node["host"]
+  publicKey: Uint8Array
+  revoked: boolean
+  held: Node["held"]
+}
 let campaigns: Map<CampaignId, Campaign>
 let events: Event[]
 let writes: RowWrite[]
@@ -30,7 +37,14 @@ const owned = new Map([[gathered.digest, gathered.sizeBytes]])
 
 beforeEach(() => {
   const held = { attempt: name.attempt, stopping: null } as never
-  node = { id, account: "ada", host: null, publicKey, revoked: false, held: new Map([[jobId(name.campaign, name.index), held]]) }
+  node = {
+    id,
+    account: "ada",
+    host: null,
+    publicKey,
+    revoked: false,
+    held: new Map([[jobId(name.campaign, name.index), held]]),
+  }
   const campaign = { id: name.campaign, owner: "ada", stagein, rules: { gather: 2 as CampaignId } } as Campaign
   campaigns = new Map([[name.campaign, campaign]])
   events = []
