@@ -2,6 +2,8 @@
 // agents that are simulated cost little beside the hub that is measured, and the bare hub is as fast as one can be. Trusts
 // what it reads: for benchmarks only, never for anything that a stranger could send.
 
+import { putVarint, varintLength } from "../proto/wire/varint.ts"
+
 /** First byte of a frame: its field number and "length-delimited". */
 export const kinds = {
   challenge: 0x0a,
@@ -55,24 +57,6 @@ export class AttemptAt {
     }
     return this
   }
-}
-
-function varintLength(value: number): number {
-  let length = 1
-  for (let rest = value; rest >= 128; rest = Math.floor(rest / 128)) length++
-  return length
-}
-
-/** Returns where the next byte goes. */
-function putVarint(bytes: Uint8Array, at: number, value: number): number {
-  let rest = value
-  let position = at
-  while (rest >= 128) {
-    bytes[position++] = (rest % 128) | 0x80
-    rest = Math.floor(rest / 128)
-  }
-  bytes[position++] = rest
-  return position
 }
 
 /** After the varint at `at`. */

@@ -9,7 +9,7 @@ import { ListCampaignsResponseSchema } from "../proto/gen/cah/v1/scientist_pb.ts
 import { Bar, drawBar } from "./bars.ts"
 import { ClientError } from "./errors.ts"
 import { json } from "./json.ts"
-import { clean, cut, Output, table, width } from "./output.ts"
+import { clean, cut, Output, padded, table, width } from "./output.ts"
 import { bytesInWords, figuresOf, jobsInWords, sumOf } from "./progress.ts"
 
 function sink(isTTY: boolean) {
@@ -182,6 +182,7 @@ test("S27: columns keep their places whatever the characters are as wide as", ()
     [cut("日本語", 5), cut("👩‍👩‍👧‍👦x", 1), cut("👩‍👩‍👧‍👦x", 2), width("日本")],
     ["日本", "", "👩‍👩‍👧‍👦", 4],
   )
+  assert.deepEqual([padded("日本", 5), padded("e\u0301", 2), padded("long", 2)], ["日本 ", "e\u0301 ", "long"])
 })
 
 test("a bar is full only at the end", () => {

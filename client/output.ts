@@ -202,8 +202,8 @@ export function table<T>(rows: readonly T[], columns: readonly Column<T>[], colo
 export function fields(pairs: readonly (readonly [string, string])[], colors: Colors): string {
   const shown = pairs.filter(([, value]) => value !== "")
   const widest = Math.max(0, ...shown.map(([name]) => width(name)))
-  const pad = (name: string) => " ".repeat(widest - width(name))
-  return shown.map(([name, value]) => `${colors.bold(name)}${pad(name)}  ${clean(value)}`).join("\n")
+  const blank = (name: string) => padded(name, widest).slice(name.length)
+  return shown.map(([name, value]) => `${colors.bold(name)}${blank(name)}  ${clean(value)}`).join("\n")
 }
 
 /** The colour of a state, never its only sign: the word is always there. */
@@ -220,6 +220,11 @@ function plain(text: string): string {
 /** Columns of a terminal: a Chinese character takes two, an accent none, a family of emoji as one does. */
 export function width(text: string): number {
   return stringWidth(text)
+}
+
+/** With blanks behind it up to so many columns of a terminal. */
+export function padded(text: string, columns: number): string {
+  return text + " ".repeat(Math.max(0, columns - width(text)))
 }
 
 const graphemes = new Intl.Segmenter()

@@ -14,7 +14,7 @@ import type { Context } from "../context.ts"
 import { loadCredentials, octal } from "../credentials.ts"
 import { ClientError } from "../errors.ts"
 import type { Paint } from "../output.ts"
-import { clean } from "../output.ts"
+import { clean, padded, width } from "../output.ts"
 import { showBytes, showDuration } from "../quantities.ts"
 import { examples, type Verb } from "../verb.ts"
 import { clientVersion } from "../version.ts"
@@ -55,7 +55,7 @@ export const doctor: Verb = {
       warn: ["warn", output.colors.yellow],
       fail: ["FAIL", output.colors.red],
     }
-    const widest = Math.max(...checks.map(check => check.name.length))
+    const widest = Math.max(...checks.map(check => width(check.name)))
     await output.value(
       { checks: checks.map(({ name, state, text, hint }) => ({ name, state, text, hint })) },
       {
@@ -67,7 +67,7 @@ export const doctor: Verb = {
                 hint === ""
                   ? ""
                   : `\n${" ".repeat(widest + 8)}→ ${clean(hint).replaceAll("\n", `\n${" ".repeat(widest + 10)}`)}`
-              return `${paint(mark)}  ${name.padEnd(widest)}  ${clean(text)}${cure}`
+              return `${paint(mark)}  ${padded(name, widest)}  ${clean(text)}${cure}`
             })
             .join("\n"),
         quiet: () =>

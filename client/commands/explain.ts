@@ -13,7 +13,7 @@ import { printValue } from "../../proto/wire/property.ts"
 import type { Context } from "../context.ts"
 import type { Hub } from "../library.ts"
 import { EXPLAIN_RANGES_MAX, RESUBMIT_LINES_MAX } from "../limits.ts"
-import { clean, table } from "../output.ts"
+import { clean, padded, table, width } from "../output.ts"
 import { plural, showDuration } from "../quantities.ts"
 import { mergeRanges, type Range } from "../selector.ts"
 import { findOne, nameOfTarget, type Target } from "../targets.ts"
@@ -74,9 +74,9 @@ function obstacles({ obstacles: all }: ExplainResponse, { output }: Context): st
 function remedies(all: readonly Remedy[], waiting: Target | null): string {
   if (all.length === 0 || waiting === null) return ""
   const commands = all.map(remedy => commandFor(remedy, waiting))
-  const widest = Math.max(...commands.map(({ length }) => length))
+  const widest = Math.max(...commands.map(width))
   const lines = all.map(({ nodes }, at) =>
-    `  ${(commands[at] ?? "").padEnd(widest)}${nodes === 0 ? "" : `  # ${plural(nodes, "node")}`}`.trimEnd(),
+    `  ${padded(commands[at] ?? "", widest)}${nodes === 0 ? "" : `  # ${plural(nodes, "node")}`}`.trimEnd(),
   )
   return ["It would run now after any of these:", ...lines].join("\n")
 }
