@@ -50,7 +50,7 @@ test("a directory's file may choose a hub but not describe one, and unknown sett
   await assert.rejects(place({ directory: '[hubs.x]\nurl = "http://x:1"' }).resolve(), /may not describe hubs/)
   await assert.rejects(place({ directory: 'token-file = "/etc/passwd"' }).resolve(), /token-file is not a setting/)
   await assert.rejects(place({ directory: "hub = 3" }).resolve(), /must be a string/)
-  await assert.rejects(place({ directory: "hub = " }).resolve(), /not valid TOML/)
+  await assert.rejects(place({ directory: "hub = " }).resolve(), /\.cah\.toml, line 1: this is not TOML/)
   await assert.rejects(place({ user: "[hubs.x]\ninsecure = true" }).resolve(), /has no url/)
 })
 
@@ -84,6 +84,10 @@ test("plain text goes to this machine only, unless the user insists", async () =
   assert.throws(() => checkPlainText(far), /plain text/)
   checkPlainText(await resolve({ hub: "http://far.example", insecure: true }))
   checkPlainText(await resolve({ hub: "http://far.example" }, { CAH_INSECURE: "1" }))
+  await assert.rejects(
+    resolve({}, { CAH_INSECURE: "perhaps" }),
+    /^ClientError: CAH_INSECURE: must be true or false, not "perhaps"/,
+  )
 })
 
 test("credentials are kept in a file of mode 0600 and come back", async () => {

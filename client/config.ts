@@ -4,8 +4,17 @@
 import { readFile, stat } from "node:fs/promises"
 import { homedir } from "node:os"
 import { join } from "node:path"
-import { parse } from "smol-toml"
 import { isLoopback } from "../common/address.ts"
+import {
+  environmentLayer,
+  type Layer,
+  readSettings,
+  setting,
+  type Table,
+  tomlIn,
+  type ValuesOf,
+} from "../common/settings/table.ts"
+import { oneOf, truth, UsageError } from "../common/settings/values.ts"
 import type { Credentials } from "./credentials.ts"
 import { ClientError, usage } from "./errors.ts"
 import { CONFIG_MAX_BYTES } from "./limits.ts"
@@ -69,6 +78,30 @@ export const DEFAULT_HUB = "http://127.0.0.1:8080"
 export const formats: readonly Format[] = ["table", "json", "ndjson", "yaml", "csv", "quiet"]
 const colors: readonly Color[] = ["auto", "always", "never"]
 
+/** What a file may say at its top, and flags and variables over it. */
+export const topSettings = {
+  hub: setting({ help: "the hub (that of the last login)", parse: text => text, otherwise: null }),
+  output: setting({
+    help: "table, json, ndjson, yaml, csv, or quiet: ids only",
+    parse: oneOf(...formats),
+    otherwise: "table",
+  }),
+  project: setting({ help: "of what is submitted", parse: text => text, otherwise: "" }),
+}
+
+/** What the user's or the system's file may say of a hub, and flags and variables over it. Never a directory's file. */
+export const hubSettings = {
+  "token-file": setting({ help: "read the token from a file of mode 0600", parse: text => text, otherwise: null }),
+  "ca-file": setting({
+    help: "trust these certificates, not the system's",
+    formerly: "ca",
+    parse: text => text,
+    otherwise: null,
+  }),
+  insecure: setting({ help: "allow plain text to another machine", parse: truth, otherwise: false }),
+  agent: setting({ help: "the program that runs a job of cah try", parse: text => text, otherwise: null }),
+}
+
 export function pathsFrom(environment: Environment, cwd: string): Paths {
   const home = environment.HOME ?? homedir()
   const under = (variable: string, ...fallback: string[]) => {
@@ -97,56 +130,45 @@ export async function resolveConfig(
   const system = await readFileOf(paths.systemFile, false)
   const known = { ...system.hubs, ...user.hubs }
   const context = contextOf(environment, known)
-  const layers: Layer[] = [
-    { hub: flags.hub, output: flags.output, origin: option => `--${option}` },
-    { hub: given(environment.CAH_HUB), origin: () => "CAH_HUB" },
-    {
-      hub: context,
-      output: given(environment.CAH_OUTPUT),
-      project: given(environment.CAH_PROJECT),
-      origin: option => (option === "hub" ? "CAH_CONTEXT" : `CAH_${option.toUpperCase()}`),
-    },
-    ...[directory, user, system].map(file => ({ ...file.top, origin: () => file.path })),
-  ]
-
-  let chosen = pick(layers, "hub")
-  if (chosen === null) {
+  const flag = said(
+    { ...flags, "token-file": flags.tokenFile, "ca-file": flags.caFile ?? flags.ca },
+    option => `--${option}`,
+  )
+  const top = told(topSettings, [
+    flag,
+    environmentLayer(environment, topSettings),
+    said({ hub: context }, () => "CAH_CONTEXT"),
+    ...[directory, user, system].map(file => said(file.top, () => file.path)),
+  ])
+  let chosen = { value: top.hub.value ?? DEFAULT_HUB, origin: top.hub.origin }
+  if (top.hub.value === null) {
     const { current } = await loadCredentials(paths.credentials)
-    chosen = current === null ? { value: DEFAULT_HUB, origin: "default" } : { value: current, origin: "the last login" }
+    if (current !== null) chosen = { value: current, origin: "the last login" }
   }
   const entry = Object.hasOwn(known, chosen.value) ? known[chosen.value] : undefined
   const url = hubUrl(entry?.settings.url ?? chosen.value, entry === undefined ? chosen.origin : entry.path, known)
   // A hub that was named by its URL still has what the files say of that URL.
   const settings = entry ?? Object.values(known).find(other => sameUrl(other.settings.url, url))
 
-  const output = pick(layers, "output") ?? { value: "table", origin: "default" }
+  const ofHub = told(hubSettings, [
+    flag,
+    environmentLayer(environment, hubSettings),
+    said({ ...settings?.settings }, () => settings?.path ?? ""),
+  ])
   const color = flags.color ?? "auto"
   if (!includes(colors, color)) throw usage(`--color: "${color}" is not auto, always or never.`)
   return {
     hub: { value: url, origin: chosen.origin },
     hubFromDirectory: chosen.origin === paths.directoryFile,
-    output: { value: parseFormat(output.value, output.origin), origin: output.origin },
-    project: pick(layers, "project") ?? { value: "", origin: "default" },
-    caFile: first([
-      [flags.caFile ?? flags.ca, "--ca-file"],
-      [given(environment.CAH_CA_FILE), "CAH_CA_FILE"],
-      [settings?.settings["ca-file"], settings?.path ?? ""],
-    ]),
-    tokenFile: first([
-      [flags.tokenFile, "--token-file"],
-      [given(environment.CAH_TOKEN_FILE), "CAH_TOKEN_FILE"],
-      [settings?.settings["token-file"], settings?.path ?? ""],
-    ]),
+    output: top.output,
+    project: top.project,
+    caFile: ofHub["ca-file"],
+    tokenFile: ofHub["token-file"],
     token: given(environment.CAH_TOKEN)?.trim() ?? null,
     notifySecret: given(environment.CAH_NOTIFY_SECRET) ?? null,
-    agent: first([[given(environment.CAH_AGENT), "CAH_AGENT"]]),
+    agent: ofHub.agent,
     contexts: Object.entries(known).map(([name, { settings, path }]) => ({ name, url: settings.url, path })),
-    insecure:
-      flags.insecure === true
-        ? { value: true, origin: "--insecure" }
-        : given(environment.CAH_INSECURE) === "1"
-          ? { value: true, origin: "CAH_INSECURE" }
-          : { value: settings?.settings.insecure ?? false, origin: settings?.path ?? "default" },
+    insecure: ofHub.insecure,
     color,
     progress: flags.progress ?? false,
     debug: given(environment.CAH_DEBUG) === "1",
@@ -165,11 +187,6 @@ function contextOf(environment: Environment, known: Readonly<Record<string, unkn
     `CAH_CONTEXT: there is no context "${name}".`,
     names === "" ? "Make one: cah context add NAME URL" : `There are: ${names}.`,
   )
-}
-
-export function parseFormat(text: string, origin: string): Format {
-  if (includes(formats, text)) return text
-  throw usage(`${origin}: "${text}" is not an output format.`, `Take one of ${formats.join(", ")}.`)
 }
 
 /** The URL of a hub: scheme, host and port, nothing else. Also takes "host:port" apart, to say what is missing. */
@@ -207,13 +224,6 @@ export function checkPlainText(config: Config): void {
   )
 }
 
-interface Layer {
-  readonly hub?: string | undefined
-  readonly output?: string | undefined
-  readonly project?: string | undefined
-  readonly origin: (option: string) => string
-}
-
 interface HubSettings {
   url: string
   "ca-file"?: string
@@ -241,11 +251,9 @@ async function readFileOf(path: string, fromDirectory: boolean): Promise<ConfigF
   }
   let table: Record<string, unknown>
   try {
-    table = parse(text)
+    table = tomlIn(path, text)
   } catch (thrown) {
-    throw usage(
-      `${path} is not valid TOML: ${(thrown instanceof Error ? thrown.message : String(thrown)).split("\n")[0]}`,
-    )
+    throw thrown instanceof UsageError ? usage(`${thrown.message}.`) : thrown
   }
   const { hubs, ...top } = table
   if (fromDirectory && hubs !== undefined) {
@@ -290,17 +298,25 @@ function asTable(path: string, place: string, value: unknown): Record<string, un
   return value as Record<string, unknown>
 }
 
-function pick(layers: readonly Layer[], key: "hub" | "output" | "project"): Setting<string> | null {
-  for (const layer of layers) {
-    const value = layer[key]
-    if (value !== undefined) return { value, origin: layer.origin(key) }
+function said(values: Readonly<Record<string, unknown>>, origin: (option: string) => string): Layer {
+  return {
+    said: name => (values[name] === undefined ? undefined : { text: String(values[name]) }),
+    origin,
   }
-  return null
 }
 
-function first(candidates: readonly (readonly [string | undefined, string])[]): Setting<string | null> {
-  for (const [value, origin] of candidates) if (value !== undefined) return { value, origin }
-  return { value: null, origin: "default" }
+/** Each with where it was said. A wrong one is the client's own kind of error. */
+function told<T extends Table>(
+  table: T,
+  layers: readonly Layer[],
+): { readonly [K in keyof T]: Setting<ValuesOf<T>[K]> } {
+  try {
+    const { values, origins } = readSettings(table, layers)
+    const named = Object.keys(table).map(name => [name, { value: values[name], origin: origins[name] }])
+    return Object.fromEntries(named)
+  } catch (thrown) {
+    throw thrown instanceof UsageError ? usage(`${thrown.message}.`) : thrown
+  }
 }
 
 function sameUrl(text: string, url: URL): boolean {

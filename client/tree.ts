@@ -1,7 +1,7 @@
 // The command tree: verbs, groups of verbs and what they have in common, put together for commander. Verbs that are not loaded are there
 // by name and summary only: nobody typed them. Decides nothing and prints nothing.
 import { Command, Option } from "commander"
-import { formats } from "./config.ts"
+import { formats, hubSettings, topSettings } from "./config.ts"
 import { usage } from "./errors.ts"
 import { explainVerb, firstScreen, isFirstScreen, verbsOnAScreen } from "./help.ts"
 import { type Group, isGroup, type Verb } from "./verb.ts"
@@ -135,12 +135,12 @@ export function optionsOf(command: Command): Record<string, unknown> {
 
 function commonOptions(): Option[] {
   return [
-    new Option("--hub <url|name>", "the hub (that of the last login)"),
-    new Option("-o, --output <format>", "table, json, ndjson, yaml, csv, or quiet: ids only").choices(formats),
-    new Option("--token-file <file>", "read the token from a file of mode 0600"),
-    new Option("--ca-file <file>", "trust these certificates, not the system's"),
+    new Option("--hub <url|name>", topSettings.hub.help),
+    new Option("-o, --output <format>", topSettings.output.help).choices(formats),
+    new Option("--token-file <file>", hubSettings["token-file"].help),
+    new Option("--ca-file <file>", hubSettings["ca-file"].help),
     new Option("--ca <file>", "as --ca-file").hideHelp(),
-    new Option("--insecure", "allow plain text to another machine"),
+    new Option("--insecure", hubSettings.insecure.help),
     new Option("--color <when>", "auto, always or never").choices(["auto", "always", "never"]),
     new Option("--progress", "lines of progress where there is no terminal"),
   ]

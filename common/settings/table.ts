@@ -182,9 +182,12 @@ export function fileLayer(named: string | undefined, usual: readonly string[], t
   }
 }
 
-/** UsageError with the line that is wrong. */
-export function readToml(path: string): Record<string, unknown> {
-  const text = readText(path)
+function readToml(path: string): Record<string, unknown> {
+  return tomlIn(path, readText(path))
+}
+
+/** What stands in that file. UsageError with the line that is wrong. */
+export function tomlIn(path: string, text: string): Record<string, unknown> {
   try {
     return parseToml(text)
   } catch (error) {
