@@ -135,9 +135,15 @@ describe("jobs", () => {
     const answer = cases.jobs.explain(ada, campaign, null)
     assert.equal(answer.kind === "waits" && answer.found.cause, "campaignHeld")
     assert.equal(await cases.campaigns.cancel(ada, campaign, [{ first: 1, last: 1 }]), 1)
-    assert.deepEqual(cases.jobs.explain(ada, campaign, 1), { kind: "job ended", outcome: "cancelled" })
+    const sentence = `job ${campaign}.1 has ended: cancelled`
+    assert.deepEqual(cases.jobs.explain(ada, campaign, 1), { kind: "ended", sentence, index: 1, again: null })
     await cases.campaigns.cancel(ada, campaign, [])
-    assert.equal(cases.jobs.explain(ada, campaign, 1).kind, "campaign ended")
+    assert.deepEqual(cases.jobs.explain(ada, campaign, null), {
+      kind: "ended",
+      sentence: `campaign ${campaign} has ended: 0 of 2 jobs finished`,
+      index: null,
+      again: campaign,
+    })
   })
 })
 
@@ -243,7 +249,7 @@ describe("files", () => {
     const full = (await open(t, { diskFloorBytes: Number.MAX_SAFE_INTEGER })).cases
     await assert.rejects(
       full.files.upload(ada, blob, 0, () => pause),
-      /disk is nearly full/,
+      { code: "resource_exhausted", message: /the hub's disk is nearly full .* 12 more would come/ },
     )
   })
 })

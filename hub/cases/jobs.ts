@@ -2,7 +2,7 @@
 // at or above its cursor, and is shown as queued. Fronts need not know.
 import type { Caller } from "../auth/tokens.ts"
 import type { Explanation } from "../core/asking/explain.ts"
-import { untouchedJob } from "../core/change.ts"
+import { failedJobs, hasFailedTooOften, untouchedJob } from "../core/change.ts"
 import type { CampaignId, NodeId } from "../core/model.ts"
 import type { StoreReader } from "../core/ports.ts"
 import type { CampaignRow, JobRow, ResultRow } from "../core/rows.ts"
@@ -31,9 +31,13 @@ export interface JobsWanted {
 /** Why a job, or a campaign's next one, is where it is. */
 export type Answer =
   | { readonly kind: "waits"; readonly found: Explanation }
-  | { readonly kind: "campaign ended"; readonly campaign: CampaignRow }
-  /** Without an outcome: so short ago that it is not on disk. */
-  | { readonly kind: "job ended"; readonly outcome: JobRow["outcome"] }
+  | {
+      readonly kind: "ended"
+      readonly sentence: string
+      readonly index: number | null
+      /** The campaign whose jobs that did not finish could be submitted again; null: none. */
+      readonly again: CampaignId | null
+    }
 
 export class Jobs {
   readonly #parts: Pick<CaseParts, "engine" | "store">
@@ -77,16 +81,29 @@ export class Jobs {
     const { engine, store } = this.#parts
     const campaign = campaignFor(store, caller, id)
     if (index !== null) checkIndex(campaign, index)
-    if (campaign.endedAt !== null) return { kind: "campaign ended", campaign }
+    if (campaign.endedAt !== null) {
+      const again = campaign.counts.finished === campaign.total ? null : id
+      return { kind: "ended", sentence: endOf(campaign), index, again }
+    }
     const found = engine.explain(id, index)
     if (found !== null) return { kind: "waits", found }
-    return { kind: "job ended", outcome: index === null ? null : (store.job(id, index)?.outcome ?? null) }
+    // It may have ended so short ago that this is not on disk.
+    const outcome = store.job(id, index!)?.outcome ?? "just now"
+    return { kind: "ended", sentence: `job ${id}.${index} has ended: ${outcome}`, index, again: null }
   }
 
   /** What people call a node; empty where it is known no more. */
   nodeName(node: NodeId): string {
     return this.#parts.engine.node(node)?.name ?? ""
   }
+}
+
+function endOf({ id, counts, total, rules }: CampaignRow): string {
+  if (counts.finished === total) return `campaign ${id} has ended: all ${total} jobs finished`
+  const stopped = hasFailedTooOften(counts, rules)
+    ? `; ${failedJobs(counts)} failed, and after ${rules.failMax} the others were cancelled (--max-fails)`
+    : ""
+  return `campaign ${id} has ended: ${counts.finished} of ${total} jobs finished${stopped}`
 }
 
 /** As one of many: without its story and its parameters, and with its outputs while there is room for them. */

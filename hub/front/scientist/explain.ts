@@ -10,10 +10,8 @@ import {
   Without,
 } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { printValue } from "../../../proto/wire/property.ts"
-import type { Jobs } from "../../cases/jobs.ts"
+import type { Answer, Jobs } from "../../cases/jobs.ts"
 import type { Cause, Explanation } from "../../core/asking/explain.ts"
-import { failedJobs, hasFailedTooOften } from "../../core/change.ts"
-import type { CampaignRow } from "../../core/rows.ts"
 import { callerOf } from "../rpc/caller.ts"
 import { campaignIdOf } from "../values.ts"
 
@@ -23,35 +21,15 @@ export function explainMethods(jobs: Jobs): Pick<Service, "explain"> {
   return {
     explain({ campaign, index }, context) {
       const answer = jobs.explain(callerOf(context), campaignIdOf(campaign), index ?? null)
-      switch (answer.kind) {
-        case "waits":
-          return wireExplanation(answer.found)
-        case "campaign ended":
-          return ended(answer.campaign, index)
-        case "job ended":
-          return endedJob(campaign, index!, answer.outcome)
-      }
+      return answer.kind === "waits" ? wireExplanation(answer.found) : wireEnd(answer)
     },
   }
 }
 
-function ended({ id, counts, total, rules }: CampaignRow, index: number | undefined) {
-  const well = counts.finished === total
-  const sentence = well
-    ? `campaign ${id} has ended: all ${total} jobs finished`
-    : `campaign ${id} has ended: ${counts.finished} of ${total} jobs finished${stopped(counts, rules)}`
-  const what = { case: "resubmitFailed", value: BigInt(id) } as const
-  const remedies = well ? [] : [{ change: `cah resub ${id} --failed`, nodes: 0, what }]
-  return { cause: WireCause.ENDED, sentence, remedies, ...(index === undefined ? {} : { index }) }
-}
-
-function stopped(counts: CampaignRow["counts"], rules: CampaignRow["rules"]): string {
-  if (!hasFailedTooOften(counts, rules)) return ""
-  return `; ${failedJobs(counts)} failed, and after ${rules.failMax} the others were cancelled (--max-fails)`
-}
-
-function endedJob(id: bigint, index: number, outcome: string | null) {
-  return { cause: WireCause.ENDED, sentence: `job ${id}.${index} has ended: ${outcome ?? "just now"}`, index }
+function wireEnd({ sentence, index, again }: Extract<Answer, { kind: "ended" }>) {
+  const what = { case: "resubmitFailed", value: BigInt(again ?? 0) } as const
+  const remedies = again === null ? [] : [{ change: `cah resub ${again} --failed`, nodes: 0, what }]
+  return { cause: WireCause.ENDED, sentence, remedies, ...(index === null ? {} : { index }) }
 }
 
 const causes: Record<Cause, WireCause> = {

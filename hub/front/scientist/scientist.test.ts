@@ -308,16 +308,6 @@ describe("the scientist's service", () => {
     it("of nothing at all is fine", async () => {
       await ada.upload(pieces(refOf(Buffer.alloc(0)), 0, []))
     })
-
-    it("is refused when the disk is nearly full, with a reason", async t => {
-      const full = await openFront({ diskFloorBytes: 2 ** 60 })
-      t.after(() => full.close())
-      const scientist = full.scientist(await full.token("ada"))
-      await assert.rejects(scientist.upload(pieces(blob, 0, [half])), {
-        code: Code.ResourceExhausted,
-        rawMessage: /disk is nearly full/,
-      })
-    })
   })
 })
 
