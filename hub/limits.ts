@@ -26,6 +26,8 @@ export const TAIL_EVERY_MS = 10_000
 export const TAIL_SOON_MS = 1_000
 /** …nor before this for each job that is left: a look costs about half a microsecond for each, so that looks are 1 % of the time. */
 export const TAIL_SOON_MS_PER_JOB = 0.05
+/** Attempts of one job under way: the job's own and its rescue. More would cost what a third node could do for others. */
+export const REPLICAS_MAX = 2
 /** An attempt is slow, and doubled on an idle node, after this many times what its campaign's attempts took on average… */
 export const TAIL_SLOW_FACTOR = 1.5
 /** …and not before this: what ends in seconds is not worth a second run. */

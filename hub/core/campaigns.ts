@@ -26,6 +26,7 @@ import { accountOf } from "./placing/usage.ts"
 import type { CampaignRow } from "./rows.ts"
 import { endedWell } from "./rules.ts"
 import type { Stage } from "./stage.ts"
+import { Wanted } from "./wanted.ts"
 import type { Why } from "./why.ts"
 
 export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): void {
@@ -92,7 +93,7 @@ export function onCampaignSubmitted(stage: Stage, event: CampaignSubmitted): voi
     waitsFor: event.waitsFor.filter(({ campaign: other }) => state.campaigns.has(other)),
     cursor: 0,
     skipped: [],
-    again: new Set(),
+    again: new Wanted(),
     jobs: new Map(),
     took: { attempts: 0, sumMs: 0 },
     failures: 0,

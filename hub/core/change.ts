@@ -215,7 +215,7 @@ export function tryOf(job: Job, attempt: number, node: NodeId): Attempt | null {
 
 /** Takes an index that indexFor() gave: it is ready no more. */
 export function takeIndex(campaign: Campaign, index: number): void {
-  if (campaign.again.delete(index)) return
+  if (campaign.again.take(index)) return
   while (campaign.skipped.length > 0 && campaign.skipped[0]!.last < index) campaign.skipped.shift()
   campaign.cursor = index + 1
 }

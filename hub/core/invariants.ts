@@ -1,15 +1,12 @@
 // What must always hold of the state, whatever happened. Used by tests after every case, by the simulator after every
 // tick of a small world, and at start-up. Numbers are those of docs/reliability.md.
-import { HELD_MAX } from "../limits.ts"
+import { HELD_MAX, REPLICAS_MAX } from "../limits.ts"
 import { countOf, isOpen, liveCount, noCounts, tryOf, underWay } from "./change.ts"
 import { type Campaign, jobId, type NodeId, type State, type Usage } from "./model.ts"
 import { roomInside } from "./placing/containers.ts"
-import { fittingShape, freeRoom, indexFor, readyJobs, takesWork } from "./placing/room.ts"
+import { fittingShape, freeRoom, indexFor, readyJobs, takesWork, untouchedJobs } from "./placing/room.ts"
 import { suits } from "./rules.ts"
 import { phaseOf } from "./transitions.ts"
-
-/** The attempt itself and its rescue. */
-const REPLICAS_MAX = 2
 
 /** Each violation as a sentence; empty when all is well. */
 export function violations(state: State): string[] {
@@ -134,8 +131,7 @@ function campaignViolations(state: State, campaign: Campaign): string[] {
     if (campaign.again.has(job.index) && job.phase !== "queued")
       say(`job ${id} is ${job.phase} and to be offered again`)
   }
-  const again = readyJobs(campaign) - campaign.again.size
-  counts.queued += again
+  counts.queued += untouchedJobs(campaign)
   for (const phase of ["queued", "held", "offered", "staging", "running", "returning"] as const) {
     if (counts[phase] !== campaign.counts[phase]) {
       say(`counts ${campaign.counts[phase]} jobs ${phase} and has ${counts[phase]}`)

@@ -5,6 +5,7 @@ import type { NodeProperties } from "../../proto/wire/property.ts"
 import type { Deadlines } from "./deadlines.ts"
 import type { Condition } from "./placing/condition.ts"
 import type { Sorted } from "./placing/sorted.ts"
+import type { Wanted } from "./wanted.ts"
 import type { Why } from "./why.ts"
 
 export type CampaignId = number & { readonly brand: "CampaignId" }
@@ -189,8 +190,8 @@ export interface Campaign {
   cursor: number
   /** Cancelled or held before they began, at or above the cursor, sorted and disjoint. The cursor steps over them. */
   skipped: IndexRange[]
-  /** Jobs below the cursor that are queued again after a lost attempt and may be offered now, by index. */
-  readonly again: Set<number>
+  /** Jobs below the cursor that want attempts, after a lost one say, and may be offered now. Those from the cursor on want one each. */
+  readonly again: Wanted
   /** The live jobs that have a row, by index. */
   readonly jobs: Map<number, Job>
   /** How long attempts took that were not lost, from offer to end: what is slow is judged by it. */

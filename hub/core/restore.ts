@@ -18,6 +18,7 @@ import type { StoreReader } from "./ports.ts"
 import { awaitProbe } from "./quarantine.ts"
 import type { JobRow } from "./rows.ts"
 import type { Stage } from "./stage.ts"
+import { Wanted } from "./wanted.ts"
 
 export function emptyState(): State {
   return {
@@ -83,7 +84,7 @@ export function restore(
     }
     const fresh = {
       queued: false,
-      again: new Set<number>(),
+      again: new Wanted(),
       jobs: new Map<number, Job>(),
       onNodes: new Map<NodeId, number>(),
       took: { attempts: 0, sumMs: 0 },

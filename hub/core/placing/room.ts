@@ -3,11 +3,16 @@
 import type { Demand } from "../model.ts"
 import { type Campaign, jobId, type Needs, type Node } from "../model.ts"
 
-/** Jobs of a campaign that could be offered now, were it open. */
+/** Attempts at a campaign's jobs that could be offered now, were it open. */
 export function readyJobs(campaign: Campaign): number {
+  return campaign.again.total + untouchedJobs(campaign)
+}
+
+/** Jobs of the range from the cursor on, which want one attempt each. */
+export function untouchedJobs(campaign: Campaign): number {
   let skipped = 0
   for (const range of campaign.skipped) skipped += range.last - range.first + 1
-  return campaign.again.size + campaign.total - campaign.cursor - skipped
+  return campaign.total - campaign.cursor - skipped
 }
 
 /**
@@ -18,7 +23,7 @@ export function readyJobs(campaign: Campaign): number {
 export function indexFor(campaign: Campaign, node: Node): number | null {
   // Mostly there is none, and nothing is made to find that out: this is asked for every job that is placed.
   if (campaign.strikes !== null && isPaused(campaign, node)) return null
-  if (campaign.again.size > 0)
+  if (campaign.again.total > 0)
     for (const index of campaign.again)
       if (!node.held.has(jobId(campaign.id, index)) && !isKeptFrom(campaign, index, node)) return index
   let { cursor } = campaign

@@ -1,7 +1,14 @@
 // Tail rescue: when a campaign has nothing left to place and nodes stand idle, jobs whose node is away, and those that are slow,
 // get another attempt elsewhere. The first result that is taken wins and the other is stopped. It costs only what nobody else
 // wanted.
-import { TAIL_EVERY_MS, TAIL_SLOW_FACTOR, TAIL_SLOW_MIN_MS, TAIL_SOON_MS, TAIL_SOON_MS_PER_JOB } from "../../limits.ts"
+import {
+  REPLICAS_MAX,
+  TAIL_EVERY_MS,
+  TAIL_SLOW_FACTOR,
+  TAIL_SLOW_MIN_MS,
+  TAIL_SOON_MS,
+  TAIL_SOON_MS_PER_JOB,
+} from "../../limits.ts"
 import { beganMs, lose, offer } from "../attempts.ts"
 import { stopOn } from "../change.ts"
 import { watchTail } from "../lease.ts"
@@ -56,7 +63,7 @@ function wantsFromMs({ nodes }: State, { tries }: Job, slowMs: number): number {
   let there = 0
   for (const one of tries) {
     const { link, missedFromMs } = nodes.get(one.node)!
-    if (link !== null && ++there === 2) return Number.POSITIVE_INFINITY
+    if (link !== null && ++there === REPLICAS_MAX) return Number.POSITIVE_INFINITY
     fromMs = Math.max(fromMs, link === null ? missedFromMs : beganMs(one) + slowMs)
   }
   return fromMs
@@ -86,7 +93,7 @@ function give(stage: Stage, campaign: Campaign, wanting: readonly Job[]): number
   return wanting.length - left.length
 }
 
-/** A job has two attempts at most: of two whose nodes are missed, the one that is missed for longer is given up. */
+/** A job has REPLICAS_MAX attempts at most: of those whose nodes are missed, the one that is missed for longest is given up. */
 function double(stage: Stage, campaign: Campaign, job: Job, node: Node, shape: number): void {
   const { nodes } = stage.state
   const isAway = ({ node }: Attempt) => nodes.get(node)!.link === null
@@ -94,7 +101,7 @@ function double(stage: Stage, campaign: Campaign, job: Job, node: Node, shape: n
   const other = away.length === job.tries.length ? "away" : "slow"
   const event = `offered once more: whoever has it is ${other}, and this node is idle`
   offer(stage, node, campaign, job, shape, "speculated", event)
-  if (job.tries.length <= 2) return
+  if (job.tries.length <= REPLICAS_MAX) return
   const [lost] = away.sort((a, b) => nodes.get(a.node)!.missedFromMs - nodes.get(b.node)!.missedFromMs)
   const loss = "lost: its node is away, and others have the job"
   stopOn(stage, campaign.id, job.index, lost!, loss)
