@@ -1,5 +1,5 @@
-// What the hub needs from the world, as interfaces. Adapters implement them and do not know each other; main.ts
-// alone names concrete ones. Every implementation of a port passes that port's one suite (*.suite.ts).
+// What the hub needs from the world, as interfaces. Adapters implement them and do not know each other (scripts/walls.ts); hub.ts
+// alone names concrete ones. Every implementation of a port passes that port's one suite (*.suite.ts). What is stored is in rows.ts.
 import type { Digest } from "../../proto/wire/digest.ts"
 import type { Explanation } from "./asking/explain.ts"
 import type { Judgement, Prospect, Wish } from "./asking/feasible.ts"
