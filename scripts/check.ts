@@ -1,11 +1,13 @@
 // Everything that must hold before a change goes in, in one command: `npm run check`; CI does the same. Needs no network, database or VM.
-// A step that cannot be done here is skipped aloud, with the reason. `--without tests` leaves a step out, where it was done just before.
+// A step that cannot be done here is skipped aloud, with the reason. `--without tests` leaves a step out, where it was done just before;
+// `--node 24` does what depends on Node on the long-term release, and with words after it only the tests of paths that contain one.
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { root } from "./files.ts"
+import { checkOn } from "./othernode.ts"
 import { runTests } from "./runner.ts"
 
 /** Small worlds with every fault on; a fresh seed each time finds what the fixed ones no longer can. */
@@ -103,8 +105,14 @@ function simulate(): Verdict {
 }
 
 async function main(args: readonly string[]): Promise<boolean> {
-  const options = { without: { type: "string", multiple: true } } as const
-  const { without = [] } = parseArgs({ args: [...args], options }).values
+  const options = { without: { type: "string", multiple: true }, node: { type: "string" } } as const
+  const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true })
+  const { without = [], node } = values
+  if (node !== undefined) return checkOn(node, positionals)
+  if (positionals.length > 0) {
+    console.error(`check: tests alone, of paths that contain a word: npm test -- ${positionals.join(" ")}`)
+    return false
+  }
   const unknown = without.find(name => !steps.some(step => step.name === name))
   if (unknown !== undefined) {
     console.error(`--without: there is no step "${unknown}"; there are ${steps.map(({ name }) => name).join(", ")}`)
@@ -137,6 +145,6 @@ try {
   process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1
 } catch (error) {
   if (!String((error as NodeJS.ErrnoException).code).startsWith("ERR_PARSE_ARGS")) throw error
-  console.error(`check: ${(error as Error).message}\nTests alone, of paths that contain a word: npm test -- WORD`)
+  console.error(`check: ${(error as Error).message}`)
   process.exitCode = 2
 }

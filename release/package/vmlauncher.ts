@@ -1,4 +1,5 @@
-// The launcher as one executable file: its modules joined into one, put into a copy of the Node that runs this (a single executable application). The
+// The launcher as one executable file: its modules joined into one, put into a copy of the Node that node.ts pins (a single executable application);
+// `--node FILE` takes another. The
 // public half of the release key goes in with it, so that nothing around the file decides whose images it starts.
 // `--release-key FILE` says which; without it the executable asks for one when it is run, which is for development.
 import { execFileSync } from "node:child_process"
@@ -10,6 +11,7 @@ import manifest from "../../package.json" with { type: "json" }
 import { root } from "../../scripts/files.ts"
 import { RELEASE_KEY_ASSET } from "../../vmlauncher/release.ts"
 import { writeBundle } from "../bundle.ts"
+import { nodeFromNpm } from "../node.ts"
 import { PackageError } from "./errors.ts"
 
 /** Node's own names for where it looks for an application inside itself. */
@@ -21,11 +23,12 @@ main(process.argv.slice(2)).then(code => process.exit(code))`
 
 /** Writes vmlauncher-<version>-linux-x64 into the directory, or into that of --out. */
 export async function packageLauncher(directory: string, flags: readonly string[]): Promise<void> {
-  const options = { "release-key": { type: "string" }, out: { type: "string" } } as const
+  const options = { "release-key": { type: "string" }, out: { type: "string" }, node: { type: "string" } } as const
   const { values } = parseArgs({ args: [...flags], options })
   // Node looks for it from another directory.
   const key = values["release-key"] === undefined ? undefined : resolve(values["release-key"])
   if (key !== undefined) needPublicKey(key)
+  const node = values.node ?? (await nodeFromNpm()).binary
   const place = mkdtempSync(join(tmpdir(), "cah-package-"))
   const out = join(values.out ?? directory, `vmlauncher-${manifest.version}-${process.platform}-${process.arch}`)
   try {
@@ -39,9 +42,9 @@ export async function packageLauncher(directory: string, flags: readonly string[
       assets: key === undefined ? {} : { [RELEASE_KEY_ASSET]: key },
     }
     writeFileSync(join(place, "sea.json"), JSON.stringify(config))
-    execFileSync(process.execPath, ["--experimental-sea-config", "sea.json"], { cwd: place, stdio: "pipe" })
+    execFileSync(node, ["--experimental-sea-config", "sea.json"], { cwd: place, stdio: "pipe" })
     const made = join(place, "vmlauncher")
-    copyFileSync(process.execPath, made)
+    copyFileSync(node, made)
     chmodSync(made, 0o755)
     strip(made)
     const postject = join(root, "node_modules", ".bin", "postject")
