@@ -254,7 +254,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   demo: { may: "harness", uses: "node:*", why: "It does what anybody can do with the programs." },
   "scripts/files": { at: "scripts/files.ts", may: "", uses: "node:*", why: rim },
   scripts: {
-    may: "common/settings scripts/files release/launch agent client",
+    may: "common/settings scripts/files release release/launch agent client",
     uses: "node:* commander typescript",
     why: "Chores look at the programs; none of them knows a chore.",
   },
