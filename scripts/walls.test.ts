@@ -111,6 +111,7 @@ const offences: readonly (readonly [path: string, target: string, reason: string
   ["vmlauncher/main.ts", "../agent/core/model.ts", "by their contract only"],
   ["appliance/a.ts", "../agent/main.ts", "given the agent as a file"],
   ["release/launch.mjs", "../hub/main.ts", "it knows none of them"],
+  ["release/node.ts", "../hub/main.ts", "it knows none of them"],
   ["release/a.ts", "../e2e/slot.ts", "none of them knows how it is packed"],
   ["hub/a.ts", "../release/package.ts", "by their contract only"],
   ["harness/a.ts", "../hub/hub.ts", "imports none of them"],

@@ -226,7 +226,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     why: "The builder knows images and nothing of what runs in them: it is given the agent as a file.",
   },
   release: {
-    may: "values proto/guest appliance hub hub/front/boinc vmlauncher harness release/launch scripts scripts/files",
+    may: "values proto/guest appliance hub hub/front/boinc vmlauncher harness release/launch release/node scripts scripts/files",
     uses: "node:* package.json commander esbuild rollup rollup-plugin-dts",
     why: "A release asks the programs for what they need and are; none of them knows how it is packed.",
   },
@@ -236,6 +236,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     uses: "node:* tsx",
     why: "A program starts by it, as source or built: it knows none of them.",
   },
+  "release/node": { at: "release/node.ts", may: "scripts/files", uses: "node:*", why: rim },
   harness: {
     may: "scripts/files agent/runner",
     uses: "node:*",
@@ -254,7 +255,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   demo: { may: "harness", uses: "node:*", why: "It does what anybody can do with the programs." },
   "scripts/files": { at: "scripts/files.ts", may: "", uses: "node:*", why: rim },
   scripts: {
-    may: "common/settings scripts/files release release/launch agent client",
+    may: "common/settings scripts/files release/launch release/node agent client",
     uses: "node:* commander typescript",
     why: "Chores look at the programs; none of them knows a chore.",
   },
