@@ -24,10 +24,27 @@ test("the reason of a failed connection is dug out of what grpc-js wraps around 
 })
 
 test("a hub that says why it cannot is not called silent, and is asked again", () => {
-  const error = of(Status.UNAVAILABLE, "the hub can't write to its disk now (full)%3A try again later")
+  const details = "the hub can't write to its disk now (full)%3A try again later"
+  const said = { reason: null, isFinal: false }
+  const error = fromStatus({ code: Status.UNAVAILABLE, details }, hub, null, null, said)
   assert.equal(error.message, "the hub can't write to its disk now (full): try again later")
   assert.equal(error.exitCode, 5)
   assert.ok(isTransient(error))
+})
+
+test("what a hub said before its errors had details is shown as it is, and nothing is read out of it", () => {
+  const error = of(Status.UNAVAILABLE, "the hub is stopping%3A try again in a minute")
+  assert.equal(error.message, `The hub at ${hub} does not answer: the hub is stopping: try again in a minute.`)
+  assert.equal(of(Status.FAILED_PRECONDITION, "no node can ever run it").reason, null)
+})
+
+test("waiting is no advice where the hub says that it can never go well", () => {
+  const hintOf = (isFinal: boolean) => {
+    const status = { code: Status.RESOURCE_EXHAUSTED, details: "too large" }
+    return fromStatus(status, hub, null, null, { reason: null, isFinal }).hint
+  }
+  assert.equal(hintOf(true), "")
+  assert.match(hintOf(false), /Wait until/)
 })
 
 test("what a second try cannot mend is not tried again", () => {

@@ -57,7 +57,18 @@ export const exitCodes: Readonly<Record<ErrorCode, number>> = {
   interrupted: 130,
 }
 
+/** What was wrong, where the code alone does not tell it: said by the hub. */
+export type Reason = "no_node" | "container" | "reservation"
+
+/** What an error of the hub's says beside its code and words. */
+export interface Detail {
+  readonly reason: Reason | null
+  /** The same call can never go well. */
+  readonly isFinal: boolean
+}
+
 export interface ErrorOptions {
+  reason?: Reason | null
   /** What to do, as a sentence or a command to type. */
   hint?: string
   /** For machines: goes into the JSON form as it is. */
@@ -71,6 +82,7 @@ export class ClientError extends Error {
   override readonly name = "ClientError"
   readonly code: ErrorCode
   readonly hint: string
+  readonly reason: Reason | null
   readonly details: unknown
   readonly exitCode: number
 
@@ -78,6 +90,7 @@ export class ClientError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.hint = options.hint ?? ""
+    this.reason = options.reason ?? null
     this.details = options.details ?? null
     this.exitCode = options.exitCode ?? exitCodes[code]
   }
@@ -106,6 +119,7 @@ export function usage(message: string, hint = ""): ClientError {
 export function at(place: string, error: ClientError): ClientError {
   return new ClientError(error.code, `${place}: ${error.message}`, {
     hint: error.hint,
+    reason: error.reason,
     details: error.details,
     exitCode: error.exitCode,
     cause: error,
@@ -149,10 +163,18 @@ export interface StatusLike {
   readonly details: string
 }
 
-/** A gRPC status as our error. `hub` is the URL that the user knows it by. */
-export function fromStatus(status: StatusLike, hub: string, cause: unknown, caFile: string | null = null): ClientError {
+/** A gRPC status as our error. `hub` is the URL that the user knows it by; `detail`: null where the hub itself did not say one. */
+export function fromStatus(
+  status: StatusLike,
+  hub: string,
+  cause: unknown,
+  caFile: string | null = null,
+  detail: Detail | null = null,
+): ClientError {
   const code = cutStream.test(status.details) ? "unavailable" : (byStatus[status.code] ?? "internal")
-  const hint = hints[code]?.(hub) ?? ""
+  const reason = detail?.reason ?? null
+  // Waiting does not help against what is too large for good.
+  const hint = code === "resource_exhausted" && detail?.isFinal === true ? "" : (hints[code]?.(hub) ?? "")
   if (code !== "unavailable") {
     const said = decoded(status.details)
     const text = said === "" ? `status ${status.code} without a word` : said
@@ -162,7 +184,11 @@ export function fromStatus(status: StatusLike, hub: string, cause: unknown, caFi
         : code === "unimplemented"
           ? `The hub at ${hub} does not know this yet: it is older than this cah.`
           : text
-    return new ClientError(code, message, { hint, cause })
+    return new ClientError(code, message, { hint, reason, cause })
+  }
+  if (detail !== null) {
+    const said = decoded(status.details)
+    return new ClientError(code, said, { hint: "Nothing was lost. Try again a little later.", reason, cause })
   }
   if (/certificate|CERT_|altname|self.signed/i.test(status.details)) {
     return new ClientError(code, `The hub at ${hub} could not prove who it is: ${why(status.details)}`, {
@@ -176,13 +202,8 @@ export function fromStatus(status: StatusLike, hub: string, cause: unknown, caFi
       cause,
     })
   }
-  // The hub does answer, and says itself why not now.
-  const said = decoded(status.details)
-  if (/^the hub (?:can't|cannot|is|has|hit)\b/.test(said)) {
-    return new ClientError(code, said, { hint: "Nothing was lost. Try again a little later.", cause })
-  }
   const verb = status.code === Status.DEADLINE_EXCEEDED ? "did not answer in time" : "does not answer"
-  return new ClientError(code, `The hub at ${hub} ${verb}: ${why(status.details)}.`, { hint, cause })
+  return new ClientError(code, `The hub at ${hub} ${verb}: ${why(decoded(status.details))}.`, { hint, cause })
 }
 
 /** Whether the same call, made again a little later, may succeed. */

@@ -67,6 +67,12 @@ export interface FakeHubOptions {
   readonly tls?: { key: Buffer; cert: Buffer }
 }
 
+/** Of a call that fails: only once its work is done, and with what detail. */
+interface How {
+  readonly afterwards?: boolean
+  readonly detail?: Refusal["detail"]
+}
+
 export class FakeHub {
   readonly campaigns = new Map<bigint, Kept>()
   readonly blobs = new Map<string, Buffer>()
@@ -90,7 +96,7 @@ export class FakeHub {
   damage: { bytes: Buffer; times: number } | null = null
   /** What FollowLog sends; at a CUT it fails once, as a hub that is restarted. */
   following: string[] = []
-  readonly #failures = new Map<MethodName, { code: number; message: string; afterwards: boolean }[]>()
+  readonly #failures = new Map<MethodName, { code: number; message: string; how: How }[]>()
   readonly #changed = new EventEmitter().setMaxListeners(0)
   readonly #options: FakeHubOptions
   #server: FakeServer | null = null
@@ -128,8 +134,8 @@ export class FakeHub {
   }
 
   /** The next call of the method fails; with `afterwards` it does its work first and the answer is lost. */
-  failNext(method: MethodName, code: number, message: string, afterwards = false): void {
-    this.#failures.set(method, [...(this.#failures.get(method) ?? []), { code, message, afterwards }])
+  failNext(method: MethodName, code: number, message: string, how: How = {}): void {
+    this.#failures.set(method, [...(this.#failures.get(method) ?? []), { code, message, how }])
   }
 
   /** Waits for the next call of a method to arrive. */
@@ -551,8 +557,8 @@ export class FakeHub {
     const failure = this.#failures.get(name as MethodName)?.shift()
     if (failure === undefined) return null
     const fail = () => {
-      throw new Refusal(failure.code, failure.message)
+      throw new Refusal(failure.code, failure.message, failure.how.detail)
     }
-    return failure.afterwards ? fail : fail()
+    return failure.how.afterwards === true ? fail : fail()
   }
 }

@@ -1,7 +1,16 @@
 // The wire below the fake hub: a real grpc-js server on loopback that speaks a service from its descriptors. What a method answers is the fake
 // hub's; what was not given is "unimplemented", as an older hub would say. For tests only.
 import { once } from "node:events"
-import { create, type DescMessage, type DescService, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf"
+import {
+  create,
+  type DescMessage,
+  type DescService,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf"
+import { anyPack } from "@bufbuild/protobuf/wkt"
 import {
   Metadata,
   Server,
@@ -13,6 +22,7 @@ import {
   type sendUnaryData,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js"
+import { ErrorDetailSchema, ErrorStatusSchema } from "../proto/gen/cah/v1/error_pb.ts"
 
 export type Call =
   | ServerUnaryCall<unknown, unknown>
@@ -22,9 +32,12 @@ export type Call =
 /** An error as a service gives it. */
 export class Refusal extends Error {
   readonly code: number
-  constructor(code: number, message: string) {
+  /** Undefined: as a hub of before says it, without a detail. */
+  readonly detail: MessageInitShape<typeof ErrorDetailSchema> | undefined
+  constructor(code: number, message: string, detail?: MessageInitShape<typeof ErrorDetailSchema>) {
     super(message)
     this.code = code
+    this.detail = detail
   }
 }
 
@@ -145,5 +158,11 @@ function serverStream(name: string, arrived: Arrived, answer: Answer) {
 function refusal(thrown: unknown) {
   const code = thrown instanceof Refusal ? thrown.code : Status.INTERNAL
   const details = thrown instanceof Error ? thrown.message : String(thrown)
-  return Object.assign(new Error(details), { code, details, metadata: new Metadata() })
+  const metadata = new Metadata()
+  if (thrown instanceof Refusal && thrown.detail !== undefined) {
+    const packed = anyPack(ErrorDetailSchema, create(ErrorDetailSchema, thrown.detail))
+    const status = create(ErrorStatusSchema, { code, message: details, details: [packed] })
+    metadata.set("grpc-status-details-bin", Buffer.from(toBinary(ErrorStatusSchema, status)))
+  }
+  return Object.assign(new Error(details), { code, details, metadata })
 }

@@ -80,7 +80,7 @@ test("every status becomes its own code and exit code", async () => {
 
 test("a submit whose answer was lost is asked again with the same key and makes one campaign", async () => {
   const { fake, hub, waits, close } = await pair()
-  fake.failNext("submit", Status.UNAVAILABLE, "the wire was cut", true)
+  fake.failNext("submit", Status.UNAVAILABLE, "the wire was cut", { afterwards: true })
   const answer = await hub.submit({ spec: { command: ["true"], array: 3 } })
   assert.deepEqual([answer.campaign, answer.jobs, answer.existed], [1n, 3, true])
   assert.equal(fake.campaigns.size, 1)

@@ -125,8 +125,9 @@ export class Output {
 
   error(error: ClientError): void {
     if (this.isJson) {
-      const { code, message, hint, details } = error
-      this.stderr.write(`${JSON.stringify({ error: { code, message, hint, details } })}\n`)
+      const { code, message, reason, hint, details } = error
+      const more = reason === null ? {} : { reason }
+      this.stderr.write(`${JSON.stringify({ error: { code, message, ...more, hint, details } })}\n`)
       return
     }
     this.stderr.write(`${this.errorColors.red("cah:")} ${clean(error.message)}\n`)

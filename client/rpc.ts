@@ -13,11 +13,17 @@ import {
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf"
-import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt"
+import { anyUnpack, MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt"
 import { Client, credentials, Metadata } from "@grpc/grpc-js"
 import { isLoopback } from "../common/address.ts"
+import {
+  ErrorDetailSchema,
+  ErrorStatusSchema,
+  Reason as WireReason,
+  Retry as WireRetry,
+} from "../proto/gen/cah/v1/error_pb.ts"
 import { type Backoff, pause, waitMs } from "./backoff.ts"
-import { ClientError, fromStatus, isTransient, type StatusLike } from "./errors.ts"
+import { ClientError, type Detail, fromStatus, isTransient, type Reason, type StatusLike } from "./errors.ts"
 import {
   CALL_MAX_MS,
   CALL_TRIES,
@@ -219,7 +225,9 @@ export class Rpc {
   }
 
   #error(thrown: unknown): ClientError {
-    return isStatus(thrown) ? fromStatus(thrown, this.hub, thrown, this.#caFile) : ClientError.from(thrown)
+    return isStatus(thrown)
+      ? fromStatus(thrown, this.hub, thrown, this.#caFile, detailIn(thrown.metadata))
+      : ClientError.from(thrown)
   }
 }
 
@@ -254,7 +262,29 @@ function deserializer<D extends DescMessage>(schema: D): (bytes: Buffer) => Mess
   return bytes => fromBinary(schema, bytes)
 }
 
-function isStatus(thrown: unknown): thrown is StatusLike {
+/** Null: it is an older hub's, a proxy's, or the wire's own. */
+function detailIn(metadata: Metadata | undefined): Detail | null {
+  const [bytes] = metadata?.get("grpc-status-details-bin") ?? []
+  if (!Buffer.isBuffer(bytes)) return null
+  try {
+    for (const any of fromBinary(ErrorStatusSchema, bytes).details) {
+      const detail = anyUnpack(any, ErrorDetailSchema)
+      if (detail !== undefined)
+        return { reason: reasons[detail.reason] ?? null, isFinal: detail.retry === WireRetry.NEVER }
+    }
+  } catch {
+    // Bytes of somebody else's that are no details: the words stand without them.
+  }
+  return null
+}
+
+const reasons: Readonly<Record<number, Reason>> = {
+  [WireReason.NO_NODE]: "no_node",
+  [WireReason.CONTAINER]: "container",
+  [WireReason.RESERVATION]: "reservation",
+}
+
+function isStatus(thrown: unknown): thrown is StatusLike & { readonly metadata?: Metadata } {
   return (
     typeof thrown === "object" &&
     thrown !== null &&

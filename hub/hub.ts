@@ -4,7 +4,6 @@ import { existsSync, rmSync } from "node:fs"
 import { mkdir, rename, writeFile } from "node:fs/promises"
 import { hostname } from "node:os"
 import { join, resolve } from "node:path"
-import { Code, ConnectError } from "@connectrpc/connect"
 import { isLoopback } from "../common/address.ts"
 import { Turns } from "../common/turns.ts"
 import { Accounts } from "./auth/accounts.ts"
@@ -30,7 +29,7 @@ import { HubEngine } from "./engine.ts"
 import { Expiry } from "./expiry.ts"
 import { openRelease } from "./front/boinc/release.ts"
 import { Uploads } from "./front/boinc/upload.ts"
-import { front } from "./front/front.ts"
+import { front, stopError } from "./front/front.ts"
 import { encodeSpec } from "./front/spec.ts"
 import { countNodes } from "./front/status/gather.ts"
 import { COLLECT_EVERY_MS, DRAIN_MS, LOGIN_REFILL_MS, LOGINS_MAX, SIGNUP_REFILL_MS, SIGNUPS_MAX } from "./limits.ts"
@@ -288,7 +287,7 @@ export async function startHub(config: Config, options: HubOptions): Promise<Hub
     // First of all when it goes down: readyz says no, orders are refused, open calls end.
     opened.push(() => {
       void engine.drain()
-      shutdown.abort(new ConnectError("the hub is stopping: try again in a minute", Code.Unavailable))
+      shutdown.abort(stopError())
     })
 
     const url = `${certificate === null ? "http" : "https"}://${hostOf(config.host)}:${port.port}`

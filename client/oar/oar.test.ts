@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { create } from "@bufbuild/protobuf"
 import { status as Status } from "@grpc/grpc-js"
+import { Reason } from "../../proto/gen/cah/v1/error_pb.ts"
 import { NodeSchema, NodeState, Outcome, Phase } from "../../proto/gen/cah/v1/job_pb.ts"
 import { FakeHub } from "../fakehub.ts"
 import { inside, type Place, place } from "../spawning.ts"
@@ -141,9 +142,11 @@ describe("under the names of OAR", () => {
     )
     assert.match(ok.stderr, /OK: about 0\.9 of 1 job .* with 87 %, judged from 3 nodes/)
     hub.submitted = {}
-    hub.failNext("submit", Status.FAILED_PRECONDITION, "the reservation is refused: 1 of 9 slots is to be expected")
+    hub.failNext("submit", Status.FAILED_PRECONDITION, "it is refused: 1 of 9 slots is to be expected", {
+      detail: { reason: Reason.RESERVATION },
+    })
     const ko = await oar("oarsub -r now ./prog")
-    assert.match(ko.stdout, /# Reservation not valid --> KO \(the reservation is refused: 1 of 9 slots/)
+    assert.match(ko.stdout, /# Reservation not valid --> KO \(it is refused: 1 of 9 slots/)
     assert.equal(ko.code, 6)
   })
 

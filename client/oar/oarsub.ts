@@ -83,6 +83,6 @@ function* numbers(done: Parameters<Announce>[1]): Generator<number | string> {
   }
 }
 
-function isKo({ code, message }: ClientError): boolean {
-  return code === "failed_precondition" && /reserv/i.test(message)
+function isKo({ reason }: ClientError): boolean {
+  return reason === "reservation"
 }

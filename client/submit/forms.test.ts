@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { after, before, describe, test } from "node:test"
 import { create } from "@bufbuild/protobuf"
 import { status as Status } from "@grpc/grpc-js"
+import { Reason } from "../../proto/gen/cah/v1/error_pb.ts"
 import { NodeSchema, Outcome } from "../../proto/gen/cah/v1/job_pb.ts"
 import { FakeHub } from "../fakehub.ts"
 import { LOSS_MAX_MAX } from "../limits.ts"
@@ -295,14 +296,15 @@ describe("cah sub", () => {
   test("names properties that no node reports when none can ever run it", async () => {
     const told = create(NodeSchema, { id: "n1", properties: { os: "linux", cpu_flags: "avx2" } })
     hub.nodes.push(told)
-    hub.failNext("submit", Status.FAILED_PRECONDITION, "no node can ever run it: the one node there is has not that")
+    const noNode = { detail: { reason: Reason.NO_NODE } }
+    hub.failNext("submit", Status.FAILED_PRECONDITION, "nothing here is like that", noNode)
     const done = await sub(["-p", "memory > 4 AND os = 'linux' OR NOT cpu_flag LIKE 'x'", "true"])
     assert.equal(done.code, 6)
     assert.match(
       done.stderr,
       /No node reports "memory": did you mean mem\?\n {5}No node reports "cpu_flag": did you mean cpu_flags\?\n/,
     )
-    hub.failNext("submit", Status.FAILED_PRECONDITION, "no node can ever run it: the one node there is has not that")
+    hub.failNext("submit", Status.FAILED_PRECONDITION, "nothing here is like that", noNode)
     assert.doesNotMatch((await sub(["-p", "os = 'plan9'", "true"])).stderr, /No node reports/)
   })
 

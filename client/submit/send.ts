@@ -110,13 +110,10 @@ export async function place(context: Context, hub: Hub, placement: Placement): P
 /** A name that no node reports is the likeliest reason why none can ever run it. */
 async function explainProperty(hub: Hub, { property = "" }: Spec, thrown: unknown): Promise<never> {
   const error = ClientError.from(thrown)
-  if (property === "" || error.code !== "failed_precondition" || !error.message.startsWith(NO_NODE)) throw error
+  if (property === "" || error.reason !== "no_node") throw error
   const hint = await unreportedHint(hub, property)
-  throw hint === "" ? error : new ClientError(error.code, error.message, { hint, cause: error })
+  throw hint === "" ? error : new ClientError(error.code, error.message, { hint, reason: error.reason, cause: error })
 }
-
-/** As the hub begins such a refusal. */
-const NO_NODE = "no node can ever run it"
 
 async function dependencies(hub: Hub, texts: readonly string[], flag: string, success: boolean) {
   if (texts.length === 0) return []

@@ -83,7 +83,7 @@ export class Submits {
     if (order.stagein !== null) await this.#checkStagein(order.owner, order.stagein)
     if (order.rules.inside !== null) this.#checkContainer(order.owner, order.rules.inside)
     const { refusal, warnings, expectation } = engine.judge(order)
-    if (refusal !== null) throw new CahError("failed_precondition", refusal)
+    if (refusal !== null) throw new CahError("failed_precondition", refusal.message, { reason: refusal.reason })
     const waitsFor = order.waitsFor.filter(dependency => this.#isAwaited(order.owner, dependency))
     const jobsMax = quotas.limits.jobs
     const { campaign, jobs, existed } = await engine.submit({ ...order, waitsFor, jobsMax })

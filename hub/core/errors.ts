@@ -8,6 +8,9 @@ export type { ErrorCode }
 /** Whether asking again can help: never, later here, or at once elsewhere. */
 export type Retry = "never" | "later" | "elsewhere"
 
+/** What was wrong, where the code alone does not tell it: also a closed list. */
+export type Reason = "no_node" | "container" | "reservation"
+
 const defaultRetry: Record<ErrorCode, Retry> = {
   invalid_argument: "never",
   not_found: "never",
@@ -26,11 +29,13 @@ export class CahError extends Error {
   override readonly name = "CahError"
   readonly code: ErrorCode
   readonly retry: Retry
+  readonly reason: Reason | null
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; retry?: Retry } = {}) {
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; retry?: Retry; reason?: Reason } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.retry = options.retry ?? defaultRetry[code]
+    this.reason = options.reason ?? null
   }
 
   /** Whatever was thrown, as a CahError: itself, or "internal" with the thing thrown as its cause. */

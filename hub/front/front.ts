@@ -7,12 +7,13 @@ import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts"
 import type { AccessParts } from "../cases/access.ts"
 import { Cases } from "../cases/cases.ts"
 import type { CaseParts } from "../cases/parts.ts"
+import { CahError } from "../core/errors.ts"
 import type { OnRequest } from "../port.ts"
 import { SparingLog } from "../sparing.ts"
 import { type BoincParts, boincHandler, schedulerUrl } from "./boinc/handler.ts"
 import { type OperatorParts, operatorService } from "./operator/service.ts"
 import { rpcHandler } from "./rpc/adapter.ts"
-import { answerErrors, countRefused } from "./rpc/errors.ts"
+import { answerErrors, connectErrorOf, countRefused } from "./rpc/errors.ts"
 import { guard } from "./rpc/guard.ts"
 import { healthService } from "./rpc/health.ts"
 import { reflectionServices, serveReflection } from "./rpc/reflection.ts"
@@ -85,4 +86,9 @@ export function front(parts: FrontParts): OnRequest {
     })
     response.end(body)
   }
+}
+
+/** What calls that are under way are ended with when the hub goes down. */
+export function stopError(): Error {
+  return connectErrorOf(new CahError("unavailable", "the hub is stopping: try again in a minute"))
 }

@@ -3,6 +3,7 @@
 
 import { failing, printValue } from "../../../proto/wire/property.ts"
 import { RESERVATION_CONFIDENCE_MIN } from "../../limits.ts"
+import type { Reason } from "../errors.ts"
 import type { CampaignId, Needs, Node, Now, Rules, Shape, State } from "../model.ts"
 import { type Demand, type Lane, type Rank, ranks } from "../model.ts"
 import { conditionOf, goesBefore, nextCampaign } from "../placing/queue.ts"
@@ -21,8 +22,8 @@ export interface Wish extends Shape {
 }
 
 export interface Judgement {
-  /** Why it is refused, for people; null: it is not. */
-  readonly refusal: string | null
+  /** Why it is refused; null: it is not. */
+  readonly refusal: { readonly reason: Reason; readonly message: string } | null
   /** Sentences: what is taken all the same and may not go as hoped. */
   readonly warnings: readonly string[]
   /** With a reservation only. */
@@ -34,13 +35,14 @@ export function judge(state: State, wish: Wish, now: Now): Judgement {
   const demand = demandOf(state, wish)
   const trouble = rules.inside === null ? unservable(state, demand) : misplaced(state, rules.inside, demand)
   const warnings: string[] = []
-  let refusal: string | null = null
-  if (trouble?.isFinal === true && !wish.held)
-    refusal = `${trouble.message}; ask for less, or hold it until there is one`
-  else if (trouble !== null) warnings.push(trouble.message)
+  let refusal: Judgement["refusal"] = null
+  if (trouble?.isFinal === true && !wish.held) {
+    const reason = rules.inside === null ? "no_node" : "container"
+    refusal = { reason, message: `${trouble.message}; ask for less, or hold it until there is one` }
+  } else if (trouble !== null) warnings.push(trouble.message)
   const expected = expectationOf(state, wish, demand, now)
   if (expected !== null && expected.confidence < RESERVATION_CONFIDENCE_MIN)
-    refusal ??= notExpected(wish, expected, now)
+    refusal ??= { reason: "reservation", message: notExpected(wish, expected, now) }
   return { refusal, warnings, expectation: expected }
 }
 

@@ -9,7 +9,8 @@ import {
   type StreamRequest,
   type UnaryRequest,
 } from "@connectrpc/connect"
-import { CahError, type ErrorCode } from "../../core/errors.ts"
+import { ErrorDetailSchema, Reason as WireReason, Retry as WireRetry } from "../../../proto/gen/cah/v1/error_pb.ts"
+import { CahError, type ErrorCode, type Reason, type Retry } from "../../core/errors.ts"
 import type { Metrics } from "../../metrics.ts"
 import type { SparingLog } from "../../sparing.ts"
 
@@ -27,10 +28,24 @@ const codes: Record<ErrorCode, Code> = {
   internal: Code.Internal,
 }
 
+const retries: Record<Retry, WireRetry> = {
+  never: WireRetry.NEVER,
+  later: WireRetry.LATER,
+  elsewhere: WireRetry.ELSEWHERE,
+}
+
+const reasons: Record<Reason, WireReason> = {
+  no_node: WireReason.NO_NODE,
+  container: WireReason.CONTAINER,
+  reservation: WireReason.RESERVATION,
+}
+
+/** With a detail, by which a client tells the hub's own errors from those of a proxy or the wire. */
 export function connectErrorOf(thrown: unknown): ConnectError {
   if (thrown instanceof ConnectError) return thrown
-  const error = CahError.from(thrown)
-  return new ConnectError(error.message, codes[error.code], undefined, undefined, error.cause)
+  const { message, code, retry, reason, cause } = CahError.from(thrown)
+  const value = { retry: retries[retry], reason: reason === null ? WireReason.UNSPECIFIED : reasons[reason] }
+  return new ConnectError(message, codes[code], undefined, [{ desc: ErrorDetailSchema, value }], cause)
 }
 
 /** Whether answerErrors() has heard of the call, and counts it. */

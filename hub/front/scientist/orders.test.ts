@@ -3,7 +3,8 @@ import assert from "node:assert/strict"
 import { after, before, describe, it } from "node:test"
 import type { MessageInitShape } from "@bufbuild/protobuf"
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt"
-import { type Client, Code } from "@connectrpc/connect"
+import { type Client, Code, type ConnectError } from "@connectrpc/connect"
+import { ErrorDetailSchema, Reason, Retry } from "../../../proto/gen/cah/v1/error_pb.ts"
 import { type CampaignSpecSchema, Phase } from "../../../proto/gen/cah/v1/job_pb.ts"
 import { Cause, type NoticeSchema, Occasion, type ScientistService } from "../../../proto/gen/cah/v1/scientist_pb.ts"
 import { campaignNumber, emptyResult, keep, openFront, RETENTION_MS, type TestFront } from "../front.suite.ts"
@@ -158,6 +159,14 @@ describe("an order", () => {
       ["", 10, 1, 2, 2, 0n, 3_000n],
     )
     assert.match((await ada.plan({ spec: { ...spec, needs: { slots: 99 } } })).refusal, /no node can ever run it/)
+    await assert.rejects(submit({ needs: { slots: 99 } }), (error: ConnectError) => {
+      const [detail] = error.findDetails(ErrorDetailSchema)
+      assert.deepEqual(
+        [error.code, detail?.reason, detail?.retry],
+        [Code.FailedPrecondition, Reason.NO_NODE, Retry.NEVER],
+      )
+      return true
+    })
     assert.equal((await ada.plan({ spec, jobs: 7 })).jobs, 7)
     await assert.rejects(ada.plan({ spec: {} }), { code: Code.InvalidArgument, rawMessage: /command is empty/ })
     const stagein = { digest: `sha256:${"1".repeat(64)}`, sizeBytes: 1_000n }

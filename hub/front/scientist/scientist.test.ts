@@ -556,10 +556,8 @@ describe("with a node that works", () => {
 
   it("nodes are listed as they stand", async () => {
     const { nodes } = await ada.listNodes({})
-    assert.deepEqual(
-      nodes.map(node => [node.id, node.slots, node.state]),
-      [[front.node.id, 16, 1]],
-    )
+    const standing = nodes.map(node => [node.id, node.slots, node.state])
+    assert.deepEqual(standing, [[front.node.id, 16, 1]])
     assert.deepEqual((await ada.listNodes({ after: front.node.id })).nodes, [])
     // Whose they are and where, only operators are told.
     const root = front.scientist((await front.tokens.create("root", ["read", "admin"], null)).secret)
@@ -575,10 +573,8 @@ describe("with a node that works", () => {
       throw new Error("secret path /var/lib")
     }
     const { campaign } = await submit(ada, { command, array: 1 })
-    await assert.rejects(ada.getCampaign({ campaign }), {
-      code: Code.Internal,
-      rawMessage: /something went wrong inside/,
-    })
+    const plain = { code: Code.Internal, rawMessage: /something went wrong inside/ }
+    await assert.rejects(ada.getCampaign({ campaign }), plain)
     store.errors = original
     assert.match(String(front.lines.errors.at(-1)?.fields.error), /secret path/)
   })

@@ -50,7 +50,7 @@ export function submitMethods(submits: Submits): Pick<Service, "submit" | "submi
       const nodes = Math.min(found.nodesOnline, order.total)
       return {
         warnings: [...found.warnings],
-        refusal: found.refusal ?? "",
+        refusal: found.refusal?.message ?? "",
         jobs: order.total,
         nodesOnline: found.nodesOnline,
         nodesAway: found.nodesAway,
