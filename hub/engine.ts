@@ -9,11 +9,23 @@ import { keyOf, liveCount, noCounts } from "./core/change.ts"
 import type { Effects, Move, Reply, Speech } from "./core/effects.ts"
 import { noEffects } from "./core/effects.ts"
 import { CahError } from "./core/errors.ts"
-import type { CampaignSubmitted, Event, RequestId } from "./core/events.ts"
+import type { CampaignSubmitted, Event, JobsRetried, RequestId } from "./core/events.ts"
 import type { Campaign, CampaignId, Counts, IndexRange, Job, Node, NodeId, Now, Outcome, State } from "./core/model.ts"
 import { type OwnerShare, sharesOf } from "./core/placing/shares.ts"
-import type { CampaignNews, Clock, Engine, EngineHealth, Links, Log, Order, Store, Timer } from "./core/ports.ts"
+import type {
+  CampaignNews,
+  Clock,
+  Engine,
+  EngineHealth,
+  Links,
+  Log,
+  Order,
+  RetryWish,
+  Store,
+  Timer,
+} from "./core/ports.ts"
 import { emptyState, restore } from "./core/restore.ts"
+import { groundOf } from "./core/retry.ts"
 import type { RowWrite, Write } from "./core/rows.ts"
 import { step, writesOf } from "./core/step.ts"
 import { OUTLOOK_DEMANDS_MAX, REOPEN_MS, TICK_EVENTS_MAX } from "./limits.ts"
@@ -56,7 +68,11 @@ export class HubEngine implements Engine {
   private rows: (readonly RowWrite[])[] = []
   private rowWaiters: Waiter[] = []
   /** What the transaction under way changes. */
-  private underWay: Pick<Effects, "ended"> = noEffects()
+  private underWay: Pick<Effects, "ended" | "retries"> = noEffects()
+  /** Those of its rows that stand apart. */
+  private rowsUnderWay: readonly (readonly RowWrite[])[] = []
+  /** Retries that wait until what they are about is on disk. */
+  private postponed: JobsRetried[] = []
   private committing = false
   private readonly requests = new Map<RequestId, Waiter>()
   private lastRequest = 0
@@ -101,6 +117,15 @@ export class HubEngine implements Engine {
 
   async holdJobs(campaign: CampaignId, ranges: readonly IndexRange[], held: boolean): Promise<number> {
     return (await this.ask<"held">(request => ({ kind: "JobsHeld", request, campaign, ranges, held }))).jobs
+  }
+
+  async retry(wish: RetryWish): Promise<{ jobs: number; existed: boolean; campaigns: readonly CampaignId[] }> {
+    const { jobs, existed, campaigns } = await this.ask<"retried">(request => ({
+      kind: "JobsRetried",
+      request,
+      ...wish,
+    }))
+    return { jobs, existed, campaigns }
   }
 
   async setShare(owner: string, share: number): Promise<void> {
@@ -254,7 +279,34 @@ export class HubEngine implements Engine {
 
   private decide(event: Event, now: Now): void {
     const { decide = step } = this.parts
-    decide(this.state, event.kind === "CampaignSubmitted" ? this.withEarlier(event) : event, now, this.effects)
+    if (event.kind === "JobsRetried" && this.isUnsettled(event.campaign)) {
+      this.postponed.push(event)
+      return
+    }
+    decide(this.state, this.withGround(event), now, this.effects)
+  }
+
+  /** With what is on disk, where the decision rests on that. */
+  private withGround(event: Event): Event {
+    switch (event.kind) {
+      case "CampaignSubmitted":
+        return this.withEarlier(event)
+      case "JobsRetried":
+        return { ...event, ground: groundOf(this.parts.store, event.campaign, event.ranges) }
+      default:
+        return event
+    }
+  }
+
+  /** The end of the campaign, that it is forgotten, or another retry is not on disk yet: the store would say what is no longer true. */
+  private isUnsettled(id: CampaignId): boolean {
+    const { effects, underWay } = this
+    if (effects.retries.length > 0 || underWay.retries.length > 0) return true
+    const isGoing = (list: readonly RowWrite[]) =>
+      list.some(row => row.kind === "forgetCampaign" && row.campaign === id)
+    if (this.rows.some(isGoing) || this.rowsUnderWay.some(isGoing)) return true
+    const ended = [...effects.ended.values(), ...underWay.ended.values()]
+    return ended.some(campaign => campaign.id === id)
   }
 
   /**
@@ -300,11 +352,13 @@ export class HubEngine implements Engine {
     }
     this.committing = true
     this.underWay = effects
+    this.rowsUnderWay = rows
     store.commit(
       writes,
       (error, refused) => {
         this.committing = false
         this.underWay = noEffects()
+        this.rowsUnderWay = []
         if (error !== null) {
           for (const waiter of rowWaiters) waiter.reject(this.unavailable(error))
           this.beginAgain(error.message)
@@ -313,6 +367,7 @@ export class HubEngine implements Engine {
         committed?.({ writes: writes.length + rows.length, tookMs: clock.nowMs() - now.nowMs })
         for (const [at, why] of refused) this.refuse(rowWaiters[at]!, rows[at]!, why)
         this.speak(said)
+        for (const event of this.postponed.splice(0)) this.post(event)
         // A tick that is due takes along what has come meanwhile: fewer transactions, and fewer writes to each link.
         if (!this.ticking) this.flush()
       },
@@ -403,6 +458,7 @@ export class HubEngine implements Engine {
     this.rowWaiters = []
     this.rows = []
     this.queue = []
+    this.postponed = []
     this.effects = noEffects()
     this.callOff()
     this.links!.drop(why)

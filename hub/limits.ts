@@ -60,6 +60,10 @@ export const PRESENCE_MEMORY_MS = 6 * 3_600_000
 export const PRESENCE_WEEKS = 8
 /** Jobs of one hold that have not begun: each gets a row. Beyond it the whole campaign is the thing to hold. */
 export const HOLD_JOBS_MAX = 10_000
+/** Jobs that are tried again at once after they had ended: each is read from disk and gets a row, in one piece of the hub's time. */
+export const RETRY_JOBS_MAX = 10_000
+/** Campaigns that wait again at once because what they need is tried again. */
+export const RETRY_CAMPAIGNS_MAX = 1_000
 /** After a loss the job waits, doubling from here to the maximum, so that a poison job cannot spin through nodes. */
 export const BACKOFF_MIN_MS = 1_000
 export const BACKOFF_MAX_MS = 5 * 60_000

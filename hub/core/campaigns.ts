@@ -139,7 +139,7 @@ export function countOwned({ ownerJobs }: Stage["state"], owner: string, jobs: n
   else ownerJobs.set(owner, owned)
 }
 
-function tooManyJobs(owned: number, more: number, most: number): CahError {
+export function tooManyJobs(owned: number, more: number, most: number): CahError {
   const message = `your campaigns under way have ${owned} jobs, and ${more} more are above your quota of ${most}: wait until some have ended, or ask the hub's operator`
   return new CahError("resource_exhausted", message, { retry: "never" })
 }
@@ -330,12 +330,22 @@ function goOnAfter(stage: Stage, ended: Campaign): Campaign[] {
 
 function goOn(stage: Stage, waiter: Campaign, ended: Campaign): void {
   const needs = waiter.waitsFor.filter(({ campaign }) => campaign === ended.id)
+  if (needs.some(({ success }) => success) && !endedWell(ended.counts, ended.total)) {
+    miss(stage, waiter, ended)
+    return
+  }
   waiter.waitsFor = waiter.waitsFor.filter(({ campaign }) => campaign !== ended.id)
   touch(stage, waiter, null)
-  if (needs.some(({ success }) => success) && !endedWell(ended.counts, ended.total)) {
-    cancelAll(stage, waiter, "dependency_failed", `cancelled: campaign ${ended.id}, which it needed, did not end well`)
-  }
   updateLane(stage.state, waiter)
+}
+
+/** It is cancelled, and remembers what it waited for and which of its jobs did: they wait again if that is tried again. */
+function miss(stage: Stage, waiter: Campaign, ended: Campaign): void {
+  const { id, jobs, skipped, cursor, total } = waiter
+  const withRow = [...jobs.keys()].map(index => ({ first: index, last: index }))
+  const ranges = merged([...withRow, ...gaps(skipped, cursor, total - 1)])
+  stage.effects.writes.push({ kind: "missed", campaign: id, needed: ended.id, ranges })
+  cancelAll(stage, waiter, "dependency_failed", `cancelled: campaign ${ended.id}, which it needed, did not end well`)
 }
 
 export function campaignRow(campaign: Campaign, wallMs: number): CampaignRow {

@@ -29,7 +29,7 @@ import type { Why } from "./why.ts"
 export type About = Pick<StoryLine, "attempt" | "node">
 
 export const noTries: readonly Attempt[] = []
-const noNodes: readonly NodeId[] = []
+export const noNodes: readonly NodeId[] = []
 
 /** A job to which nothing has happened yet. */
 export function untouchedJob(campaign: CampaignId, index: number): Job {
@@ -153,7 +153,7 @@ export function noCounts(): Counts {
 }
 
 export function noTotals(): Totals {
-  return { retries: 0, losses: 0, preemptions: 0, stageinBytes: 0, stageoutBytes: 0, coreMs: 0 }
+  return { retries: 0, losses: 0, preemptions: 0, resubmissions: 0, stageinBytes: 0, stageoutBytes: 0, coreMs: 0 }
 }
 
 export function keyOf(owner: string, key: string): string {

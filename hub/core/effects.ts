@@ -72,6 +72,13 @@ export type Reply =
   | { readonly kind: "submitted"; readonly campaign: CampaignId; readonly jobs: number; readonly existed: boolean }
   | { readonly kind: "cancelled"; readonly jobs: number }
   | { readonly kind: "held"; readonly jobs: number }
+  /** `existed`: it had been asked for and done before. `campaigns` wait anew for what they need. */
+  | {
+      readonly kind: "retried"
+      readonly jobs: number
+      readonly existed: boolean
+      readonly campaigns: readonly CampaignId[]
+    }
   | { readonly kind: "done" }
   | { readonly kind: "error"; readonly error: CahError }
 
@@ -96,6 +103,8 @@ export interface Move extends AttemptName {
  */
 export interface Effects {
   readonly speech: Speech[]
+  /** Jobs that had ended and live again, before the rows that say so: at most one of a campaign. */
+  readonly retries: Extract<Write, { kind: "retry" }>[]
   /** Writes that are not the latest state of something: in this order, after the rows. */
   readonly writes: Write[]
   readonly campaigns: Set<Campaign>
@@ -111,6 +120,7 @@ export interface Effects {
 export function noEffects(): Effects {
   return {
     speech: [],
+    retries: [],
     writes: [],
     campaigns: new Set(),
     ended: new Map(),

@@ -12,7 +12,7 @@ import type {
   Result,
   Rules,
 } from "./model.ts"
-import type { CampaignRow } from "./rows.ts"
+import type { CampaignRow, JobRow } from "./rows.ts"
 
 /** Where an agent can say that an attempt is. */
 export type ReportPhase = "staging" | "running" | "returning" | "ended"
@@ -52,6 +52,43 @@ export interface JobsCancelled {
   readonly campaign: CampaignId
   /** Within the campaign, in any order; they may overlap. */
   readonly ranges: readonly IndexRange[]
+}
+
+/** A campaign as it is on disk, and what of it is meant and may be tried again. */
+export interface Retriable {
+  readonly row: CampaignRow
+  /** Jobs with a row. One more than are allowed at most. */
+  readonly jobs: readonly JobRow[]
+  /** Cancelled before they began: ranges, each within one that is stored. */
+  readonly cancelled: readonly IndexRange[]
+  /** What its cursor steps over, of a campaign that has ended. */
+  readonly skipped: readonly IndexRange[]
+}
+
+export interface RetryGround {
+  /** Null: there is none, or it is forgotten. */
+  readonly own: Retriable | null
+  /** Campaigns that were cancelled for want of it, or of one of these: by id, so that each comes after what it waits for. */
+  readonly dependants: readonly Retriable[]
+  /** Of campaigns that these wait for: those that have ended well. */
+  readonly well: ReadonlySet<CampaignId>
+}
+
+/** Jobs that ended otherwise than well are to be queued again, in their own campaign. */
+export interface JobsRetried {
+  readonly kind: "JobsRetried"
+  readonly request: RequestId
+  readonly campaign: CampaignId
+  /** Within the campaign; other jobs in them are left as they are. */
+  readonly ranges: readonly IndexRange[]
+  /** Who asks, for the jobs' stories. */
+  readonly by: string
+  /** The campaign's resubmissions as the asker saw them: what was asked before is not done again. Null: whatever they are. */
+  readonly seen: number | null
+  /** As in CampaignSubmitted. */
+  readonly jobsMax?: number
+  /** What is on disk of it; the engine looks when the event's turn has come. */
+  readonly ground?: RetryGround
 }
 
 export interface NodeHello {
@@ -173,6 +210,7 @@ export type Event =
   | JobsCancelled
   | CampaignHeld
   | JobsHeld
+  | JobsRetried
   | StageinSent
   | ShareSet
   | NodeHello

@@ -31,7 +31,7 @@ export function watchTail({ state, now }: Moment, campaign: Campaign, inMs = TAI
 }
 
 /** Wall time; infinite: it has neither a deadline nor a reservation that ends. */
-export function endOf({ rules: { deadlineAt, reservation } }: Campaign): number {
+export function endOf({ rules: { deadlineAt, reservation } }: Pick<Campaign, "rules">): number {
   return Math.min(deadlineAt ?? Number.POSITIVE_INFINITY, reservation?.endAt ?? Number.POSITIVE_INFINITY)
 }
 

@@ -146,6 +146,8 @@ export interface Totals {
   retries: number
   losses: number
   preemptions: number
+  /** How often jobs of it that had ended were queued again in it. */
+  resubmissions: number
   /** Sent to nodes; taken from them in results. */
   stageinBytes: number
   stageoutBytes: number

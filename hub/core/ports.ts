@@ -5,7 +5,7 @@ import type { Explanation } from "./asking/explain.ts"
 import type { Judgement, Prospect, Wish } from "./asking/feasible.ts"
 import type { Outlook } from "./asking/outlook.ts"
 import type { AttemptName, FullOffer, LinkSpeech } from "./effects.ts"
-import type { CampaignSubmitted, Event } from "./events.ts"
+import type { CampaignSubmitted, Event, JobsRetried } from "./events.ts"
 import type { BlobRef, Campaign, CampaignId, Counts, IndexRange, Job, LinkId, Node, NodeId, Outcome } from "./model.ts"
 import type { OwnerShare } from "./placing/shares.ts"
 import type {
@@ -42,6 +42,10 @@ export interface StoreReader {
   indicesFrom(campaign: CampaignId, fromIndex: number): number[]
   /** Ranges of jobs cancelled before they began, by first index. job() and jobs() show them as rows all the same. */
   cancelledRanges(campaign: CampaignId): IndexRange[]
+  /** Jobs with a row that ended otherwise than well, by index, of this range. */
+  unwell(campaign: CampaignId, range: IndexRange, limit: number): JobRow[]
+  /** Campaigns that were cancelled because this one did not end well, and which of their jobs. */
+  missed(needed: CampaignId): { campaign: CampaignId; ranges: IndexRange[] }[]
   nodes(): NodeRow[]
   usages(): UsageRow[]
   shares(): ShareRow[]
@@ -213,6 +217,8 @@ export interface Log {
 /** What the front checked and the core will decide about. Shapes and units as in CampaignSubmitted. */
 export type Order = Omit<CampaignSubmitted, "kind" | "request" | "earlier">
 
+export type RetryWish = Omit<JobsRetried, "kind" | "request" | "ground">
+
 export interface CampaignNews {
   /** Jobs that ended since the last news. */
   readonly ended: readonly { readonly index: number; readonly outcome: Outcome }[]
@@ -226,6 +232,8 @@ export interface Engine {
   hold(campaign: CampaignId, held: boolean): Promise<void>
   /** Number of jobs whose hold changed. */
   holdJobs(campaign: CampaignId, ranges: readonly IndexRange[], held: boolean): Promise<number>
+  /** Queues jobs of the campaign again that ended otherwise than well; all that is not of them is left as it is. */
+  retry(wish: RetryWish): Promise<{ jobs: number; existed: boolean; campaigns: readonly CampaignId[] }>
   setShare(owner: string, share: number): Promise<void>
   drainNode(node: NodeId, drained: boolean): Promise<void>
   revokeNode(node: NodeId): Promise<void>

@@ -9,14 +9,14 @@ import { keyOf, updateLane } from "./change.ts"
 import { Deadlines } from "./deadlines.ts"
 import { noEffects } from "./effects.ts"
 import { arm, renew, watchDeadline, watchTail } from "./lease.ts"
-import { type Job, jobId, type NodeId, type Now, type State } from "./model.ts"
+import { type Campaign, type IndexRange, type Job, jobId, type NodeId, type Now, type State } from "./model.ts"
 import { presenceOf } from "./placing/presence.ts"
 import { newQueue, takeDemand } from "./placing/queue.ts"
 import { readyJobs } from "./placing/room.ts"
 import { accountOf, restoreUsage, useSlots } from "./placing/usage.ts"
 import type { StoreReader } from "./ports.ts"
 import { awaitProbe } from "./quarantine.ts"
-import type { JobRow } from "./rows.ts"
+import type { CampaignRow, JobRow } from "./rows.ts"
 import type { Stage } from "./stage.ts"
 import { Wanted } from "./wanted.ts"
 
@@ -73,29 +73,13 @@ export function restore(
     state.nodes.set(row.id, node)
     if (quarantine !== null) awaitProbe({ state, now }, node, quarantine)
   }
-  for (const { endedAt: _ended, slots, memoryBytes, diskBytes, ...row } of store.liveCampaigns()) {
-    const skipped = store.cancelledRanges(row.id).filter(range => range.last >= row.cursor)
-    const needs = { slots, memoryBytes, diskBytes }
-    const { owner, project, rules, walltimeMs } = row
-    const derived = {
-      account: accountOf(state, { owner, project, bestEffort: rules.bestEffort }, now.nowMs),
-      demand: takeDemand(state.queue, { needs, walltimeMs }, rules),
-      early: rules.reservation !== null && rules.reservation.startAt > now.wallMs,
-    }
-    const fresh = {
-      queued: false,
-      again: new Wanted(),
-      jobs: new Map<number, Job>(),
-      onNodes: new Map<NodeId, number>(),
-      took: { attempts: 0, sumMs: 0 },
-      failures: 0,
-      strikes: null,
-      excess: 0,
-      tailLookMs: Number.POSITIVE_INFINITY,
-    }
-    state.campaigns.set(row.id, { ...row, ...derived, ...fresh, told: new Set(row.told), needs, skipped })
-    state.keys.set(keyOf(row.owner, row.key), row.id)
-    countOwned(state, row.owner, row.total)
+  for (const row of store.liveCampaigns()) {
+    takeUp(
+      state,
+      row,
+      store.cancelledRanges(row.id).filter(range => range.last >= row.cursor),
+      now,
+    )
   }
   const stage = { state, now, effects: noEffects() }
   for (const job of store.liveJobs()) restoreJob(stage, job, failedOn(store, job))
@@ -110,6 +94,35 @@ export function restore(
     if (readyJobs(campaign) === 0) watchTail(stage, campaign)
   }
   return state
+}
+
+/** A stored campaign among the live ones, with none of its jobs yet. */
+export function takeUp(state: State, stored: CampaignRow, skipped: IndexRange[], now: Now): Campaign {
+  const { endedAt: _ended, slots, memoryBytes, diskBytes, ...row } = stored
+  const { owner, project, rules, walltimeMs } = row
+  const needs = { slots, memoryBytes, diskBytes }
+  const campaign: Campaign = {
+    ...row,
+    needs,
+    skipped,
+    account: accountOf(state, { owner, project, bestEffort: rules.bestEffort }, now.nowMs),
+    demand: takeDemand(state.queue, { needs, walltimeMs }, rules),
+    early: rules.reservation !== null && rules.reservation.startAt > now.wallMs,
+    told: new Set(row.told),
+    queued: false,
+    again: new Wanted(),
+    jobs: new Map(),
+    onNodes: new Map(),
+    took: { attempts: 0, sumMs: 0 },
+    failures: 0,
+    strikes: null,
+    excess: 0,
+    tailLookMs: Number.POSITIVE_INFINITY,
+  }
+  state.campaigns.set(row.id, campaign)
+  state.keys.set(keyOf(row.owner, row.key), row.id)
+  countOwned(state, row.owner, row.total)
+  return campaign
 }
 
 /** Where it failed, as far as that is kept. */

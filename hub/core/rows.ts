@@ -167,6 +167,13 @@ export type Write =
   /** Jobs none of which has a row, ended as cancelled before they began: stored as a range. */
   | { kind: "cancelledRange"; campaign: CampaignId; range: IndexRange; why: Why }
   /**
+   * These jobs had ended and are tried again: a result is no longer the job's own, and loses its stageout; `cancelled` ones, each range
+   * within one that was stored, have not begun again. What the campaign missed is forgotten.
+   */
+  | { kind: "retry"; campaign: CampaignId; jobs: readonly number[]; cancelled: readonly IndexRange[] }
+  /** Of this campaign, what was cancelled because the one that it needed did not end well. In place of what was said before. */
+  | { kind: "missed"; campaign: CampaignId; needed: CampaignId; ranges: readonly IndexRange[] }
+  /**
    * Inserted. Of a job one is accepted: a second one is our own bug and throws, as a second of the same attempt does. Of the others
    * the last few stay.
    */
@@ -199,7 +206,10 @@ export type Write =
   | { kind: "forgetEnrolments"; before: number }
   | VolunteerWrite
 /** Rows that no decision depends on: whoever asks for one may be refused alone. */
-export type RowWrite = Exclude<Write, { kind: "campaign" | "parameters" | "job" | "cancelledRange" | "result" }>
+export type RowWrite = Exclude<
+  Write,
+  { kind: "campaign" | "parameters" | "job" | "cancelledRange" | "retry" | "missed" | "result" }
+>
 
 export interface JobFilter {
   fromIndex: number

@@ -33,6 +33,7 @@ import { onTailDue } from "./placing/speculate.ts"
 import { onLookDue } from "./placing/starvation.ts"
 import { usageRow } from "./placing/usage.ts"
 import { onProbeDue } from "./quarantine.ts"
+import { onJobsRetried } from "./retry.ts"
 import type { AttemptRow, JobRow, Write } from "./rows.ts"
 import type { Stage } from "./stage.ts"
 import { onNodeReleased, onPauseDue } from "./strikes.ts"
@@ -49,6 +50,8 @@ export function step(state: State, event: Event, now: Now, effects: Effects): vo
       return onCampaignHeld(stage, event)
     case "JobsHeld":
       return onJobsHeld(stage, event)
+    case "JobsRetried":
+      return onJobsRetried(stage, event)
     case "StageinSent":
       return onStageinSent(stage, event)
     case "ShareSet":
@@ -111,7 +114,7 @@ function onDue(stage: Stage, due: Deadline): void {
 
 /** What is to be on disk before the tick's speech: the latest state of all that changed, then results and the like. */
 export function writesOf(effects: Effects, now: Now): Write[] {
-  const writes: Write[] = []
+  const writes: Write[] = [...effects.retries]
   for (const account of effects.accounts) writes.push({ kind: "usage", row: usageRow(account, now) })
   for (const node of effects.nodes) writes.push({ kind: "node", row: nodeRow(node, now.wallMs) })
   for (const campaign of effects.campaigns) writes.push({ kind: "campaign", row: campaignRow(campaign, now.wallMs) })

@@ -2,6 +2,7 @@ import assert from "node:assert/strict"
 import { it } from "node:test"
 import type { CampaignId } from "../../core/model.ts"
 import { keepingSuite } from "../keeping.suite.ts"
+import { retriesSuite } from "../retries.suite.ts"
 import { campaignRow, commit, jobRow, storeSuite, WALL_MS } from "../store.suite.ts"
 import { volunteersSuite } from "../volunteers.suite.ts"
 import { MemoryStore } from "./memory.ts"
@@ -17,6 +18,7 @@ async function make() {
 
 storeSuite("MemoryStore", make)
 keepingSuite("MemoryStore", make)
+retriesSuite("MemoryStore", make)
 volunteersSuite("MemoryStore", make)
 
 const one = 1 as CampaignId

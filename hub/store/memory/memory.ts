@@ -23,12 +23,24 @@ import type {
 } from "../../core/rows.ts"
 import { whyNumber } from "../../core/why.ts"
 import { ATTEMPTS_KEPT } from "../../limits.ts"
-import { type CancelledRange, cancelledJob, mergeByIndex } from "../cancelled.ts"
 import { BatchQueue, refusedOf } from "../queue.ts"
 import { encode, pagesOf } from "../sqlite/encode.ts"
 import { demandFit } from "../sqlite/schema.ts"
 import { blobsOf, MemoryBlobs } from "./blobs.ts"
-import { byId, campaignCopy, commonest, compared, copied, drop, inOrder, keyOf, put } from "./rows.ts"
+import { jobIn, jobsIn, lineIn, unwellIn } from "./jobs.ts"
+import { errorKey, miss, missedFor, retryJobs } from "./retries.ts"
+import {
+  byId,
+  type CampaignTables,
+  campaignCopy,
+  commonest,
+  compared,
+  copied,
+  drop,
+  inOrder,
+  keyOf,
+  put,
+} from "./rows.ts"
 import { MemoryVolunteers } from "./volunteers.ts"
 
 export interface MemoryStoreOptions {
@@ -37,19 +49,6 @@ export interface MemoryStoreOptions {
   /** Wall time in ms, for rows that the store itself stamps. Default: always 0. */
   readonly wallMs?: () => number
   readonly hubId?: string
-}
-
-interface CampaignTables {
-  row: CampaignRow
-  readonly pages: { readonly first: number; readonly lines: readonly string[] }[]
-  readonly jobs: Map<number, JobRow>
-  readonly live: Set<number>
-  readonly cancelled: CancelledRange[]
-  /** Of each job, by attempt. */
-  readonly results: Map<number, readonly ResultRow[]>
-  readonly errors: Map<string, ErrorSummaryRow>
-  readonly warnings: Map<string, WarningSummaryRow>
-  readonly notices: Map<string, NoticeRow>
 }
 
 export class MemoryStore implements Store {
@@ -162,6 +161,12 @@ export class MemoryStore implements Store {
         cancelled.splice(place, 0, { first, count: last - first + 1, at: wallMs, why: whyNumber(write.why) })
         return
       }
+      case "retry":
+        retryJobs(this.#tables(write.campaign), write, undo, blob => this.#blobs.unname(blob, undo))
+        return
+      case "missed":
+        miss(this.#tables(write.campaign), { needed: write.needed, ranges: write.ranges }, undo)
+        return
       case "result":
         this.#writeResult(write.row, wallMs, undo)
         return
@@ -250,7 +255,12 @@ export class MemoryStore implements Store {
       cancelled: [],
       results: new Map(),
     }
-    put(this.#campaigns, row.id, { ...fresh, row, errors: new Map(), warnings: new Map(), notices: new Map() }, undo)
+    put(
+      this.#campaigns,
+      row.id,
+      { ...fresh, row, errors: new Map(), warnings: new Map(), notices: new Map(), missed: null },
+      undo,
+    )
     const { owner, stagein, submittedAt } = row
     if (stagein === null) return
     this.#blobs.name(stagein, submittedAt, undo)
@@ -304,7 +314,7 @@ export class MemoryStore implements Store {
       put(tables.warnings, text, { ...group, count: group.count + 1 }, undo)
     }
     if (outcome === "finished") return
-    const key = `${outcome}\n${exitCode}\n${message}`
+    const key = errorKey(row)
     const group = tables.errors.get(key) ?? { outcome, exitCode, message, count: 0, exampleIndex: index }
     put(tables.errors, key, { ...group, count: group.count + 1 }, undo)
   }
@@ -442,26 +452,19 @@ export class MemoryStore implements Store {
   }
 
   job(campaign: CampaignId, index: number): JobRow | null {
-    const tables = this.#campaigns.get(campaign)
-    const row = tables?.jobs.get(index)
-    if (row !== undefined) return { ...row }
-    const range = tables?.cancelled.find(({ first, count }) => index >= first && index < first + count)
-    return range === undefined ? null : cancelledJob(campaign, index, range)
+    return jobIn(this.#campaigns.get(campaign), campaign, index)
   }
 
   jobs(campaign: CampaignId, filter: JobFilter): JobRow[] {
-    const { fromIndex, limit, phase, outcome } = filter
-    const tables = this.#campaigns.get(campaign)
-    if (tables === undefined) return []
-    const rows = [...tables.jobs.values()]
-      .filter(row => row.index >= fromIndex && (phase ?? row.phase) === row.phase)
-      .filter(row => (outcome ?? row.outcome) === row.outcome)
-      .sort((a, b) => a.index - b.index)
-      .slice(0, limit)
-      .map(row => ({ ...row }))
-    if ((phase ?? "ended") !== "ended" || (outcome ?? "cancelled") !== "cancelled") return rows
-    const ranges = tables.cancelled.filter(({ first, count }) => first + count > fromIndex)
-    return mergeByIndex(campaign, rows, ranges, fromIndex, limit)
+    return jobsIn(this.#campaigns.get(campaign), campaign, filter)
+  }
+
+  unwell(campaign: CampaignId, range: IndexRange, limit: number): JobRow[] {
+    return unwellIn(this.#campaigns.get(campaign), range, limit)
+  }
+
+  missed(needed: CampaignId): { campaign: CampaignId; ranges: IndexRange[] }[] {
+    return missedFor(this.#campaigns, needed)
   }
 
   attempts(campaign: CampaignId, index: number): ResultRow[] {
@@ -496,9 +499,7 @@ export class MemoryStore implements Store {
   }
 
   parameters(campaign: CampaignId, index: number): string | null {
-    const pages = this.#campaigns.get(campaign)?.pages ?? []
-    const page = pages.find(({ first, lines }) => index >= first && index < first + lines.length)
-    return page?.lines[index - page.first] ?? null
+    return lineIn(this.#campaigns.get(campaign), index)
   }
 
   errors(campaign: CampaignId, limit: number): ErrorSummaryRow[] {

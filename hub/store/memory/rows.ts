@@ -1,6 +1,31 @@
 // How the store in memory copies, keeps and orders rows.
-import type { CampaignRow, Write } from "../../core/rows.ts"
+import type { CampaignId, IndexRange } from "../../core/model.ts"
+import type {
+  CampaignRow,
+  ErrorSummaryRow,
+  JobRow,
+  NoticeRow,
+  ResultRow,
+  WarningSummaryRow,
+  Write,
+} from "../../core/rows.ts"
+import type { CancelledRange } from "../cancelled.ts"
 import { claimsOf } from "../sqlite/encode.ts"
+
+export interface CampaignTables {
+  row: CampaignRow
+  readonly pages: { readonly first: number; readonly lines: readonly string[] }[]
+  readonly jobs: Map<number, JobRow>
+  readonly live: Set<number>
+  readonly cancelled: CancelledRange[]
+  /** Of each job, by attempt. */
+  readonly results: Map<number, readonly ResultRow[]>
+  readonly errors: Map<string, ErrorSummaryRow>
+  readonly warnings: Map<string, WarningSummaryRow>
+  readonly notices: Map<string, NoticeRow>
+  /** What was cancelled for want of another campaign; null: nothing was. */
+  missed: { readonly needed: CampaignId; readonly ranges: readonly IndexRange[] } | null
+}
 
 /** As it is now: whoever gave it may change its own row afterwards. */
 export function copied<W extends Write>(write: W): W {

@@ -1,6 +1,7 @@
 // The suites once more, on a database that is copied and started after each batch.
 import { rmSync } from "node:fs"
 import { keepingSuite } from "../keeping.suite.ts"
+import { retriesSuite } from "../retries.suite.ts"
 import { storeSuite, WALL_MS } from "../store.suite.ts"
 import { volunteersSuite } from "../volunteers.suite.ts"
 import { journals, openTried, scratch } from "./anew.ts"
@@ -27,5 +28,6 @@ for (const journal of journals) {
   const name = `SqliteStore, started anew after each batch, with a journal of ${journal.keptCharacters} characters,`
   storeSuite(name, tried)
   keepingSuite(name, tried)
+  retriesSuite(name, tried)
   volunteersSuite(name, tried)
 }

@@ -7,6 +7,7 @@ import type { BlobRef, Result } from "../../core/model.ts"
 import type { CampaignRow, Holding, JobRow, NodeRow, ResultRow, RowWrite, Write } from "../../core/rows.ts"
 import { whyNumber } from "../../core/why.ts"
 import { ATTEMPTS_KEPT, PARAMETER_PAGE_BYTES, PARAMETER_PAGE_LINES } from "../../limits.ts"
+import { retries, retrySteps } from "./encode-retries.ts"
 import { encodeVolunteer, volunteerStatements } from "./encode-volunteers.ts"
 import { storyText, triesText } from "./journal.ts"
 import { insert, insertWith, own, replaced, type Value } from "./statement.ts"
@@ -53,6 +54,9 @@ export const statements = {
   // keeps the file.
   blobNamed: insert("blobs", "digest, size_bytes, named, used_at", "ON CONFLICT DO NOTHING"),
   reference: insert("blob_references", "digest, role, owner, campaign, idx, attempt"),
+  ...retries,
+  missed: insert("missed", "campaign, first, count, needed"),
+  forgetMissed: "DELETE FROM missed WHERE campaign = ?",
   dropJob: "DELETE FROM jobs WHERE campaign = ? AND idx = ?",
   journal: insert("journal", "seq, jobs"),
   clearJournal: "DELETE FROM journal WHERE seq <= ?",
@@ -77,7 +81,7 @@ export const statements = {
   notice: `INSERT INTO notices (campaign, occasion, target, at, tries, next_at, trouble, done_at)
     SELECT * FROM (SELECT ? AS campaign, ?, ?, ?, ?, ?, ?, ?)
     WHERE campaign IN (SELECT campaign FROM progress WHERE forgotten_at IS NULL)
-    ${replaced("campaign, occasion, target", "tries, next_at, trouble, done_at")}`,
+    ${replaced("campaign, occasion, target", "at, tries, next_at, trouble, done_at")}`,
   forgetNode: "DELETE FROM nodes WHERE id = ?",
   forgetEnrolments: "DELETE FROM enrolments WHERE expires_at < ?",
   disownBlob: `DELETE FROM blob_references INDEXED BY blob_references_of_owner
@@ -151,6 +155,13 @@ export function encode(write: Write, wallMs: number, isStored: (campaign: Campai
     case "cancelledRange": {
       const { first, last } = write.range
       return [["cancelled", [write.campaign, first, last - first + 1, wallMs, whyNumber(write.why)]]]
+    }
+    case "retry":
+      return retrySteps(write)
+    case "missed": {
+      const { campaign, needed, ranges } = write
+      const insertions = ranges.map(({ first, last }): Step => ["missed", [campaign, first, last - first + 1, needed]])
+      return [["forgetMissed", [campaign]], ...insertions]
     }
     case "result":
       return resultSteps(write.row, wallMs)

@@ -1,6 +1,6 @@
 // Questions about jobs, over the three places where they are: live ones as they stand since the journal was last put away, rows
 // of jobs that live or ended without a result, and results. What is live here wins over its row.
-import type { CampaignId, NodeId, Outcome, Phase, Verdict } from "../../core/model.ts"
+import type { CampaignId, IndexRange, NodeId, Outcome, Phase, Verdict } from "../../core/model.ts"
 import type { JobFilter, JobRow } from "../../core/rows.ts"
 import { type CancelledRange, cancelledJob, mergeByIndex } from "../cancelled.ts"
 import { type ByJob, storyIn, triesOf } from "./journal.ts"
@@ -26,6 +26,14 @@ function prepare(db: Db) {
          UNION SELECT idx FROM results WHERE campaign = @campaign AND idx >= @from AND accepted = 1 ORDER BY idx`,
       )
       .pluck(),
+    unwellJobs: db.prepare<[number, number, number, number], Columns>(
+      `SELECT * FROM jobs INDEXED BY jobs_ended
+       WHERE campaign = ? AND outcome IS NOT NULL AND outcome <> 'finished' AND idx BETWEEN ? AND ? ORDER BY idx LIMIT ?`,
+    ),
+    unwellResults: db.prepare<[number, number, number, number], Columns>(
+      `SELECT ${ofResult} FROM results INDEXED BY results_bad
+       WHERE campaign = ? AND outcome <> 'finished' AND accepted = 1 AND idx BETWEEN ? AND ? ORDER BY idx LIMIT ?`,
+    ),
     cancelledFrom: db.prepare<[number, number, number], CancelledRange>(
       "SELECT first, count, at, why FROM cancelled WHERE campaign = ? AND first + count > ? ORDER BY first LIMIT ?",
     ),
@@ -73,6 +81,13 @@ export class JobsReader {
 
   cancelledRanges(campaign: CampaignId): CancelledRange[] {
     return this.ask.cancelledFrom.all(campaign, 0, -1)
+  }
+
+  /** Of a job that ended either has a row, never both. */
+  unwell(campaign: CampaignId, { first, last }: IndexRange, limit: number): JobRow[] {
+    const jobs = this.ask.unwellJobs.all(campaign, first, last, limit).map(jobRow)
+    const results = this.ask.unwellResults.all(campaign, first, last, limit).map(endedRow)
+    return [...jobs, ...results].sort((a, b) => a.index - b.index).slice(0, limit)
   }
 
   job(campaign: CampaignId, index: number): JobRow | null {

@@ -127,6 +127,9 @@ function prepare(db: Db) {
          WHERE r.digest = ? AND r.role = 'stagein' AND r.owner = ? ORDER BY r.campaign DESC LIMIT ?`,
       )
       .pluck(),
+    missed: db.prepare<[number], { campaign: CampaignId; first: number; count: number }>(
+      "SELECT campaign, first, count FROM missed INDEXED BY missed_for WHERE needed = ? ORDER BY campaign, first",
+    ),
     campaign: db.prepare<[number], Columns>(`${campaignSelect} WHERE c.id = ?`),
     campaignByKey: db.prepare<[string, string], Columns>(`${campaignSelect} WHERE c.owner = ? AND c.key = ?`),
     campaigns: {
@@ -320,6 +323,20 @@ export class SqliteReader implements StoreReader {
 
   jobs(campaign: CampaignId, filter: JobFilter): JobRow[] {
     return this.#jobs.jobs(campaign, filter)
+  }
+
+  unwell(campaign: CampaignId, range: IndexRange, limit: number): JobRow[] {
+    return this.#jobs.unwell(campaign, range, limit)
+  }
+
+  missed(needed: CampaignId): { campaign: CampaignId; ranges: IndexRange[] }[] {
+    const found = new Map<CampaignId, IndexRange[]>()
+    for (const { campaign, first, count } of this.#ask.missed.all(needed)) {
+      const ranges = found.get(campaign) ?? []
+      found.set(campaign, ranges)
+      ranges.push({ first, last: first + count - 1 })
+    }
+    return [...found].map(([campaign, ranges]) => ({ campaign, ranges }))
   }
 
   attempts(campaign: CampaignId, index: number): ResultRow[] {

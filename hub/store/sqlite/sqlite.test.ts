@@ -26,6 +26,7 @@ import type { Store } from "../../core/ports.ts"
 import type { Write } from "../../core/rows.ts"
 import { linesOf } from "../../core/story.ts"
 import { keepingSuite } from "../keeping.suite.ts"
+import { retriesSuite } from "../retries.suite.ts"
 import { campaignRow, commit, jobRow, resultRow, storeSuite, WALL_MS } from "../store.suite.ts"
 import { volunteersSuite } from "../volunteers.suite.ts"
 import { journalText } from "./journal.ts"
@@ -59,6 +60,7 @@ async function make() {
 
 storeSuite("SqliteStore", make)
 keepingSuite("SqliteStore", make)
+retriesSuite("SqliteStore", make)
 volunteersSuite("SqliteStore", make)
 
 /** A directory and stores in it, gone after the test. */
