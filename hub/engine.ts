@@ -150,6 +150,12 @@ export class HubEngine implements Engine {
 
   commit(writes: readonly RowWrite[]): Promise<void> {
     if (this.trouble !== null) return Promise.reject(this.unavailable())
+    const live = writes.find(row => row.kind === "forgetCampaign" && this.state.campaigns.has(row.campaign))
+    if (live?.kind === "forgetCampaign") {
+      // Jobs of it were queued again since whoever asks had looked.
+      const message = `campaign ${live.campaign} lives again: cancel it first with \`cah del ${live.campaign}\``
+      return Promise.reject(new CahError("failed_precondition", message))
+    }
     this.rows.push([...writes])
     const promise = new Promise<void>((resolve, reject) => this.rowWaiters.push({ resolve: () => resolve(), reject }))
     this.wake()

@@ -8,7 +8,7 @@ interface Book {
   /** Indices of jobs under way. */
   readonly underWay: Set<number>
   readonly attempts: Map<number, number>
-  failed: number
+  readonly failed: Set<number>
 }
 
 export class Bounds {
@@ -21,13 +21,19 @@ export class Bounds {
     const failedBefore = new Map<Book, number>()
     for (const write of writes) {
       if (write.kind === "campaign" && !this.books.has(write.row.id))
-        this.books.set(write.row.id, { rules: write.row.rules, underWay: new Set(), attempts: new Map(), failed: 0 })
+        this.books.set(write.row.id, {
+          rules: write.row.rules,
+          underWay: new Set(),
+          attempts: new Map(),
+          failed: new Set(),
+        })
     }
     for (const write of writes) {
+      if (write.kind === "retry") for (const index of write.jobs) this.books.get(write.campaign)?.failed.delete(index)
       if (write.kind !== "job") continue
       const book = this.books.get(write.row.campaign)
       if (book === undefined) continue
-      if (!failedBefore.has(book)) failedBefore.set(book, book.failed)
+      if (!failedBefore.has(book)) failedBefore.set(book, book.failed.size)
       const how = enter(book, write.row)
       if (how === null) continue
       const counts = begun.get(book) ?? { id: write.row.campaign, fresh: 0, revived: 0 }
@@ -53,7 +59,7 @@ function enter(book: Book, { index, tries, attempt, phase, outcome }: JobRow): "
   const was = book.underWay.has(index)
   if (phase === "ended" || tries.length === 0) book.underWay.delete(index)
   else book.underWay.add(index)
-  if (outcome === "failed" || outcome === "timedout" || outcome === "lost") book.failed++
+  if (outcome === "failed" || outcome === "timedout" || outcome === "lost") book.failed.add(index)
   if (phase === "ended" || tries.length === 0) return null
   return isFresh ? "fresh" : was ? null : "revived"
 }

@@ -38,6 +38,9 @@ export class Checkers {
   /** By the campaign that waits: what must have ended before it begins. */
   private readonly waiting = new Map<CampaignId, readonly CampaignId[]>()
   private readonly ended = new Set<CampaignId>()
+  /** Also those that live again. */
+  private readonly onceEnded = new Set<CampaignId>()
+  private readonly retries = new Retries()
   private readonly gone = new Set<CampaignId>()
   private readonly held = new Map<CampaignId, boolean>()
   private readonly rules = new Map<CampaignId, Rules>()
@@ -86,11 +89,16 @@ export class Checkers {
         this.rules.set(id, rules)
         const shapes = [slots * walltimeMs, ...rules.shapes.map(shape => shape.needs.slots * shape.walltimeMs)]
         this.shapes.set(id, Math.max(...shapes))
-        if (endedAt !== null) this.ended.add(id)
+        if (endedAt === null) this.ended.delete(id)
+        else {
+          this.ended.add(id)
+          this.onceEnded.add(id)
+        }
         if (held && this.held.get(id)) heldThroughout.add(id)
         this.held.set(id, held)
       }
     }
+    for (const write of writes) if (write.kind === "retry") this.onRetry(write)
     for (const found of this.bounds.onDisk(writes)) this.say(found)
     for (const found of this.sickness.onDisk(writes)) this.say(found)
     for (const write of writes) {
@@ -114,6 +122,33 @@ export class Checkers {
     }
   }
 
+  /** Only what ended otherwise than well; from now on it may end once more. */
+  private onRetry({ campaign, jobs }: Extract<Write, { kind: "retry" }>): void {
+    this.retries.count++
+    for (const index of jobs) {
+      const name = nameOf({ campaign, index })
+      const book = this.books.get(name)
+      if (book?.phase !== "ended" || book.outcome === "finished")
+        this.say(`M5: job ${name} is tried again though it is ${book?.outcome ?? book?.phase ?? "untouched"}`)
+      if (book === undefined) continue
+      this.retries.of.set(name, book.attempt)
+      this.books.set(name, { ...book, phase: "queued", outcome: null, failures: 0 })
+      this.results.delete(name)
+      this.lost.set(name, 0)
+    }
+  }
+
+  get retried(): number {
+    return this.retries.count
+  }
+
+  /** What was acknowledged is on disk. */
+  resubmitted(campaign: CampaignId, resubmissions: number, store: StoreReader): void {
+    const row = store.campaign(campaign)
+    if (row !== null && row.totals.resubmissions < resubmissions)
+      this.say(`I10: resubmission ${resubmissions} of campaign ${campaign} was acknowledged and is not on disk`)
+  }
+
   private onForgotten(campaign: CampaignId): void {
     if (!this.ended.has(campaign)) this.say(`I1: campaign ${campaign} was forgotten before it had ended`)
     this.gone.add(campaign)
@@ -126,7 +161,7 @@ export class Checkers {
   private onJob(row: JobRow, heldThroughout: ReadonlySet<CampaignId>): void {
     const name = nameOf(row)
     const book = this.books.get(name)
-    const early = row.attempt > 0 && this.waiting.get(row.campaign)?.find(other => !this.ended.has(other))
+    const early = row.attempt > 0 && this.waiting.get(row.campaign)?.find(other => !this.onceEnded.has(other))
     if (early) this.say(`job ${name} was offered before campaign ${early} had ended`)
     const isNew = row.attempt > (book?.attempt ?? 0) && row.tries.length === 1
     if (isNew && heldThroughout.has(row.campaign)) this.say(`job ${name} was offered though its campaign is held`)
@@ -278,7 +313,8 @@ export class Checkers {
     // On a node in quarantine it is a loss.
     const marks = (this.books.get(name)?.failures ?? 0) + (this.lost.get(name) ?? 0)
     const isMarked = outcome !== "finished" && marks > 0
-    if (result?.attempt !== attempt && !isMarked) {
+    const isRetried = attempt <= (this.retries.of.get(name) ?? 0)
+    if (result?.attempt !== attempt && !isMarked && !isRetried) {
       this.say(`I10: the result of ${campaign}.${index}#${attempt} was acknowledged and is not on disk`)
     }
   }
@@ -299,6 +335,7 @@ export class Checkers {
       }
     }
     this.checkLedger(store)
+    this.checkMissed(store)
     for (const job of store.liveJobs()) {
       const story = linesOf(job.story).map(
         line => `    ${(line.at / 1000).toFixed(3)} s  ${line.event} (#${line.attempt} ${line.node})`,
@@ -324,9 +361,28 @@ export class Checkers {
     if (lines.length !== known) this.say(`I8: the ledger has ${lines.length} lines, of which ${known} were granted`)
   }
 
+  /** Nothing is still cancelled for want of a campaign that ended well since, but for what could run no more. */
+  private checkMissed(store: StoreReader): void {
+    for (const { campaign: needed } of this.acknowledged) {
+      const row = store.campaign(needed)
+      if (row === null || row.counts.finished < row.total) continue
+      for (const { campaign } of store.missed(needed)) {
+        const { inside, reservation } = this.rules.get(campaign)!
+        if (store.campaign(campaign) === null || inside !== null || reservation !== null) continue
+        this.say(`M5: campaign ${campaign} is cancelled for want of campaign ${needed}, which ended well`)
+      }
+    }
+  }
+
   rest(what: string): void {
     this.say(what)
   }
+}
+
+/** How often something was tried again, and up to which attempt each job was over by then. */
+class Retries {
+  count = 0
+  readonly of = new Map<string, number>()
 }
 
 function nameOf(row: { campaign: CampaignId; index: number }): string {

@@ -15,6 +15,7 @@ export const faultNames = [
   "slow",
   "sick",
   "bounds",
+  "retry",
   "forget",
   "restart",
 ] as const
@@ -66,6 +67,8 @@ export interface Faults {
   readonly sick: number
   /** Probability that a campaign stops after some failures, and that it has few jobs at once. */
   readonly bounds: number
+  /** Probability that a campaign's owner tries again, now and then, what failed of it. */
+  readonly retry: number
 }
 
 const never = Number.POSITIVE_INFINITY
@@ -96,6 +99,7 @@ const quiet: Faults = {
   slow: 0,
   sick: 0,
   bounds: 0,
+  retry: 0,
   forget: 0,
   keepMs: never,
   restart: 0,
@@ -115,6 +119,7 @@ const parts: Record<FaultName, Partial<Faults>> = {
   slow: { slow: 0.05 },
   sick: { sick: 0.1 },
   bounds: { bounds: 0.15 },
+  retry: { retry: 0.6, failing: 0.08 },
   forget: { forget: 0.7, keepMs: 2 * hour },
   restart: { restart: 0.5 },
 }

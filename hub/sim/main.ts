@@ -86,6 +86,7 @@ async function runOne(setting: Setting, chatty: boolean): Promise<boolean> {
     )
     console.log(`hub crashes  ${report.hubCrashes}`)
     console.log(`forgotten    ${report.forgotten} campaigns`)
+    console.log(`tried again  ${report.retried} times`)
     for (const [outcome, jobs] of Object.entries(outcomes)) if (jobs > 0) console.log(`${outcome.padEnd(12)} ${jobs}`)
     console.log(`longest turn ${(report.longestWaitMs / 60_000).toFixed(0)} min`)
     for (const [owner, seconds] of Object.entries(report.used)) {

@@ -30,6 +30,8 @@ export interface Report {
   readonly hubCrashes: number
   /** Campaigns, by their owners or by age. */
   readonly forgotten: number
+  /** Campaigns of which something was tried again after it had ended. */
+  readonly retried: number
   /** Nodes where every command fails. */
   readonly sick: number
   readonly outcomes: Record<string, number>

@@ -39,6 +39,21 @@ test("O1: a hub starts on its real database after each kind of write, forgets an
   assert.ok(forgotten > 0)
 })
 
+test("M5: what failed is tried again in its own campaign, with what depends on it, whenever the hub is killed", async () => {
+  let retried = 0
+  const faults = "hub,churn,crash,client,rules,bounds,forget,retry,restart"
+  for (const [seed, store] of [
+    [1, "memory"],
+    [2, "memory"],
+    [3, "sqlite"],
+  ] as const) {
+    const report = await simulate({ ...small, seed, faults, jobs: 150, store })
+    assert.deepEqual(report.violations, [], `seed ${seed}`)
+    retried += report.retried
+  }
+  assert.ok(retried > 3, `${retried} times`)
+})
+
 test("a world goes the same way on the database as on the store in memory", async () => {
   const [memory, sqlite] = [await simulate(small), await simulate({ ...small, store: "sqlite" })]
   assert.equal(sqlite.hash, memory.hash)

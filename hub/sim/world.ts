@@ -19,6 +19,7 @@ import { Network } from "./network.ts"
 import { fairShares, type Planned, planFair, planOrders } from "./orders.ts"
 import { Random } from "./random.ts"
 import { Restarts } from "./restarts.ts"
+import { retryNowAndThen } from "./retrying.ts"
 import type { Report, Setting } from "./setting.ts"
 import { Starvation } from "./starvation.ts"
 import { VirtualTime, VirtualTimer } from "./time.ts"
@@ -130,6 +131,7 @@ class World {
       hubCrashes: this.hubCrashes,
       sick: this.sick,
       forgotten: this.checkers.forgotten,
+      retried: this.checkers.retried,
       outcomes,
       longestWaitMs: this.starvation.longestMs,
       used,
@@ -178,14 +180,15 @@ class World {
     }
   }
 
-  /** The same for every attempt at a job: some fail, a few would run for ever. */
+  /** Mostly the same for every attempt at a job: some fail, a few would run for ever. What is tried again goes well in the end. */
   private work(name: AttemptName): Work {
     const chance = new Random(this.setting.seed, name.campaign * 1_000_003 + name.index)
     const endless = chance.chance(this.faults.endless)
     const runMs = endless
       ? Number.MAX_SAFE_INTEGER / 2
       : Math.min(chance.exponential(this.meanRunMs), 2 * this.meanRunMs)
-    return { runMs: runMs + 1, exitCode: chance.chance(this.faults.failing) ? 1 : 0, hasOutput: chance.chance(0.8) }
+    const fails = chance.chance(this.faults.failing) && !(this.faults.retry > 0 && name.attempt > 5)
+    return { runMs: runMs + 1, exitCode: fails ? 1 : 0, hasOutput: chance.chance(0.8) }
   }
 
   private walltimeMs(): number {
@@ -500,6 +503,9 @@ class World {
     if (random.chance(faults.rules)) time.after(random.between(0, span / 2), () => this.hold(campaign))
     if (random.chance(faults.kinds)) time.after(random.between(0, span / 2), () => this.holdJobs(campaign, jobs))
     if (random.chance(faults.forget)) time.after(random.exponential(hour / 6), () => this.forget(campaign))
+    // Of chance of its own: the worlds of older seeds stay what they are.
+    const retries = new Random(setting.seed, campaign + 3_000_000)
+    if (retries.chance(faults.retry)) retryNowAndThen(this.around(), campaign, jobs, retries)
     if (random.chance(faults.cancelCampaign))
       time.after(random.between(0, span), () => this.cancel(campaign, 0, jobs - 1))
     for (let i = 0; i < Math.min(50, jobs * faults.cancelJob); i++) {
@@ -507,6 +513,11 @@ class World {
       const last = Math.min(jobs - 1, first + random.whole(0, 3))
       time.after(random.between(0, span), () => this.cancel(campaign, first, last))
     }
+  }
+
+  private around() {
+    const { time, store, checkers } = this
+    return { time, store, checkers, engine: () => (this.peace ? null : this.engine), isPeace: () => this.peace }
   }
 
   /** Once it has ended, as the front does it. */
