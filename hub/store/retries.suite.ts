@@ -1,11 +1,12 @@
 // What every store must do when jobs that had ended are tried again: part of store.suite.ts, run by the same fixtures.
 import assert from "node:assert/strict"
 import { afterEach, describe, it } from "node:test"
+import { noLog } from "../../proto/wire/log.ts"
 import { noCounts } from "../core/change.ts"
 import type { CampaignId, LogRef } from "../core/model.ts"
 import type { Store } from "../core/ports.ts"
 import type { JobRow, ResultRow, Write } from "../core/rows.ts"
-import { campaignRow, commit, digestFor, jobRow, noLog, resultRow, type StoreFixture, WALL_MS } from "./store.suite.ts"
+import { campaignRow, commit, digestFor, jobRow, resultRow, type StoreFixture, WALL_MS } from "./store.suite.ts"
 
 const one = 1 as CampaignId
 const two = 2 as CampaignId
