@@ -13,12 +13,17 @@ const place = new URL("../", import.meta.url)
 
 /**
  * Loads a program and calls `start` with its module. `name` is that of dist/NAME.mjs; `source`, relative to the root, what it was built from.
- * Ends the process where Node is too old.
+ * Ends the process where Node is too old, or the folder in which it was called has been removed: nothing could be loaded there.
  */
 export function launch(name, source, start) {
   const old = tooOld(process.versions.node)
   if (old !== null) {
     process.stderr.write(`${name}: ${old}\n`)
+    process.exit(1)
+  }
+  if (isAdrift()) {
+    const indent = " ".repeat(name.length + 2)
+    process.stderr.write(`${name}: The folder that you are in is gone.\n${indent}Go to one that is there: cd\n`)
     process.exit(1)
   }
   if (process.env.CAH_DEBUG === "1") process.setSourceMapsEnabled(true)
@@ -31,6 +36,15 @@ export function tooOld(version) {
   const [major, minor] = version.split(".").map(Number)
   if (major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1])) return null
   return `this is Node ${version}, and it takes ${OLDEST_NODE.join(".")} or newer: https://nodejs.org has it`
+}
+
+function isAdrift() {
+  try {
+    process.cwd()
+    return false
+  } catch {
+    return true
+  }
 }
 
 function load(name, source) {

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { type TestContext, test } from "node:test"
 import { pathToFileURL } from "node:url"
 import { transform } from "esbuild"
@@ -135,5 +135,20 @@ test("what runs before Node's version is looked at is written for Node 12", asyn
     const [here, there] = await Promise.all(["esnext", "node12.20"].map(target => transform(text, { target })))
     assert.equal(there!.code, here!.code, `${path} is not what Node 12 reads`)
     assert.doesNotMatch(text, /^(?:const .* = )?await /m, `${path}: Node 12 knows no await outside functions`)
+  }
+})
+
+test("F21: a folder that is gone is told in words by every program", () => {
+  const bins = ["client/bin/cah", "hub/bin/cah-hub", "agent/bin/cah-agent", "vmlauncher/bin/vmlauncher"]
+  for (const bin of bins) {
+    const gone = mkdtempSync(join(tmpdir(), "cah-gone-"))
+    const line = `cd '${gone}' && rmdir '${gone}' && "$1" "$2" --version`
+    const program = join(root, `${bin}.mjs`)
+    const { status, stdout, stderr } = spawnSync("/bin/sh", ["-c", line, "sh", process.execPath, program], {
+      encoding: "utf8",
+    })
+    const name = basename(bin)
+    const told = `${name}: The folder that you are in is gone.\n${" ".repeat(name.length + 2)}Go to one that is there: cd\n`
+    assert.deepEqual([status, stdout, stderr], [1, "", told])
   }
 })

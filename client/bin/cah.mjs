@@ -10,12 +10,5 @@ function early() {
 }
 process.on("SIGINT", early)
 
-try {
-  process.cwd()
-} catch {
-  process.stderr.write("cah: The folder that you are in is gone.\n     Go to one that is there: cd\n")
-  process.exit(1)
-}
-
 const name = basename(process.argv[1] || "", ".mjs")
 launch("cah", "client/main.ts", ({ main }) => main(name, () => process.off("SIGINT", early)))

@@ -1,12 +1,12 @@
 // cah try with the real agent's program: jobs of arrays, tables, scripts and graphs, what is reported of them, and what is refused before
 // anything runs. No hub anywhere.
 import assert from "node:assert/strict"
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { before, describe, test } from "node:test"
-import { cah, type Place, place, start } from "../spawning.ts"
+import { cah, type Place, place, program, start } from "../spawning.ts"
 
 describe("cah try", { concurrency: 2 }, () => {
   let where: Place
@@ -90,6 +90,17 @@ describe("cah try", { concurrency: 2 }, () => {
       done.stderr,
       /There is no program \/nowhere\/cah-agent here\.\n {5}Install the agent, or name it: CAH_AGENT/,
     )
+  })
+
+  test("F21: says that what the job wrote could not be passed on, and fails", () => {
+    const line = `"$1" "$2" try -- 'echo told >&2; echo lost' > /dev/full`
+    const { status, stderr } = spawnSync("/bin/sh", ["-c", line, "sh", process.execPath, program], {
+      cwd: where.cwd,
+      encoding: "utf8",
+      env: { PATH: process.env.PATH, HOME: where.home },
+    })
+    assert.equal(status, 1)
+    assert.match(stderr, /could not be written\. There is no space left.*\n {5}Make room/)
   })
 
   test("ends the job here when its reader leaves", async () => {
