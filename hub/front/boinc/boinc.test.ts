@@ -279,7 +279,7 @@ describe("the scheduler", () => {
     const { key, id } = await account(front)
     const reply = await call(front, { key })
     const url = reply.all("file_info")[2]!.text("url")
-    assert.deepEqual(await joinFrom(front, reply, "vm-1"), { account: `volunteer:${id}` })
+    assert.deepEqual(await joinFrom(front, reply, "vm-1"), { account: `volunteer:${id}`, host: 1 })
     assert.equal(await joinFrom(front, reply, "vm-2"), null)
     assert.equal(front.store.volunteers.launchTally(1 as LaunchId).node, "vm-1")
 
