@@ -20,6 +20,7 @@ import {
   Phase,
   type Result,
   ResultSchema,
+  TotalsSchema,
 } from "../proto/gen/cah/v1/job_pb.ts"
 import { OperatorService, type Token, TokenSchema } from "../proto/gen/cah/v1/operator_pb.ts"
 import {
@@ -84,6 +85,8 @@ export class FakeHub {
   submitted: Omit<MessageInitShape<typeof SubmitResponseSchema>, "$typeName"> = {}
   plan: Omit<MessageInitShape<typeof PlanResponseSchema>, "$typeName"> | null = {}
   explanation: Omit<MessageInitShape<typeof ExplainResponseSchema>, "$typeName"> = {}
+  /** What RetryJobs says waits for it again. */
+  dependants: bigint[] = []
   /** Names of all calls that arrived, in order. */
   readonly calls: MethodName[] = []
   /** Bytes that came in uploads. */
@@ -288,6 +291,20 @@ export class FakeHub {
     return [...warnings.values()].sort((a, b) => b.count - a.count)
   }
 
+  #retry(id: bigint, ranges: readonly { first: number; last: number }[], seen: bigint | undefined) {
+    const kept = this.#kept(id)
+    kept.campaign.totals ??= create(TotalsSchema)
+    const { totals } = kept.campaign
+    if (seen !== undefined && seen + 1n === totals.resubmissions) return { campaign: id, existed: true }
+    const chosen = this.#chosen(id, ranges).filter(one => one.phase === Phase.ENDED && one.outcome !== Outcome.FINISHED)
+    if (chosen.length === 0) throw new Refusal(Status.FAILED_PRECONDITION, "there is nothing to try again")
+    for (const job of chosen) job.phase = Phase.QUEUED
+    totals.resubmissions++
+    delete kept.campaign.endedAt
+    this.#count(kept)
+    return { campaign: id, jobs: chosen.length, dependants: this.dependants }
+  }
+
   // ---- the service ----
 
   #scientist(): Methods<typeof ScientistService> {
@@ -363,6 +380,7 @@ export class FakeHub {
         this.#count(kept)
         return { jobs: chosen.length }
       },
+      retryJobs: ({ campaign, ranges, seenResubmissions: seen }) => this.#retry(campaign, ranges, seen),
       forget: ({ campaign }) => {
         if (this.#kept(campaign).campaign.endedAt === undefined) {
           throw new Refusal(Status.FAILED_PRECONDITION, `campaign ${campaign} has not ended`)

@@ -13,6 +13,7 @@ import {
   Output,
   type OwnedBlob,
   type PlanResponse,
+  type RetryJobsResponse,
   ScientistService,
   type SubmitResponse,
   type SubmitStreamRequestSchema,
@@ -265,6 +266,20 @@ export class Hub {
       jobs += (await this.#rpc.unary(ScientistService.method.setHold, request, options)).jobs
     }
     return { jobs }
+  }
+
+  /**
+   * Queues jobs again, in their own campaign, that ended otherwise than well; all of them without ranges. `seen`: the campaign's
+   * resubmissions as you saw them (asked for here if not given): asked again after a lost answer, it is done once.
+   */
+  async retry(
+    campaign: bigint,
+    options: { ranges?: readonly Range[]; seen?: bigint } = {},
+  ): Promise<RetryJobsResponse> {
+    const seenResubmissions = options.seen ?? (await this.show(campaign)).campaign?.totals?.resubmissions ?? 0n
+    const request = { campaign, ranges: [...(options.ranges ?? [])], seenResubmissions }
+    const retry = patient(this.#onWait)
+    return this.#rpc.unary(ScientistService.method.retryJobs, request, { ...this.#call(), retry })
   }
 
   /** Removes a campaign that has ended, with all that it gave back. For good. */

@@ -140,7 +140,7 @@ class Fetch {
         ["stderr", Output.STDERR, result?.stderr],
       ] as const) {
         if (log === undefined || (log.blob === undefined && log.inline.length === 0)) continue
-        const line = this.#line(name, log.blob?.digest ?? "inline")
+        const line = this.#line(name, log.blob?.digest ?? inlineOf(this.#job))
         parts.push({ line, fetch: standing => this.#log(name, output, log, standing) })
       }
     }
@@ -223,7 +223,7 @@ class Fetch {
   }
 
   async #log(name: "stdout" | "stderr", output: Output, log: Log, standing: Standing | null): Promise<Brought> {
-    const file = await this.#place.claim(this.#partial(name, log.blob?.digest ?? "inline"))
+    const file = await this.#place.claim(this.#partial(name, log.blob?.digest ?? inlineOf(this.#job)))
     let bytes = log.inline.length
     if (log.blob === undefined) await writeFile(file, log.inline)
     else bytes = await this.#hub.download({ job: this.#name, output, blob: log.blob }, file)
@@ -275,6 +275,11 @@ class Fetch {
   #line(what: string, digest: string): string {
     return `${this.#name.campaign}.${this.#name.index} ${what} ${digest}${this.#options.flat ? " flat" : ""}`
   }
+}
+
+/** What a job wrote that ended, was queued again and ended anew is not what it wrote before. */
+function inlineOf({ attempt }: Job): string {
+  return attempt > 1 ? `inline#${attempt}` : "inline"
 }
 
 async function exists(path: string): Promise<boolean> {

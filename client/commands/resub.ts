@@ -1,5 +1,5 @@
 // cah resub: an earlier campaign once more, as a new one: all its jobs, some, or with --failed those that did not finish well; with what the
-// flags say otherwise.
+// flags say otherwise. Or, with --into, not as a new one: submit/into.ts.
 import { type Command, Option } from "commander"
 import { v7 as uuidv7 } from "uuid"
 import type { Context } from "../context.ts"
@@ -8,6 +8,7 @@ import { compactHelp, firstScreen, only } from "../help.ts"
 import { againOf, type Without, withouts } from "../submit/again.ts"
 import { type Announce, announce } from "../submit/announce.ts"
 import { changeFlags, type Wishes } from "../submit/flags.ts"
+import { retryInto } from "../submit/into.ts"
 import { checkWaits, noticesOf } from "../submit/notify.ts"
 import { refuseSet } from "../submit/refused.ts"
 import { checkFixed, checkKey, place, wholeCampaign, wishesAlone } from "../submit/send.ts"
@@ -24,8 +25,9 @@ export const resub: Verb = {
           "flags say otherwise. Jobs keep their parameters; those of a plain array find their old number in " +
           "CAH_ARRAY_INDEX, but are numbered anew by the hub and in `cah get`.",
       )
-      .argument("<selector>", "12, 12.3-9, @name or last")
+      .argument("[selector]", "12, 12.3-9, @name or last")
       .option("--failed", "only the jobs that did not finish well")
+      .option("--into <id>", "tried again in it, their own, and not as a new one")
       .addOption(
         new Option("--without <what>", "leave this out: property, besteffort, inner or retries")
           .choices(withouts)
@@ -34,24 +36,36 @@ export const resub: Verb = {
       .option("--idempotency-key <key>", "the same key never submits twice (made)")
     compactHelp(command)
     for (const option of changeFlags()) command.addOption(option)
-    command.addHelpText("after", examples("cah resub last --failed", "cah resub 12.3-9 -l mem=6G,walltime=4:00:00"))
+    command.addHelpText(
+      "after",
+      examples("cah resub --failed --into 12", "cah resub 12.3-9 -l mem=6G,walltime=4:00:00"),
+    )
     firstScreen(
       command,
-      only("--failed", "--without", "--resource", "--walltime", "--env", "--name", "--retries", "--hold"),
+      only("--failed", "--into", "--without", "--resource", "--walltime", "--env", "--name", "--retries", "--hold"),
     )
   },
 
   async run(context: Context, command: Command): Promise<number> {
     const values = command.opts<Record<string, unknown>>()
     refuseSet(values)
-    const { failed = false, without = [], idempotencyKey, ...rest } = values as Own & Record<string, unknown>
+    const { failed = false, into, ...changes } = values as Own & Record<string, unknown>
+    const [selector] = command.args
+    if (into !== undefined) {
+      const others = Object.keys(wishesAlone(changes))
+      if (changes.idempotencyKey !== undefined) others.push("idempotencyKey")
+      return retryInto(context, { into, failed, selector, others })
+    }
+    if (selector === undefined) throw usage("Which campaign, or which of its jobs?", "Name it: cah resub 12 --failed")
+    const { without = [], idempotencyKey, ...rest } = changes
     const wanted = { failed, without, key: idempotencyKey, wishes: wishesAlone(rest) }
-    return resubmit(context, command.args[0] ?? "", wanted, announce)
+    return resubmit(context, selector, wanted, announce)
   },
 }
 
 interface Own {
   readonly failed?: boolean
+  readonly into?: string
   readonly without?: readonly Without[]
   readonly idempotencyKey?: string
 }

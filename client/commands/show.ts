@@ -178,12 +178,13 @@ function typesInWords(spec: CampaignSpec | undefined): string {
 /** A node that vanished and a node that was needed for others are no failures, and not the same. */
 function totalsInWords(totals: Totals | undefined): [string, string][] {
   if (totals === undefined) return []
-  const { retries, losses, preemptions, stageinBytes, stageoutBytes, coreTime, nodes } = totals
+  const { retries, losses, preemptions, stageinBytes, stageoutBytes, coreTime, nodes, resubmissions } = totals
   const count = (value: bigint, words: string) => (value === 0n ? "" : `${value} ${words}`)
   const sent = [stageinBytes > 0n ? `${showBytes(stageinBytes)} to nodes` : ""]
   if (stageoutBytes > 0n) sent.push(`${showBytes(stageoutBytes)} back`)
   return [
     ["Tried again", count(retries, "after a failure")],
+    ["Resubmitted", count(resubmissions, `${resubmissions === 1n ? "time" : "times"} into this campaign`)],
     ["Lost", count(losses, losses === 1n ? "attempt, whose node vanished" : "attempts, whose nodes vanished")],
     [
       "Preempted",

@@ -1,4 +1,4 @@
-// Campaigns as their owner sees them: listed, shown, watched, held, cancelled, forgotten. All that is shown is on disk.
+// Campaigns as their owner sees them: listed, shown, watched, held, cancelled, tried again, forgotten. All that is shown is on disk.
 import type { Caller } from "../auth/tokens.ts"
 import { CahError } from "../core/errors.ts"
 import type { CampaignId, IndexRange } from "../core/model.ts"
@@ -91,10 +91,35 @@ export class Campaigns {
   async cancel(caller: Caller, id: CampaignId, ranges: readonly IndexRange[]): Promise<number> {
     const { engine, store } = this.#parts
     const row = campaignFor(store, caller, id)
-    const chosen = ranges.length > 0 ? rangesOf(row, ranges, "cancel") : [{ first: 0, last: row.total - 1 }]
+    const chosen = chosenOf(row, ranges, "cancel")
     const cancelled = await engine.cancel(id, chosen)
     noteAct(this.#parts, caller, row, "cancelled", { cancelled })
     return cancelled
+  }
+
+  /**
+   * Jobs that ended otherwise than well are queued again in it; without ranges all of them. `seen`: its resubmissions as the caller
+   * saw them, so that what was asked twice is done once.
+   */
+  async retry(
+    caller: Caller,
+    id: CampaignId,
+    ranges: readonly IndexRange[],
+    seen: number | null,
+  ): Promise<{ jobs: number; existed: boolean; campaigns: readonly CampaignId[] }> {
+    const { engine, store, quotas } = this.#parts
+    quotas.submit(caller.principal)
+    const row = campaignFor(store, caller, id)
+    const chosen = chosenOf(row, ranges, "try again")
+    const retried = await engine.retry({
+      campaign: id,
+      ranges: chosen,
+      by: caller.principal,
+      seen,
+      jobsMax: quotas.limits.jobs,
+    })
+    noteAct(this.#parts, caller, row, "tried again", { jobs: retried.jobs })
+    return retried
   }
 
   /** It and all that it gave back are no more, from now on; only one that has ended, and that nothing needs. */
@@ -166,6 +191,11 @@ export class Campaigns {
       expiresAt: row.endedAt === null ? null : retention.expiresAt(row.endedAt),
     }
   }
+}
+
+/** None: all of it. */
+function chosenOf(row: CampaignRow, ranges: readonly IndexRange[], what: string): IndexRange[] {
+  return ranges.length > 0 ? rangesOf(row, ranges, what) : [{ first: 0, last: row.total - 1 }]
 }
 
 function rangesOf(row: CampaignRow, ranges: readonly IndexRange[], what: string): IndexRange[] {

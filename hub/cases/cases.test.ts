@@ -184,6 +184,37 @@ describe("campaigns", () => {
     await cases.campaigns.forget(ada, campaign)
     assert.throws(() => cases.campaigns.show(ada, campaign), { code: "not_found" })
   })
+
+  it("M5: are tried again by their owner and by admins, once for each time it is asked", async t => {
+    const { cases, infos } = await open(t, { quotas: { jobs: 3 } })
+    const { campaigns, submits } = cases
+    const { campaign } = await submits.submit(ada, submission("k", { array: 3 }), null)
+    await campaigns.cancel(ada, campaign, [])
+    const outside = [{ first: 2, last: 3 }]
+    await assert.rejects(campaigns.retry(eve, campaign, [], 0), { code: "not_found" })
+    await assert.rejects(campaigns.retry(ada, campaign, outside, 0), { code: "invalid_argument", message: /range 2-3/ })
+    await assert.rejects(campaigns.retry(ada, campaign, [], 7), { code: "aborted" })
+    const some = await campaigns.retry(ada, campaign, [{ first: 1, last: 1 }], 0)
+    assert.deepEqual(
+      [some, campaigns.show(ada, campaign).row.endedAt],
+      [{ jobs: 1, existed: false, campaigns: [] }, null],
+    )
+    const again = await campaigns.retry(ada, campaign, [{ first: 1, last: 1 }], 0)
+    assert.deepEqual([again.existed, campaigns.show(ada, campaign).row.counts.queued], [true, 1])
+    infos.splice(0)
+    assert.equal((await campaigns.retry(root, campaign, [], null)).jobs, 2)
+    assert.deepEqual(
+      infos.map(({ message }) => message),
+      ["campaign of another's tried again"],
+    )
+    await assert.rejects(campaigns.retry(ada, campaign, [], 2), {
+      code: "failed_precondition",
+      message: /none of these/,
+    })
+    await campaigns.cancel(ada, campaign, [])
+    await submits.submit(ada, submission("other"), null)
+    await assert.rejects(campaigns.retry(ada, campaign, [], 2), { code: "resource_exhausted", message: /quota of 3/ })
+  })
 })
 
 describe("files", () => {

@@ -26,6 +26,7 @@ const others: Record<string, (campaign: bigint) => object> = {
   WatchCampaign: campaign => ({ campaign }),
   Cancel: campaign => ({ campaign }),
   SetHold: campaign => ({ campaign, held: true }),
+  RetryJobs: campaign => ({ campaign }),
   Explain: campaign => ({ campaign }),
   Forget: campaign => ({ campaign }),
   RemoveBlob: () => ({ digest: `sha256:${"0".repeat(64)}` }),

@@ -19,7 +19,7 @@ export interface News {
   readonly at: number
   /** The first distinct errors, commonest first. */
   readonly errors: ReturnType<StoreReader["errors"]>
-  /** The same for each try: a receiver knows a second copy by it. */
+  /** The same for each try: a receiver knows a second copy by it. A campaign whose jobs were tried again ends anew, which is another. */
   readonly id: string
 }
 
@@ -163,7 +163,10 @@ export class Delivery {
     // Forgotten by its owner: there is nobody to tell.
     if (campaign === null || target === undefined) return null
     const errors = store.errors(id, ERRORS_TOLD)
-    return { target, news: { campaign, occasion, at, errors, id: `${store.hubId()}-${id}-${occasion}-${number}` } }
+    return {
+      target,
+      news: { campaign, occasion, at, errors, id: `${store.hubId()}-${id}-${occasion}-${number}-${at}` },
+    }
   }
 
   /** What went wrong, in words; "": nothing. */

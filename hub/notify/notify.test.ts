@@ -171,6 +171,19 @@ test("a webhook gets JSON with a signature that its secret makes", async t => {
   await delivery.stop()
 })
 
+test("M5: a receiver knows a second copy by its id, and a campaign that ended anew is none", async t => {
+  const { got, url } = await receiver(t, 503)
+  const { next, store, clock, delivery } = await due([hook(url)], {})
+  clock.wall = (await next()).nextAt
+  await next()
+  const [row] = store.notices(one)
+  await commit(store, { kind: "notice", row: { ...row!, at: clock.wall, tries: 0, nextAt: clock.wall } })
+  await next()
+  const ids = got.map(({ headers }) => headers["cah-notice"])
+  assert.deepEqual([ids.length, ids[0] === ids[1], ids[1] === ids[2]], [3, true, false])
+  await delivery.stop()
+})
+
 test("an answer that is not a success is a try that failed, and a redirect is one", async t => {
   const elsewhere = await receiver(t, 200)
   const { url } = await receiver(t, 302, elsewhere.url)

@@ -41,6 +41,7 @@ const scientist: Record<keyof typeof ScientistService.method, Bound> = {
   watchCampaign: small,
   cancel: ranges,
   setHold: ranges,
+  retryJobs: ranges,
   listNodes: small,
   getUpload: small,
   upload: { bytes: MESSAGE_UPLOAD_BYTES_MAX, entries: MESSAGE_SMALL_ENTRIES_MAX },

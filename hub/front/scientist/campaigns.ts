@@ -11,7 +11,7 @@ import { campaignIdOf } from "../values.ts"
 import { type NodeNames, wireCampaign, wireJob, wireOutcomes } from "./convert.ts"
 
 type Service = ServiceImpl<typeof ScientistService>
-type Methods = "listCampaigns" | "getCampaign" | "watchCampaign" | "cancel" | "setHold" | "forget"
+type Methods = "listCampaigns" | "getCampaign" | "watchCampaign" | "cancel" | "setHold" | "retryJobs" | "forget"
 
 export function campaignMethods({ campaigns, jobs }: Pick<Cases, "campaigns" | "jobs">): Pick<Service, Methods> {
   const nameOf: NodeNames = node => jobs.nodeName(node)
@@ -37,6 +37,12 @@ export function campaignMethods({ campaigns, jobs }: Pick<Cases, "campaigns" | "
 
     async setHold({ campaign, held, ranges }, context) {
       return { jobs: await campaigns.hold(callerOf(context), campaignIdOf(campaign), held, ranges) }
+    },
+
+    async retryJobs({ campaign, ranges, seenResubmissions }, context) {
+      const seen = seenResubmissions === undefined ? null : Number(seenResubmissions)
+      const done = await campaigns.retry(callerOf(context), campaignIdOf(campaign), ranges, seen)
+      return { campaign, jobs: done.jobs, existed: done.existed, dependants: done.campaigns.map(BigInt) }
     },
 
     async cancel({ campaign, ranges }, context) {

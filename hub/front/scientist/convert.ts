@@ -111,7 +111,7 @@ export function wireCampaign(
   spec: CampaignSpec | null,
   beside: { readonly nodes: number; readonly expiresAt: number | null },
 ): MessageInitShape<typeof CampaignSchema> {
-  const { retries, losses, preemptions, stageinBytes, stageoutBytes, coreMs } = row.totals
+  const { retries, losses, preemptions, stageinBytes, stageoutBytes, coreMs, resubmissions } = row.totals
   const { refused, ...counts } = row.counts
   return {
     id: BigInt(row.id),
@@ -130,6 +130,7 @@ export function wireCampaign(
       stageoutBytes: BigInt(stageoutBytes),
       coreTime: durationFromMs(Math.round(coreMs)),
       nodes: beside.nodes,
+      resubmissions: BigInt(resubmissions),
     },
     ...(row.endedAt === null ? {} : { endedAt: timestampFromMs(row.endedAt) }),
     ...(beside.expiresAt === null ? {} : { expiresAt: timestampFromMs(beside.expiresAt) }),

@@ -81,6 +81,33 @@ describe("a campaign's results", () => {
     await assert.rejects(files(1), { code: Code.NotFound, rawMessage: /ended as cancelled and left nothing/ })
   })
 
+  it("M5: failed jobs are tried again in their campaign, asked twice they are so once, and what needs it waits again", async () => {
+    const { campaign } = await submit(ada, { command, array: 2 })
+    const next = (await submit(ada, { command, array: 1, after: [{ campaign, success: true }] })).campaign
+    const offered = [await front.node.offered(campaign, 0), await front.node.offered(campaign, 1)]
+    await front.node.finish(offered[0]!)
+    await front.node.finish(offered[1]!, { outcome: "failed", exitCode: 1 })
+    const shown = async (id: bigint) => (await ada.getCampaign({ campaign: id })).campaign
+    assert.deepEqual([(await shown(campaign))?.totals?.resubmissions, (await shown(next))?.counts?.cancelled], [0n, 1])
+    const ask = { campaign, seenResubmissions: 0n }
+    const { jobs, existed, dependants } = await ada.retryJobs(ask)
+    assert.deepEqual([jobs, existed, dependants], [1, false, [next]])
+    const again = await ada.retryJobs(ask)
+    assert.deepEqual([again.jobs, again.existed, again.campaign], [0, true, campaign])
+    assert.deepEqual([(await shown(campaign))?.totals?.resubmissions, (await shown(next))?.waitsFor], [1n, [campaign]])
+    await assert.rejects(ada.retryJobs({ ...ask, seenResubmissions: 5n }), { code: Code.Aborted })
+    const isSecond = (one: { campaign: number; attempt: number }) =>
+      one.campaign === Number(campaign) && one.attempt === 2
+    await front.node.until(() => front.node.offers.some(isSecond))
+    await front.node.finish(front.node.offers.find(isSecond)!)
+    await front.node.finish(await front.node.offered(next, 0))
+    assert.deepEqual([(await shown(campaign))?.counts?.finished, (await shown(next))?.counts?.finished], [2, 1])
+    const well = { code: Code.FailedPrecondition, rawMessage: /all jobs of campaign \d+ finished well/ }
+    await assert.rejects(ada.retryJobs({ campaign }), well)
+    const ranges = [{ first: 1, last: 2 }]
+    await assert.rejects(ada.retryJobs({ campaign, ranges }), { code: Code.InvalidArgument, rawMessage: /range 1-2/ })
+  })
+
   it("M1: what each attempt wrote that failed and was tried again is shown and downloaded by its number", async () => {
     const { campaign } = await submit(ada, { command, array: 1, retries: { max: 2 } })
     const text = (words: string) => ({ inline: Buffer.from(words), blob: null, droppedBytes: 0 })
