@@ -317,7 +317,7 @@ export const last: readonly Row[] = [
     /They were 2\.1, 2\.2, in this order/,
   ],
   [
-    "cah resub 2.2 --failed --into @bad && cah wait @bad --any-exit-ok",
+    "cah resub 2.2 --failed --into 2 && cah wait 2 --any-exit-ok",
     0,
     /^1 job of campaign 2 is queued again\.\nCampaign 2 has ended/,
     any,
