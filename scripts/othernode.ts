@@ -3,10 +3,11 @@
 import { type SpawnSyncOptions, spawnSync } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync } from "node:fs"
 import { dirname, join } from "node:path"
-import { cache, node, nodeFromNpm, type Runtime } from "../release/node.ts"
+import { cache, headers, node, nodeFromNpm, type Runtime } from "../release/node.ts"
 import { projectFiles, root } from "./files.ts"
 
 const DRIVER = "better-sqlite3"
+const ADDON = "build/Release/better_sqlite3.node"
 
 /** With `filters` only the tests whose path contains one. True if all is well. Throws in words where it cannot be done. */
 export async function checkOn(version: string, filters: readonly string[]): Promise<boolean> {
@@ -17,7 +18,7 @@ export async function checkOn(version: string, filters: readonly string[]): Prom
     throw new Error(`--node: ${node.package} does not run on ${process.platform} ${process.arch}`)
   }
   const runtime = await nodeFromNpm()
-  const compiled = driverFor(runtime)
+  const compiled = driverFor(runtime, (await nodeFromNpm(headers)).directory)
   const tree = mkdtempSync(join(cache, "tree-"))
   try {
     copyTree(tree, compiled)
@@ -40,16 +41,19 @@ export async function checkOn(version: string, filters: readonly string[]): Prom
   }
 }
 
-/** The folder of the package, compiled with that Node's own headers. */
-function driverFor({ binary, directory }: Runtime): string {
-  const place = join(cache, `${DRIVER}-${versionOf(DRIVER)}-node-${node.version}`)
+/** The folder of the package, compiled with the headers below `nodedir`. */
+function driverFor({ binary }: Runtime, nodedir: string): string {
+  const place = join(cache, `${DRIVER}-${versionOf(DRIVER)}-node-${headers.version}`)
   if (existsSync(place)) return place
   console.log(`compiling ${DRIVER} for Node ${node.version}, once: some minutes, with g++, make and python3`)
   const making = `${place}.${process.pid}`
   const from = join(root, "node_modules", DRIVER)
   cpSync(from, making, { recursive: true, filter: path => path !== join(from, "build") })
   const gyp = join(npmFolder(), "node_modules/node-gyp/bin/node-gyp.js")
-  must(binary, [gyp, "rebuild", "--release", `--nodedir=${directory}`], { cwd: making })
+  // npm gives its own configuration to what it runs, and node-gyp takes that before its arguments.
+  const env = { ...process.env, npm_config_nodedir: nodedir }
+  must(binary, [gyp, "rebuild", "--release"], { cwd: making, env })
+  must(binary, ["--eval", `process.dlopen(module, ${JSON.stringify(join(making, ADDON))})`], {})
   // Only the addon is wanted, and it may have been made twice at once.
   rmSync(join(making, "build/Release/obj.target"), { recursive: true, force: true })
   if (existsSync(place)) rmSync(making, { recursive: true })
