@@ -10,9 +10,9 @@ export async function makeFolder(path: string, mode = 0o777): Promise<void> {
     const code = (thrown as NodeJS.ErrnoException).code
     if (code === "EEXIST" && (await isFolder(path))) return
     const above = dirname(path)
-    if (code !== "ENOENT" || above === path || (await isFolder(above))) throw thrown
-    await makeFolder(above, mode)
-    // Once: what is there and still takes nothing is no place to write to. Somebody else may have been quicker.
+    if (code !== "ENOENT" || above === path) throw thrown
+    if (!(await isFolder(above))) await makeFolder(above, mode)
+    // Once: what is there and still takes nothing is no place to write to. Another process may have made either meanwhile.
     await mkdir(path, { mode }).catch(async again => {
       if (!(await isFolder(path))) throw again
     })

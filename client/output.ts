@@ -155,7 +155,8 @@ async function loadJson(): Promise<typeof json> {
 
 /** The parser is as large as the rest of the client, and few ask for it. */
 async function yamlOf(value: unknown): Promise<string> {
-  return (await import("yaml")).stringify(value)
+  // The default: it alone is there when a bundle loads a CommonJS package on demand.
+  return (await import("yaml")).default.stringify(value)
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must go
