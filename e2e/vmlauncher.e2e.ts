@@ -177,6 +177,8 @@ async function kills(slot: Slot): Promise<void> {
     "relay.refused",
     "settings.iso",
     "vm.save.part",
+    // Killed between the writing of a message and its renaming: the next one takes its place.
+    "trickle_up.xml.part",
     "save.sock",
     "qmp.sock",
   ]

@@ -2,7 +2,8 @@
 // Fetched once through npm and checked each time. The code itself stays on what package.json says.
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
-import { mkdir, readFile } from "node:fs/promises"
+import { existsSync } from "node:fs"
+import { mkdir, readFile, rename, rm } from "node:fs/promises"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { root } from "../scripts/files.ts"
@@ -45,14 +46,21 @@ export async function nodeFromNpm(release = node): Promise<Runtime> {
   const name = `${release.package}-${release.version}`
   const archive = join(cache, `${name}.tgz`)
   const directory = join(cache, name)
-  await mkdir(directory, { recursive: true })
+  await mkdir(cache, { recursive: true })
   const wanted = `${release.package}@${release.version}`
   if ((await integrityOf(archive)) !== release.integrity) {
     await run("npm", ["pack", wanted, "--silent", "--pack-destination", cache], { cwd: root })
     const found = await integrityOf(archive)
     if (found !== release.integrity) throw new Error(`${wanted} from npm is not what it was: ${found}`)
   }
-  await run("tar", ["-xzf", archive, "-C", directory, "--strip-components=1"])
+  if (!existsSync(directory)) {
+    // Whole at once: another process may be making it too, or running what is in it.
+    const making = `${directory}.${process.pid}`
+    await mkdir(making)
+    await run("tar", ["-xzf", archive, "-C", making, "--strip-components=1"])
+    if (existsSync(directory)) await rm(making, { recursive: true })
+    else await rename(making, directory)
+  }
   return { binary: join(directory, "bin/node"), licence: join(directory, "LICENSE"), directory }
 }
 
